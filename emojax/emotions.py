@@ -1,0 +1,75 @@
+"""The seven emotions, in ExpW's order, and weights over them. The only place that defines either."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from emojax.errors import UserError
+
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+NEUTRAL = EMOTIONS.index("neutral")
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """A hint such as " (did you mean 'happy'?)", or "" if nothing among `choices` is close to `word`."""
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """Reads "sad" or "happy:0.6,surprise:0.4" into a mapping from emotion to weight (1 where none is given).
+
+    Raises:
+        UserError: a weight is not a number, or an emotion is named twice.
+    """
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, colon, number = part.strip().partition(":")
+        if name in weights:
+            raise UserError(f"emotion {name!r} is named twice in {text!r}: give each emotion once")
+        try:
+            weights[name] = float(number) if colon else 1.0
+        except ValueError:
+            raise UserError(
+                f"{number!r} is not a weight in {text!r}: write emotions as name:number, such as happy:0.6,sad:0.4"
+            ) from None
+    return weights
+
+
+def style_weights(emotion: str | Mapping[str, float]) -> np.ndarray:
+    """Normalized weights over `EMOTIONS`.
+
+    Args:
+        emotion: a name, a text such as "happy:0.6,surprise:0.4", or a mapping from names to weights >= 0.
+
+    Returns:
+        float32 [7], not negative, sums to 1.
+
+    Raises:
+        UserError: an unknown emotion, or weights that are negative, not finite or all zero.
+    """
+    weights = parse_weights(emotion) if isinstance(emotion, str) else emotion
+    vector = np.zeros(len(EMOTIONS), np.float64)
+    for name, weight in weights.items():
+        if name not in EMOTIONS:
+            raise UserError(f"unknown emotion {name!r}{nearest(name, EMOTIONS)}: choose from {', '.join(EMOTIONS)}")
+        if not math.isfinite(weight) or weight < 0:
+            raise UserError(f"the weight of {name!r} is {weight}: weights are finite and not negative")
+        vector[EMOTIONS.index(name)] = weight
+    if vector.sum() <= 0:
+        raise UserError("the emotions' weights sum to zero: give at least one a weight above 0")
+    return (vector / vector.sum()).astype(np.float32)
+
+
+def as_dict(vector: Iterable[float]) -> dict[str, float]:
+    """Seven numbers in the order of `EMOTIONS` -> mapping from emotion to Python float."""
+    return {name: float(value) for name, value in zip(EMOTIONS, vector, strict=True)}
+
+
+def dominant(probabilities: Mapping[str, float]) -> str:
+    """The emotion with the largest probability; the first in `EMOTIONS` wins a tie, as argmax does."""
+    return max(EMOTIONS, key=lambda name: probabilities.get(name, 0.0))

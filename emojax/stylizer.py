@@ -1,0 +1,215 @@
+"""The image transformation network: a photo and a style code in, a stylized photo out, in one forward pass.
+
+Johnson et al. 2016 (arXiv:1603.08155) with conditional instance normalization (Dumoulin et al. 2017,
+arXiv:1610.07629): all styles share the convolutions, and a style is nothing but a scale and a shift for every channel
+of every norm layer. Photos are float32 [N, H, W, 3], RGB, 0 to 1, on both sides.
+
+Where we deviate: nearest-neighbour upsampling and a convolution in place of transposed convolutions (no
+checkerboard), reflection padding at every layer instead of once at the input, a sigmoid at the end instead of a
+scaled tanh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from emojax.emotions import EMOTIONS
+from emojax.errors import UserError
+
+StyleCode = dict[str, dict[str, jax.Array]]
+"""Per norm layer {"scale", "shift"}: float32 arrays that broadcast against [N, H, W, C].
+
+[N, 1, 1, C] is one style per photo; [N, H, W, C] would let the style vary over the picture. A *style table* has the
+same structure with leaves [S, C], one row per style.
+"""
+
+MULTIPLE = 4  # two stride-2 layers: the network's own sizes are multiples of 4
+MINIMUM = 16  # the 9x9 layer reflects 4 pixels, and the residual blocks need at least 2 at a quarter of the size
+_EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class StylizerConfig:
+    """Shape of the transform net. With one style it is the paper's one-network-per-emotion."""
+
+    width: int = 32
+    """channels of the first layer; the deepest layers have four times as many"""
+    blocks: int = 5
+    """residual blocks"""
+    styles: tuple[str, ...] = EMOTIONS
+    """names of the styles, one row of scales and shifts each"""
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.blocks < 0:
+            raise UserError(f"width {self.width} and blocks {self.blocks}: width is at least 1, blocks at least 0")
+        if not self.styles or len(set(self.styles)) != len(self.styles):
+            raise UserError(f"styles {self.styles}: give at least one name, each once")
+
+    def norm_layers(self) -> Iterator[tuple[str, int]]:
+        """(name, channels) of every conditional instance norm, in order."""
+        w = self.width
+        yield from (("down0", w), ("down1", 2 * w), ("down2", 4 * w))
+        for i in range(self.blocks):
+            yield from ((f"block{i}_a", 4 * w), (f"block{i}_b", 4 * w))
+        yield from (("up0", 2 * w), ("up1", w))
+
+
+def init_style_table(config: StylizerConfig, key: PRNGKeyArray | jax.Array | None = None) -> StyleCode:
+    """Scales of 1 and shifts of 0, leaves [S, C]; with a key, a little noise parts the styles from the start."""
+    rows = len(config.styles)
+    table = {}
+    for index, (name, channels) in enumerate(config.norm_layers()):
+        noise = jnp.zeros((rows, channels))
+        if key is not None:
+            noise = 0.01 * jax.random.normal(jax.random.fold_in(key, index), noise.shape)
+        table[name] = {"scale": 1 + noise, "shift": jnp.zeros((rows, channels))}
+    return table
+
+
+def mix_styles(table: StyleCode, weights: Float[Array, "N S"]) -> StyleCode:
+    """The code of a mix of styles: scales and shifts mix linearly, one matrix product per leaf.
+
+    Args:
+        table: leaves [S, C].
+        weights: float32 [N, S]; rows usually sum to 1 (a one-hot row gives that style exactly).
+
+    Returns:
+        Leaves [N, 1, 1, C].
+    """
+    # Full precision: on a GPU or TPU a default matrix product would round a one-hot choice to bf16 or tf32.
+    return jax.tree.map(
+        lambda rows: jnp.matmul(weights, rows, precision=jax.lax.Precision.HIGHEST)[:, None, None, :], table
+    )
+
+
+def reflect_pad(
+    x: Float[Array, "N H W C"], pad: int, size: tuple[Int[Array, ""], Int[Array, ""]] | None
+) -> Float[Array, "N H2 W2 C"]:
+    """Pads the two spatial axes by reflection.
+
+    With `size` = (h, w), the picture is the top left h x w part of x and the rest is filling: then the reflection at the
+    bottom and right edges is written where the picture ends, so that the picture never sees the filling.
+    """
+    if pad == 0:
+        return x
+    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
+    if size is None:
+        return x
+    for axis, end in zip((1, 2), size, strict=True):
+        # The picture now spans [pad, pad + end); its last rows but one, reversed, come behind it.
+        mirror = jnp.flip(jax.lax.dynamic_slice_in_dim(x, end - 1, pad, axis), axis)
+        x = jax.lax.dynamic_update_slice_in_dim(x, mirror, pad + end, axis)
+    return x
+
+
+def instance_norm(
+    x: Float[Array, "N H W C"],
+    scale: Float[Array, "..."],
+    shift: Float[Array, "..."],
+    size: tuple[Int[Array, ""], Int[Array, ""]] | None,
+) -> Float[Array, "N H W C"]:
+    """Instance normalization with a given scale and shift; the statistics are float32 and over the h x w picture only."""
+    x32 = x.astype(jnp.float32)
+    if size is None:
+        mean = x32.mean((1, 2), keepdims=True)
+        variance = jnp.square(x32 - mean).mean((1, 2), keepdims=True)
+    else:
+        inside = (jnp.arange(x.shape[1])[:, None] < size[0]) & (jnp.arange(x.shape[2])[None, :] < size[1])
+        inside = inside[None, :, :, None]
+        count = (size[0] * size[1]).astype(jnp.float32)
+        mean = jnp.where(inside, x32, 0).sum((1, 2), keepdims=True) / count
+        variance = jnp.where(inside, jnp.square(x32 - mean), 0).sum((1, 2), keepdims=True) / count
+    factor = scale * jax.lax.rsqrt(variance + _EPSILON)
+    return (x32 * factor + (shift - mean * factor)).astype(x.dtype)
+
+
+class Stylizer(nn.Module):
+    """Johnson's residual transform net; parameters are the convolutions only, the styles come in as a code.
+
+    `__call__` takes photos float32 [N, H, W, 3] in 0 to 1, H and W multiples of 4 and at least 16, and a `StyleCode`;
+    it returns the same shape and range. `size` = (h, w), int32 scalars that are multiples of 4 and at least 16, says
+    that only the top left h x w is picture (a photo in a larger bucket). `dtype` is that of the convolutions.
+    """
+
+    config: StylizerConfig
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        photos: Float[Array, "N H W 3"],
+        code: StyleCode,
+        size: tuple[Int[Array, ""], Int[Array, ""]] | None = None,
+    ) -> Float[Array, "N H W 3"]:
+        height, width = photos.shape[1:3]
+        if height % MULTIPLE or width % MULTIPLE or min(height, width) < MINIMUM:
+            raise ValueError(f"photos of {height}x{width}: pad both sides to a multiple of {MULTIPLE}, >= {MINIMUM}")
+        w = self.config.width
+
+        def conv(x, features, kernel, name, stride=1, size=None):
+            x = reflect_pad(x, kernel // 2, size)
+            layer = nn.Conv(
+                features,
+                (kernel, kernel),
+                strides=stride,
+                padding="VALID",
+                use_bias=name == "out",  # elsewhere the norm's shift takes the bias's place
+                dtype=self.dtype,
+                name=name,
+            )
+            return layer(x)
+
+        def conv_norm(x, features, kernel, name, stride=1, size=None):
+            x = conv(x, features, kernel, name, stride, size)
+            if size is not None:
+                size = (size[0] // stride, size[1] // stride)
+            return instance_norm(x, code[name]["scale"], code[name]["shift"], size)
+
+        half = quarter = None
+        if size is not None:
+            half, quarter = (size[0] // 2, size[1] // 2), (size[0] // 4, size[1] // 4)
+        x = photos.astype(self.dtype) - 0.5
+        x = nn.relu(conv_norm(x, w, 9, "down0", 1, size))
+        x = nn.relu(conv_norm(x, 2 * w, 3, "down1", 2, size))
+        x = nn.relu(conv_norm(x, 4 * w, 3, "down2", 2, half))
+        for i in range(self.config.blocks):
+            y = nn.relu(conv_norm(x, 4 * w, 3, f"block{i}_a", 1, quarter))
+            x = x + conv_norm(y, 4 * w, 3, f"block{i}_b", 1, quarter)
+        x = nn.relu(conv_norm(upsample(x), 2 * w, 3, "up0", 1, half))
+        x = nn.relu(conv_norm(upsample(x), w, 3, "up1", 1, size))
+        return nn.sigmoid(conv(x, 3, 9, "out", 1, size).astype(jnp.float32))
+
+
+def upsample(x: Float[Array, "N H W C"]) -> Float[Array, "N H2 W2 C"]:
+    """Nearest-neighbour upsampling by 2."""
+    return x.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict:
+    """Fresh parameters: {"network": convolutions, "styles": style table with leaves [S, C]}."""
+    network_key, style_key = jax.random.split(key)
+    code = mix_styles(init_style_table(config), jnp.ones((1, len(config.styles))) / len(config.styles))
+    photo = jnp.zeros((1, MINIMUM, MINIMUM, 3))
+    network = Stylizer(config).init(network_key, photo, code)["params"]
+    return {"network": network, "styles": init_style_table(config, style_key)}
+
+
+def stylize_with_code(
+    config: StylizerConfig,
+    network: dict,
+    photos: Float[Array, "N H W 3"],
+    code: StyleCode,
+    size: tuple[Int[Array, ""], Int[Array, ""]] | None = None,
+    dtype: Any = jnp.float32,
+) -> Float[Array, "N H W 3"]:
+    """Applies the network; see `Stylizer`. Pure."""
+    stylized = Stylizer(config, dtype).apply({"params": network}, photos, code, size)
+    assert isinstance(stylized, jax.Array)
+    return stylized

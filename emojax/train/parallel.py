@@ -1,0 +1,111 @@
+"""Data parallelism: one step, run on one device, on a mesh (`jit`) or by `pmap`, on one host or on several.
+
+A step is a pure function `step(state, batch, axis_name) -> (state, metrics)`. Under `jit` the batch is sharded over the
+mesh and means are global by themselves (axis_name is None); under `pmap` the step takes means over `axis_name`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+import flax.jax_utils
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from emojax.compiling import compiler_options
+from emojax.errors import UserError
+
+Mode = Literal["jit", "pmap"]
+AXIS = "data"
+State = TypeVar("State")
+Step = Callable[..., tuple[Any, Any]]
+
+
+def initialize_hosts(coordinator: str | None = None, hosts: int | None = None, host: int | None = None) -> None:
+    """Joins the other hosts through `jax.distributed`, if flags or the usual environment variables name them.
+
+    Call it before anything else touches a device. `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`
+    stand in for arguments that are None; without either this does nothing.
+
+    Raises:
+        UserError: a coordinator without the number of hosts or this host's index.
+    """
+    coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
+    if coordinator is None:
+        return
+    hosts = hosts if hosts is not None else _environment_int("JAX_NUM_PROCESSES")
+    host = host if host is not None else _environment_int("JAX_PROCESS_ID")
+    if hosts is None or host is None:
+        raise UserError(f"coordinator {coordinator!r} without --hosts and --host: give their number and this one's index")
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(coordinator, hosts, host)
+
+
+def _environment_int(name: str) -> int | None:
+    text = os.environ.get(name)
+    if text is None:
+        return None
+    if not text.isdigit():
+        raise UserError(f"{name}={text!r}: it has to be a whole number")
+    return int(text)
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raises UserError if the devices cannot share a batch evenly."""
+    if batch_size % jax.device_count():
+        raise UserError(f"batch size {batch_size} on {jax.device_count()} devices: choose a multiple")
+
+
+class Parallel:
+    """How a step runs over all devices: where state and batches live, and how the step is compiled."""
+
+    def __init__(self, mode: Mode = "jit", devices: list[jax.Device] | None = None) -> None:
+        self.mode = mode
+        self.devices = devices or jax.devices()
+        mesh = Mesh(np.array(self.devices), (AXIS,), axis_types=(AxisType.Auto,))
+        self._sharded = NamedSharding(mesh, PartitionSpec(AXIS))
+        self._replicated = NamedSharding(mesh, PartitionSpec())
+
+    def place_state(self, state: State) -> State:
+        """A copy of the state on every device."""
+        if self.mode == "pmap":
+            return flax.jax_utils.replicate(state, self.devices)
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._replicated, np.asarray(x)), state)
+
+    def fetch_state(self, state: State) -> State:
+        """The state as NumPy arrays, once."""
+        if self.mode == "pmap":
+            return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], state)
+        return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), state)
+
+    def place_batch(self, batch: Any) -> Any:
+        """This host's part of a batch, leaves [N, ...], spread over its devices."""
+        if self.mode == "pmap":
+            local = [d for d in self.devices if d.process_index == jax.process_index()]
+            return jax.tree.map(lambda x: x.reshape(len(local), -1, *x.shape[1:]), batch)
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._sharded, x), batch)
+
+    def compile(self, step: Step) -> Step:
+        """`step(state, batch)` over all devices; the state is donated, the metrics are those of the whole batch."""
+        if self.mode == "pmap":
+            mapped = jax.pmap(partial(step, axis_name=AXIS), AXIS, devices=self.devices, donate_argnums=0)
+            return mapped
+        platform = self.devices[0].platform
+        options = compiler_options(platform)
+        step = partial(step, axis_name=None)
+        return jax.jit(
+            step, donate_argnums=0, compiler_options=options, out_shardings=(self._replicated, self._replicated)
+        )
+
+    def fetch_metrics(self, metrics: Any) -> dict[str, float]:
+        """Metrics as Python floats; this waits for the device."""
+        return {name: float(np.asarray(x.addressable_data(0)).reshape(-1)[0]) for name, x in metrics.items()}
+
+
+def mean_over(axis_name: str | None, tree: Any) -> Any:
+    """The mean over the devices of a `pmap`; under `jit` the means already are global."""
+    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
