@@ -1,0 +1,266 @@
+"""Checkpoints: Orbax arrays beside a JSON description, with a content hash that is checked when they are loaded.
+
+    CHECKPOINT/model.json     format, kind ("classifier" or "styles"), model config, step, metrics, sha256 of the arrays
+    CHECKPOINT/params/        the model's parameters (Orbax): all that inference needs
+    CHECKPOINT/training/      optimizer, PRNG key, data iterator (Orbax and JSON): only where training goes on
+
+A run of training is a folder of such checkpoints, `step_00001000` and so on. Orbax loads overwritten bytes silently,
+hence the hash.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from emojax.errors import UserError
+
+FORMAT = 1
+Kind = Literal["classifier", "styles"]
+Config = TypeVar("Config")
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint says of itself; the arrays are loaded by `load_params` and `load_training`."""
+
+    path: Path
+    kind: str
+    config: dict[str, Any]
+    """fields of the model's config"""
+    step: int
+    metrics: dict[str, float]
+    score: float | None
+    """higher is better; what "best" means is for the training script to say"""
+    sha256: str
+
+
+def content_hash(tree: Any) -> str:
+    """SHA-256 over the names, shapes, dtypes and bytes of a pytree's arrays, in the order of their names."""
+    digest = hashlib.sha256()
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    for path, leaf in sorted(leaves, key=lambda item: jax.tree_util.keystr(item[0])):
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def save_checkpoint(
+    path: Path,
+    kind: Kind,
+    config: Any,
+    params: Mapping[str, Any],
+    *,
+    step: int = 0,
+    metrics: Mapping[str, float] | None = None,
+    score: float | None = None,
+    training: Any = None,
+    iterator: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes a checkpoint at `path`, whole or not at all; an existing one is replaced.
+
+    Args:
+        config: the model's frozen dataclass.
+        params: nested dicts of arrays.
+        training: a pytree of whatever resuming needs beside the parameters; left out if None.
+        iterator: the data iterator's state, as JSON.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    params = jax.tree.map(np.asarray, params)
+    description = {
+        "format": FORMAT,
+        "kind": kind,
+        "config": dataclasses.asdict(config),
+        "step": step,
+        "metrics": dict(metrics or {}),
+        "score": score,
+        "sha256": content_hash(params),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            new = Path(folder, "new")
+            new.mkdir()
+            _orbax_save(new / "params", params)
+            if training is not None:
+                _orbax_save(new / "training" / "state", jax.tree.map(np.asarray, training))
+                (new / "training" / "iterator.json").write_text(json.dumps(iterator))
+            (new / "model.json").write_text(json.dumps(description, indent=2) + "\n")
+            if path.exists():
+                path.rename(Path(folder, "old"))
+            new.rename(path)
+    except OSError as error:
+        raise UserError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
+
+
+def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:
+    """The description of a checkpoint, or of the best one in a run's folder.
+
+    Raises:
+        UserError: nothing there, a foreign or damaged description, another kind or a newer format.
+    """
+    folder = Path(path)
+    if not (folder / "model.json").is_file():
+        if not folder.is_dir():
+            raise UserError(f"no checkpoint at {folder}: the folder does not exist")
+        steps = checkpoints_in(folder)
+        if not steps:
+            raise UserError(f"no checkpoint at {folder}: it has no model.json, and no step_* folder that has one")
+        return best(_read_all(steps, kind))
+    try:
+        description = json.loads((folder / "model.json").read_text())
+        if not isinstance(description, dict):
+            raise ValueError("not an object")
+        found = description["format"], description["kind"]
+        checkpoint = Checkpoint(
+            folder,
+            found[1],
+            dict(description["config"]),
+            int(description["step"]),
+            dict(description["metrics"]),
+            description["score"],
+            str(description["sha256"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder / 'model.json'} is damaged or not emojax's ({type(error).__name__}: {error}): get the checkpoint again"
+        ) from None
+    if found[0] != FORMAT:
+        raise UserError(f"checkpoint {folder} has format {found[0]}, this emojax reads {FORMAT}: update emojax")
+    if checkpoint.kind != kind:
+        raise UserError(f"checkpoint {folder} is of kind {checkpoint.kind!r}, but {kind!r} is needed here")
+    return checkpoint
+
+
+def model_config(checkpoint: Checkpoint, cls: type[Config]) -> Config:
+    """The model's config as its dataclass.
+
+    Raises:
+        UserError: fields that are unknown or missing (a checkpoint of another architecture), or invalid values.
+    """
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    if names != set(checkpoint.config):
+        odd = ", ".join(sorted(names ^ set(checkpoint.config)))
+        raise UserError(f"checkpoint {checkpoint.path} is of another architecture: its config differs in {odd}")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in checkpoint.config.items()}
+    try:
+        return cls(**values)
+    except (UserError, TypeError, ValueError) as error:
+        raise UserError(f"checkpoint {checkpoint.path} has an invalid config: {error}") from None
+
+
+def load_params(checkpoint: Checkpoint, expected: Any) -> Any:
+    """The parameters as NumPy arrays.
+
+    Args:
+        expected: a pytree of `jax.ShapeDtypeStruct`s or arrays: what the model's own initialization makes.
+
+    Raises:
+        UserError: files that are missing or truncated, bytes that differ from what was saved, another architecture.
+    """
+    params = _orbax_restore(checkpoint.path, checkpoint.path / "params")
+    if content_hash(params) != checkpoint.sha256:
+        raise UserError(
+            f"checkpoint {checkpoint.path} is corrupt: its arrays do not match the hash in model.json; get it again"
+        )
+    shapes, wanted = ({_name(p): np.shape(x) for p, x in _leaves(tree)} for tree in (params, expected))
+    odd = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
+    if odd:
+        name = odd[0]
+        raise UserError(
+            f"checkpoint {checkpoint.path} is of another architecture: {len(odd)} arrays differ, such as {name}: "
+            f"{shapes.get(name, 'missing')} instead of {wanted.get(name, 'nothing')}"
+        )
+    return params
+
+
+def load_training(checkpoint: Checkpoint, target: Any) -> tuple[Any, Any]:
+    """(training state in the structure of `target`, state of the data iterator).
+
+    Raises:
+        UserError: the checkpoint has none, is damaged, or comes from another training configuration.
+    """
+    folder = checkpoint.path / "training"
+    if not folder.is_dir():
+        raise UserError(f"checkpoint {checkpoint.path} has no training state: it can be loaded, not resumed")
+    state = _orbax_restore(checkpoint.path, folder / "state", jax.tree.map(np.asarray, target))
+    for old, new in zip(jax.tree.leaves(state), jax.tree.leaves(target), strict=True):
+        if np.shape(old) != np.shape(new):
+            raise UserError(f"checkpoint {checkpoint.path} was trained with another configuration: remove it to restart")
+    try:
+        return state, json.loads((folder / "iterator.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / 'iterator.json'} is damaged ({error}): remove {checkpoint.path}") from None
+
+
+def checkpoints_in(run: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    return sorted(path.parent for path in run.glob("step_*/model.json"))
+
+
+def best(checkpoints: list[Checkpoint]) -> Checkpoint:
+    """The one with the highest score; the newest where none has one."""
+    return max(checkpoints, key=lambda c: (-np.inf if c.score is None else c.score, c.step))
+
+
+def keep_newest_and_best(run: Path, kind: Kind) -> None:
+    """Removes all checkpoints of a run but the newest and the best, and the training state of the one not newest."""
+    checkpoints = _read_all(checkpoints_in(run), kind)
+    if not checkpoints:
+        return
+    newest = checkpoints[-1]
+    keep = {newest.path, best(checkpoints).path}
+    for checkpoint in checkpoints:
+        if checkpoint.path not in keep:
+            shutil.rmtree(checkpoint.path)
+        elif checkpoint.path != newest.path:
+            shutil.rmtree(checkpoint.path / "training", ignore_errors=True)
+
+
+def _read_all(paths: list[Path], kind: Kind) -> list[Checkpoint]:
+    return [read_checkpoint(path, kind) for path in paths]
+
+
+def _leaves(tree: Any) -> list[tuple[Any, Any]]:
+    return jax.tree_util.tree_flatten_with_path(tree)[0]
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _orbax_save(path: Path, tree: Any) -> None:
+    # Arrays are on the host and whole here, so only one process writes, and it must not wait for the others.
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="emojax"
+    )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=options)
+    with ocp.Checkpointer(handler, multiprocessing_options=options) as checkpointer:
+        checkpointer.save(path.absolute(), args=ocp.args.PyTreeSave(tree))
+
+
+def _orbax_restore(checkpoint: Path, path: Path, target: Any = None) -> Any:
+    try:
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+            tree = checkpointer.metadata(path.absolute()).item_metadata.tree if target is None else target
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+            return checkpointer.restore(
+                path.absolute(), args=ocp.args.PyTreeRestore(item=target, restore_args=as_numpy)
+            )
+    except Exception as error:  # Orbax and TensorStore raise bare Exceptions, ValueErrors and more for damaged files
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"checkpoint {checkpoint} is damaged or incomplete ({reason}): get it again") from None

@@ -1,0 +1,312 @@
+"""The training loop: data -> step -> metrics -> checkpoint. It knows nothing of the network it trains.
+
+A run lives in one folder: `step_*/` checkpoints (the newest and the best are kept), `metrics.jsonl`, `tensorboard/` and
+`curves.png`. Started again with the same command, it goes on exactly where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from tqdm import tqdm
+
+from emojax import checkpoint as ckpt
+from emojax.errors import UserError
+from emojax.train.parallel import Parallel, Step
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that a step reads and writes.
+
+    `stats` are running statistics (batch norm), `key` a raw PRNG key that never changes (steps fold in their number),
+    `frozen` constants of the step that are neither trained nor saved, such as the VGG16 weights.
+    """
+
+    step: jax.Array
+    params: Any
+    stats: Any
+    opt_state: Any
+    key: jax.Array
+    frozen: Any = None
+
+    @classmethod
+    def create(
+        cls, params: Any, optimizer: optax.GradientTransformation, seed: int, stats: Any = None, frozen: Any = None
+    ) -> TrainState:
+        """The state before the first step."""
+        key = jax.random.PRNGKey(seed)
+        return cls(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params), key, frozen)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam with an optional warm-up and cosine decay."""
+
+    learning_rate: float = 1e-3
+    """peak learning rate"""
+    warmup_steps: int = 0
+    """steps of linear warm-up from 0"""
+    schedule: str = "constant"
+    """constant, or cosine (to 0 at the last step)"""
+    clip_norm: float = 0.0
+    """largest global norm of the gradient; 0 does not clip"""
+
+    def __post_init__(self) -> None:
+        if self.schedule not in ("constant", "cosine"):
+            raise UserError(f"schedule {self.schedule!r}: choose constant or cosine")
+        if self.learning_rate <= 0 or self.warmup_steps < 0 or self.clip_norm < 0:
+            raise UserError(
+                f"learning rate {self.learning_rate}, warm-up {self.warmup_steps}, clipping {self.clip_norm}: "
+                "the rate is above 0, the others are not negative"
+            )
+
+    def build(self, steps: int) -> optax.GradientTransformation:
+        """The optimizer for a run of `steps` steps."""
+        if self.schedule == "cosine":
+            schedule = optax.schedules.cosine_decay_schedule(self.learning_rate, max(steps - self.warmup_steps, 1))
+        else:
+            schedule = optax.schedules.constant_schedule(self.learning_rate)
+        if self.warmup_steps:
+            warmup = optax.schedules.linear_schedule(0.0, self.learning_rate, self.warmup_steps)
+            schedule = optax.schedules.join_schedules([warmup, schedule], [self.warmup_steps])
+        adam = optax.adam(schedule)
+        return optax.chain(optax.clip_by_global_norm(self.clip_norm), adam) if self.clip_norm else adam
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How often the loop reports, checks and saves, in steps."""
+
+    log_every: int = 20
+    """steps between two lines of metrics.jsonl (means over those steps)"""
+    evaluate_every: int = 500
+    """steps between two evaluations on held-out data"""
+    save_every: int = 500
+    """steps between two checkpoints"""
+
+    def __post_init__(self) -> None:
+        if min(self.log_every, self.evaluate_every, self.save_every) < 1:
+            raise UserError(f"{self}: each is at least 1 step")
+
+
+@runtime_checkable
+class DataIterator(Protocol):
+    """Batches, endless, with a state that JSON can hold (Grain's iterators)."""
+
+    def __next__(self) -> Any: ...
+    def get_state(self) -> Any: ...
+    def set_state(self, state: Any) -> None: ...
+
+
+Evaluation = Callable[[TrainState], tuple[dict[str, float], float]]
+"""state on the host -> (metrics, score; higher is better)"""
+
+
+def fit(
+    run: Path,
+    kind: ckpt.Kind,
+    model_config: Any,
+    state: TrainState,
+    step: Step,
+    batches: DataIterator,
+    steps: int,
+    *,
+    loop: LoopConfig,
+    parallel: Parallel,
+    to_params: Callable[[TrainState], Mapping[str, Any]],
+    evaluate: Evaluation | None = None,
+) -> TrainState:
+    """Trains up to `steps` steps in all, resuming from the newest checkpoint in `run`; returns the state, on the host.
+
+    SIGINT and SIGTERM write a checkpoint first; then KeyboardInterrupt is raised.
+
+    Args:
+        kind, model_config: what the checkpoints say of the model.
+        step: pure `(state, batch, axis_name) -> (state, metrics)`; metrics are scalars, one of them "loss".
+        to_params: what of the state inference needs.
+        evaluate: runs every `loop.evaluate_every` steps and at the end; without it the score is minus the loss.
+
+    Raises:
+        UserError: a metric that is not finite, a checkpoint of another configuration, a folder that cannot be written.
+        KeyboardInterrupt: after a signal.
+    """
+    frozen = state.frozen
+    state = state.replace(frozen=None)
+    writes = jax.process_index() == 0
+    start, evaluated = 0, {}
+    score: float | None = None
+    if (found := ckpt.checkpoints_in(run)) and (newest := ckpt.read_checkpoint(found[-1], kind)):
+        state, position = ckpt.load_training(newest, state)
+        batches.set_state(_decode_state(position))
+        start = newest.step
+        print(f"resuming from {newest.path}", file=sys.stderr)
+    if start >= steps:
+        print(f"{run} already has {start} of {steps} steps", file=sys.stderr)
+        return state
+    log = MetricsLog(run, start) if writes else None
+    compiled = parallel.compile(step)
+    placed = parallel.place_state(state.replace(frozen=frozen))
+    pending, window = None, []
+
+    def save(number: int) -> None:
+        if not writes:
+            return
+        host = parallel.fetch_state(placed.replace(frozen=None))
+        ckpt.save_checkpoint(
+            run / f"step_{number:08d}",
+            kind,
+            model_config,
+            to_params(host),
+            step=number,
+            metrics=evaluated,
+            score=score,
+            training=host,
+            iterator=_encode_state(batches.get_state()),
+        )
+        ckpt.keep_newest_and_best(run, kind)
+
+    with _Signals() as signals, tqdm(total=steps, initial=start, unit="step", disable=not writes, mininterval=2) as bar:
+        for number in range(start + 1, steps + 1):
+            placed, metrics = compiled(placed, parallel.place_batch(next(batches)))
+            # Read the step before, so that the device already has work while the host waits for numbers.
+            if pending is not None:
+                window.append(_finite(parallel.fetch_metrics(pending), number - 1, run))
+            pending = metrics
+            last = number == steps or signals.received is not None
+            due = number % loop.evaluate_every == 0 or number == steps
+            if last or due or number % loop.log_every == 0 or number % loop.save_every == 0:
+                window.append(_finite(parallel.fetch_metrics(pending), number, run))
+                pending = None
+            if number % loop.log_every == 0 or last:
+                means = {name: sum(m[name] for m in window) / len(window) for name in window[0]}
+                window = []
+                bar.set_postfix({name: f"{value:.4g}" for name, value in means.items()})
+                if log:
+                    log.write(number, "train", means)
+                if evaluate is None:
+                    score = -means["loss"]
+            if due and evaluate is not None:
+                evaluated, score = evaluate(parallel.fetch_state(placed.replace(frozen=None)).replace(frozen=frozen))
+                if log:
+                    log.write(number, "val", evaluated)
+                    bar.write(f"step {number}: " + ", ".join(f"{k} {v:.4f}" for k, v in evaluated.items()), sys.stderr)
+            bar.update()
+            if number % loop.save_every == 0 or last:
+                save(number)
+            if signals.received is not None:
+                bar.write(f"stopped at step {number}; the same command goes on from there", sys.stderr)
+                raise KeyboardInterrupt
+    if log:
+        log.close()
+    return parallel.fetch_state(placed.replace(frozen=None))
+
+
+def _finite(metrics: dict[str, float], step: int, run: Path) -> dict[str, float]:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise UserError(
+                f"{name} is {value} at step {step}: lower the learning rate; the same command resumes from {run}'s last"
+            )
+    return metrics
+
+
+class MetricsLog:
+    """metrics.jsonl, TensorBoard and, at the end, curves.png. One writer a run."""
+
+    def __init__(self, run: Path, start: int) -> None:
+        """Opens the log of a run that goes on after step `start`; lines of later steps are dropped."""
+        from tensorboardX import SummaryWriter
+
+        self.run, self.path = run, run / "metrics.jsonl"
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            lines = self.path.read_text().splitlines() if self.path.exists() else []
+            kept = [line for line in lines if _step_of(line) <= start]
+            self.path.write_text("".join(f"{line}\n" for line in kept))
+            self._board = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1 if start else None)
+        except OSError as error:
+            raise UserError(f"cannot write to {run}: {error.strerror or error}") from error
+
+    def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
+        """Adds one line, {"step", "split", metric: value, ...}."""
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, "split": split, **metrics}) + "\n")
+        for name, value in metrics.items():
+            self._board.add_scalar(f"{split}/{name}", value, step)
+
+    def close(self) -> None:
+        """Flushes TensorBoard and draws the curves."""
+        self._board.close()
+        plot_curves(self.path, self.run / "curves.png")
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):  # a line cut short by a power failure
+        return math.inf
+
+
+def plot_curves(log: Path, output: Path) -> None:
+    """Draws every metric of a metrics.jsonl over the steps, training and validation in one panel, as a PNG."""
+    from matplotlib.figure import Figure
+
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    names = list(dict.fromkeys(name for row in rows for name in row if name not in ("step", "split")))
+    if not names:
+        return
+    figure = Figure(figsize=(5 * len(names), 3.5), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for split in ("train", "val"):
+            points = [(row["step"], row[name]) for row in rows if row["split"] == split and name in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=split)
+        axes.set(title=name, xlabel="step")
+        axes.legend()
+    figure.savefig(output)
+
+
+class _Signals(contextlib.AbstractContextManager):
+    """Remembers SIGINT or SIGTERM instead of dying of it; a second one is obeyed at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Only the main thread may set handlers; elsewhere the loop simply cannot be asked to stop.
+            with contextlib.suppress(ValueError):
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _: Any) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+
+
+def _encode_state(state: Any) -> Any:
+    return {"bytes": state.decode()} if isinstance(state, bytes) else state
+
+
+def _decode_state(state: Any) -> Any:
+    return state["bytes"].encode() if isinstance(state, dict) and set(state) == {"bytes"} else state
+
+
