@@ -1,0 +1,1 @@
+"""Named presets, one module per training script."""

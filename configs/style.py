@@ -1,0 +1,47 @@
+"""Presets of train_style.py."""
+
+from emojax.stylizer import StylizerConfig
+from emojax.train.loop import LoopConfig, OptimizerConfig
+from emojax.train.photo_data import PhotoConfig
+from emojax.train.style import StyleLossConfig, StyleTraining
+
+# The paintings chosen for the packaged styles, where an emotion's folder holds several.
+PRIMARY_PAINTINGS = (
+    "russolo_la_rivolta.jpg",
+    "kandinsky_the_blue_rider.jpg",
+    "munch_the_scream.jpg",
+    "van_gogh_wheatfield_setting_sun.jpg",
+    "van_gogh_starry_night_over_the_rhone.jpg",
+    "kandinsky_composition_vii.jpg",
+    "seurat_la_grande_jatte.jpg",
+)
+
+# The paper: one network per emotion (choose it with --emotion), 5 epochs over the photos, batch 4, 256 x 256.
+PAPER = StyleTraining(
+    emotion="happy",
+    batch_size=4,
+    epochs=5,
+    data=PhotoConfig(crop=256, prefer=PRIMARY_PAINTINGS),
+    optimizer=OptimizerConfig(learning_rate=1e-3),
+)
+
+# All seven styles in one network: what the package ships.
+EMOTIONS = StyleTraining(
+    batch_size=4,
+    steps=2000,
+    data=PhotoConfig(crop=128, prefer=PRIMARY_PAINTINGS),
+    loss=StyleLossConfig(content=1.0, style=3.0, tv=0.5),
+    optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=50, schedule="cosine", clip_norm=1.0),
+    loop=LoopConfig(log_every=20, evaluate_every=250, save_every=100),
+)
+
+# Seconds, not minutes: for tests.
+TINY = StyleTraining(
+    batch_size=2,
+    steps=4,
+    data=PhotoConfig(crop=16, painting_size=32, prefer=PRIMARY_PAINTINGS, held_out=1),
+    model=StylizerConfig(width=4, blocks=1),
+    loop=LoopConfig(log_every=1, evaluate_every=2, save_every=2),
+)
+
+PRESETS = {"paper": PAPER, "emotions": EMOTIONS, "tiny": TINY}

@@ -1,0 +1,345 @@
+"""photo -> faces -> emotion probabilities -> style code -> stylized photo.
+
+Photos are uint8 [H, W, 3], upright sRGB, on the way in and out. `classify_then_stylize` is the pure function in the
+middle, compiled once per size bucket; `Model` wraps it with decoding, face detection and padding.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+from PIL import Image
+
+from emojax import checkpoint as ckpt
+from emojax import classifier as cnn
+from emojax import compiling
+from emojax.classifier import ClassifierConfig
+from emojax.emotions import EMOTIONS, NEUTRAL, as_dict, style_weights
+from emojax.errors import UserError
+from emojax.faces import DetectorMissing, Face, cut_crop, face_weights, find_faces, recut
+from emojax.images import Photo, read_photo, to_picture, to_uint8, to_unit
+from emojax.stylizer import MINIMUM, MULTIPLE, StylizerConfig, init_stylizer, mix_styles, stylize_with_code
+
+Mix = Literal["dominant", "probabilities"]
+NoFace = Literal["neutral", "skip", "error"]
+
+MAX_FACES = 16
+"""faces of a photo that are read: the largest ones (the number is fixed so that one program serves all photos)"""
+CLASSIFY_BATCH = 32
+PACKAGED = Path(__file__).parent / "checkpoints"
+
+
+class NoFaceError(UserError):
+    """A photo without a face, where the caller asked for that to be an error."""
+
+
+# --- the pure part ------------------------------------------------------------------------------------------------
+
+
+def style_choice(styles: tuple[str, ...], emotion: Float[Array, " 7"], mix: Mix) -> Float[Array, " S"]:
+    """Weights over a network's styles from weights over the emotions.
+
+    "dominant" gives the strongest emotion's style alone, as in the paper; "probabilities" blends. Emotions that the
+    network has no style for are left out; a network with one style (the paper's) uses it for every emotion.
+    """
+    if len(styles) == 1:
+        return jnp.ones(1)
+    mine = emotion[jnp.array([EMOTIONS.index(style) for style in styles])]
+    if mix == "dominant":
+        return jax.nn.one_hot(mine.argmax(), len(styles))
+    return mine / jnp.maximum(mine.sum(), 1e-12)
+
+
+def stylize(
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photos: UInt8[Array, "N H W 3"],
+    weights: Float[Array, "N S"],
+    size: Int[Array, " 2"] | None = None,
+) -> UInt8[Array, "N H W 3"]:
+    """Repaints photos whose sides are multiples of 4 and at least 16; `size` (h, w) says how much of them is picture."""
+    code = mix_styles(params["styles"], weights)
+    ends = None if size is None else (size[0], size[1])
+    return to_uint8(stylize_with_code(config, params["network"], to_unit(photos), code, ends))
+
+
+def classify_then_stylize(
+    classifier: ClassifierConfig,
+    styles: StylizerConfig,
+    mix: Mix,
+    params: Mapping[str, Any],
+    photo: UInt8[Array, "H W 3"],
+    crops: UInt8[Array, "F S S 3"],
+    weights: Float[Array, " F"],
+    fallback: Float[Array, " 7"],
+    size: Int[Array, " 2"],
+) -> tuple[Float[Array, "F 7"], UInt8[Array, "H W 3"]]:
+    """The whole model: reads the faces, chooses the style, repaints the photo. Pure; the first three are static.
+
+    Args:
+        params: {"classifier": linen variables, "styles": see `init_stylizer`}.
+        photo: padded to its bucket; its top left size[0] x size[1] is picture, multiples of 4 and at least 16.
+        crops: faces as the classifier wants them; the rest is filling.
+        weights: of the faces in the photo's emotion, summing to 1, 0 for filling; all 0 if there is no face.
+        fallback: the emotion where there is no face.
+
+    Returns:
+        The probabilities of every crop, and the stylized photo.
+    """
+    probabilities = cnn.classify(classifier, params["classifier"], crops)
+    emotion = jnp.where(weights.sum() > 0, weights @ probabilities, fallback)
+    choice = style_choice(styles.styles, emotion, mix)
+    return probabilities, stylize(styles, params["styles"], photo[None], choice[None], size)[0]
+
+
+# Configs are hashable, so each pair of architectures is compiled once per process and size, whoever loads it.
+@functools.cache
+def _whole_program(classifier: ClassifierConfig, styles: StylizerConfig, mix: Mix) -> Any:
+    return compiling.jit(functools.partial(classify_then_stylize, classifier, styles, mix))
+
+
+@functools.cache
+def _stylize_program(styles: StylizerConfig) -> Any:
+    return compiling.jit(functools.partial(stylize, styles))
+
+
+@functools.cache
+def _classify_program(classifier: ClassifierConfig) -> Any:
+    return compiling.jit(functools.partial(cnn.classify, classifier))
+
+
+# --- sizes --------------------------------------------------------------------------------------------------------
+
+
+def network_side(side: int) -> int:
+    """The side that the network sees: the next multiple of 4, at least 16."""
+    return max(MINIMUM, -(-side // MULTIPLE) * MULTIPLE)
+
+
+def bucket_side(side: int) -> int:
+    """The side of the compiled program: four buckets an octave from 128 up, so at most a quarter is filling."""
+    power = 128
+    while 2 * power <= side:
+        power *= 2
+    return next(power * step // 4 for step in (4, 5, 6, 7, 8) if power * step // 4 >= side)
+
+
+def pad_to_bucket(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pads a photo uint8 [H, W, 3] to its bucket: by reflection to a multiple of 4, then with zeros, never seen.
+
+    Returns:
+        The padded photo, and int32 [2], how much of it is picture.
+    """
+    height, width = photo.shape[:2]
+    h, w = network_side(height), network_side(width)
+    picture = np.pad(photo, ((0, h - height), (0, w - width), (0, 0)), mode="reflect")
+    filling = ((0, bucket_side(h) - h), (0, bucket_side(w) - w), (0, 0))
+    return np.pad(picture, filling), np.array([h, w], np.int32)
+
+
+# --- the friendly part --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReadFace:
+    """A face of a photo and what was read from it."""
+
+    face: Face
+    emotion: dict[str, float]
+    """the seven probabilities"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a photo."""
+
+    image: Image.Image | None
+    """the stylized photo, RGB or RGBA, of the photo's size; None if it was skipped"""
+    faces: list[ReadFace]
+    """the faces that were read, largest first, at most `MAX_FACES`"""
+    emotion: dict[str, float] | None
+    """the photo's seven probabilities; None if no face was read"""
+    style: dict[str, float] | None
+    """the weights of the styles used; None if the photo was skipped"""
+    note: str | None = None
+    """what the user should know, in one line: no face, an animation, ..."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A classifier and a transform net, ready for photos. Make one with `load`."""
+
+    classifier: ClassifierConfig
+    styles: StylizerConfig
+    params: Mapping[str, Any]
+
+    def __call__(
+        self,
+        photo: str | os.PathLike | Image.Image | np.ndarray | Photo,
+        *,
+        emotion: str | Mapping[str, float] | None = None,
+        mix: Mix = "dominant",
+        face: str | int = "all",
+        no_face: NoFace = "neutral",
+    ) -> Result:
+        """Repaints a photo in the style of the emotion on its faces.
+
+        Args:
+            photo: a path, a PIL image, uint8 [H, W, 3], or what `images.read_photo` returned.
+            emotion: use this emotion, or these weights, and do not read the faces.
+            mix: "dominant" uses the strongest emotion's style, "probabilities" blends the styles by the reading.
+            face: whose emotion counts: "all" (weighted by area), "largest", or the number of a face, from 0.
+            no_face: what to do with a photo without a face: "neutral" style, "skip", or "error".
+
+        Raises:
+            UserError: a photo that cannot be read, an unknown choice, or (`NoFaceError`) no face with no_face="error".
+        """
+        for value, choices, name in ((mix, get_args(Mix), "mix"), (no_face, get_args(NoFace), "no_face")):
+            if value not in choices:
+                raise UserError(f"{name} {value!r}: choose from {', '.join(choices)}")
+        photo = photo if isinstance(photo, Photo) else read_photo(photo)
+        if emotion is not None:
+            weights = self._explicit_style(emotion)
+            stylized = self._stylize(photo.pixels, weights)
+            return Result(to_picture(stylized, photo.alpha), [], None, self._style_dict(weights), photo.note)
+        try:
+            faces, problem = find_faces(photo.pixels), "no face found"
+        except DetectorMissing as error:
+            faces, problem = [], str(error)
+        notes = [photo.note] if photo.note else []
+        if not faces:
+            if no_face == "error":
+                raise NoFaceError(f"{problem}: choose another --no-face, or name a style with --emotion")
+            outcome = "skipped" if no_face == "skip" else "used the neutral style"
+            note = "; ".join([*notes, f"{problem}, {outcome}"])
+            if no_face == "skip":
+                return Result(None, [], None, None, note)
+            neutral = self._explicit_style("neutral")
+            stylized = self._stylize(photo.pixels, neutral)
+            return Result(to_picture(stylized, photo.alpha), [], None, self._style_dict(neutral), note)
+        if len(faces) > MAX_FACES:
+            notes.append(f"{len(faces)} faces found, the {MAX_FACES} largest were read")
+        faces = faces[:MAX_FACES]
+        side = self.classifier.size
+        crops = np.zeros((MAX_FACES, side, side, 3), np.uint8)
+        for index, found in enumerate(faces):
+            crops[index] = cut_crop(photo.pixels, found, self.classifier.margin, side)
+        weights = face_weights(faces, face, MAX_FACES)
+        padded, size = pad_to_bucket(photo.pixels)
+        fallback = style_weights(EMOTIONS[NEUTRAL])  # never used here: there is a face
+        program = _whole_program(self.classifier, self.styles, mix)
+        probabilities, stylized = program(self.params, padded, crops, weights, fallback, size)
+        height, width = photo.pixels.shape[:2]
+        probabilities = np.asarray(probabilities)
+        reading = weights @ probabilities
+        style = np.asarray(style_choice(self.styles.styles, jnp.asarray(reading), mix))
+        return Result(
+            to_picture(np.asarray(stylized)[:height, :width], photo.alpha),
+            [ReadFace(found, as_dict(row)) for found, row in zip(faces, probabilities, strict=False)],
+            as_dict(reading),
+            self._style_dict(style),
+            "; ".join(notes) or None,
+        )
+
+    def classify(self, crops: np.ndarray, margin: float = 0.0) -> np.ndarray:
+        """Reads the emotions of cropped faces.
+
+        Args:
+            crops: uint8 [N, H, W, 3], RGB, of any size.
+            margin: what the crops show beyond the face's box on each side, as a fraction of the box (the packed ExpW
+                crops: 0.2, the FER+ faces: 0).
+
+        Returns:
+            float32 [N, 7], rows sum to 1, in the order of `EMOTIONS`.
+
+        Raises:
+            UserError: crops of another dtype or shape, or a margin that is not at least 0.
+        """
+        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[-1] != 3:
+            raise UserError(f"crops are {crops.dtype} {list(crops.shape)}: give uint8 [N, H, W, 3]")
+        if not margin >= 0:
+            raise UserError(f"margin {margin}: it is a fraction of the face's box, at least 0")
+        config = self.classifier
+        ready = [recut(crop, margin, config.margin, config.size) for crop in crops]
+        rows = [np.zeros((0, len(EMOTIONS)), np.float32)]
+        for start in range(0, len(ready), CLASSIFY_BATCH):
+            batch = np.stack(ready[start : start + CLASSIFY_BATCH])
+            padded = np.zeros((CLASSIFY_BATCH, *batch.shape[1:]), np.uint8)
+            padded[: len(batch)] = batch
+            rows.append(np.asarray(_classify_program(config)(self.params["classifier"], padded))[: len(batch)])
+        return np.concatenate(rows)
+
+    def find_faces(self, photo: np.ndarray) -> list[Face]:
+        """The faces of an upright photo uint8 [H, W, 3], largest first; see `emojax.faces.find_faces`."""
+        return find_faces(photo)
+
+    def stylize(self, photo: np.ndarray, emotion: str | Mapping[str, float]) -> np.ndarray:
+        """Repaints a photo uint8 [H, W, 3], at least 1 x 1, in a given style or mix; same shape and dtype.
+
+        Raises:
+            UserError: another dtype or shape, or an emotion that is unknown or that the network has no style for.
+        """
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[-1] != 3 or not photo.size:
+            raise UserError(f"the photo is {photo.dtype} {list(photo.shape)}: give uint8 [H, W, 3]")
+        return self._stylize(photo, self._explicit_style(emotion))
+
+    def _stylize(self, photo: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        padded, size = pad_to_bucket(photo)
+        stylized = _stylize_program(self.styles)(self.params["styles"], padded[None], weights[None], size)
+        return np.asarray(stylized)[0, : photo.shape[0], : photo.shape[1]]
+
+    def _explicit_style(self, emotion: str | Mapping[str, float]) -> np.ndarray:
+        """Weights float32 [S] over the network's styles for weights that the user gave."""
+        weights = as_dict(style_weights(emotion))
+        missing = [name for name, weight in weights.items() if weight and name not in self.styles.styles]
+        if missing:
+            raise UserError(f"this network has no style for {missing[0]!r}: it has {', '.join(self.styles.styles)}")
+        return np.array([weights[name] for name in self.styles.styles], np.float32)
+
+    def _style_dict(self, weights: np.ndarray) -> dict[str, float]:
+        """The weights of the styles used, without those that are 0."""
+        pairs = zip(self.styles.styles, weights, strict=True)
+        return {name: float(weight) for name, weight in pairs if weight > 0}
+
+
+def load(classifier: str | os.PathLike | None = None, styles: str | os.PathLike | None = None) -> Model:
+    """Loads checkpoints, by default those that travel inside the package.
+
+    Args:
+        classifier: a checkpoint, or the folder of a training run (then its best checkpoint).
+        styles: likewise.
+
+    Raises:
+        UserError: a checkpoint that is missing, damaged, of another kind or of another architecture.
+    """
+    faces_config, variables = load_classifier(classifier or PACKAGED / "classifier")
+    styles_config, params = load_styles(styles or PACKAGED / "styles")
+    return Model(faces_config, styles_config, jax.device_put({"classifier": variables, "styles": params}))
+
+
+def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
+    """A classifier's config and linen variables; see `load`."""
+    found = ckpt.read_checkpoint(path, "classifier")
+    config = ckpt.model_config(found, ClassifierConfig)
+    expected = jax.eval_shape(lambda: cnn.init_classifier(config, jax.random.PRNGKey(0)))
+    return config, ckpt.load_params(found, expected)
+
+
+def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
+    """A transform net's config and parameters; see `load`."""
+    found = ckpt.read_checkpoint(path, "styles")
+    config = ckpt.model_config(found, StylizerConfig)
+    unknown = [name for name in config.styles if name not in EMOTIONS]
+    if unknown:
+        raise UserError(f"checkpoint {found.path} has a style {unknown[0]!r} that is not an emotion")
+    expected = jax.eval_shape(lambda: init_stylizer(config, jax.random.PRNGKey(0)))
+    return config, ckpt.load_params(found, expected)

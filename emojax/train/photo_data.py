@@ -1,0 +1,279 @@
+"""Content photos and paintings for training the styles. Photos are uint8 [H, W, 3], RGB, as batches for the device.
+
+photos (folder tree, .tar files or a TFDS name) -> Grain: shuffle, random crops -> {"photo": uint8 [N, C, C, 3],
+"style": int32 [N]}
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+from PIL import Image
+
+from emojax.emotions import nearest
+from emojax.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class PhotoConfig:
+    """Where photos and paintings come from."""
+
+    photos: tuple[str, ...] = ()
+    """folders (searched recursively), .tar files, or the name of a TFDS data set such as coco/2017"""
+    paintings: str = ""
+    """folder with a folder of paintings per emotion"""
+    prefer: tuple[str, ...] = ()
+    """file names to take where the folder of an emotion holds several paintings"""
+    crop: int = 256
+    """side of the square training crops, in pixels; a multiple of 4"""
+    painting_size: int = 256
+    """short side of the paintings, in pixels: larger gives bolder strokes"""
+    held_out: int = 8
+    """photos kept out of training for the validation loss"""
+
+    def __post_init__(self) -> None:
+        if self.crop < 16 or self.crop % 4:
+            raise UserError(f"crop {self.crop}: it has to be a multiple of 4, at least 16")
+        if self.painting_size < 16 or self.held_out < 1:
+            raise UserError(f"painting size {self.painting_size}, {self.held_out} held out: at least 16 and 1")
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Where the bytes of a photo lie."""
+
+    path: str
+    offset: int = 0
+    size: int = -1
+
+
+class EncodedPhotos:
+    """A random access source of encoded photos (bytes) in folders and tar files."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        """Lists the photos; raises UserError for a path that is missing or damaged, or where there are none."""
+        self._slices: list[_Slice] = []
+        for path in map(Path, paths):
+            if path.is_dir():
+                files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+                self._slices += [_Slice(str(p)) for p in files]
+            elif path.suffix == ".tar" and path.is_file():
+                try:
+                    with tarfile.open(path, "r:") as tar:
+                        members = [m for m in tar if m.isfile() and Path(m.name).suffix.lower() in SUFFIXES]
+                except (tarfile.TarError, OSError) as error:
+                    raise UserError(f"cannot read {path}: {error}; it has to be an uncompressed tar file") from None
+                self._slices += [_Slice(str(path), m.offset_data, m.size) for m in members]
+            else:
+                raise UserError(f"no photos at {path}: give a folder or a .tar file that exists, or a TFDS name")
+        if not self._slices:
+            raise UserError(f"no photos in {', '.join(map(str, paths))}: none ends in {', '.join(SUFFIXES)}")
+
+    def __len__(self) -> int:
+        return len(self._slices)
+
+    def __getitem__(self, index: int) -> bytes:
+        where = self._slices[index]
+        with open(where.path, "rb") as file:
+            file.seek(where.offset)
+            return file.read(where.size)
+
+    def name(self, index: int) -> str:
+        """The file that holds photo `index`."""
+        return self._slices[index].path
+
+    def __repr__(self) -> str:
+        """Grain tells sources apart by this when it checks a restored position."""
+        return f"EncodedPhotos({len(self)} photos)"
+
+
+class TfdsPhotos:
+    """A random access source of decoded photos, the `image` feature of a TFDS data set's train split."""
+
+    def __init__(self, name: str) -> None:
+        """Opens a prepared data set; raises UserError for an unknown name or one that has no images."""
+        import tensorflow_datasets as tfds
+
+        try:
+            self._source: Any = tfds.data_source(name, split="train")
+        except Exception as error:  # TFDS has no common base class: unknown names, failed downloads, file formats
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(f"cannot open the TFDS data set {name!r} ({reason}): prepare it first, or use a folder") from None
+        if "image" not in self._source.dataset_info.features:
+            raise UserError(f"the TFDS data set {name!r} has no feature 'image': choose one that has")
+        self._label = name
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._source[index]["image"]
+
+    def name(self, index: int) -> str:
+        """A label for photo `index`."""
+        return f"{self._label}[{index}]"
+
+    def __repr__(self) -> str:
+        return f"TfdsPhotos({self._label}, {len(self)} photos)"
+
+
+def open_photos(paths: Sequence[str]) -> EncodedPhotos | TfdsPhotos:
+    """The source for `PhotoConfig.photos`.
+
+    Raises:
+        UserError: nothing given, a missing path, an empty folder, an unknown data set.
+    """
+    if not paths:
+        raise UserError("no content photos: give --data.photos a folder, .tar files or a TFDS name such as coco/2017")
+    first = paths[0]
+    if len(paths) == 1 and not Path(first).exists() and not first.startswith((".", "/")) and Path(first).suffix != ".tar":
+        return TfdsPhotos(first)
+    return EncodedPhotos(paths)
+
+
+def decode(data: bytes | np.ndarray) -> Image.Image:
+    """A photo as an RGB picture; raises what Pillow raises for damaged data."""
+    if isinstance(data, np.ndarray):
+        return Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data).convert("RGB")
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def random_crop(photo: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A random square of the photo at a random scale, at least `size` pixels of it where it has them; maybe mirrored.
+
+    Returns:
+        uint8 [size, size, 3].
+    """
+    short = min(photo.size)
+    side = int(rng.integers(min(size, short), short + 1))
+    left, top = (int(rng.integers(0, extent - side + 1)) for extent in photo.size)
+    crop = photo.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
+    array = np.asarray(crop)
+    return array[:, ::-1] if rng.random() < 0.5 else array
+
+
+def center_crop(photo: Image.Image, size: int) -> np.ndarray:
+    """The largest centred square, resized. Returns uint8 [size, size, 3]."""
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    return np.asarray(photo.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side)))
+
+
+class _Crops(grain.transforms.RandomMap):
+    """Decodes a photo, cuts a random crop and draws a style; None (which Grain skips) for an unreadable photo."""
+
+    def __init__(self, source: EncodedPhotos | TfdsPhotos, config: PhotoConfig, styles: int) -> None:
+        self.source, self.config, self.styles = source, config, styles
+        self.bad: set[int] = set()
+        self._lock = threading.Lock()
+
+    def random_map(self, element: int, rng: np.random.Generator) -> dict[str, np.ndarray] | None:
+        try:
+            crop = random_crop(decode(self.source[element]), self.config.crop, rng)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            self._report(int(element), error)
+            return None
+        return {"photo": np.ascontiguousarray(crop), "style": np.int32(rng.integers(self.styles))}
+
+    def _report(self, index: int, error: Exception) -> None:
+        with self._lock:
+            self.bad.add(index)
+            if len(self.bad) == 1:
+                name = self.source.name(index)
+                print(f"skipping photos that cannot be read, first {name}: {error}", file=sys.stderr)
+            if len(self.bad) >= len(self.source) - self.config.held_out:
+                raise UserError(f"none of the {len(self.bad)} content photos can be read")
+
+
+@dataclass(frozen=True)
+class PhotoBatches:
+    """The training stream and what it was made from."""
+
+    iterator: Any
+    held_out: np.ndarray
+    """uint8 [held_out, crop, crop, 3], photos that are never drawn"""
+    photos: int
+    """photos that are drawn"""
+    skipped: Callable[[], int]
+    """how many of them could not be read so far"""
+
+
+def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) -> PhotoBatches:
+    """Endless batches {"photo": uint8 [N, C, C, 3], "style": int32 [N]}, of this host's share N of `batch_size`.
+
+    Every photo comes once per epoch, in an order that the seed decides. The hosts' shares of step k are together what a
+    single host would draw for step k.
+
+    Raises:
+        UserError: see `open_photos`; or no more photos than are held out.
+    """
+    source = open_photos(config.photos)
+    if len(source) <= config.held_out:
+        raise UserError(f"{len(source)} photos with {config.held_out} held out: give more, or lower --data.held_out")
+    order = np.random.default_rng(seed).permutation(len(source))
+    held_out = []
+    for index in order[: config.held_out]:
+        try:
+            held_out.append(center_crop(decode(source[int(index)]), config.crop))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise UserError(f"the held-out photo {source.name(int(index))} cannot be read ({error}): remove it") from None
+    crops = _Crops(source, config, styles)
+    indices = np.sort(order[config.held_out :])
+    dataset = grain.MapDataset.source(indices).seed(seed).shuffle().repeat().random_map(crops)
+    dataset = dataset[jax.process_index() :: jax.process_count()]
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4 * batch_size)
+    stream = dataset.to_iter_dataset(options).batch(batch_size // jax.process_count())
+    return PhotoBatches(iter(stream), np.stack(held_out), len(indices), lambda: len(crops.bad))
+
+
+def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path]:
+    """The painting of each style.
+
+    Raises:
+        UserError: a folder that is missing, empty, or holds several paintings of which none is preferred.
+    """
+    if not config.paintings:
+        raise UserError("no paintings: give --data.paintings a folder with a folder per emotion")
+    root, found = Path(config.paintings), {}
+    if not root.is_dir():
+        raise UserError(f"no paintings at {root}: the folder does not exist")
+    for style in styles:
+        folder = root / style
+        files = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
+        preferred = [p for p in files if p.name in config.prefer]
+        chosen = preferred or files
+        if not chosen:
+            hint = nearest(style, [p.name for p in root.iterdir() if p.is_dir()]) if not folder.is_dir() else ""
+            raise UserError(f"no painting for {style!r}: put one into {folder}{hint}")
+        if len(chosen) > 1:
+            names = ", ".join(p.name for p in chosen)
+            raise UserError(f"several paintings for {style!r} ({names}): name the one to use with --data.prefer")
+        found[style] = chosen[0]
+    return found
+
+
+def read_painting(path: Path, short_side: int) -> np.ndarray:
+    """A painting with its short side resized to `short_side` pixels. Returns uint8 [H, W, 3].
+
+    Raises:
+        UserError: a file that cannot be read.
+    """
+    try:
+        painting = Image.open(path).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"cannot read the painting {path} ({error}): replace it") from None
+    scale = short_side / min(painting.size)
+    size = (max(1, round(painting.width * scale)), max(1, round(painting.height * scale)))
+    return np.asarray(painting.resize(size, Image.Resampling.LANCZOS))
