@@ -149,7 +149,7 @@ class Stylizer(nn.Module):
         size: tuple[Int[Array, ""], Int[Array, ""]] | None = None,
     ) -> Float[Array, "N H W 3"]:
         height, width = photos.shape[1:3]
-        if height % MULTIPLE or width % MULTIPLE or min(height, width) < MINIMUM:
+        if height % MULTIPLE or width % MULTIPLE or height < MINIMUM or width < MINIMUM:
             raise ValueError(f"photos of {height}x{width}: pad both sides to a multiple of {MULTIPLE}, >= {MINIMUM}")
         w = self.config.width
 

@@ -1,0 +1,119 @@
+"""`python -m emojax.export`: the checkpoints for use elsewhere, as StableHLO programs or as safetensors.
+
+stablehlo   one self-contained program (weights inside) for CPU, CUDA and TPU, read by `jax.export.deserialize`:
+    --part stylize    (uint8 [B, H, W, 3], float32 [B, 7]) -> uint8 [B, H, W, 3]; any B, any H and W from 16 up
+    --part classify   uint8 [B, S, S, 3] -> float32 [B, 7]; any B, S the classifier's own size (it is printed)
+    Photos and crops are RGB. The seven weights and probabilities are in the order of `emojax.EMOTIONS`.
+safetensors   the arrays, float32, kernels HWIO, under their paths: `classifier/params/...`, `classifier/batch_stats/...`,
+    `styles/network/LAYER/kernel`, `styles/styles/LAYER/scale` and `shift` ([S, C], a row per style); the configs and the
+    styles' names are in the metadata, as JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export as jax_export
+from jaxtyping import Array, Float, UInt8
+from safetensors.numpy import save
+
+from emojax.classifier import ClassifierConfig, classify
+from emojax.commandline import Parser, run
+from emojax.emotions import EMOTIONS
+from emojax.files import refuse_existing, write_atomically
+from emojax.pipeline import PACKAGED, load_classifier, load_styles, stylize
+from emojax.stylizer import MINIMUM, MULTIPLE, StylizerConfig
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def stylize_any_size(
+    config: StylizerConfig, params: Any, photos: UInt8[Array, "B H W 3"], weights: Float[Array, "B 7"]
+) -> UInt8[Array, "B H W 3"]:
+    """Repaints photos of any size from 16 x 16 up by weights over the seven emotions (normalized here).
+
+    Weights of emotions that the network has no style for are left out; a network with one style uses it for all.
+    """
+    height, width = photos.shape[1:3]
+    padded = _reflect_to_multiple(_reflect_to_multiple(photos, 1), 2)
+    if len(config.styles) == 1:
+        mine = jnp.ones_like(weights[:, :1])
+    else:
+        mine = weights[:, np.array([EMOTIONS.index(style) for style in config.styles])]
+    mine = mine / mine.sum(1, keepdims=True)
+    return stylize(config, params, padded, mine)[:, :height, :width]
+
+
+def _reflect_to_multiple(x: Array, axis: int) -> Array:
+    """Reflects up to 3 pixels behind an axis of symbolic length (which `jnp.pad` cannot)."""
+    length = x.shape[axis]
+    index = jnp.arange((length + MULTIPLE - 1) // MULTIPLE * MULTIPLE)
+    return jnp.take(x, jnp.where(index < length, index, 2 * (length - 1) - index), axis=axis)
+
+
+def export_stylize(config: StylizerConfig, params: Any) -> bytes:
+    """The serialized program of `--part stylize`; see the module."""
+    b, h, w = jax_export.symbolic_shape("b, h, w", constraints=[f"h >= {MINIMUM}", f"w >= {MINIMUM}"])
+    photos = jax.ShapeDtypeStruct((b, h, w, 3), jnp.uint8)
+    weights = jax.ShapeDtypeStruct((b, len(EMOTIONS)), jnp.float32)
+    program = jax.jit(lambda photos, weights: stylize_any_size(config, params, photos, weights))
+    return bytes(jax_export.export(program, platforms=PLATFORMS)(photos, weights).serialize())
+
+
+def export_classify(config: ClassifierConfig, variables: Any) -> bytes:
+    """The serialized program of `--part classify`; see the module."""
+    (b,) = jax_export.symbolic_shape("b")
+    crops = jax.ShapeDtypeStruct((b, config.size, config.size, 3), jnp.uint8)
+    program = jax.jit(lambda crops: classify(config, variables, crops))
+    return bytes(jax_export.export(program, platforms=PLATFORMS)(crops).serialize())
+
+
+def export_safetensors(
+    classifier: ClassifierConfig, variables: Any, styles: StylizerConfig, params: Any
+) -> bytes:
+    """Both models' arrays; see the module for their names."""
+    leaves = jax.tree_util.tree_flatten_with_path({"classifier": variables, "styles": params})[0]
+    tensors = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+    metadata = {
+        "format": "emojax 1",
+        "emotions": json.dumps(EMOTIONS),
+        "classifier": json.dumps(dataclasses.asdict(classifier)),
+        "styles": json.dumps(dataclasses.asdict(styles)),
+    }
+    return save(tensors, metadata)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = Parser(prog="python -m emojax.export", description="Exports the checkpoints for use elsewhere.")
+    parser.add_argument("--format", choices=("stablehlo", "safetensors"), required=True)
+    parser.add_argument("--part", choices=("stylize", "classify"), default="stylize", help="of stablehlo")
+    parser.add_argument("--output", type=Path, required=True, help="the file to write")
+    parser.add_argument("--classifier", type=Path, default=PACKAGED / "classifier", help="a checkpoint or run")
+    parser.add_argument("--styles", type=Path, default=PACKAGED / "styles", help="a checkpoint or run")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    args = parser.parse_args(argv)
+    refuse_existing(args.output, args.force)
+    if args.format == "safetensors":
+        data = export_safetensors(*load_classifier(args.classifier), *load_styles(args.styles))
+        what = "both models"
+    elif args.part == "classify":
+        config, variables = load_classifier(args.classifier)
+        data, what = export_classify(config, variables), f"classify, crops of {config.size} x {config.size}"
+    else:
+        data, what = export_stylize(*load_styles(args.styles)), "stylize"
+    write_atomically(args.output, data)
+    print(f"wrote {args.output}: {args.format}, {what}, {len(data) / 1e6:.1f} MB", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

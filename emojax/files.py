@@ -1,0 +1,31 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from emojax.errors import UserError
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raises UserError if `path` exists and `force` is not given."""
+    if path.exists() and not force:
+        raise UserError(f"{path} exists: choose another output, or replace it with --force")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a temporary file beside `path`, then renames it; missing folders are made.
+
+    Raises:
+        UserError: the file cannot be written (permissions, a full disk); nothing is left behind.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            temporary = Path(folder, path.name)
+            temporary.write_bytes(data)
+            os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None

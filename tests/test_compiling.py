@@ -1,0 +1,55 @@
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+
+from emojax import compiling
+
+
+def test_options_are_for_the_cpu_only():
+    assert compiling.compiler_options("gpu") == {}
+    assert compiling.compiler_options("tpu") == {}
+
+
+def test_an_option_that_the_backend_does_not_know_is_left_out(monkeypatch):
+    monkeypatch.setattr(compiling, "_CPU_OPTIONS", {"xla_no_such_option": "1"})
+    compiling.compiler_options.cache_clear()
+    try:
+        assert compiling.compiler_options("cpu") == {}
+    finally:
+        compiling.compiler_options.cache_clear()
+
+
+def test_jit_computes_what_jax_jit_computes():
+    x = jnp.arange(12.0).reshape(3, 4)
+    assert (compiling.jit(jnp.sin)(x) == jax.jit(jnp.sin)(x)).all()
+
+
+CACHED = "from emojax import compiling; compiling.enable_cache(); import jax; print(int(jax.jit(lambda x: x + 1)(1)))"
+
+
+def run_cached(folder):
+    return subprocess.run(
+        [sys.executable, "-c", CACHED],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"EMOJAX_CACHE": str(folder), "PATH": "", "PYTHONPATH": ".", "JAX_PLATFORMS": "cpu"},
+    )
+
+
+def test_the_cache_fills_and_a_broken_one_is_ignored(tmp_path):
+    assert run_cached(tmp_path / "cache").stdout == "2\n"
+    entries = [p for p in (tmp_path / "cache" / "xla").iterdir() if p.name.endswith("-cache")]
+    assert entries
+    for entry in entries:
+        entry.write_bytes(b"broken")
+    again = run_cached(tmp_path / "cache")
+    assert again.stdout == "2\n" and "Traceback" not in again.stderr
+
+
+def test_a_cache_that_cannot_be_made_is_ignored(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    result = run_cached(tmp_path / "file")
+    assert result.stdout == "2\n" and result.stderr == ""

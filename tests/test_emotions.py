@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emojax.emotions import EMOTIONS, as_dict, dominant, nearest, parse_weights, style_weights
+from emojax.errors import UserError
+
+
+def test_order_is_that_of_expw():
+    assert EMOTIONS == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+@pytest.mark.parametrize("name", EMOTIONS)
+def test_one_name_is_one_hot(name):
+    assert as_dict(style_weights(name)) == {other: float(other == name) for other in EMOTIONS}
+
+
+def test_a_mix_is_normalized():
+    np.testing.assert_allclose(style_weights("happy:3, surprise:1")[[3, 5]], [0.75, 0.25])
+
+
+@given(st.dictionaries(st.sampled_from(EMOTIONS), st.floats(1e-3, 1e3), min_size=1))
+def test_weights_sum_to_one_and_text_equals_mapping(weights):
+    vector = style_weights(weights)
+    assert vector.dtype == np.float32 and abs(float(vector.sum()) - 1) < 1e-5
+    text = ",".join(f"{name}:{weight!r}" for name, weight in weights.items())
+    np.testing.assert_array_equal(style_weights(text), vector)
+    assert dominant(as_dict(vector)) == EMOTIONS[int(vector.argmax())]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("hapy", "did you mean 'happy'"),
+        ("", "unknown emotion ''"),
+        ("sad:-1", "not negative"),
+        ("sad:nan", "finite"),
+        ("sad:inf", "finite"),
+        ("sad:0", "sum to zero"),
+        ("sad:much", "'much' is not a weight"),
+        ("sad:1,sad:2", "twice"),
+    ],
+)
+def test_bad_weights_name_the_culprit(text, part):
+    with pytest.raises(UserError, match=part):
+        style_weights(text)
+
+
+def test_nearest_is_silent_when_nothing_is_close():
+    assert nearest("xyzzy", EMOTIONS) == ""
+    assert "sad" in parse_weights("sad")

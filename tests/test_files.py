@@ -1,0 +1,34 @@
+import errno
+from pathlib import Path
+
+import pytest
+
+from emojax.errors import UserError
+from emojax.files import refuse_existing, write_atomically
+
+
+def test_writes_and_replaces(tmp_path):
+    path = tmp_path / "new" / "file.bin"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match=r"file\.bin: No space left"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_refuses_an_existing_file_without_force(tmp_path):
+    refuse_existing(tmp_path / "none", False)
+    refuse_existing(tmp_path, True)
+    with pytest.raises(UserError, match="--force"):
+        refuse_existing(tmp_path, False)

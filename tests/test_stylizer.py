@@ -1,0 +1,139 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emojax.errors import UserError
+from emojax.stylizer import (
+    Stylizer,
+    StylizerConfig,
+    init_style_table,
+    init_stylizer,
+    instance_norm,
+    mix_styles,
+    reflect_pad,
+    stylize_with_code,
+    upsample,
+)
+
+TINY = StylizerConfig(width=4, blocks=2, styles=("sad", "happy", "fear"))
+
+
+@pytest.fixture(scope="module")
+def params():
+    made = init_stylizer(TINY, jax.random.PRNGKey(0))
+    noisy = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), made["styles"])
+    return {"network": made["network"], "styles": noisy}
+
+
+def photos(n=2, h=20, w=24, seed=1):
+    return jax.random.uniform(jax.random.PRNGKey(seed), (n, h, w, 3))
+
+
+def test_shape_and_range(params):
+    out = stylize_with_code(TINY, params["network"], photos(), mix_styles(params["styles"], jnp.eye(3)[:2]))
+    assert out.shape == (2, 20, 24, 3) and out.dtype == jnp.float32
+    assert out.min() >= 0 and out.max() <= 1 and out.std() > 0.01
+
+
+def test_the_layers_are_johnsons():
+    made = init_stylizer(StylizerConfig(), jax.random.PRNGKey(0))["network"]
+    kernels = {name: layer["kernel"].shape for name, layer in made.items()}
+    assert kernels["down0"] == (9, 9, 3, 32) and kernels["out"] == (9, 9, 32, 3)
+    assert kernels["down1"] == (3, 3, 32, 64) and kernels["down2"] == (3, 3, 64, 128)
+    assert sum(name.startswith("block") for name in kernels) == 10
+    assert kernels["up0"] == (3, 3, 128, 64) and kernels["up1"] == (3, 3, 64, 32)
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
+def test_codes_mix_linearly(weights):
+    table = init_style_table(TINY, jax.random.PRNGKey(1))
+    mixed = mix_styles(table, jnp.array([weights]))
+    rows = [mix_styles(table, jnp.eye(3)[i : i + 1]) for i in range(3)]
+    expected = jax.tree.map(lambda *leaves: sum(w * x for w, x in zip(weights, leaves, strict=True)), *rows)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), mixed, expected)
+
+
+def test_one_hot_weights_give_exactly_that_row():
+    table = init_style_table(TINY, jax.random.PRNGKey(1))
+    code = mix_styles(table, jnp.array([[0.0, 1.0, 0.0]]))
+    np.testing.assert_array_equal(code["up1"]["scale"][0, 0, 0], table["up1"]["scale"][1])
+
+
+def test_a_code_may_vary_over_the_picture(params):
+    code = mix_styles(params["styles"], jnp.eye(3)[:1])
+    plain = stylize_with_code(TINY, params["network"], photos(1), code)
+    sizes = {name: 1 if name in ("down0", "up1") else 2 if name in ("down1", "up0") else 4 for name in code}
+    spread = {
+        name: jax.tree.map(lambda x, s=sizes[name]: jnp.broadcast_to(x, (1, 20 // s, 24 // s, x.shape[-1])), layer)
+        for name, layer in code.items()
+    }
+    varying = stylize_with_code(TINY, params["network"], photos(1), spread)
+    np.testing.assert_allclose(varying, plain, atol=1e-6)
+
+
+def test_examples_do_not_see_each_other(params):
+    code = mix_styles(params["styles"], jnp.eye(3)[:2])
+    both = stylize_with_code(TINY, params["network"], photos(), code)
+    second = stylize_with_code(TINY, params["network"], photos()[1:], jax.tree.map(lambda x: x[1:], code))
+    np.testing.assert_allclose(both[1:], second, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=4)
+@given(st.sampled_from([16, 20, 28]), st.sampled_from([16, 24, 32]))
+def test_a_photo_in_a_larger_bucket_gives_the_same_picture(h, w):
+    made = init_stylizer(TINY, jax.random.PRNGKey(0))
+    code = mix_styles(made["styles"], jnp.eye(3)[:1])
+    photo = photos(1, h, w)
+    filled = jnp.full((1, 32, 40, 3), 0.9).at[:, :h, :w].set(photo)
+    alone = stylize_with_code(TINY, made["network"], photo, code)
+    bucketed = stylize_with_code(TINY, made["network"], filled, code, (jnp.int32(h), jnp.int32(w)))
+    np.testing.assert_allclose(bucketed[:, :h, :w], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("pad", [0, 1, 4])
+def test_reflect_pad_equals_numpy_also_inside_a_larger_array(pad):
+    x = np.asarray(photos(1, 12, 8))
+    expected = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
+    np.testing.assert_array_equal(reflect_pad(jnp.asarray(x), pad, None), expected)
+    larger = jnp.full((1, 20, 20, 3), -1.0).at[:, :12, :8].set(x)
+    padded = reflect_pad(larger, pad, (jnp.int32(12), jnp.int32(8)))
+    np.testing.assert_array_equal(padded[:, : 12 + 2 * pad, : 8 + 2 * pad], expected)
+
+
+def test_instance_norm_normalizes_every_channel():
+    x = 3 + 2 * photos(2, 16, 16)
+    one, zero = jnp.ones((1, 1, 1, 3)), jnp.zeros((1, 1, 1, 3))
+    out = instance_norm(x, 2 * one, zero + 5, None)
+    np.testing.assert_allclose(out.mean((1, 2)), 5, atol=1e-4)
+    np.testing.assert_allclose(out.std((1, 2)), 2, atol=1e-2)
+    # A constant picture has no variance to divide by: the shift is all that is left.
+    np.testing.assert_allclose(instance_norm(jnp.full((1, 16, 16, 3), 0.3), one, zero + 5, None), 5, atol=1e-3)
+
+
+def test_upsample_repeats_pixels():
+    np.testing.assert_array_equal(
+        upsample(jnp.array([[[[1.0], [2.0]]]]))[0, :, :, 0], [[1, 1, 2, 2], [1, 1, 2, 2]]
+    )
+
+
+def test_bfloat16_is_close(params):
+    code = mix_styles(params["styles"], jnp.eye(3)[:1])
+    full = stylize_with_code(TINY, params["network"], photos(1), code)
+    half = stylize_with_code(TINY, params["network"], photos(1), code, dtype=jnp.bfloat16)
+    assert half.dtype == jnp.float32 and float(jnp.abs(full - half).mean()) < 0.02
+
+
+@pytest.mark.parametrize(("h", "w"), [(18, 16), (12, 16)])
+def test_sizes_that_the_network_cannot_take_are_refused(params, h, w):
+    code = mix_styles(params["styles"], jnp.eye(3)[:1])
+    with pytest.raises(ValueError, match=f"{h}x{w}"):
+        Stylizer(TINY).apply({"params": params["network"]}, photos(1, h, w), code)
+
+
+@pytest.mark.parametrize("bad", [{"width": 0}, {"blocks": -1}, {"styles": ()}, {"styles": ("sad", "sad")}])
+def test_invalid_configs(bad):
+    with pytest.raises(UserError):
+        StylizerConfig(**bad)
