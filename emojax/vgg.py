@@ -1,0 +1,244 @@
+"""VGG16 up to relu4_3: the frozen eye of the style and content losses (Simonyan & Zisserman, arXiv:1409.1556).
+
+The weights come in families that expect their input differently (BGR or RGB, divided by a standard deviation or not).
+`load_vgg16` folds order and scale into the kernels of conv1_1, which is exact; so one layout of parameters serves all
+families, and the forward pass knows only a mean. The mean cannot be folded into the bias: the zero padding comes
+after it is subtracted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import platformdirs
+from jaxtyping import Array, Float
+from safetensors import SafetensorError, safe_open
+
+from emojax.errors import UserError
+
+_WIDTHS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512)
+LAYERS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3")
+FEATURES = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+"""The feature maps, each the last of its block: before every pooling, and at the end."""
+
+SHAPES = {
+    name: shape
+    for layer, inputs, outputs in zip(LAYERS, _WIDTHS, _WIDTHS[1:], strict=False)
+    for name, shape in ((f"conv{layer}/kernel", (3, 3, inputs, outputs)), (f"conv{layer}/bias", (outputs,)))
+}
+"""Our layout of a weights file: the names of its tensors and their shapes, kernels HWIO."""
+
+_TORCHVISION_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)  # the places of the convolutions in vgg16().features
+TORCHVISION = {
+    f"features.{index}.{theirs}": f"conv{layer}/{ours}"
+    for index, layer in zip(_TORCHVISION_LAYERS, LAYERS, strict=True)
+    for theirs, ours in (("weight", "kernel"), ("bias", "bias"))
+}
+"""torchvision's state dict layout (kernels OIHW): its names to ours."""
+
+# Block 5 and the fully connected layers, as the known ports call them (ours, Keras, torchvision, timm).
+_DROPPED = re.compile(r"(conv5_|block5_|fc|classifier\.|predictions|pre_logits\.|head\.|features\.(24|26|28)\.).*")
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a set of weights wants its input: (RGB in 0..255 - mean) / std, then perhaps reversed to BGR."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bgr: bool
+
+
+FAMILIES = {
+    "caffe": Family((123.68, 116.779, 103.939), (1.0, 1.0, 1.0), bgr=True),
+    "torchvision": Family((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255), bgr=False),
+    "torchvision-features": Family((0.48235 * 255, 0.45882 * 255, 0.40784 * 255), (1.0, 1.0, 1.0), bgr=False),
+}
+"""caffe: the authors' weights and Keras' port of them. torchvision: IMAGENET1K_V1. torchvision-features:
+IMAGENET1K_FEATURES, Caffe's scale in torchvision's layout."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors of a weights file, in our layout, with the source's numbers and dtypes.
+
+    Attributes:
+        tensors: all of `SHAPES`.
+        family: a key of `FAMILIES`.
+    """
+
+    tensors: Mapping[str, np.ndarray]
+    family: str
+
+
+def vgg16_features(
+    params: Mapping[str, Any], images: Float[Array, "N H W 3"], last: str = FEATURES[-1]
+) -> dict[str, Array]:
+    """The named feature maps of photos; pure.
+
+    Args:
+        params: see `load_vgg16`. The dtype of the kernels is the dtype of the computation; float16 overflows.
+        images: RGB in 0..255, H and W at least 2, 4 or 8 for the second, third or fourth map.
+        last: the map to stop at, one of `FEATURES`.
+
+    Returns:
+        `FEATURES` up to `last` -> [N, H / 2^i, W / 2^i, C], not negative, in the kernels' dtype.
+    """
+    x = images.astype(jnp.float32) - params["mean"].astype(jnp.float32).reshape(1, 1, 1, 3)
+    features = {}
+    for layer in LAYERS:
+        kernel, bias = params[f"conv{layer}"]["kernel"], params[f"conv{layer}"]["bias"]
+        x = jax.lax.conv_general_dilated(
+            x.astype(kernel.dtype), kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        x = jax.nn.relu(x + bias.reshape(1, 1, 1, -1))
+        if (name := f"relu{layer}") in FEATURES:
+            features[name] = x
+            if name == last:
+                return features
+            x = _max_pool(x)
+    raise ValueError(f"unknown feature map {last!r}: choose from {', '.join(FEATURES)}")
+
+
+def _max_pool(x: Float[Array, "N H W C"]) -> Float[Array, "N H//2 W//2 C"]:
+    """Maxima of 2 x 2 squares; an odd last row or column is left out. As a reshape its gradient needs no scatter."""
+    n, h, w, c = x.shape
+    return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
+
+
+def load_vgg16(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads VGG16's parameters from a weights file of any family, see `read_weights` for what is accepted.
+
+    Returns:
+        {"mean": float32 [3] (RGB, 0..255), "conv1_1": {"kernel": float32 [3, 3, I, O], "bias": float32 [O]}, ...}
+        as NumPy arrays, for RGB input in 0..255.
+
+    Raises:
+        UserError: a file that is missing, unreadable or not VGG16.
+    """
+    weights = read_weights(path)
+    family = FAMILIES[weights.family]
+    tensors = {name: tensor.astype(np.float32) for name, tensor in weights.tensors.items()}
+    params: dict[str, Any] = {
+        f"conv{layer}": {part: tensors[f"conv{layer}/{part}"] for part in ("kernel", "bias")} for layer in LAYERS
+    }
+    first = params["conv1_1"]["kernel"]
+    rgb = first[:, :, ::-1] if family.bgr else first
+    params["conv1_1"]["kernel"] = rgb / np.asarray(family.std, np.float32).reshape(1, 1, 3, 1)
+    return {"mean": np.asarray(family.mean, np.float32), **params}
+
+
+def read_weights(path: str | os.PathLike[str], family: str | None = None) -> Weights:
+    """Reads a weights file strictly: exactly VGG16's tensors, but block 5 and the fully connected layers are dropped.
+
+    Args:
+        path: a safetensors file in our layout (`SHAPES`) or in torchvision's (`TORCHVISION`); or torchvision's `.pth`
+            or `.pt`, where torch is installed.
+        family: a key of `FAMILIES`; by default what the file's metadata says under "family", else caffe for our
+            layout and torchvision for its own.
+
+    Raises:
+        UserError: naming all tensors that are missing, unexpected, misshapen or not finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give a VGG16 weights file")
+    if path.suffix in (".pth", ".pt"):
+        return _checked(path, _read_torch(path), family)
+    try:
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+            wanted = [name for name in file.keys() if not _DROPPED.fullmatch(name)]  # noqa: SIM118 (not a mapping)
+            return _checked(path, {n: file.get_tensor(n) for n in wanted}, family or metadata.get("family"))
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: a dtype that NumPy does not have
+        raise UserError(f"{path}: not a readable safetensors file ({error}); fetch or port it again") from error
+
+
+def _read_torch(path: Path) -> dict[str, np.ndarray]:
+    try:
+        import torch  # type: ignore[import-not-found,unused-ignore]
+    except ImportError as error:
+        raise UserError(f"{path}: reading it needs torch; install torch, or give a safetensors file") from error
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {name: tensor.float().numpy() for name, tensor in state.items() if not _DROPPED.fullmatch(name)}
+    except Exception as error:  # torch raises pickle, zip, runtime and attribute errors for what is no state dict
+        raise UserError(f"{path}: not a state dict that torch reads ({error})") from error
+
+
+def _checked(path: Path, found: Mapping[str, np.ndarray], family: str | None) -> Weights:
+    """The tensors in our layout, or one error with everything that is wrong with them."""
+    torchvision = any(name in TORCHVISION for name in found)
+    names = TORCHVISION if torchvision else {name: name for name in SHAPES}
+    if not any(name in names for name in found):
+        raise UserError(
+            f"{path}: not VGG16: it holds {_listed(found, 3)} where conv1_1/kernel or features.0.weight was expected"
+        )
+    tensors = {
+        ours: found[theirs].transpose(2, 3, 1, 0) if torchvision and found[theirs].ndim == 4 else found[theirs]
+        for theirs, ours in names.items()
+        if theirs in found
+    }
+    theirs_of = {ours: theirs for theirs, ours in names.items()}
+    wrong = {
+        "missing": [theirs for theirs in names if theirs not in found],
+        "unexpected": [name for name in found if name not in names],
+        "misshapen": [
+            f"{theirs_of[name]} {list(found[theirs_of[name]].shape)}"
+            for name, tensor in tensors.items()
+            if tensor.shape != SHAPES[name]
+        ],
+        "not finite": [
+            theirs_of[name]
+            for name, tensor in tensors.items()
+            if not (np.issubdtype(tensor.dtype, np.floating) and np.isfinite(tensor).all())
+        ],
+    }
+    if any(wrong.values()):
+        what = "; ".join(f"{kind}: {_listed(items)}" for kind, items in wrong.items() if items)
+        raise UserError(f"{path}: not the weights of VGG16 (configuration D, no batch norm): {what}")
+    family = family or ("torchvision" if torchvision else "caffe")
+    if family not in FAMILIES:
+        raise UserError(f"{path}: unknown family {family!r}: choose from {', '.join(FAMILIES)}")
+    return Weights(tensors, family)
+
+
+def _listed(names: Iterable[str], most: int | None = None) -> str:
+    """The names with commas, or the first few of them."""
+    names = list(names)
+    return ", ".join(names[:most]) + (", ..." if most and len(names) > most else "") if names else "no tensors"
+
+
+def cached_vgg16() -> Path:
+    """Where the weights are looked for if nobody says where they are."""
+    return Path(platformdirs.user_cache_dir("emojax")) / "vgg16.safetensors"
+
+
+def find_vgg16(path: str | os.PathLike[str] | None = None) -> Path:
+    """The weights file: `path` (--vgg16), else $EMOJAX_VGG16, else vgg16.safetensors in the user's cache folder.
+
+    Raises:
+        UserError: it is not there; says where to get the weights and how to port them.
+    """
+    for given, origin in ((path, "--vgg16"), (os.environ.get("EMOJAX_VGG16"), "$EMOJAX_VGG16")):
+        if given:
+            if not Path(given).is_file():
+                raise UserError(f"{origin} names {given}, which is no file; {_WHERE}")
+            return Path(given)
+    if not cached_vgg16().is_file():
+        raise UserError(f"no VGG16 weights: none given by --vgg16 or $EMOJAX_VGG16, none at {cached_vgg16()}; {_WHERE}")
+    return cached_vgg16()
+
+
+_WHERE = (
+    "get torchvision's https://download.pytorch.org/models/vgg16-397923af.pth (reading it needs torch) or "
+    "model.safetensors of https://huggingface.co/timm/vgg16.tv_in1k, then run: python -m emojax.port_vgg16 FILE"
+)
