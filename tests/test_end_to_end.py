@@ -1,0 +1,43 @@
+"""Trains tiny models with the project's own scripts, resumes, loads them into the pipeline, stylizes a photo."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import emojax
+
+
+def run(*command):
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_train_save_resume_load_stylize(tiny_style_data, tiny_face_data, tmp_path):
+    classifier, styles = tmp_path / "classifier", tmp_path / "styles"
+    for script, data, output in (
+        ("train_classifier.py", tiny_face_data, classifier),
+        ("train_style.py", tiny_style_data, styles),
+    ):
+        for _ in range(2):  # the second time there is nothing left to do
+            done = run(script, "tiny", *data, "--output", str(output))
+            assert done.returncode == 0, done.stderr
+        assert "already has" in done.stderr
+        assert (output / "curves.png").exists() and (output / "metrics.jsonl").exists()
+
+    model = emojax.load(classifier=classifier, styles=styles)
+    out = model.stylize(np.zeros((30, 40, 3), np.uint8), "sad")
+    assert out.shape == (30, 40, 3)
+
+    photo = tmp_path / "photo.png"
+    Image.open("examples/astronaut.jpg").resize((128, 128)).save(photo)
+    command = ["stylize.py", "--input", str(photo), "--classifier", str(classifier), "--styles", str(styles), "--json"]
+    done = run(*command)
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
+    assert Image.open(row["output"]).size == (128, 128) and row["size"] == [128, 128]
+    assert len(row["faces"]) == 1 and abs(sum(row["emotion"].values()) - 1) < 1e-4
+    assert row["style"] == {row["dominant_emotion"]: 1.0}

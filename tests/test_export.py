@@ -1,0 +1,109 @@
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from emojax.classifier import ClassifierConfig, classify, init_classifier
+from emojax.emotions import EMOTIONS
+from emojax.errors import UserError
+from emojax.export import (
+    export_classify,
+    export_safetensors,
+    export_stylize,
+    main,
+    stylize_any_size,
+)
+from emojax.pipeline import Model
+from emojax.stylizer import StylizerConfig, init_stylizer
+
+STYLES = StylizerConfig(width=4, blocks=1)
+FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
+
+
+@pytest.fixture(scope="module")
+def styles():
+    return init_stylizer(STYLES, jax.random.PRNGKey(0))
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return init_classifier(FACES, jax.random.PRNGKey(1))
+
+
+def photos(n, h, w):
+    return np.random.default_rng(0).integers(0, 256, (n, h, w, 3)).astype(np.uint8)
+
+
+# In a process of its own, which proves that nothing of flax or emojax is needed to run it.
+RUNNER = """
+import sys
+import numpy as np
+from jax import export
+program = export.deserialize(bytearray(open(sys.argv[1], "rb").read()))
+inputs = np.load(sys.argv[2])
+output = program.call(*(inputs[name] for name in sorted(inputs)))
+np.save(sys.argv[3], output)
+assert not [m for m in sys.modules if m.partition(".")[0] in ("flax", "emojax", "orbax")], "not self-contained"
+"""
+
+
+def run_elsewhere(program, folder, *inputs):
+    (folder / "program").write_bytes(program)
+    np.savez(folder / "in.npz", **{f"arg{i}": x for i, x in enumerate(inputs)})
+    command = [sys.executable, "-c", RUNNER, *(str(folder / name) for name in ("program", "in.npz", "out.npy"))]
+    subprocess.run(command, check=True, cwd=folder)
+    return np.load(folder / "out.npy")
+
+
+@pytest.mark.parametrize(("n", "h", "w"), [(2, 16, 16), (1, 37, 50)])
+def test_stylize_runs_without_us_and_equals_the_source(styles, tmp_path, n, h, w):
+    weights = np.random.default_rng(1).random((n, 7)).astype(np.float32)
+    out = run_elsewhere(export_stylize(STYLES, styles), tmp_path, photos(n, h, w), weights)
+    assert out.shape == (n, h, w, 3) and out.dtype == np.uint8
+    source = np.asarray(stylize_any_size(STYLES, styles, photos(n, h, w), weights))
+    assert np.abs(out.astype(int) - source).max() <= 1
+
+
+def test_stylize_equals_the_pipeline(styles, variables):
+    model = Model(FACES, STYLES, {"classifier": variables, "styles": styles})
+    weights = np.eye(7, dtype=np.float32)[3:4]
+    exported = np.asarray(stylize_any_size(STYLES, styles, photos(1, 37, 50), weights))[0]
+    assert np.abs(model.stylize(photos(1, 37, 50)[0], "happy").astype(int) - exported).max() <= 1
+
+
+def test_classify_runs_without_us_and_equals_the_source(variables, tmp_path):
+    crops = photos(3, 16, 16)
+    out = run_elsewhere(export_classify(FACES, variables), tmp_path, crops)
+    np.testing.assert_allclose(out, classify(FACES, variables, crops), atol=1e-5)
+
+
+def test_safetensors_hold_every_array_under_its_path(styles, variables, tmp_path):
+    path = tmp_path / "all.safetensors"
+    path.write_bytes(export_safetensors(FACES, variables, STYLES, styles))
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    assert tuple(json.loads(metadata["emotions"])) == EMOTIONS
+    assert json.loads(metadata["styles"])["width"] == 4 and json.loads(metadata["classifier"])["size"] == 16
+    np.testing.assert_array_equal(tensors["styles/network/down0/kernel"], styles["network"]["down0"]["kernel"])
+    np.testing.assert_array_equal(tensors["styles/styles/up1/scale"], styles["styles"]["up1"]["scale"])
+    assert len(tensors) == len(jax.tree.leaves((styles, variables)))
+    assert any(name.startswith("classifier/batch_stats/") for name in tensors)
+
+
+def test_the_command(tmp_path, capsys):
+    for argv in (["--format", "safetensors"], ["--format", "stablehlo", "--part", "classify"], ["--format", "stablehlo"]):
+        path = tmp_path / "-".join(argv)
+        assert main([*argv, "--output", str(path)]) == 0
+        assert path.stat().st_size > 100_000
+        with pytest.raises(UserError, match="--force"):
+            main([*argv, "--output", str(path)])
+    assert "wrote" in capsys.readouterr().err
+    with pytest.raises(UserError, match="invalid choice: 'onnx'"):
+        main(["--format", "onnx", "--output", str(tmp_path / "x")])
+    with pytest.raises(UserError, match="no checkpoint at"):
+        main(["--format", "safetensors", "--styles", str(tmp_path / "none"), "--output", str(tmp_path / "y")])

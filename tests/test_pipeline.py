@@ -1,0 +1,262 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import emojax
+from emojax import pipeline
+from emojax.classifier import ClassifierConfig, classify, init_classifier
+from emojax.emotions import EMOTIONS, as_dict
+from emojax.errors import UserError
+from emojax.faces import DetectorMissing, Face, cut_crop
+from emojax.pipeline import (
+    MAX_FACES,
+    Model,
+    NoFaceError,
+    bucket_side,
+    classify_then_stylize,
+    network_side,
+    pad_to_bucket,
+    style_choice,
+    stylize,
+)
+from emojax.stylizer import StylizerConfig, init_stylizer
+
+FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
+STYLES = StylizerConfig(width=4, blocks=1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    params = init_stylizer(STYLES, jax.random.PRNGKey(0))
+    noisy = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), params["styles"])
+    variables = init_classifier(FACES, jax.random.PRNGKey(1))
+    return Model(FACES, STYLES, {"classifier": variables, "styles": {**params, "styles": noisy}})
+
+
+def photo(h=40, w=50, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (h, w, 3)).astype(np.uint8)
+
+
+TWO_FACES = [Face(4, 4, 30, 30, 0.9), Face(36, 20, 10, 10, 0.8)]
+
+
+@pytest.fixture
+def faces(monkeypatch):
+    monkeypatch.setattr(pipeline, "find_faces", lambda photo: list(TWO_FACES))
+
+
+@pytest.fixture
+def no_faces(monkeypatch):
+    monkeypatch.setattr(pipeline, "find_faces", lambda photo: [])
+
+
+def apart(a, b):
+    return np.abs(np.asarray(a).astype(int) - np.asarray(b).astype(int))
+
+
+# --- the pure part
+
+
+def test_dominant_is_one_hot_and_probabilities_blend():
+    reading = jnp.array([0.1, 0.0, 0.0, 0.5, 0.4, 0.0, 0.0])
+    np.testing.assert_array_equal(style_choice(EMOTIONS, reading, "dominant"), np.eye(7)[3])
+    np.testing.assert_allclose(style_choice(EMOTIONS, reading, "probabilities"), reading)
+
+
+def test_emotions_without_a_style_are_left_out_and_one_style_serves_all():
+    reading = jnp.array([0.1, 0.0, 0.0, 0.5, 0.4, 0.0, 0.0])
+    np.testing.assert_array_equal(style_choice(("sad", "angry"), reading, "dominant"), [1, 0])
+    np.testing.assert_allclose(style_choice(("sad", "angry"), reading, "probabilities"), [0.8, 0.2], rtol=1e-6)
+    np.testing.assert_array_equal(style_choice(("fear",), reading, "probabilities"), [1])
+
+
+@pytest.mark.parametrize("mix", ["dominant", "probabilities"])
+def test_the_whole_is_its_parts(model, mix):
+    padded, size = pad_to_bucket(photo())
+    crops = photo(16, 16 * MAX_FACES).reshape(16, MAX_FACES, 16, 3).transpose(1, 0, 2, 3)
+    weights = np.zeros(MAX_FACES, np.float32)
+    weights[:2] = 0.75, 0.25
+    fallback = np.eye(7, dtype=np.float32)[6]
+    probabilities, out = classify_then_stylize(
+        FACES, STYLES, mix, model.params, jnp.asarray(padded), jnp.asarray(crops), weights, fallback, jnp.asarray(size)
+    )
+    read = classify(FACES, model.params["classifier"], jnp.asarray(crops))
+    np.testing.assert_allclose(probabilities, read, atol=1e-6)
+    choice = style_choice(EMOTIONS, 0.75 * read[0] + 0.25 * read[1], mix)
+    expected = stylize(STYLES, model.params["styles"], jnp.asarray(padded)[None], choice[None], jnp.asarray(size))[0]
+    assert apart(out, expected).max() <= 1
+    _, neutral = classify_then_stylize(
+        FACES, STYLES, mix, model.params, jnp.asarray(padded), jnp.asarray(crops), 0 * weights, fallback, jnp.asarray(size)
+    )
+    alone = stylize(STYLES, model.params["styles"], jnp.asarray(padded)[None], fallback[None], jnp.asarray(size))[0]
+    assert apart(neutral, alone).max() <= 1
+
+
+# --- sizes
+
+
+def test_sides():
+    assert [network_side(n) for n in (1, 16, 17, 20, 21)] == [16, 16, 20, 20, 24]
+    for side in range(16, 5000, 4):
+        assert side <= bucket_side(side) <= max(128, 1.25 * side) and bucket_side(side) % 4 == 0
+    assert len({bucket_side(side) for side in range(128, 4097)}) == 21  # four an octave
+
+
+@pytest.mark.parametrize(("h", "w"), [(1, 1), (5, 3), (16, 16), (37, 50), (129, 200)])
+def test_the_result_does_not_depend_on_the_bucket(model, h, w):
+    image = photo(h, w)
+    out = model.stylize(image, "happy")
+    assert out.shape == image.shape and out.dtype == np.uint8
+    padded, (ph, pw) = pad_to_bucket(image)
+    np.testing.assert_array_equal(padded[:h, :w], image)
+    weights = np.eye(7, dtype=np.float32)[3:4]
+    unbucketed = stylize(STYLES, model.params["styles"], jnp.asarray(padded)[None, :ph, :pw], weights)
+    assert apart(out, unbucketed[0, :h, :w]).mean() <= 1 / 50 and apart(out, unbucketed[0, :h, :w]).max() <= 1
+
+
+def test_a_folder_of_mixed_sizes_compiles_a_handful_of_programs(model):
+    rng = np.random.default_rng(0)
+    program = pipeline._stylize_program(STYLES)
+    before = program._cache_size()
+    for h, w in rng.integers(1, 161, (20, 2)):
+        model.stylize(photo(h, w), "sad")
+    assert program._cache_size() - before <= 4
+
+
+# --- the model
+
+
+def test_reading_a_photo(model, faces):
+    image = photo()
+    result = model(image)
+    crops = np.stack([cut_crop(image, face, FACES.margin, FACES.size) for face in TWO_FACES])
+    read = model.classify(crops, margin=FACES.margin)
+    reading = 0.9 * read[0] + 0.1 * read[1]  # 30 x 30 and 10 x 10 pixels
+    np.testing.assert_allclose(list(result.emotion.values()), reading, atol=1e-5)
+    assert result.emotion == as_dict(result.emotion.values()) and result.note is None
+    assert [read.face for read in result.faces] == TWO_FACES
+    assert result.style == {EMOTIONS[reading.argmax()]: 1.0}
+    assert apart(result.image, model.stylize(image, EMOTIONS[reading.argmax()])).max() <= 1
+
+
+def test_mixing_by_probabilities(model, faces):
+    result = model(photo(), mix="probabilities")
+    assert result.style == pytest.approx(result.emotion)
+    assert apart(result.image, model.stylize(photo(), result.emotion)).max() <= 1
+
+
+@pytest.mark.parametrize(("choice", "index"), [("largest", 0), (0, 0), (1, 1)])
+def test_choosing_a_face(model, faces, choice, index):
+    result = model(photo(), face=choice)
+    assert result.emotion == pytest.approx(result.faces[index].emotion) and len(result.faces) == 2
+
+
+@pytest.mark.parametrize("choice", [2, -1, "biggest"])
+def test_choosing_a_face_that_is_not_there(model, faces, choice):
+    with pytest.raises(UserError, match=str(choice)):
+        model(photo(), face=choice)
+
+
+def test_more_faces_than_are_read(model, monkeypatch):
+    many = [Face(0, 0, 30 - i, 30 - i, 0.9) for i in range(MAX_FACES + 3)]
+    monkeypatch.setattr(pipeline, "find_faces", lambda photo: many)
+    result = model(photo())
+    assert len(result.faces) == MAX_FACES and "19 faces found" in result.note
+
+
+def test_a_given_emotion_skips_the_reading(model, monkeypatch):
+    monkeypatch.setattr(pipeline, "find_faces", lambda photo: pytest.fail("read"))
+    result = model(photo(), emotion={"happy": 3, "sad": 1})
+    assert result.style == {"happy": 0.75, "sad": 0.25} and result.faces == [] and result.emotion is None
+    assert apart(result.image, model.stylize(photo(), "happy:3,sad:1")).max() == 0
+
+
+def test_no_face(model, no_faces):
+    result = model(photo())
+    assert result.style == {"neutral": 1.0} and result.emotion is None and "no face found" in result.note
+    assert apart(result.image, model.stylize(photo(), "neutral")).max() == 0
+    skipped = model(photo(), no_face="skip")
+    assert skipped.image is None and skipped.style is None and "skipped" in skipped.note
+    with pytest.raises(NoFaceError, match="no face found"):
+        model(photo(), no_face="error")
+
+
+def test_no_detector_is_like_no_face_but_says_so(model, monkeypatch):
+    def missing(photo):
+        raise DetectorMissing("the face detector is not installed")
+
+    monkeypatch.setattr(pipeline, "find_faces", missing)
+    assert "not installed" in model(photo()).note
+    with pytest.raises(NoFaceError, match="not installed"):
+        model(photo(), no_face="error")
+
+
+def test_what_a_photo_may_be(model, tmp_path):
+    image = photo()
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    expected = np.asarray(model(image, emotion="sad").image)
+    for same in (tmp_path / "photo.png", str(tmp_path / "photo.png"), Image.fromarray(image)):
+        np.testing.assert_array_equal(np.asarray(model(same, emotion="sad").image), expected)
+
+
+def test_alpha_is_kept(model):
+    rgba = np.dstack([photo(), np.arange(2000, dtype=np.uint16).reshape(40, 50).astype(np.uint8)])
+    out = model(Image.fromarray(rgba), emotion="sad").image
+    assert out.mode == "RGBA" and out.size == (50, 40)
+    np.testing.assert_array_equal(np.asarray(out)[..., 3], rgba[..., 3])
+
+
+def test_classify_takes_crops_of_any_size_and_number(model):
+    for shape in ((1, 48, 48, 3), (40, 20, 30, 3), (0, 8, 8, 3)):
+        crops = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+        rows = model.classify(crops, margin=0.2)
+        assert rows.shape == (shape[0], 7) and rows.dtype == np.float32
+        np.testing.assert_allclose(rows.sum(1), 1, atol=1e-5)
+    one = model.classify(crops := photo(112, 112)[None], margin=0.2)
+    np.testing.assert_allclose(model.classify(np.repeat(crops, 40, 0), margin=0.2), np.repeat(one, 40, 0), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        (lambda m: m.classify(np.zeros((2, 8, 8, 3))), "float64"),
+        (lambda m: m.classify(np.zeros((8, 8, 3), np.uint8)), r"\[8, 8, 3\]"),
+        (lambda m: m.classify(np.zeros((1, 8, 8, 3), np.uint8), margin=-1), "margin -1"),
+        (lambda m: m.stylize(np.zeros((8, 8), np.uint8), "sad"), r"\[8, 8\]"),
+        (lambda m: m.stylize(np.zeros((0, 8, 3), np.uint8), "sad"), r"\[0, 8, 3\]"),
+        (lambda m: m.stylize(photo(), "sda"), "did you mean 'sad'"),
+        (lambda m: m(photo(), mix="average"), "mix 'average'"),
+        (lambda m: m(photo(), no_face="ignore"), "no_face 'ignore'"),
+        (lambda m: m("no/such/photo.jpg"), "photo.jpg"),
+    ],
+)
+def test_mistakes(model, call, part):
+    with pytest.raises(UserError, match=part):
+        call(model)
+
+
+def test_a_network_that_lacks_the_style():
+    config = StylizerConfig(width=4, blocks=0, styles=("sad", "fear"))
+    params = {"classifier": init_classifier(FACES, jax.random.PRNGKey(0))}
+    model = Model(FACES, config, {**params, "styles": init_stylizer(config, jax.random.PRNGKey(0))})
+    assert model.stylize(photo(), "sad").shape == (40, 50, 3)
+    with pytest.raises(UserError, match="no style for 'happy': it has sad, fear"):
+        model.stylize(photo(), "happy")
+
+
+# --- the packaged checkpoints
+
+
+def test_the_packaged_model_repaints_the_astronaut():
+    model = emojax.load()
+    astronaut = np.asarray(Image.open("examples/astronaut.jpg"))
+    result = model(astronaut)
+    assert len(result.faces) == 1 and result.faces[0].face.confidence > 0.7
+    assert result.image.size == (512, 512)
+    assert apart(result.image, astronaut).mean() > 10
+    pictures = [model.stylize(astronaut[:128, :128], name).astype(int) for name in EMOTIONS]
+    for i, one in enumerate(pictures):
+        for other in pictures[:i]:
+            assert np.abs(one - other).mean() > 8  # seven styles, all different

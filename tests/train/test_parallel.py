@@ -1,0 +1,107 @@
+"""One step on one device, sharded over two, by pmap, and on two hosts: always the same training.
+
+tests/train/test_style.py and test_classifier_training.py prove it for the real steps; here is the machinery.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from emojax.errors import UserError
+from emojax.train.loop import TrainState
+from emojax.train.parallel import Parallel, check_batch_size, initialize_hosts, mean_over
+
+OPTIMIZER = optax.adam(0.1)
+
+
+def step(state, batch, axis_name):
+    def loss_of(params):
+        return jnp.square(batch["x"] @ params["w"] - batch["y"]).mean()
+
+    loss, gradients = jax.value_and_grad(loss_of)(state.params)
+    loss, gradients = mean_over(axis_name, (loss, gradients))
+    updates, opt_state = OPTIMIZER.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return state.replace(step=state.step + 1, params=params, opt_state=opt_state), {"loss": loss}
+
+
+def run(parallel):
+    rng = np.random.default_rng(0)
+    state = parallel.place_state(TrainState.create({"w": jnp.ones(3)}, OPTIMIZER, 0))
+    compiled, losses = parallel.compile(step), []
+    for _ in range(5):
+        batch = {"x": rng.normal(size=(8, 3)).astype(np.float32), "y": rng.normal(size=8).astype(np.float32)}
+        state, metrics = compiled(state, parallel.place_batch(batch))
+        losses.append(parallel.fetch_metrics(metrics)["loss"])
+    return losses, parallel.fetch_state(state)
+
+
+def test_one_device_two_devices_and_pmap_agree():
+    assert jax.device_count() == 2
+    expected_losses, expected = run(Parallel("jit", jax.devices()[:1]))
+    for parallel in (Parallel("jit"), Parallel("pmap")):
+        losses, state = run(parallel)
+        np.testing.assert_allclose(losses, expected_losses, rtol=1e-6)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), state, expected)
+
+
+def test_the_batch_is_really_spread():
+    placed = Parallel("jit").place_batch({"x": np.zeros((8, 3), np.float32)})
+    assert {shard.data.shape for shard in placed["x"].addressable_shards} == {(4, 3)}
+    assert Parallel("pmap").place_batch({"x": np.zeros((8, 3))})["x"].shape == (2, 4, 3)
+
+
+def test_uneven_batches_are_refused():
+    check_batch_size(4)
+    with pytest.raises(UserError, match="batch size 5 on 2 devices"):
+        check_batch_size(5)
+
+
+def test_hosts_need_a_number_and_an_index(monkeypatch):
+    for name in ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"):
+        monkeypatch.delenv(name, raising=False)
+    initialize_hosts()  # one host: nothing to do
+    with pytest.raises(UserError, match="--hosts and --host"):
+        initialize_hosts("localhost:1")
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
+    with pytest.raises(UserError, match="JAX_NUM_PROCESSES='two'"):
+        initialize_hosts("localhost:1")
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def losses_of(folder):
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row["loss"] for row in rows if row["split"] == "train"]
+
+
+@pytest.mark.slow
+def test_two_processes_train_to_the_loss_of_one(tiny_style_data, tmp_path):
+    command = [sys.executable, "train_style.py", "tiny", *tiny_style_data, "--batch_size", "4"]
+
+    def start(output, *more):
+        environment = {"PATH": "", "JAX_PLATFORMS": "cpu", "EMOJAX_CACHE": str(tmp_path / "cache")}
+        return subprocess.Popen(
+            [*command, "--output", str(output), *more], env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+    alone = start(tmp_path / "one")
+    assert alone.wait(300) == 0, alone.stderr.read()
+    hosts = ["--coordinator", f"127.0.0.1:{free_port()}", "--hosts", "2", "--host"]
+    both = [start(tmp_path / "two", *hosts, str(index)) for index in range(2)]
+    for process in both:
+        assert process.wait(300) == 0, process.stderr.read()
+    one, two = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
+    assert len(one) == 4
+    np.testing.assert_allclose(two, one, rtol=1e-4)

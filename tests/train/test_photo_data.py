@@ -1,0 +1,194 @@
+import dataclasses
+import io
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from emojax.errors import UserError
+from emojax.train.photo_data import (
+    EncodedPhotos,
+    PhotoConfig,
+    decode,
+    find_paintings,
+    open_photos,
+    photo_batches,
+    random_crop,
+    read_painting,
+)
+
+
+def encoded(color, size=(40, 32)):
+    stream = io.BytesIO()
+    Image.new("RGB", size, color).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "photos"
+    (root / "deep").mkdir(parents=True)
+    for index in range(9):
+        (root / ("deep" if index % 2 else ".") / f"{index}.png").write_bytes(encoded((20 * index, 0, 0)))
+    (root / "notes.txt").write_text("not a photo")
+    return root
+
+
+def config(*photos, **more):
+    return PhotoConfig(photos=tuple(map(str, photos)), crop=16, held_out=1, **more)
+
+
+def reds(batch):
+    return sorted((batch["photo"][:, 0, 0, 0] // 20).tolist())
+
+
+def test_folders_are_searched_recursively_and_tars_hold_the_same_bytes(folder, tmp_path):
+    with tarfile.open(tmp_path / "photos.tar", "w") as tar:
+        tar.add(folder, "photos")
+    a, b = EncodedPhotos([str(folder)]), EncodedPhotos([str(tmp_path / "photos.tar")])
+    assert len(a) == len(b) == 9
+    assert sorted(a[i] for i in range(9)) == sorted(b[i] for i in range(9))
+    assert len(EncodedPhotos([str(folder), str(tmp_path / "photos.tar")])) == 18
+
+
+def test_every_epoch_draws_every_photo_once_and_none_that_is_held_out(folder):
+    data = photo_batches(config(folder), 4, styles=3, seed=0)
+    held = int(data.held_out[0, 0, 0, 0]) // 20
+    for _ in range(2):
+        assert sorted(reds(next(data.iterator)) + reds(next(data.iterator))) == sorted(set(range(9)) - {held})
+    batch = next(data.iterator)
+    assert batch["photo"].shape == (4, 16, 16, 3) and batch["photo"].dtype == np.uint8
+    assert batch["style"].dtype == np.int32 and set(batch["style"].tolist()) <= {0, 1, 2}
+
+
+def test_the_stream_depends_on_the_seed_and_resumes_exactly(folder):
+    first, same, other = (photo_batches(config(folder), 2, 3, seed).iterator for seed in (1, 1, 2))
+    batches = [next(first) for _ in range(10)]
+    for batch in batches[:5]:
+        np.testing.assert_array_equal(next(same)["photo"], batch["photo"])
+    assert any((next(other)["photo"] != batch["photo"]).any() for batch in batches[:5])
+    resumed = photo_batches(config(folder), 2, 3, 1).iterator
+    resumed.set_state(same.get_state())
+    for batch in batches[5:]:
+        again = next(resumed)
+        np.testing.assert_array_equal(again["photo"], batch["photo"])
+        np.testing.assert_array_equal(again["style"], batch["style"])
+
+
+def test_hosts_share_the_batches_of_one(folder, monkeypatch):
+    whole = next(photo_batches(config(folder), 4, 3, 0).iterator)
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    parts = []
+    for host in range(2):
+        monkeypatch.setattr("jax.process_index", lambda host=host: host)
+        parts.append(next(photo_batches(config(folder), 4, 3, 0).iterator))
+    assert sum((reds(part) for part in parts), []) and all(part["photo"].shape[0] == 2 for part in parts)
+    assert sorted(reds(parts[0]) + reds(parts[1])) == reds(whole)
+
+
+def test_bad_photos_are_skipped_counted_and_reported_once(folder, capfd):
+    held = photo_batches(config(folder), 1, 1, 0).held_out[0, 0, 0, 0] // 20
+    for index in {0, 1, 2} - {int(held)}:
+        (folder / ("deep" if index % 2 else ".") / f"{index}.png").write_bytes(encoded((9, 9, 9))[:40])
+    data = photo_batches(config(folder), 1, 1, 0)
+    drawn = {reds(next(data.iterator))[0] for _ in range(20)}
+    bad = {0, 1, 2} - {int(held)}
+    assert not drawn & bad and data.skipped() == len(bad)
+    assert capfd.readouterr().err.count("skipping") == 1
+
+
+def test_crops_are_inside_the_photo_and_photos_smaller_than_a_crop_are_enlarged():
+    ramp = np.zeros((64, 96, 3), np.uint8)
+    ramp[..., 0] = np.arange(96)[None]
+    photo, rng = Image.fromarray(ramp), np.random.default_rng(0)
+    crops = [random_crop(photo, 16, rng) for _ in range(40)]
+    slopes = {int(np.sign(int(crop[8, -1, 0]) - int(crop[8, 0, 0]))) for crop in crops}
+    assert slopes == {-1, 1}  # some are mirrored, some not
+    assert random_crop(Image.new("RGB", (3, 200)), 16, rng).shape == (16, 16, 3)
+
+
+def test_grey_photos_become_rgb():
+    assert decode(np.zeros((4, 5, 1), np.uint8)).mode == "RGB"
+    stream = io.BytesIO()
+    Image.new("L", (4, 4), 7).save(stream, "PNG")
+    assert decode(stream.getvalue()).getpixel((0, 0)) == (7, 7, 7)
+
+
+@pytest.mark.parametrize(
+    ("photos", "part"),
+    [
+        ((), "no content photos"),
+        (("/no/such/folder",), "no photos at /no/such/folder"),
+        (("no_such_data_set",), "TFDS data set 'no_such_data_set'"),
+    ],
+)
+def test_missing_photos(photos, part):
+    with pytest.raises(UserError, match=part):
+        open_photos(photos)
+
+
+def test_an_empty_folder_a_fake_tar_and_too_few_photos(tmp_path, folder):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="none ends in"):
+        open_photos([str(tmp_path / "empty")])
+    (tmp_path / "fake.tar").write_text("not a tar file" * 100)
+    with pytest.raises(UserError, match=r"cannot read .*fake\.tar"):
+        open_photos([str(tmp_path / "fake.tar")])
+    with pytest.raises(UserError, match="9 photos with 9 held out"):
+        photo_batches(dataclasses.replace(config(folder), held_out=9), 1, 1, 0)
+
+
+def paintings(root, **files):
+    for style, names in files.items():
+        (root / style).mkdir()
+        for name in names:
+            Image.new("RGB", (30, 20)).save(root / style / name)
+    return root
+
+
+def test_paintings_are_found_by_folder(tmp_path):
+    root = paintings(tmp_path, sad=["a.png"], happy=["b.png", "c.png"])
+    found = find_paintings(PhotoConfig(paintings=str(root), prefer=("c.png", "x.png")), ("happy", "sad"))
+    assert [p.name for p in found.values()] == ["c.png", "a.png"]
+
+
+def test_paintings_that_are_missing_or_ambiguous(tmp_path):
+    root = paintings(tmp_path, sad=[], happy=["b.png", "c.png"])
+    for style, part in (("sad", "no painting for 'sad'"), ("happy", r"several .*b\.png, c\.png"), ("fear", "no painting")):
+        with pytest.raises(UserError, match=part):
+            find_paintings(PhotoConfig(paintings=str(root)), (style,))
+    with pytest.raises(UserError, match="give --data.paintings"):
+        find_paintings(PhotoConfig(), ("sad",))
+    with pytest.raises(UserError, match="does not exist"):
+        find_paintings(PhotoConfig(paintings=str(root / "none")), ("sad",))
+
+
+def test_a_painting_is_scaled_by_its_short_side(tmp_path):
+    root = paintings(tmp_path, sad=["a.png"])
+    assert read_painting(root / "sad" / "a.png", 40).shape == (40, 60, 3)
+    (root / "sad" / "a.png").write_bytes(b"")
+    with pytest.raises(UserError, match="cannot read the painting"):
+        read_painting(root / "sad" / "a.png", 40)
+
+
+def test_a_tfds_data_set_by_name(tmp_path, monkeypatch):
+    class Fake:
+        class dataset_info:
+            features = {"image": None}
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return {"image": np.full((20, 20, 3), index, np.uint8)}
+
+    monkeypatch.setattr("tensorflow_datasets.data_source", lambda name, split: Fake())
+    data = photo_batches(config("coco/2017"), 2, 1, 0)
+    assert data.photos == 2 and next(data.iterator)["photo"].shape == (2, 16, 16, 3)
+
+
+def test_the_shared_tar(shared_data):
+    source = EncodedPhotos([str(shared_data / "content" / "content_s.tar")])
+    assert len(source) == 1600
+    assert decode(source[1599]).size == (288, 288)

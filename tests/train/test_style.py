@@ -1,0 +1,134 @@
+import dataclasses
+import json
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs.style import PRESETS
+from emojax.errors import UserError
+from emojax.pipeline import load_styles
+from emojax.stylizer import init_stylizer
+from emojax.train.loop import TrainState
+from emojax.train.losses import STYLE_LAYERS
+from emojax.train.options import parse_preset
+from emojax.train.parallel import Parallel
+from emojax.train.style import make_step, painting_grams, perceptual_losses, train
+from emojax.vgg import load_vgg16
+
+
+@pytest.fixture(scope="module")
+def config(tiny_style_data):
+    return parse_preset(["tiny", *tiny_style_data, "--batch_size", "4"], PRESETS, "train_style.py")[1]
+
+
+@pytest.fixture(scope="module")
+def frozen(config):
+    vgg = load_vgg16(config.vgg16)
+    return {"vgg": vgg, "grams": painting_grams(vgg, config.data, config.model.styles)}
+
+
+def batch(seed=0):
+    rng = np.random.default_rng(seed)
+    photo = rng.integers(0, 256, (4, 16, 16, 3)).astype(np.uint8)
+    return {"photo": photo, "style": rng.integers(0, 7, 4).astype(np.int32)}
+
+
+def three_steps(config, frozen, parallel):
+    optimizer = config.optimizer.build(3)
+    params = init_stylizer(config.model, jax.random.PRNGKey(0))
+    state = parallel.place_state(TrainState.create(params, optimizer, 0, frozen=frozen))
+    step, losses = parallel.compile(make_step(config, optimizer)), []
+    for seed in range(3):
+        state, metrics = step(state, parallel.place_batch(batch(seed)))
+        losses.append(parallel.fetch_metrics(metrics)["loss"])
+    return losses, parallel.fetch_state(state).params
+
+
+@pytest.mark.parametrize("parallel", [("jit", 2), ("pmap", 2)], ids=str)
+def test_the_step_is_the_same_however_it_is_spread(config, frozen, parallel):
+    expected_losses, expected = three_steps(config, frozen, Parallel("jit", jax.devices()[:1]))
+    mode, count = parallel
+    losses, params = three_steps(config, frozen, Parallel(mode, jax.devices()[:count]))
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-4)
+    # Adam divides by the gradient's own size, so that rounding can turn the sign of a vanishing step of 1e-3.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=3e-3), params, expected)
+
+
+def test_the_gram_targets_have_a_row_per_style(config, frozen):
+    assert {layer: rows.shape[0] for layer, rows in frozen["grams"].items()} == dict.fromkeys(STYLE_LAYERS, 7)
+    rows = np.asarray(frozen["grams"]["relu2_2"]).reshape(7, -1)
+    assert all(not np.allclose(rows[0], row) for row in rows[1:])
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts(config, frozen):
+    params = init_stylizer(config.model, jax.random.PRNGKey(0))
+    parts = perceptual_losses(config, frozen, params, batch())
+    weights = config.loss
+    total = weights.content * parts["content"] + weights.style * parts["style"] + weights.tv * parts["tv"]
+    np.testing.assert_allclose(parts["loss"], total, rtol=1e-5)
+
+
+def test_a_style_learns_from_its_own_photos_only(config, frozen):
+    params = init_stylizer(config.model, jax.random.PRNGKey(0))
+    one_style = {**batch(), "style": np.full(4, 3, np.int32)}
+    gradients = jax.grad(lambda p: perceptual_losses(config, frozen, p, one_style)["loss"])(params)
+    for layer in gradients["styles"].values():
+        others = jnp.delete(layer["scale"], 3, axis=0)
+        assert float(jnp.abs(layer["scale"][3]).max()) > 0 and float(jnp.abs(others).max()) == 0
+
+
+def test_bfloat16_trains_with_float32_parameters(config, frozen):
+    half = dataclasses.replace(config, dtype="bfloat16")
+    losses, params = three_steps(half, frozen, Parallel("jit", jax.devices()[:1]))
+    full, _ = three_steps(config, frozen, Parallel("jit", jax.devices()[:1]))
+    np.testing.assert_allclose(losses, full, rtol=0.1)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
+
+
+def metrics(run):
+    return (run / "metrics.jsonl").read_text()
+
+
+def test_training_resumes_exactly_and_its_checkpoint_loads(config, tmp_path, monkeypatch):
+    train(config, tmp_path / "whole")
+    monkeypatch.setattr(  # a signal while the run says what it evaluated at step 2
+        "emojax.train.loop.MetricsLog.write", interrupting(lambda step, split: (step, split) == (2, "val"))
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "parts")
+    monkeypatch.undo()
+    train(config, tmp_path / "parts")
+    assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
+    (model, a), (_, b) = load_styles(tmp_path / "whole"), load_styles(tmp_path / "parts")
+    assert model == config.model
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def interrupting(when):
+    from emojax.train.loop import MetricsLog
+
+    write = MetricsLog.write
+
+    def wrapped(self, step, split, values):
+        write(self, step, split, values)
+        if when(step, split):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return wrapped
+
+
+def test_one_emotion_alone(config, tmp_path):
+    single = dataclasses.replace(config, emotion="fear", steps=1)
+    train(single, tmp_path)
+    assert load_styles(tmp_path)[0].styles == ("fear",)
+    assert json.loads(metrics(tmp_path).splitlines()[0])["loss"] > 0
+
+
+@pytest.mark.parametrize("bad", [{"emotion": "fera"}, {"batch_size": 0}, {"epochs": 0}, {"steps": 0}])
+def test_invalid_configs(config, bad):
+    with pytest.raises(UserError):
+        dataclasses.replace(config, **bad)
