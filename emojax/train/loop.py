@@ -145,8 +145,7 @@ def fit(
     frozen = state.frozen
     state = state.replace(frozen=None)
     writes = jax.process_index() == 0
-    start, evaluated = 0, {}
-    score: float | None = None
+    start = 0
     if (found := ckpt.checkpoints_in(run)) and (newest := ckpt.read_checkpoint(found[-1], kind)):
         state, position = ckpt.load_training(newest, state)
         batches.set_state(_decode_state(position))
@@ -158,9 +157,10 @@ def fit(
     log = MetricsLog(run, start) if writes else None
     compiled = parallel.compile(step)
     placed = parallel.place_state(state.replace(frozen=frozen))
-    pending, window = None, []
+    pending: Any = None
+    window: list[dict[str, float]] = []
 
-    def save(number: int) -> None:
+    def save(number: int, metrics: Mapping[str, float], score: float | None) -> None:
         if not writes:
             return
         host = parallel.fetch_state(placed.replace(frozen=None))
@@ -170,7 +170,7 @@ def fit(
             model_config,
             to_params(host),
             step=number,
-            metrics=evaluated,
+            metrics=metrics,
             score=score,
             training=host,
             iterator=_encode_state(batches.get_state()),
@@ -179,6 +179,8 @@ def fit(
 
     with _Signals() as signals, tqdm(total=steps, initial=start, unit="step", disable=not writes, mininterval=2) as bar:
         for number in range(start + 1, steps + 1):
+            evaluated: dict[str, float] = {}
+            score: float | None = None  # a checkpoint only claims a score that was measured at its own step
             placed, metrics = compiled(placed, parallel.place_batch(next(batches)))
             # Read the step before, so that the device already has work while the host waits for numbers.
             if pending is not None:
@@ -196,15 +198,15 @@ def fit(
                 if log:
                     log.write(number, "train", means)
                 if evaluate is None:
-                    score = -means["loss"]
+                    evaluated, score = means, -means["loss"]
             if due and evaluate is not None:
                 evaluated, score = evaluate(parallel.fetch_state(placed.replace(frozen=None)).replace(frozen=frozen))
                 if log:
                     log.write(number, "val", evaluated)
                     bar.write(f"step {number}: " + ", ".join(f"{k} {v:.4f}" for k, v in evaluated.items()), sys.stderr)
             bar.update()
-            if number % loop.save_every == 0 or last:
-                save(number)
+            if number % loop.save_every == 0 or due or last:
+                save(number, evaluated, score)
             if signals.received is not None:
                 bar.write(f"stopped at step {number}; the same command goes on from there", sys.stderr)
                 raise KeyboardInterrupt
@@ -217,7 +219,7 @@ def _finite(metrics: dict[str, float], step: int, run: Path) -> dict[str, float]
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise UserError(
-                f"{name} is {value} at step {step}: lower the learning rate; the same command resumes from {run}'s last"
+                f"{name} is {value} at step {step}: lower --optimizer.learning_rate; {run} keeps the last checkpoint"
             )
     return metrics
 
