@@ -33,7 +33,7 @@ import io
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -280,6 +280,13 @@ def _encode_faces(origin: Path, name: str, faces: tuple[FaceLabel, ...]) -> list
     return encoded
 
 
+def _in_threads(function: Callable[..., Any], *columns: Sequence[Any]) -> Iterator[Any]:
+    """`map` in threads, a few rows ahead: a pool's own map runs through all of them, and the results fill the memory."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(columns[0]), 256):
+            yield from pool.map(function, *(column[start : start + 256] for column in columns))
+
+
 class Expw(tfds.core.GeneratorBasedBuilder):
     """ExpW's labelled faces. The manual folder is ExpW's root; use `prepare_expw`, which also checks it."""
 
@@ -308,9 +315,8 @@ class Expw(tfds.core.GeneratorBasedBuilder):
         origin = Path(dl_manager.manual_dir, "origin")
         faces = parse_labels(origin.with_name("label.lst"))
         photos = {name: tuple(group) for name, group in groupby(faces, key=lambda face: face.photo)}
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            hashing = pool.map(partial(_hash_photo, origin), photos, photos.values())
-            hashed = list(tqdm(hashing, "comparing photos", len(photos), unit="photo"))
+        hashing = _in_threads(partial(_hash_photo, origin), list(photos), list(photos.values()))
+        hashed = list(tqdm(hashing, "comparing photos", len(photos), unit="photo"))
         bad = [photo for photo in hashed if isinstance(photo, str)]
         good = [photo for photo in hashed if isinstance(photo, _Photo)]
         if not good:
@@ -334,24 +340,19 @@ class Expw(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(
         self, origin: Path, photos: Sequence[_Photo], groups: Mapping[str, str]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, len(photos), 256):  # by 256, for a pool's map runs ahead and would fill the memory
-                few = photos[start : start + 256]
-                names, faces = [photo.name for photo in few], [photo.faces for photo in few]
-                for encoded in pool.map(partial(_encode_faces, origin), names, faces):
-                    for face, image in encoded:
-                        yield (
-                            " ".join(map(str, astuple(face))),  # TFDS orders examples by a hash of this key
-                            {
-                                "image": io.BytesIO(image),  # an array would need TensorFlow to encode it
-                                "label": face.label,
-                                "photo": face.photo,
-                                "face_id": face.face_id,
-                                "box": [face.top, face.left, face.right, face.bottom],
-                                "confidence": face.confidence,
-                                "group": groups[face.photo],
-                            },
-                        )
+        names, faces = [photo.name for photo in photos], [photo.faces for photo in photos]
+        for encoded in _in_threads(partial(_encode_faces, origin), names, faces):
+            for face, image in encoded:
+                example = {
+                    "image": io.BytesIO(image),  # an array would need TensorFlow to encode it
+                    "label": face.label,
+                    "photo": face.photo,
+                    "face_id": face.face_id,
+                    "box": [face.top, face.left, face.right, face.bottom],
+                    "confidence": face.confidence,
+                    "group": groups[face.photo],
+                }
+                yield " ".join(map(str, astuple(face))), example  # TFDS orders examples by a hash of this key
 
 
 def _fingerprint(root: Path) -> str:
