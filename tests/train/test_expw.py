@@ -329,7 +329,7 @@ def test_only_bad_photos(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     root = write_expw(tmp_path / "ExpW", {"a.jpg": random_photo(0)}, [LINE])
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot prepare ExpW in .*file.*choose another folder") as caught:
+    with pytest.raises(UserError, match=r"cannot prepare ExpW in .*file.*choose another folder") as caught:
         expw.prepare_expw(root, tmp_path / "file")
     assert "\n" not in str(caught.value)
 
