@@ -48,7 +48,7 @@ IMAGE_SUFFIXES = frozenset(
     """
     .apng .avif .avifs .bmp .dds .dib .gif .icns .ico .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf
     .jpg .jpx .mpo .pbm .pcx .pfm .pgm .png .pnm .ppm .psd .qoi .sgi .tga .tif .tiff .webp
-    """.split()
+    """.split()  # noqa: SIM905  a list would take a line each
 )
 """lower case; which files of a folder are photos"""
 
@@ -174,7 +174,7 @@ def read_photo(
         raise UserError(f"cannot read {name}: not enough memory") from None
     except OSError as error:
         raise UserError(f"cannot read {name}: {error.strerror or error}") from None
-    except Exception as error:  # noqa: BLE001  a damaged file can make a decoder raise anything
+    except Exception as error:  # a damaged file can make a decoder raise anything
         raise UserError(f"cannot read {name}: it is damaged ({error})") from None
 
 
@@ -249,7 +249,7 @@ def _exif(image: Image.Image) -> Image.Exif:
     """The EXIF tags; none where they are damaged, for the picture itself may be sound."""
     try:
         return image.getexif()
-    except Exception:  # noqa: BLE001  the parser raises whatever the damaged bytes lead it to
+    except Exception:  # the parser raises whatever the damaged bytes lead it to
         return Image.Exif()
 
 
@@ -300,7 +300,7 @@ def _to_srgb(image: Image.Image) -> tuple[Image.Image, str | None]:
         return image.convert("RGB"), None
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = source.profile.xcolor_space.strip()
+        space = profile[16:20].decode("ascii", "replace").strip()  # the header's field for the pictures it describes
         if space == "RGB" and image.mode == "L":  # grey photos often carry the profile of the camera
             image = image.convert("RGB")
         if space != {"L": "GRAY"}.get(image.mode, image.mode):
@@ -359,7 +359,7 @@ def write_image(image: Image.Image, target: str | os.PathLike | BinaryIO, format
         format: one of the values of `FORMATS`; by default what the path's suffix stands for.
 
     Raises:
-        UserError: an unknown suffix, a picture that the format cannot hold, a place that cannot be written, a full disk.
+        UserError: an unknown suffix, a picture that the format cannot hold, no right to write there, a full disk.
     """
     if isinstance(target, str | os.PathLike):
         write_atomically(Path(target), encode(image, format or format_of(target)))
@@ -381,7 +381,7 @@ def is_ours(path: str | os.PathLike) -> bool:
             words = [image.info.get("Software"), image.info.get("comment")]
             if image.format != "PNG":  # whose EXIF may stand behind the pixels: asking for it would decode them
                 words.append(_exif(image).get(ExifTags.Base.Software))
-    except Exception:  # noqa: BLE001  as in `read_photo`; whoever reads the photo reports what is wrong with it
+    except Exception:  # as in `read_photo`; whoever reads the photo reports what is wrong with it
         return False
     texts = [word.decode(errors="replace") if isinstance(word, bytes) else word for word in words]
     return any(isinstance(text, str) and text.split(" ")[0] == MARK for text in texts)

@@ -1,0 +1,389 @@
+"""Many photos: which ones, where the outputs go, and what is said about each.
+
+Everything that can be wrong with the request itself is found by `plan`, before a model is loaded. A photo that fails
+afterwards fails alone: one line on stderr, nothing half-written, and the others are still done.
+
+Names. `photo.jpg` becomes `photo.EMOTION.jpg`, EMOTION being the style used, or of a mix all styles with at least a
+quarter of the weight, strongest first: `photo.happy+surprise.jpg`. The output keeps the input's suffix; where we do not
+write its format, or could not mark the picture as ours in it, and for standard input, the suffix is `.png`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from PIL import Image
+from tqdm import tqdm
+
+from emojax.emotions import EMOTIONS, dominant
+from emojax.errors import UserError
+from emojax.files import refuse_existing
+from emojax.images import FORMATS, IMAGE_SUFFIXES, MAX_MEGAPIXELS, UNMARKED, Photo, is_ours, read_photo, write_image
+
+if TYPE_CHECKING:  # it imports JAX, which a mistake in the request should not wait for
+    from emojax.pipeline import Result
+
+STREAM = "-"
+"""standard input as an input, standard output as an output"""
+DONE, SOME_FAILED, FAILED = 0, 1, 2
+"""exit codes"""
+
+_DEFAULT_SUFFIX = ".png"
+_IN_THE_NAME = 0.25  # the smallest weight of a style that is named
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo to do."""
+
+    source: str
+    """a path, or "-" """
+    prefix: str = ""
+    suffix: str = _DEFAULT_SUFFIX
+    """the output is PREFIX.EMOTION + SUFFIX, unless it is given:"""
+    output: str | None = None
+    """a path, or "-"; None as long as it depends on the emotion"""
+    problem: str | None = None
+    """why it cannot be done, where that is known already"""
+
+    @property
+    def label(self) -> str:
+        """How messages call the photo."""
+        return "standard input" if self.source == STREAM else self.source
+
+    def output_for(self, emotion: str) -> str:
+        """Where the picture goes in the style named `emotion`."""
+        return self.output or f"{self.prefix}.{emotion}{self.suffix}"
+
+
+def style_name(style: Mapping[str, float]) -> str:
+    """What names call a style or mix: "sad", or "happy+surprise"; see the top of this module."""
+    order = {emotion: index for index, emotion in enumerate(EMOTIONS)}
+    ranked = sorted(style, key=lambda name: (-round(style[name], 6), order[name]))
+    total = sum(style.values())
+    named = [name for name in ranked if round(style[name] / total, 6) >= _IN_THE_NAME]
+    return "+".join(named or ranked[:1])
+
+
+# --- the plan -----------------------------------------------------------------------------------------------------
+
+
+def plan(
+    inputs: Sequence[str],
+    output: str | None = None,
+    *,
+    style: Mapping[str, float] | None = None,
+    force: bool = False,
+    recursive: bool = False,
+    as_json: bool = False,
+) -> list[Job]:
+    """Finds the photos and checks where they will go.
+
+    Args:
+        inputs: files, folders, or "-".
+        output: a file if it has an image suffix, else a folder; "-" for standard output; None for beside the photo.
+        style: the weights of the styles, if they are known before the faces are read.
+        force: replace outputs that exist.
+        recursive: look into subfolders, too.
+        as_json: whether standard output is taken by JSON.
+
+    Returns:
+        A job per photo. Those that cannot be done carry their problem.
+
+    Raises:
+        UserError: the request as a whole makes no sense, or two photos would get the same name.
+    """
+    jobs = list(_find(inputs, recursive))
+    if STREAM in inputs and output is None:
+        raise UserError("--input - needs --output: a file, a folder, or - for standard output")
+    if output == STREAM and as_json:
+        raise UserError("--output - and --json both want standard output: give --output a file or a folder")
+    to_one = output == STREAM or (output is not None and _is_file_name(output))
+    if to_one and len(jobs) > 1:
+        raise UserError(f"--output {output} is one file, but there are {len(jobs)} photos: give a folder")
+    emotion = None if style is None else style_name(style)
+    jobs = [_aim(job, output, to_one, emotion) for job in jobs]
+    _check_collisions(jobs)
+    taken = protected(jobs)
+    return [_check_early(job, taken, force) for job in jobs]
+
+
+def _find(inputs: Iterable[str], recursive: bool) -> Iterable[Job]:
+    """A job per photo, each file once, in the order of the inputs, folders sorted."""
+    seen = set()
+    for item in inputs:
+        if item == STREAM:
+            found = [Job(item)]
+        else:
+            try:
+                is_folder = stat.S_ISDIR(os.stat(item).st_mode)
+                found = _find_in_folder(item, recursive) if is_folder else [Job(item)]
+            except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+                found = [Job(item, problem=f"cannot read {item}: {getattr(error, 'strerror', None) or error}")]
+        for job in found:
+            place = job.source if job.source == STREAM else os.path.abspath(job.source)
+            if place not in seen:
+                seen.add(place)
+                yield job
+
+
+def _find_in_folder(folder: str, recursive: bool) -> list[Job]:
+    """The photos of a folder, without hidden files and our own outputs; one job with a problem if there are none."""
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    paths = []
+    for parent, folders, names in os.walk(folder, onerror=stop):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+        paths += [os.path.join(parent, name) for name in names if not name.startswith(".")]
+    pictures = [path for path in sorted(paths) if Path(path).suffix.lower() in IMAGE_SUFFIXES]
+    photos = [path for path in pictures if not is_ours(path)]
+    if not photos:
+        what = "images besides those that emojax made" if pictures else "images"
+        where = "or its subfolders" if recursive else "(--recursive looks into subfolders)"
+        return [Job(folder, problem=f"no {what} in {folder} {where}")]
+    return [Job(path) for path in photos]
+
+
+def _is_file_name(output: str) -> bool:
+    """Whether an output is a file; UserError if it looks like a picture that we cannot write."""
+    suffix = Path(output).suffix.lower()
+    if output.endswith(("/", os.sep)) or os.path.isdir(output):
+        return False
+    if suffix in FORMATS:
+        return True
+    others = {*Image.registered_extensions(), *IMAGE_SUFFIXES}
+    near = difflib.get_close_matches(suffix, FORMATS, n=1, cutoff=0.75)  # .jpgg, .pgn
+    if suffix in others or near:
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise UserError(
+            f"cannot write {output}: the suffix {suffix} is none of {' '.join(FORMATS)}{hint};"
+            f" for a folder of this name write {output}/"
+        )
+    return False
+
+
+def _aim(job: Job, output: str | None, to_one: bool, emotion: str | None) -> Job:
+    """Fills in where a job's output goes."""
+    source = Path("stdin.png" if job.source == STREAM else job.source)
+    marked = FORMATS.get(source.suffix.lower(), "BMP") not in UNMARKED
+    suffix = source.suffix if marked else _DEFAULT_SUFFIX
+    folder = source.parent if output is None else Path(output)
+    job = dataclasses.replace(job, prefix=str(folder / source.stem), suffix=suffix)
+    if to_one:
+        return dataclasses.replace(job, output=output)
+    return job if emotion is None else dataclasses.replace(job, output=job.output_for(emotion))
+
+
+def _check_collisions(jobs: Iterable[Job]) -> None:
+    owners: dict[str, Job] = {}
+    for job in jobs:
+        if job.problem:
+            continue
+        name = job.output_for("EMOTION")
+        other = owners.setdefault(os.path.abspath(name), job)
+        if other is not job:
+            raise UserError(
+                f"{other.label} and {job.label} would both be written to {name}: rename one, or run them apart"
+            )
+
+
+def _identity(path: str | int) -> tuple[int, int] | None:
+    """What tells a file from all others, whatever links to it; None if there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def protected(jobs: Iterable[Job]) -> set[tuple[int, int]]:
+    """The files that may never be written: the inputs."""
+    found = {_identity(_stdin_number() if job.source == STREAM else job.source) for job in jobs}
+    return {identity for identity in found if identity is not None}
+
+
+def _stdin_number() -> int:
+    try:
+        return sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):  # closed, or no real file
+        return -1
+
+
+def _check_early(job: Job, taken: set[tuple[int, int]], force: bool) -> Job:
+    """Adds the problem that a job's output has, as far as it is known."""
+    if job.problem or job.output == STREAM:
+        return job
+    try:
+        if job.output is not None:
+            check_output(job.output, taken, force)
+        _check_folder(Path(job.output_for("EMOTION")).parent)
+    except UserError as error:
+        return dataclasses.replace(job, problem=str(error))
+    return job
+
+
+def check_output(path: str, taken: set[tuple[int, int]], force: bool) -> None:
+    """Raises UserError if an output may not be written: it is, or links to, a file in `taken`; or it exists."""
+    if _identity(path) in taken:
+        raise UserError(f"{path} is, or links to, an input or another output: choose another --output")
+    refuse_existing(Path(path), force)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises UserError if files cannot be made in a folder, or it cannot be made itself."""
+    place = os.path.abspath(folder)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        raise UserError(f"cannot write into {folder}: {place} is not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write into {folder}: no permission; choose another place with --output")
+
+
+# --- the work -----------------------------------------------------------------------------------------------------
+
+
+def run(
+    jobs: Sequence[Job],
+    stylize: Callable[[Photo], Result],
+    *,
+    force: bool = False,
+    as_json: bool = False,
+    quiet: bool = False,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> int:
+    """Does the jobs one after the other.
+
+    Args:
+        stylize: what turns a photo into its result.
+        as_json: one JSON object per photo on stdout, instead of a line.
+        quiet: neither lines on stdout nor notes on stderr, only errors.
+
+    Returns:
+        The exit code: `DONE` (a skipped photo is done), `SOME_FAILED` of several, or `FAILED` for a single photo.
+    """
+    taken, failures = protected(jobs), 0
+    bar = tqdm(jobs, unit="photo", disable=None if len(jobs) > 1 and not quiet else True)
+    with bar:
+        for job in bar:
+            row = _do(job, stylize, taken, force, max_megapixels)
+            failures += "error" in row
+            for line in _messages(job, row, quiet):
+                _say(line, sys.stderr)
+            if as_json:
+                _say(json.dumps(row, allow_nan=False), sys.stdout)
+            elif row["output"] not in (None, STREAM) and not quiet:
+                _say(f"{job.label} -> {row['output']} ({_summary(row)})", sys.stdout)
+    return DONE if not failures else FAILED if len(jobs) == 1 else SOME_FAILED
+
+
+def _do(
+    job: Job,
+    stylize: Callable[[Photo], Result],
+    taken: set[tuple[int, int]],
+    force: bool,
+    max_megapixels: float,
+) -> dict[str, Any]:
+    """Does one job and tells about it, in the keys of --json."""
+    row: dict[str, Any] = {"input": job.source, "output": None, "size": None, "faces": [], "emotion": None}
+    row |= {"dominant_emotion": None, "style": None}
+    start = time.perf_counter()
+    try:
+        if job.problem:
+            raise UserError(job.problem)
+        photo = read_photo(
+            sys.stdin.buffer.read() if job.source == STREAM else job.source, max_megapixels, name=job.label
+        )
+        row["size"] = [photo.pixels.shape[1], photo.pixels.shape[0]]
+        result = stylize(photo)
+        row |= _reading(result)
+        if result.image is not None and result.style is not None:  # else it was skipped
+            row["output"] = _write(job, result.image, style_name(result.style), taken, force)
+    except BrokenPipeError:  # whoever read our output has gone, so there is nobody left to work for
+        raise
+    except (UserError, OSError) as error:
+        row["error"] = " ".join(str(error).split())
+    except MemoryError:
+        row["error"] = "not enough memory: make the photo smaller"
+    except RuntimeError as error:  # how JAX says that the device's memory is full
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        row["error"] = "not enough memory on the device: make the photo smaller"
+    row["seconds"] = round(time.perf_counter() - start, 3)
+    return row
+
+
+def _write(job: Job, image: Image.Image, emotion: str, taken: set[tuple[int, int]], force: bool) -> str:
+    output = job.output_for(emotion)
+    if output == STREAM:
+        write_image(image, sys.stdout.buffer, FORMATS[job.suffix.lower()])
+        return output
+    check_output(output, taken, force)
+    write_image(image, output)
+    written = _identity(output)
+    if written is not None:
+        taken.add(written)  # on a file system that ignores case two names may be one file
+    return output
+
+
+def _reading(result: Result) -> dict[str, Any]:
+    faces = [
+        {
+            "id": index,
+            "region": {side: float(getattr(read.face, side)) for side in ("x", "y", "w", "h")},
+            "face_confidence": float(read.face.confidence),
+            "emotion": read.emotion,
+            "dominant_emotion": dominant(read.emotion),
+        }
+        for index, read in enumerate(result.faces)
+    ]
+    strongest = None if result.emotion is None else dominant(result.emotion)
+    row = {"faces": faces, "emotion": result.emotion, "dominant_emotion": strongest, "style": result.style}
+    return row | ({"note": result.note} if result.note else {})
+
+
+def _messages(job: Job, row: Mapping[str, Any], quiet: bool) -> list[str]:
+    """What stderr says about a photo."""
+    lines = [] if quiet or "note" not in row else [f"emojax: {job.label}: {row['note']}"]
+    if "error" in row:
+        named = row["error"] if job.label in row["error"] else f"{job.label}: {row['error']}"
+        lines.append(f"emojax: error: {named}")
+    return [" ".join(line.split()) for line in lines]
+
+
+def _summary(row: Mapping[str, Any]) -> str:
+    """What was seen and done, such as "happy 0.93, 2 faces"."""
+    if row["emotion"] is None:
+        return style_name(row["style"])
+    count = len(row["faces"])
+    strongest = row["dominant_emotion"]
+    return f"{strongest} {row['emotion'][strongest]:.2f}, {count} face{'s' * (count > 1)}"
+
+
+def _say(line: str, stream: TextIO) -> None:
+    """Prints a line past the progress bar, at once.
+
+    Raises:
+        UserError: the stream cannot be written (a full disk), so that nobody would hear of the rest.
+    """
+    try:
+        with tqdm.external_write_mode(file=stream):
+            # the names of files may hold what the stream's encoding does not
+            encoding = getattr(stream, "encoding", None) or "utf-8"
+            print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot write to standard output: {error.strerror or error}") from None
