@@ -1,11 +1,11 @@
-"""The emotion classifier: a cropped face in, probabilities of the seven emotions out.
+"""Faces -> probabilities of the seven emotions: the paper's convolutional network of 21 layers.
 
-Crops are uint8 [N, S, S, 3], RGB; the network sees float32 [N, S, S, C] of about -1 to 1, C = 1 (grey) or 3.
+Face crops are uint8 [N, S, S, 3], RGB; the network's own input is float32 [N, S, S, channels], -1 to 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,105 +17,122 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 
-_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and most grey face data sets have it
+_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode L
 
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """Shape of the classifier, and the crop of a face that it wants."""
+    """Shape of the classifier, and the crop of a face that it is trained on."""
 
     widths: tuple[int, ...] = (32, 64, 128)
-    """channels of the blocks"""
+    """channels of the blocks' convolutions; every block halves the picture"""
     dense: int = 128
-    """units of the first dense layer"""
+    """units of the hidden dense layer"""
     size: int = 48
-    """side of the square input, in pixels"""
+    """side of the input, in pixels"""
     channels: int = 1
-    """1: grey, 3: RGB"""
+    """1: grey, 3: colour"""
     margin: float = 0.0
-    """what the input shows beyond the face's box on each side, as a fraction of the box"""
+    """what the crop shows beyond the face's box on each side, as a fraction of the box"""
     conv_dropout: float = 0.25
-    """dropout rate at the end of a block"""
+    """dropout rate after each block"""
     dense_dropout: float = 0.5
-    """dropout rate between the dense layers"""
+    """dropout rate after the hidden dense layer"""
 
     def __post_init__(self) -> None:
         if not self.widths or min(self.widths) < 1 or self.dense < 1:
-            raise UserError(f"widths {self.widths} and dense {self.dense}: at least one block, all at least 1")
+            raise UserError(f"widths {self.widths} and dense {self.dense}: give at least one block, each at least 1 wide")
         if self.size < 2 ** len(self.widths):
-            raise UserError(f"size {self.size}: {len(self.widths)} poolings need at least {2 ** len(self.widths)} pixels")
+            raise UserError(f"size {self.size}: {len(self.widths)} blocks need at least {2 ** len(self.widths)} pixels")
         if self.channels not in (1, 3):
-            raise UserError(f"channels {self.channels}: choose 1 (grey) or 3 (RGB)")
-        if not self.margin >= 0:
-            raise UserError(f"margin {self.margin}: it is at least 0")
-        for rate in (self.conv_dropout, self.dense_dropout):
-            if not 0 <= rate < 1:
-                raise UserError(f"dropout rate {rate}: it is at least 0 and below 1")
+            raise UserError(f"channels {self.channels}: choose 1 (grey) or 3 (colour)")
+        if not 0 <= self.margin <= 2:
+            raise UserError(f"margin {self.margin}: it is a fraction of the face's box, 0 to 2")
+        if not (0 <= self.conv_dropout < 1 and 0 <= self.dense_dropout < 1):
+            raise UserError(f"dropout {self.conv_dropout} and {self.dense_dropout}: rates are at least 0 and below 1")
+
+
+class MaxPool(nn.Module):
+    """2 x 2 max pooling as a module, so that it counts as the layer that it is."""
+
+    def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N H2 W2 C"]:
+        return nn.max_pool(x, (2, 2), (2, 2))
 
 
 class Classifier(nn.Module):
-    """The paper's CNN: 21 layers with three blocks.
+    """Three blocks of (conv 3x3, batch norm, conv 3x3, batch norm, max pool, dropout), then dense, dropout, dense.
 
-    A block is convolution 3x3, batch norm, convolution 3x3, batch norm, max pooling, dropout: 18 layers in three; dense,
-    dropout and dense(7) make 21. Activations are not counted. The paper (Padalia, Saxena, *Emotion-Based Style Transfer*)
-    names the kinds of its 21 layers and no more, so widths, order and rates are ours.
+    Those are the paper's 21 layers, counted without activations and reshaping. The paper names the kinds of layers and
+    their number, not their order or widths: this arrangement is ours. ReLU follows each norm and the hidden dense layer.
 
-    `axis_name` names the `pmap` axis over which batch norm takes its statistics.
+    `__call__` takes float [N, S, S, channels] as `network_input` makes it and returns logits float32 [N, 7]. With
+    `train`, batch norm uses the batch's statistics and dropout needs an rng "dropout".
     """
 
     config: ClassifierConfig
     dtype: Any = jnp.float32
+    """of the computation; parameters, norm statistics and logits are float32"""
     axis_name: str | None = None
+    """under `pmap`, the axis over which batch norm takes its statistics"""
 
     @nn.compact
-    def __call__(self, faces: Float[Array, "N S S C"], train: bool) -> Float[Array, "N 7"]:
-        config, x = self.config, faces.astype(self.dtype)
+    def __call__(self, x: Float[Array, "N S S C"], train: bool = False) -> Float[Array, "N 7"]:
+        config = self.config
+        expected = (config.size, config.size, config.channels)
+        if x.shape[1:] != expected:
+            raise ValueError(f"input of shape {x.shape}: this classifier takes (N, {', '.join(map(str, expected))})")
+        x = x.astype(self.dtype)
         for width in config.widths:
             for _ in range(2):
-                x = nn.Conv(width, (3, 3), dtype=self.dtype)(x)
-                x = nn.BatchNorm(not train, momentum=0.9, dtype=self.dtype, axis_name=self.axis_name)(x)
-                x = nn.relu(x)
-            x = _MaxPool()(x)
-            x = nn.Dropout(config.conv_dropout, deterministic=not train)(x)
+                x = nn.Conv(width, (3, 3), use_bias=False, dtype=self.dtype)(x)  # the norm has the bias
+                norm = nn.BatchNorm(momentum=0.9, dtype=self.dtype, axis_name=self.axis_name)
+                x = nn.relu(norm(x, use_running_average=not train))
+            x = MaxPool()(x)
+            x = nn.Dropout(config.conv_dropout)(x, deterministic=not train)
         x = x.reshape(x.shape[0], -1)
         x = nn.relu(nn.Dense(config.dense, dtype=self.dtype)(x))
-        x = nn.Dropout(config.dense_dropout, deterministic=not train)(x)
-        return nn.Dense(len(EMOTIONS), dtype=jnp.float32)(x)
+        x = nn.Dropout(config.dense_dropout)(x, deterministic=not train)
+        return nn.Dense(len(EMOTIONS), dtype=self.dtype)(x).astype(jnp.float32)
 
 
-class _MaxPool(nn.Module):
-    """2x2 max pooling as a layer of its own; an odd last row or column is dropped."""
+def layer_names(config: ClassifierConfig) -> tuple[str, ...]:
+    """The layers of the network in the order in which they run, as tracing it finds them ("Conv_0", "BatchNorm_0", ...)."""
+    names: list[str] = []
 
-    @nn.compact
-    def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N H2 W2 C"]:
-        # A maximum over an axis, because XLA's gradient of a pooling window is slow on CPUs.
-        n, h, w, c = x.shape
-        return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
+    def record(run: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        if context.method_name == "__call__" and not isinstance(context.module, Classifier):
+            names.append(context.module.name or type(context.module).__name__)
+        return run(*args, **kwargs)
+
+    with nn.intercept_methods(record):
+        jax.eval_shape(lambda: init_classifier(config, jax.random.PRNGKey(0)))
+    return tuple(names)
 
 
-def init_classifier(config: ClassifierConfig, key: PRNGKeyArray | jax.Array) -> Any:
-    """Fresh linen variables, {"params", "batch_stats"}."""
+def init_classifier(config: ClassifierConfig, key: PRNGKeyArray | jax.Array) -> dict[str, Any]:
+    """Fresh linen variables, {"params": ..., "batch_stats": ...}."""
     faces = jnp.zeros((1, config.size, config.size, config.channels))
-    return dict(Classifier(config).init(key, faces, train=False))
+    variables = Classifier(config).init(key, faces)
+    return {"params": variables["params"], "batch_stats": variables["batch_stats"]}
 
 
 def network_input(config: ClassifierConfig, crops: UInt8[Array, "N S S 3"]) -> Float[Array, "N S S C"]:
-    """Crops as the network sees them: grey by luminance if `config.channels` is 1, scaled from 0..255 to -1..1."""
-    x = crops.astype(jnp.float32) / 127.5 - 1
-    return x if config.channels == 3 else (x * jnp.array(_LUMINANCE)[None, None, None]).sum(-1, keepdims=True)
-
-
-def logits(
-    config: ClassifierConfig, variables: Mapping[str, Any], crops: UInt8[Array, "N S S 3"]
-) -> Float[Array, "N 7"]:
-    """Unnormalized log probabilities in evaluation mode. Pure."""
-    out = Classifier(config).apply(dict(variables), network_input(config, crops), train=False)
-    assert isinstance(out, jax.Array)
-    return out
+    """Crops as the network sees them: float32, -1 to 1, grey by luminance if the network has one channel."""
+    x = crops.astype(jnp.float32)
+    if config.channels == 1:
+        x = (x * jnp.array(_LUMINANCE)[None, None, None, :]).sum(-1, keepdims=True)
+    return x / 127.5 - 1
 
 
 def classify(
     config: ClassifierConfig, variables: Mapping[str, Any], crops: UInt8[Array, "N S S 3"]
 ) -> Float[Array, "N 7"]:
-    """Probabilities of the seven emotions; rows sum to 1. Pure."""
-    return jax.nn.softmax(logits(config, variables, crops))
+    """Probabilities of the seven emotions, in the order of `EMOTIONS`; rows sum to 1. Pure.
+
+    Args:
+        variables: {"params", "batch_stats"} of `Classifier(config)`.
+        crops: faces cut with `config.margin` and resized to `config.size`.
+    """
+    logits = Classifier(config).apply(dict(variables), network_input(config, crops))
+    assert isinstance(logits, jax.Array)
+    return jax.nn.softmax(logits)
