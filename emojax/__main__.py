@@ -112,7 +112,7 @@ def stylize(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     if not options.max_megapixels > 0:
         raise UserError(f"--max-megapixels {options.max_megapixels:g}: give a number above 0")
-    style = None if options.emotion is None else as_dict(style_weights(options.emotion))
+    style = None if options.emotion is None else as_dict(style_weights(options.emotion).tolist())
     if options.output == batch.STREAM and sys.stdout is not None and sys.stdout.isatty():
         raise UserError("--output - would write a picture into the terminal: send it to a file or a pipe")
     jobs = batch.plan(

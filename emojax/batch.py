@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from tqdm import tqdm
@@ -129,7 +129,7 @@ def _find(inputs: Iterable[str], recursive: bool) -> Iterable[Job]:
                 is_folder = stat.S_ISDIR(os.stat(item).st_mode)
                 found = _find_in_folder(item, recursive) if is_folder else [Job(item)]
             except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-                found = [Job(item, problem=f"cannot read {item}: {getattr(error, 'strerror', None) or error}")]
+                found = [Job(item, problem=f"cannot read {item}: {_reason(error)}")]
         for job in found:
             place = job.source if job.source == STREAM else os.path.abspath(job.source)
             if place not in seen:
@@ -146,7 +146,7 @@ def _find_in_folder(folder: str, recursive: bool) -> list[Job]:
     paths = []
     for parent, folders, names in os.walk(folder, onerror=stop):
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        paths += [os.path.join(parent, name) for name in names if not name.startswith(".")]
+        paths += [str(Path(parent, name)) for name in names if not name.startswith(".")]
     pictures = [path for path in sorted(paths) if Path(path).suffix.lower() in IMAGE_SUFFIXES]
     photos = [path for path in pictures if not is_ours(path)]
     if not photos:
@@ -262,7 +262,7 @@ def run(
     force: bool = False,
     as_json: bool = False,
     quiet: bool = False,
-    max_megapixels: float = MAX_MEGAPIXELS,
+    max_megapixels: int | float = MAX_MEGAPIXELS,
 ) -> int:
     """Does the jobs one after the other.
 
@@ -294,7 +294,7 @@ def _do(
     stylize: Callable[[Photo], Result],
     taken: set[tuple[int, int]],
     force: bool,
-    max_megapixels: float,
+    max_megapixels: int | float,
 ) -> dict[str, Any]:
     """Does one job and tells about it, in the keys of --json."""
     row: dict[str, Any] = {"input": job.source, "output": None, "size": None, "faces": [], "emotion": None}
@@ -314,7 +314,7 @@ def _do(
     except BrokenPipeError:  # whoever read our output has gone, so there is nobody left to work for
         raise
     except (UserError, OSError) as error:
-        row["error"] = " ".join(str(error).split())
+        row["error"] = _reason(error)
     except MemoryError:
         row["error"] = "not enough memory: make the photo smaller"
     except RuntimeError as error:  # how JAX says that the device's memory is full
@@ -323,6 +323,11 @@ def _do(
         row["error"] = "not enough memory on the device: make the photo smaller"
     row["seconds"] = round(time.perf_counter() - start, 3)
     return row
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line, without the number that Python puts before those of the system."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
 
 
 def _write(job: Job, image: Image.Image, emotion: str, taken: set[tuple[int, int]], force: bool) -> str:
@@ -372,7 +377,7 @@ def _summary(row: Mapping[str, Any]) -> str:
     return f"{strongest} {row['emotion'][strongest]:.2f}, {count} face{'s' * (count > 1)}"
 
 
-def _say(line: str, stream: TextIO) -> None:
+def _say(line: str, stream: Any) -> None:
     """Prints a line past the progress bar, at once.
 
     Raises:

