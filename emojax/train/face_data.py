@@ -1,0 +1,328 @@
+"""Labelled faces for training the classifier, as batches for the device.
+
+packed crops (.npz) and ExpW's own folder -> sources -> Grain: balanced draws, shuffle, decode, cut ->
+{"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "seed": uint32 [N]}
+
+A pack is an .npz with `jpeg` (uint8, all JPEG files one after another), `offsets` (int64 [n + 1]), `label` (uint8 [n]) and
+`split` (string [n]), and a .csv of the same name with a row per face. Columns `votes_*`, if there are any, are the
+votes of many people (FER+) and become soft labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import grain
+import jax
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+
+from emojax.classifier import ClassifierConfig
+from emojax.emotions import EMOTIONS
+from emojax.errors import UserError
+from emojax.faces import recut
+
+# FER+'s names for our seven; contempt, unknown and non-face votes are dropped.
+VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+
+
+@dataclass(frozen=True)
+class FaceConfig:
+    """Where faces come from, and how often each is drawn."""
+
+    packs: tuple[str, ...] = ()
+    """packed crops, .npz files"""
+    margins: tuple[float, ...] = ()
+    """what the crops of each pack show beyond the face's box on each side; empty: 0.2 if its name has expw in it, else 0"""
+    root: str = ""
+    """ExpW as it is distributed: the folder with label.lst and origin/"""
+    prepared: str = ""
+    """where ExpW is prepared for reading; empty: a folder beside it"""
+    shares: tuple[float, ...] = ()
+    """how often the faces of each pack, and last of ExpW's folder, are drawn, relative to their number; empty: 1 each"""
+    balance: float = 1.0
+    """1: every class of a source is drawn equally often, 0: as often as it occurs; in between: a compromise"""
+    soft_labels: bool = True
+    """use the votes of several people as labels where a pack has them"""
+
+    def __post_init__(self) -> None:
+        sources = len(self.packs) + bool(self.root)
+        if self.margins and len(self.margins) != len(self.packs):
+            raise UserError(f"{len(self.margins)} margins for {len(self.packs)} packs: give one each, or none")
+        if self.shares and len(self.shares) != sources:
+            raise UserError(f"{len(self.shares)} shares for {sources} sources of faces: give one each, or none")
+        if any(not 0 <= margin <= 2 for margin in self.margins):
+            raise UserError(f"margins {self.margins}: they are fractions of the face's box, 0 to 2")
+        if any(not share > 0 for share in self.shares) or not 0 <= self.balance <= 1:
+            raise UserError(f"shares {self.shares}, balance {self.balance}: shares are above 0, balance is 0 to 1")
+
+    def margin(self, index: int) -> float:
+        """The margin of a pack's crops.
+
+        The ExpW crops were cut with 0.2. FER2013 and muxspace's faces show no more than the box: a face detector's box fills
+        0.72 of the ExpW crops' height (1 / 1.4), but 1.04 of FER2013's and 0.98 of muxspace's.
+        """
+        if self.margins:
+            return self.margins[index]
+        return 0.2 if "expw" in Path(self.packs[index]).name.lower() else 0.0
+
+
+class FaceSource(Protocol):
+    """Random access to the faces of one split."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """{"image": encoded bytes, "label": int, "votes": float32 [7], sums to 1, "margin": float}."""
+        ...
+
+    def labels(self) -> Int[np.ndarray, " n"]:
+        """The labels of all faces."""
+        ...
+
+
+class PackedFaces:
+    """The faces of one split of a pack."""
+
+    def __init__(self, path: str | Path, split: str, margin: float, soft_labels: bool = True) -> None:
+        """Opens a pack; a split without faces is empty.
+
+        Raises:
+            UserError: a file that is missing, damaged or of another layout, or a .csv that does not match.
+        """
+        self.path, self.split, self.margin = Path(path), split, margin
+        try:
+            with np.load(self.path, allow_pickle=False) as pack:
+                self._jpeg, self._offsets = pack["jpeg"], pack["offsets"]
+                labels, splits = pack["label"], pack["split"]
+        except FileNotFoundError:
+            raise UserError(f"no pack of faces at {path}: the file does not exist") from None
+        except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} is not a pack of faces ({error}): it needs jpeg, offsets, label and split") from None
+        count = len(labels)
+        if len(self._offsets) != count + 1 or len(splits) != count or (count and self._offsets[-1] > len(self._jpeg)):
+            raise UserError(f"{path} is damaged: {count} labels, {len(splits)} splits, {len(self._offsets)} offsets")
+        if count and labels.max() >= len(EMOTIONS):
+            raise UserError(f"{path} has a label {labels.max()}: labels are 0 to {len(EMOTIONS) - 1}")
+        self._rows = np.flatnonzero(splits == split)
+        self._labels = labels.astype(np.int64)
+        votes = np.eye(len(EMOTIONS), dtype=np.float32)[self._labels]
+        table = self.path.with_suffix(".csv")
+        if soft_labels and table.exists():
+            votes = _soften(votes, table)
+        self._votes = votes
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self._rows[index]
+        image = self._jpeg[self._offsets[row] : self._offsets[row + 1]].tobytes()
+        return {"image": image, "label": int(self._labels[row]), "votes": self._votes[row], "margin": self.margin}
+
+    def labels(self) -> Int[np.ndarray, " n"]:
+        """The labels of all faces."""
+        return self._labels[self._rows]
+
+    def __repr__(self) -> str:
+        return f"PackedFaces({self.path.name}, {self.split}, {len(self)} faces)"
+
+
+def _soften(votes: Float[np.ndarray, "n 7"], table: Path) -> Float[np.ndarray, "n 7"]:
+    """Replaces one-hot labels by the shares of the votes for our classes; a face without any keeps its label."""
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        if len(rows) != len(votes):
+            raise ValueError(f"{len(rows)} rows for {len(votes)} faces")
+        if not rows or any(f"votes_{name}" not in rows[0] for name in VOTES):
+            return votes
+        counts = np.array([[float(row[f"votes_{name}"]) for name in VOTES] for row in rows], np.float32)
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(f"{table} does not describe the faces of its pack ({error}): get both files again") from None
+    totals = counts.sum(1, keepdims=True)
+    return np.where(totals > 0, counts / np.maximum(totals, 1), votes)
+
+
+def open_faces(config: FaceConfig, split: str) -> dict[str, FaceSource]:
+    """The sources of a split by name, in the order of `FaceConfig.shares`; those without faces are there, empty.
+
+    Raises:
+        UserError: no source at all, or see `PackedFaces` and `emojax.train.expw`.
+    """
+    if not config.packs and not config.root:
+        raise UserError("no faces: give --data.packs .npz files, or --data.root ExpW's folder")
+    sources: dict[str, FaceSource] = {}
+    for index, pack in enumerate(config.packs):
+        name = Path(pack).stem
+        if name in sources:
+            raise UserError(f"two packs are called {name!r}: rename one")
+        sources[name] = PackedFaces(pack, split, config.margin(index), config.soft_labels)
+    if config.root:
+        # TFDS is loaded only by those who read ExpW's own folder.
+        from emojax.train.expw import ExpwFaces, prepare_expw
+
+        builder = prepare_expw(config.root, config.prepared or None)
+        sources["expw"] = ExpwFaces(builder, split) if split in builder.info.splits else _NoFaces()
+    return sources
+
+
+class _NoFaces:
+    """A split without faces."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        raise IndexError(index)
+
+    def labels(self) -> Int[np.ndarray, " n"]:
+        return np.zeros(0, np.int64)
+
+
+def decode_face(face: dict[str, Any], model: ClassifierConfig) -> UInt8[np.ndarray, "S S 3"]:
+    """A face of a source as the classifier wants it; raises what Pillow raises for damaged data."""
+    with Image.open(io.BytesIO(face["image"])) as picture:
+        crop = np.asarray(picture.convert("RGB"))
+    return recut(crop, face["margin"], model.margin, model.size)
+
+
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
+class _Decode(grain.transforms.RandomMap):
+    """(source, face) -> an example; None (which Grain skips) for an image that cannot be read."""
+
+    def __init__(self, sources: Sequence[FaceSource], model: ClassifierConfig) -> None:
+        self.sources, self.model = sources, model
+        self.total = sum(map(len, sources))
+        self.bad: set[tuple[int, int]] = set()
+        self._lock = threading.Lock()
+
+    def random_map(self, element: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray] | None:
+        source, index = map(int, element)
+        face = self.sources[source][index]
+        try:
+            image = decode_face(face, self.model)
+        except UNREADABLE as error:
+            self._report((source, index), error)
+            return None
+        return {"image": image, "label": face["votes"], "seed": np.uint32(rng.integers(2**32))}
+
+    def _report(self, where: tuple[int, int], error: Exception) -> None:
+        with self._lock:
+            self.bad.add(where)
+            if len(self.bad) == 1:
+                place = f"{where[1]} of {self.sources[where[0]]!r}"
+                print(f"skipping faces that cannot be read, first number {place}: {error}", file=sys.stderr)
+            if len(self.bad) >= self.total:
+                raise UserError(f"none of the {self.total} training faces can be read")
+
+
+@dataclass(frozen=True)
+class FaceBatches:
+    """The training stream and what it was made from."""
+
+    iterator: Any
+    faces: int
+    """faces that are drawn: this many draws are an epoch"""
+    skipped: Callable[[], int]
+    """how many of them could not be read so far"""
+
+
+def draw_weights(counts: Int[np.ndarray, "sources classes"], shares: Sequence[float], balance: float) -> np.ndarray:
+    """How often each class of each source is drawn, float64 [sources, classes], summing to 1.
+
+    A source is drawn share * (number of its faces) times as often as another; inside it a class with n faces
+    n^(1 - balance) times. Balance is kept inside each source: over all of them together, the source itself would tell
+    the class (a rare class would come mostly from the source that has it).
+    """
+    inside = np.where(counts > 0, np.maximum(counts, 1) ** (1.0 - balance), 0.0)
+    inside /= np.maximum(inside.sum(1, keepdims=True), 1e-12)
+    weights = inside * (counts.sum(1) * np.asarray(shares, np.float64))[:, None]
+    return weights / weights.sum()
+
+
+def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, seed: int) -> FaceBatches:
+    """Endless training batches of this host's share N of `batch_size`.
+
+    Every class of every source is shuffled and repeated by itself and they are mixed by `draw_weights`, so a rare class comes
+    around more often; "seed" is new for every draw, so each is augmented afresh. The hosts' shares of step k are together
+    what a single host would draw for step k. The iterator's state can be saved and restored.
+
+    Raises:
+        UserError: see `open_faces`; no training faces.
+    """
+    named = open_faces(config, "train")
+    sources = list(named.values())
+    total = sum(map(len, sources))
+    if not total:
+        raise UserError(f"no training faces in {', '.join(named)}: none has the split 'train'")
+    labels = [np.asarray(source.labels()) for source in sources]
+    counts = np.stack([np.bincount(found, minlength=len(EMOTIONS)) for found in labels])
+    weights = draw_weights(counts, config.shares or [1.0] * len(sources), config.balance)
+    parts, part_weights = [], []
+    for number, found in enumerate(labels):
+        for label in np.flatnonzero(counts[number]):
+            rows = np.flatnonzero(found == label)
+            elements = np.stack([np.full_like(rows, number), rows], 1)
+            own_seed = int(np.random.SeedSequence([seed, number, int(label)]).generate_state(1)[0]) >> 1
+            parts.append(grain.MapDataset.source(elements).seed(own_seed).shuffle().repeat())
+            part_weights.append(float(weights[number, label]))
+    decode = _Decode(sources, model)
+    dataset = grain.MapDataset.mix(parts, part_weights).seed(seed).random_map(decode)
+    dataset = dataset[jax.process_index() :: jax.process_count()]
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2 * batch_size)
+    stream = dataset.to_iter_dataset(options).batch(batch_size // jax.process_count())
+    return FaceBatches(iter(stream), total, lambda: len(decode.bad))
+
+
+@dataclass(frozen=True)
+class HeldOutFaces:
+    """The faces of a split, decoded, in order."""
+
+    images: UInt8[np.ndarray, "M S S 3"]
+    labels: Float[np.ndarray, "M 7"]
+
+    def batches(self, size: int) -> Iterator[dict[str, np.ndarray]]:
+        """{"image" [size, S, S, 3], "label" [size, 7], "mask" float32 [size]}; the last is filled up, with mask 0."""
+        for start in range(0, len(self.images), size):
+            images, labels = self.images[start : start + size], self.labels[start : start + size]
+            missing = size - len(images)
+            mask = np.concatenate([np.ones(len(images), np.float32), np.zeros(missing, np.float32)])
+            yield {
+                "image": np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))),
+                "label": np.pad(labels, ((0, missing), (0, 0))),
+                "mask": mask,
+            }
+
+
+def held_out_faces(config: FaceConfig, model: ClassifierConfig, split: str = "val") -> dict[str, HeldOutFaces]:
+    """The faces of "val" or "test" by source, without the sources that have none. Unreadable ones are skipped and counted.
+
+    Raises:
+        UserError: see `open_faces`.
+    """
+    found, bad = {}, []
+    for name, source in open_faces(config, split).items():
+        images, labels = [], []
+        for index in range(len(source)):
+            face = source[index]
+            try:
+                images.append(decode_face(face, model))
+                labels.append(face["votes"])
+            except UNREADABLE as error:
+                bad.append(f"number {index} of {source!r}: {error}")
+        if images:
+            found[name] = HeldOutFaces(np.stack(images), np.stack(labels))
+    if bad:
+        print(f"skipped {len(bad)} {split} faces that cannot be read, first {bad[0]}", file=sys.stderr)
+    return found
