@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains the classifier: `python train_classifier.py PRESET --data.root EXPW [--field value ...]`."""
+"""Trains the classifier: `python train_classifier.py PRESET --data.packs ... --data.root ... [--field value ...]`."""
 
 import sys
 from pathlib import Path
@@ -8,10 +8,10 @@ from configs.classifier import PRESETS
 from emojax.commandline import run
 from emojax.compiling import enable_cache
 from emojax.errors import UserError
-from emojax.train.options import parse_preset
 from emojax.train.classifier import train
+from emojax.train.options import parse_preset
 
-RESERVED = ("evaluate",)  # a command to come: scores of a checkpoint
+RESERVED = ("evaluate",)  # a command to come: the scores of a checkpoint
 
 
 def main() -> int:
