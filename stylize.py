@@ -3,7 +3,7 @@
 
 import sys
 
-from emojax.__main__ import main
+from emojax.__main__ import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(entry())

@@ -150,17 +150,21 @@ def _nothing(photo: object) -> NoReturn:
     raise AssertionError(photo)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """The program: returns the exit code, with every mistake told in one line on stderr."""
-    arguments = sys.argv[1:] if argv is None else argv
     with warnings.catch_warnings():
         if not sys.warnoptions:  # what libraries say to developers is not for users, unless asked for by python -W
             warnings.simplefilter("ignore")
             logging.getLogger("absl").setLevel(logging.ERROR)
         try:
-            return run(lambda: stylize(arguments))
+            return run(lambda: stylize(argv))
         finally:
             _give_up_stdout()
+
+
+def entry() -> int:
+    """The program with the arguments of the shell."""
+    return main(sys.argv[1:])
 
 
 def _give_up_stdout() -> None:
@@ -172,4 +176,4 @@ def _give_up_stdout() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(entry())

@@ -226,9 +226,9 @@ def _check_early(job: Job, taken: set[tuple[int, int]], force: bool) -> Job:
     if job.problem or job.output == STREAM:
         return job
     try:
+        _check_folder(Path(job.output_for("EMOTION")).parent)
         if job.output is not None:
             check_output(job.output, taken, force)
-        _check_folder(Path(job.output_for("EMOTION")).parent)
     except UserError as error:
         return dataclasses.replace(job, problem=str(error))
     return job
@@ -262,7 +262,7 @@ def run(
     force: bool = False,
     as_json: bool = False,
     quiet: bool = False,
-    max_megapixels: int | float = MAX_MEGAPIXELS,
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> int:
     """Does the jobs one after the other.
 
@@ -294,7 +294,7 @@ def _do(
     stylize: Callable[[Photo], Result],
     taken: set[tuple[int, int]],
     force: bool,
-    max_megapixels: int | float,
+    max_megapixels: float,
 ) -> dict[str, Any]:
     """Does one job and tells about it, in the keys of --json."""
     row: dict[str, Any] = {"input": job.source, "output": None, "size": None, "faces": [], "emotion": None}

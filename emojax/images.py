@@ -132,7 +132,7 @@ def to_picture(pixels: np.ndarray, alpha: np.ndarray | None = None) -> Image.Ima
 
 def read_photo(
     source: str | os.PathLike | bytes | Image.Image | np.ndarray,
-    max_megapixels: int | float = MAX_MEGAPIXELS,
+    max_megapixels: float = MAX_MEGAPIXELS,
     name: str | None = None,
 ) -> Photo:
     """Decodes a photo of any format and mode that Pillow reads.
@@ -180,14 +180,14 @@ def read_photo(
         return _convert(image, ["an animation, its first frame was used"] if animated else [])
 
 
-def _check_array(pixels: np.ndarray, max_megapixels: int | float, name: str) -> Photo:
+def _check_array(pixels: np.ndarray, max_megapixels: float, name: str) -> Photo:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
         raise UserError(f"{name} is {pixels.dtype} {list(pixels.shape)}: give uint8 [H, W, 3]")
     _check_size(pixels.shape[0] * pixels.shape[1], max_megapixels, name)
     return Photo(pixels)
 
 
-def _check_size(pixels: int | float, max_megapixels: int | float, name: str) -> None:
+def _check_size(pixels: float, max_megapixels: float, name: str) -> None:
     if not pixels:
         raise UserError(f"cannot read {name}: it has no pixels")
     if pixels > max_megapixels * 1e6:
@@ -200,7 +200,7 @@ _pillow_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def _pillow_limits(max_megapixels: int | float) -> Iterator[None]:
+def _pillow_limits(max_megapixels: float) -> Iterator[None]:
     """Our limit in the place of Pillow's, for pictures inside of pictures too (an ICO holds PNGs), and no chatter.
 
     Pillow keeps its limit in a global variable, hence the lock, and the old value back in the end.
