@@ -41,7 +41,9 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         if not self.widths or min(self.widths) < 1 or self.dense < 1:
-            raise UserError(f"widths {self.widths} and dense {self.dense}: give at least one block, each at least 1 wide")
+            raise UserError(
+                f"widths {self.widths} and dense {self.dense}: give at least one block, each at least 1 wide"
+            )
         if self.size < 2 ** len(self.widths):
             raise UserError(f"size {self.size}: {len(self.widths)} blocks need at least {2 ** len(self.widths)} pixels")
         if self.channels not in (1, 3):

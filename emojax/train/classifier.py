@@ -1,7 +1,7 @@
 """Training the classifier: labelled faces -> augmentation -> cross-entropy.
 
-As in the paper: Adam, rare classes drawn more often, each draw augmented afresh; but only training faces are augmented, after
-the split.
+As in the paper: Adam, rare classes drawn more often, each draw augmented afresh; but only training faces are augmented,
+after the split.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -76,8 +76,8 @@ class ClassifierTraining:
 def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformation) -> Step:
     """The training step, `(state, batch, axis_name) -> (state, metrics)`; pure.
 
-    The batch is {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "seed": uint32 [N]}; metrics are the means "loss" and
-    "accuracy" (the label's largest entry counts as true).
+    The batch is {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "seed": uint32 [N]}; metrics are the means
+    "loss" and "accuracy" (the label's largest entry counts as true).
     """
     weights = jnp.array(config.class_weights) if config.class_weights else None
 

@@ -3,8 +3,8 @@
 packed crops (.npz) and ExpW's own folder -> sources -> Grain: balanced draws, shuffle, decode, cut ->
 {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "seed": uint32 [N]}
 
-A pack is an .npz with `jpeg` (uint8, all JPEG files one after another), `offsets` (int64 [n + 1]), `label` (uint8 [n]) and
-`split` (string [n]), and a .csv of the same name with a row per face. Columns `votes_*`, if there are any, are the
+A pack is an .npz with `jpeg` (uint8, all JPEG files one after another), `offsets` (int64 [n + 1]), `label` (uint8 [n])
+and `split` (string [n]), and a .csv of the same name with a row per face. Columns `votes_*`, if there are any, are the
 votes of many people (FER+) and become soft labels.
 """
 
@@ -42,24 +42,21 @@ class FaceConfig:
     packs: tuple[str, ...] = ()
     """packed crops, .npz files"""
     margins: tuple[float, ...] = ()
-    """what the crops of each pack show beyond the face's box on each side; empty: 0.2 if its name has expw in it, else 0"""
+    """what the crops of each pack show beyond the face's box; empty: 0.2 if its name has expw in it, else 0"""
     root: str = ""
     """ExpW as it is distributed: the folder with label.lst and origin/"""
     prepared: str = ""
     """where ExpW is prepared for reading; empty: a folder beside it"""
     shares: tuple[float, ...] = ()
-    """how often the faces of each pack, and last of ExpW's folder, are drawn, relative to their number; empty: 1 each"""
+    """how often a face of each pack, and last of ExpW's folder, is drawn relative to the others; empty: 1 each"""
     balance: float = 1.0
     """1: every class of a source is drawn equally often, 0: as often as it occurs; in between: a compromise"""
     soft_labels: bool = True
     """use the votes of several people as labels where a pack has them"""
 
     def __post_init__(self) -> None:
-        sources = len(self.packs) + bool(self.root)
         if self.margins and len(self.margins) != len(self.packs):
             raise UserError(f"{len(self.margins)} margins for {len(self.packs)} packs: give one each, or none")
-        if self.shares and len(self.shares) != sources:
-            raise UserError(f"{len(self.shares)} shares for {sources} sources of faces: give one each, or none")
         if any(not 0 <= margin <= 2 for margin in self.margins):
             raise UserError(f"margins {self.margins}: they are fractions of the face's box, 0 to 2")
         if any(not share > 0 for share in self.shares) or not 0 <= self.balance <= 1:
@@ -68,8 +65,8 @@ class FaceConfig:
     def margin(self, index: int) -> float:
         """The margin of a pack's crops.
 
-        The ExpW crops were cut with 0.2. FER2013 and muxspace's faces show no more than the box: a face detector's box fills
-        0.72 of the ExpW crops' height (1 / 1.4), but 1.04 of FER2013's and 0.98 of muxspace's.
+        The ExpW crops were cut with 0.2. FER2013's and muxspace's faces show no more than the box: the median height of a
+        detected face is 0.72 of ExpW's crops (1 / 1.4), but 1.04 of FER2013's and 0.98 of muxspace's.
         """
         if self.margins:
             return self.margins[index]
@@ -106,7 +103,9 @@ class PackedFaces:
         except FileNotFoundError:
             raise UserError(f"no pack of faces at {path}: the file does not exist") from None
         except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is not a pack of faces ({error}): it needs jpeg, offsets, label and split") from None
+            raise UserError(
+                f"{path} is not a pack of faces ({error}): it needs jpeg, offsets, label and split"
+            ) from None
         count = len(labels)
         if len(self._offsets) != count + 1 or len(splits) != count or (count and self._offsets[-1] > len(self._jpeg)):
             raise UserError(f"{path} is damaged: {count} labels, {len(splits)} splits, {len(self._offsets)} offsets")
@@ -254,9 +253,9 @@ def draw_weights(counts: Int[np.ndarray, "sources classes"], shares: Sequence[fl
 def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, seed: int) -> FaceBatches:
     """Endless training batches of this host's share N of `batch_size`.
 
-    Every class of every source is shuffled and repeated by itself and they are mixed by `draw_weights`, so a rare class comes
-    around more often; "seed" is new for every draw, so each is augmented afresh. The hosts' shares of step k are together
-    what a single host would draw for step k. The iterator's state can be saved and restored.
+    Every class of every source is shuffled and repeated by itself and they are mixed by `draw_weights`, so a rare class
+    comes around more often; "seed" is new for every draw, so each is augmented afresh. The hosts' shares of step k are
+    together what a single host would draw for step k. The iterator's state can be saved and restored.
 
     Raises:
         UserError: see `open_faces`; no training faces.
@@ -264,6 +263,8 @@ def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, s
     named = open_faces(config, "train")
     sources = list(named.values())
     total = sum(map(len, sources))
+    if config.shares and len(config.shares) != len(sources):
+        raise UserError(f"{len(config.shares)} --data.shares for {len(sources)} sources of faces: give one each")
     if not total:
         raise UserError(f"no training faces in {', '.join(named)}: none has the split 'train'")
     labels = [np.asarray(source.labels()) for source in sources]
@@ -306,7 +307,7 @@ class HeldOutFaces:
 
 
 def held_out_faces(config: FaceConfig, model: ClassifierConfig, split: str = "val") -> dict[str, HeldOutFaces]:
-    """The faces of "val" or "test" by source, without the sources that have none. Unreadable ones are skipped and counted.
+    """The faces of "val" or "test" by source, without sources that have none; unreadable ones are skipped and counted.
 
     Raises:
         UserError: see `open_faces`.
