@@ -155,7 +155,8 @@ def main(argv: Sequence[str]) -> int:
     with warnings.catch_warnings():
         if not sys.warnoptions:  # what libraries say to developers is not for users, unless asked for by python -W
             warnings.simplefilter("ignore")
-            logging.getLogger("absl").setLevel(logging.ERROR)
+            for library in ("absl", "PIL"):
+                logging.getLogger(library).setLevel(logging.CRITICAL)
         try:
             return run(lambda: stylize(argv))
         finally:

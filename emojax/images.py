@@ -163,6 +163,8 @@ def read_photo(
             _check_size(image.width * image.height, max_megapixels, name)
             animated = image.format not in _NOT_ANIMATED and getattr(image, "is_animated", False)
             image.load()
+            if image.mode in ("P", "PA") and image.palette is None:  # Pillow's asserts would stumble over it
+                raise OSError("its palette is missing")
         except UserError:
             raise
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:  # pictures inside of pictures

@@ -1,10 +1,9 @@
 """What a user of stylize.py can get wrong: one line on stderr, the exit code, nothing half-written, the rest done."""
 
+import contextlib
 import errno
 import os
 import struct
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from emojax import __main__ as program
 from emojax.errors import UserError
 from emojax.images import is_ours
 from tests import fakes
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -147,22 +144,13 @@ def test_bad_photos_of_every_format(here, model, capsys, make, suffix):
 
 
 @pytest.mark.parametrize("make", [empty, fake, truncated])
-def test_bad_standard_input(here, model, make):
+def test_bad_standard_input(here, model, capsys, monkeypatch, make):
     make(here / "bad.png")
-    command = [sys.executable, str(ROOT / "stylize.py"), "--input", "-", "--output", "art.png", "--styles", "none"]
-    # the packaged checkpoints may be missing: then that is the line
-    with open(here / "bad.png", "rb") as stream:
-        done = subprocess.run(command, stdin=stream, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stdout == "" and fakes.names(here) == ["bad.png"]
-    assert done.stderr.startswith("emojax: error: ") and done.stderr.count("\n") == 1
-
-
-def test_bad_standard_input_is_named(here, model, capsys, monkeypatch):
-    empty(here / "bad.png")
     with open(here / "bad.png") as stream:
         monkeypatch.setattr("sys.stdin", stream)
         assert program.main(["--input", "-", "--output", "art.png"]) == 2
-    assert told(capsys) == "emojax: error: cannot read standard input: the file is empty"
+    assert told(capsys).startswith("emojax: error: cannot read standard input: ")
+    assert fakes.names(here) == ["bad.png"]
 
 
 def test_json_tells_it_too(here, model, capsys):
@@ -194,25 +182,17 @@ def test_a_folder_with_our_own_outputs_only(here, model, capsys):
     assert "besides those that emojax made in art" in told(capsys)
 
 
-def as_nobody(function):
-    """Runs a function in a child process without root's right to everything, and returns its exit code and stderr."""
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:
-        os.dup2(write, 2)
-        code = 99
-        try:
-            if os.getuid() == 0:
-                os.setgid(65534)
-                os.setuid(65534)
-            with open(2, "w", closefd=False) as sys.stderr:
-                code = function()
-        finally:
-            os._exit(code)
-    os.close(write)
-    with open(read) as stream:
-        text = stream.read()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
+@contextlib.contextmanager
+def as_nobody():
+    """Without root's right to everything, where the tests run as root."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
 
 
 @pytest.fixture
@@ -224,7 +204,6 @@ def open_to_all(here):
     return here
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning", "ignore:os.fork:RuntimeWarning")
 @pytest.mark.parametrize(
     ("forbid", "inputs", "culprit"),
     [
@@ -235,17 +214,18 @@ def open_to_all(here):
         ("art", ["in/a.png", "--output", "art/deep/a.jpg"], "cannot write into art/deep: no permission"),
     ],
 )
-def test_forbidden_places(open_to_all, model, forbid, inputs, culprit):
+def test_forbidden_places(open_to_all, model, capsys, forbid, inputs, culprit):
     fakes.write_photo(open_to_all / "in" / "a.png")
     (open_to_all / "art").mkdir()
     (open_to_all / "in").chmod(0o777)
     before = fakes.names(open_to_all)
     (open_to_all / forbid).chmod(0 if forbid != "art" else 0o500)
     try:
-        code, text = as_nobody(lambda: program.main(["--input", *inputs]))
+        with as_nobody():
+            assert program.main(["--input", *inputs]) == 2
     finally:
         (open_to_all / forbid).chmod(0o700)
-    assert code == 2 and text.count("\n") == 1 and culprit in text
+    assert culprit in told(capsys)
     assert fakes.names(open_to_all) == before
 
 
