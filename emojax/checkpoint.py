@@ -200,7 +200,9 @@ def load_training(checkpoint: Checkpoint, target: Any) -> tuple[Any, Any]:
     state = _orbax_restore(checkpoint.path, folder / "state", jax.tree.map(np.asarray, target))
     for old, new in zip(jax.tree.leaves(state), jax.tree.leaves(target), strict=True):
         if np.shape(old) != np.shape(new):
-            raise UserError(f"checkpoint {checkpoint.path} was trained with another configuration: remove it to restart")
+            raise UserError(
+                f"checkpoint {checkpoint.path} was trained with another configuration: remove it to restart"
+            )
     try:
         return state, json.loads((folder / "iterator.json").read_text())
     except (OSError, ValueError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def style_weights(emotion: str | Mapping[str, float]) -> np.ndarray:
     return (vector / vector.sum()).astype(np.float32)
 
 
-def as_dict(vector: Iterable[float]) -> dict[str, float]:
+def as_dict(vector: Iterable[Any]) -> dict[str, float]:
     """Seven numbers in the order of `EMOTIONS` -> mapping from emotion to Python float."""
     return {name: float(value) for name, value in zip(EMOTIONS, vector, strict=True)}
 

@@ -76,9 +76,7 @@ def export_classify(config: ClassifierConfig, variables: Any) -> bytes:
     return bytes(jax_export.export(program, platforms=PLATFORMS)(crops).serialize())
 
 
-def export_safetensors(
-    classifier: ClassifierConfig, variables: Any, styles: StylizerConfig, params: Any
-) -> bytes:
+def export_safetensors(classifier: ClassifierConfig, variables: Any, styles: StylizerConfig, params: Any) -> bytes:
     """Both models' arrays; see the module for their names."""
     leaves = jax.tree_util.tree_flatten_with_path({"classifier": variables, "styles": params})[0]
     tensors = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +22,10 @@ for name in ("EMOJAX_VGG16", "JAX_ENABLE_X64"):
 from jaxtyping import install_import_hook  # noqa: E402 (jax reads the environment when it is imported)
 
 install_import_hook("emojax", "typechecker.check")
+
+# No deadlines: the first example pays for a compilation. Derandomized: a red run can be repeated.
+hypothesis.settings.register_profile("emojax", deadline=None, derandomize=True, max_examples=25)
+hypothesis.settings.load_profile("emojax")
 
 
 def pytest_configure(config: pytest.Config) -> None:

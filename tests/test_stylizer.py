@@ -81,7 +81,7 @@ def test_examples_do_not_see_each_other(params):
     np.testing.assert_allclose(both[1:], second, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=4)
+@settings(max_examples=4)
 @given(st.sampled_from([16, 20, 28]), st.sampled_from([16, 24, 32]))
 def test_a_photo_in_a_larger_bucket_gives_the_same_picture(h, w):
     made = init_stylizer(TINY, jax.random.PRNGKey(0))

@@ -65,8 +65,8 @@ class FaceConfig:
     def margin(self, index: int) -> float:
         """The margin of a pack's crops.
 
-        The ExpW crops were cut with 0.2. FER2013's and muxspace's faces show no more than the box: the median height of a
-        detected face is 0.72 of ExpW's crops (1 / 1.4), but 1.04 of FER2013's and 0.98 of muxspace's.
+        The ExpW crops were cut with 0.2. FER2013's and muxspace's faces show no more than the box: the median height of
+        a detected face is 0.72 of ExpW's crops (1 / 1.4), but 1.04 of FER2013's and 0.98 of muxspace's.
         """
         if self.margins:
             return self.margins[index]

@@ -28,17 +28,17 @@ from emojax.train.parallel import Parallel, Step
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """All that a step reads and writes.
+    """All that a step reads and writes; JAX arrays on the devices, NumPy arrays on the host.
 
     `stats` are running statistics (batch norm), `key` a raw PRNG key that never changes (steps fold in their number),
     `frozen` constants of the step that are neither trained nor saved, such as the VGG16 weights.
     """
 
-    step: jax.Array
+    step: Any
     params: Any
     stats: Any
     opt_state: Any
-    key: jax.Array
+    key: Any
     frozen: Any = None
 
     @classmethod
@@ -310,5 +310,3 @@ def _encode_state(state: Any) -> Any:
 
 def _decode_state(state: Any) -> Any:
     return state["bytes"].encode() if isinstance(state, dict) and set(state) == {"bytes"} else state
-
-

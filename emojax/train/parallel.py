@@ -40,7 +40,9 @@ def initialize_hosts(coordinator: str | None = None, hosts: int | None = None, h
     hosts = hosts if hosts is not None else _environment_int("JAX_NUM_PROCESSES")
     host = host if host is not None else _environment_int("JAX_PROCESS_ID")
     if hosts is None or host is None:
-        raise UserError(f"coordinator {coordinator!r} without --hosts and --host: give their number and this one's index")
+        raise UserError(
+            f"coordinator {coordinator!r} without --hosts and --host: give their number and this one's index"
+        )
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(coordinator, hosts, host)
 

@@ -110,7 +110,9 @@ class TfdsPhotos:
             self._source: Any = tfds.data_source(name, split="train")
         except Exception as error:  # TFDS has no common base class: unknown names, failed downloads, file formats
             reason = " ".join(str(error).split())[:160]
-            raise UserError(f"cannot open the TFDS data set {name!r} ({reason}): prepare it first, or use a folder") from None
+            raise UserError(
+                f"cannot open the TFDS data set {name!r} ({reason}): prepare it first, or use a folder"
+            ) from None
         if "image" not in self._source.dataset_info.features:
             raise UserError(f"the TFDS data set {name!r} has no feature 'image': choose one that has")
         self._label = name
@@ -138,7 +140,12 @@ def open_photos(paths: Sequence[str]) -> EncodedPhotos | TfdsPhotos:
     if not paths:
         raise UserError("no content photos: give --data.photos a folder, .tar files or a TFDS name such as coco/2017")
     first = paths[0]
-    if len(paths) == 1 and not Path(first).exists() and not first.startswith((".", "/")) and Path(first).suffix != ".tar":
+    if (
+        len(paths) == 1
+        and not Path(first).exists()
+        and not first.startswith((".", "/"))
+        and Path(first).suffix != ".tar"
+    ):
         return TfdsPhotos(first)
     return EncodedPhotos(paths)
 
@@ -179,11 +186,12 @@ class _Crops(grain.transforms.RandomMap):
         self.bad: set[int] = set()
         self._lock = threading.Lock()
 
-    def random_map(self, element: int, rng: np.random.Generator) -> dict[str, np.ndarray] | None:
+    def random_map(self, element: int | np.integer, rng: np.random.Generator) -> dict[str, np.ndarray] | None:
+        index = int(element)
         try:
-            crop = random_crop(decode(self.source[element]), self.config.crop, rng)
+            crop = random_crop(decode(self.source[index]), self.config.crop, rng)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            self._report(int(element), error)
+            self._report(index, error)
             return None
         return {"photo": np.ascontiguousarray(crop), "style": np.int32(rng.integers(self.styles))}
 
@@ -228,7 +236,9 @@ def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) 
         try:
             held_out.append(center_crop(decode(source[int(index)]), config.crop))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise UserError(f"the held-out photo {source.name(int(index))} cannot be read ({error}): remove it") from None
+            raise UserError(
+                f"the held-out photo {source.name(int(index))} cannot be read ({error}): remove it"
+            ) from None
     crops = _Crops(source, config, styles)
     indices = np.sort(order[config.held_out :])
     dataset = grain.MapDataset.source(indices).seed(seed).shuffle().repeat().random_map(crops)

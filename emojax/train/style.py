@@ -101,7 +101,7 @@ def painting_grams(vgg: Any, config: PhotoConfig, styles: tuple[str, ...]) -> di
 
 
 def perceptual_losses(
-    config: StyleTraining, frozen: Mapping[str, Any], params: Any, batch: Mapping[str, jax.Array]
+    config: StyleTraining, frozen: Mapping[str, Any], params: Any, batch: Mapping[str, Any]
 ) -> dict[str, jax.Array]:
     """The parts of the loss, means over a batch.
 
@@ -114,13 +114,14 @@ def perceptual_losses(
         Scalars "loss" (the weighted sum), "content", "style" and "tv".
     """
     model, dtype = config.resolved_model(), jnp.dtype(config.dtype)
-    photos = batch["photo"].astype(jnp.float32) / 255
-    choice = jax.nn.one_hot(batch["style"], len(model.styles))
+    photos = jnp.asarray(batch["photo"], jnp.float32) / 255
+    styles = jnp.asarray(batch["style"])
+    choice = jax.nn.one_hot(styles, len(model.styles))
     stylized = stylize_with_code(model, params["network"], photos, mix_styles(params["styles"], choice), dtype=dtype)
     vgg = jax.tree.map(lambda x: x.astype(dtype), frozen["vgg"])
     features = vgg16_features(vgg, stylized * 255)
     target = vgg16_features(vgg, photos * 255, last=CONTENT_LAYER)
-    grams = {layer: rows[batch["style"]] for layer, rows in frozen["grams"].items()}
+    grams = {layer: rows[styles] for layer, rows in frozen["grams"].items()}
     parts = {
         "content": content_loss(features[CONTENT_LAYER], target[CONTENT_LAYER]).mean(),
         "style": style_loss(features, grams).mean(),
@@ -133,7 +134,7 @@ def perceptual_losses(
 def make_step(config: StyleTraining, optimizer: optax.GradientTransformation) -> Step:
     """The training step, `(state, batch, axis_name) -> (state, metrics)`; pure."""
 
-    def step(state: TrainState, batch: Mapping[str, jax.Array], axis_name: str | None):
+    def step(state: TrainState, batch: Mapping[str, Any], axis_name: str | None):
         def loss_of(params):
             losses = perceptual_losses(config, state.frozen, params, batch)
             return losses["loss"], losses

@@ -1,0 +1,110 @@
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emojax.classifier import Classifier, ClassifierConfig, classify, init_classifier, layer_names, network_input
+from emojax.errors import UserError
+
+TINY = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return init_classifier(TINY, jax.random.PRNGKey(0))
+
+
+def crops(count=5, size=16, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).integers(0, 256, (count, size, size, 3)).astype(np.uint8))
+
+
+def test_the_network_that_runs_has_the_papers_21_layers():
+    names = layer_names(ClassifierConfig())
+    assert len(names) == 21 and len(set(names)) == 21
+    kinds = [name.split("_")[0] for name in names]
+    block = ["Conv", "BatchNorm", "Conv", "BatchNorm", "MaxPool", "Dropout"]
+    assert kinds == [*block, *block, *block, "Dense", "Dropout", "Dense"]
+    assert Counter(kinds) == {"Conv": 6, "BatchNorm": 6, "MaxPool": 3, "Dropout": 4, "Dense": 2}
+
+
+def test_layers_are_counted_by_tracing():
+    assert len(layer_names(ClassifierConfig(widths=(4, 4), dense=8))) == 15
+
+
+def test_convolutions_are_3x3_and_widths_are_configured():
+    params = init_classifier(ClassifierConfig(), jax.random.PRNGKey(0))["params"]
+    kernels = [params[f"Conv_{i}"]["kernel"].shape for i in range(6)]
+    assert kernels == [(3, 3, *io) for io in ((1, 32), (32, 32), (32, 64), (64, 64), (64, 128), (128, 128))]
+    assert params["Dense_0"]["kernel"].shape == (6 * 6 * 128, 128) and params["Dense_1"]["kernel"].shape == (128, 7)
+
+
+def test_probabilities(variables):
+    rows = classify(TINY, variables, crops())
+    assert rows.shape == (5, 7) and rows.dtype == jnp.float32 and float(rows.min()) >= 0
+    np.testing.assert_allclose(rows.sum(1), 1, atol=1e-6)
+
+
+def test_a_face_is_read_the_same_in_any_company(variables):
+    faces = crops(6)
+    alone = jnp.concatenate([classify(TINY, variables, faces[i : i + 1]) for i in range(6)])
+    np.testing.assert_allclose(classify(TINY, variables, faces), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_range_of_the_input(channels):
+    config = ClassifierConfig(channels=channels)
+    for value, expected in ((0, -1), (255, 1)):
+        x = network_input(config, jnp.full((1, 48, 48, 3), value, jnp.uint8))
+        assert x.shape == (1, 48, 48, channels) and x.dtype == jnp.float32
+        np.testing.assert_allclose(x, expected, atol=1e-6)
+
+
+def test_a_grey_network_sees_luminance_only():
+    colour = jnp.broadcast_to(jnp.array([100, 50, 200], jnp.uint8), (1, 16, 16, 3))
+    grey = network_input(TINY, colour)
+    np.testing.assert_allclose(grey, (0.299 * 100 + 0.587 * 50 + 0.114 * 200) / 127.5 - 1, atol=1e-6)
+
+
+def test_bfloat16_computes_near_float32_with_float32_parameters(variables):
+    faces = network_input(TINY, crops())
+    half = Classifier(TINY, jnp.bfloat16)
+    assert {leaf.dtype for leaf in jax.tree.leaves(half.init(jax.random.PRNGKey(0), faces))} == {jnp.dtype("float32")}
+    logits = half.apply(variables, faces)
+    assert logits.dtype == jnp.float32
+    np.testing.assert_allclose(logits, Classifier(TINY).apply(variables, faces), atol=0.1)
+
+
+def test_dropout_only_in_training(variables):
+    faces, model = network_input(TINY, crops()), Classifier(TINY)
+
+    def train(seed):
+        rngs = {"dropout": jax.random.PRNGKey(seed)}
+        return model.apply(variables, faces, train=True, rngs=rngs, mutable=["batch_stats"])[0]
+
+    assert not np.allclose(train(0), train(1))
+    np.testing.assert_array_equal(train(0), train(0))
+    np.testing.assert_array_equal(model.apply(variables, faces), model.apply(variables, faces))
+
+
+def test_another_size_is_refused(variables):
+    with pytest.raises(ValueError, match=r"takes \(N, 16, 16, 1\)"):
+        classify(TINY, variables, crops(size=20))
+
+
+@pytest.mark.parametrize(
+    ("bad", "part"),
+    [
+        ({"widths": ()}, r"widths \(\)"),
+        ({"dense": 0}, "dense 0"),
+        ({"size": 7}, "size 7"),
+        ({"channels": 2}, "channels 2"),
+        ({"margin": -0.1}, "margin -0.1"),
+        ({"margin": float("nan")}, "margin nan"),
+        ({"dense_dropout": 1.0}, "dropout"),
+    ],
+)
+def test_invalid_configs(bad, part):
+    with pytest.raises(UserError, match=part):
+        ClassifierConfig(**bad)
