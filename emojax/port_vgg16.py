@@ -15,7 +15,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from emojax.commandline import Parser, run
-from emojax.errors import UserError
+from emojax.files import refuse_existing, write_atomically
 from emojax.vgg import FAMILIES, cached_vgg16, read_weights
 
 
@@ -28,19 +28,10 @@ def port(source: Path, dest: Path, family: str | None = None, force: bool = Fals
     Raises:
         UserError: a source that is not VGG16, a `dest` that exists (without `force`) or that cannot be written.
     """
-    if dest.exists() and not force:
-        raise UserError(f"{dest} exists; --force replaces it")
+    refuse_existing(dest, force)
     weights = read_weights(source, family)
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in weights.tensors.items()}
-    partial = dest.with_name(f".{dest.name}.partial")
-    try:
-        dest.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(save(tensors, metadata={"family": weights.family}))
-        partial.replace(dest)
-    except OSError as error:
-        raise UserError(f"{dest}: cannot be written ({error.strerror}); choose another DEST") from error
-    finally:
-        partial.unlink(missing_ok=True) if partial.is_file() else None
+    write_atomically(dest, save(tensors, metadata={"family": weights.family}))
     return weights.family
 
 

@@ -111,8 +111,8 @@ def reflect_pad(
 
 def instance_norm(
     x: Float[Array, "N H W C"],
-    scale: Float[Array, "..."],
-    shift: Float[Array, "..."],
+    scale: Float[Array, "*dims C"],
+    shift: Float[Array, "*dims C"],
     size: tuple[Int[Array, ""], Int[Array, ""]] | None,
 ) -> Float[Array, "N H W C"]:
     """Instance normalization with a given scale and shift; the statistics are float32 and over the h x w picture only."""

@@ -57,7 +57,11 @@ def test_nothing_but_the_checkpoint_is_left(saved):
 def test_the_hash_sees_values_shapes_and_names():
     a = {"x": np.arange(4.0), "y": np.ones(2)}
     assert ckpt.content_hash(a) == ckpt.content_hash({"y": np.ones(2), "x": np.arange(4.0)})
-    for other in ({"x": np.arange(4.0), "z": np.ones(2)}, {**a, "x": np.arange(4.0).reshape(2, 2)}, {**a, "y": np.zeros(2)}):
+    for other in (
+        {"x": np.arange(4.0), "z": np.ones(2)},
+        {**a, "x": np.arange(4.0).reshape(2, 2)},
+        {**a, "y": np.zeros(2)},
+    ):
         assert ckpt.content_hash(a) != ckpt.content_hash(other)
 
 
@@ -105,9 +109,13 @@ def test_another_architecture_is_named(saved):
 def test_descriptions_that_do_not_fit(copy, params, change, part):
     file = copy / "model.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    with pytest.raises(UserError, match=part):
+
+    def read():
         ckpt.model_config(ckpt.read_checkpoint(copy, "styles"), StylizerConfig)
         load(copy, params)
+
+    with pytest.raises(UserError, match=part):
+        read()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1}'])

@@ -96,7 +96,11 @@ def test_safetensors_hold_every_array_under_its_path(styles, variables, tmp_path
 
 
 def test_the_command(tmp_path, capsys):
-    for argv in (["--format", "safetensors"], ["--format", "stablehlo", "--part", "classify"], ["--format", "stablehlo"]):
+    for argv in (
+        ["--format", "safetensors"],
+        ["--format", "stablehlo", "--part", "classify"],
+        ["--format", "stablehlo"],
+    ):
         path = tmp_path / "-".join(argv)
         assert main([*argv, "--output", str(path)]) == 0
         assert path.stat().st_size > 100_000

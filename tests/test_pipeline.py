@@ -88,7 +88,15 @@ def test_the_whole_is_its_parts(model, mix):
     expected = stylize(STYLES, model.params["styles"], jnp.asarray(padded)[None], choice[None], jnp.asarray(size))[0]
     assert apart(out, expected).max() <= 1
     _, neutral = classify_then_stylize(
-        FACES, STYLES, mix, model.params, jnp.asarray(padded), jnp.asarray(crops), 0 * weights, fallback, jnp.asarray(size)
+        FACES,
+        STYLES,
+        mix,
+        model.params,
+        jnp.asarray(padded),
+        jnp.asarray(crops),
+        0 * weights,
+        fallback,
+        jnp.asarray(size),
     )
     alone = stylize(STYLES, model.params["styles"], jnp.asarray(padded)[None], fallback[None], jnp.asarray(size))[0]
     assert apart(neutral, alone).max() <= 1

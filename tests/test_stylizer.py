@@ -114,9 +114,7 @@ def test_instance_norm_normalizes_every_channel():
 
 
 def test_upsample_repeats_pixels():
-    np.testing.assert_array_equal(
-        upsample(jnp.array([[[[1.0], [2.0]]]]))[0, :, :, 0], [[1, 1, 2, 2], [1, 1, 2, 2]]
-    )
+    np.testing.assert_array_equal(upsample(jnp.array([[[[1.0], [2.0]]]]))[0, :, :, 0], [[1, 1, 2, 2], [1, 1, 2, 2]])
 
 
 def test_bfloat16_is_close(params):

@@ -186,7 +186,7 @@ class _Crops(grain.transforms.RandomMap):
         self.bad: set[int] = set()
         self._lock = threading.Lock()
 
-    def random_map(self, element: int | np.integer, rng: np.random.Generator) -> dict[str, np.ndarray] | None:
+    def random_map(self, element: int | np.integer, rng: np.random.Generator) -> dict[str, Any] | None:
         index = int(element)
         try:
             crop = random_crop(decode(self.source[index]), self.config.crop, rng)

@@ -240,7 +240,7 @@ def test_crops_are_rgb_whatever_the_photo_is(mode):
 
 
 @pytest.mark.parametrize(
-    "line, reason",
+    ("line", "reason"),
     [
         ("a.jpg 0 20 30 90 80 45.5", r"7 fields instead of 8 \(name face_id top left right bottom confidence label\)"),
         ("a b.jpg 0 20 30 90 80 45.5 3", "9 fields instead of 8"),

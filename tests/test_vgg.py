@@ -1,0 +1,161 @@
+"""VGG16: the reference activations of the data's README, closed forms, and a loader that accepts nothing else."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from emojax.errors import UserError
+from emojax.vgg import FAMILIES, FEATURES, SHAPES, TORCHVISION, find_vgg16, load_vgg16, read_weights, vgg16_features
+
+
+def random_weights(seed=0):
+    """Weights of VGG16's shapes that keep the size of what passes through."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: (rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:3])) if len(shape) == 4 else np.zeros(shape))
+        .astype(np.float32)
+        for name, shape in SHAPES.items()
+    }  # fmt: skip
+
+
+def torchvision_layout(weights):
+    return {
+        theirs: np.ascontiguousarray(weights[ours].transpose(3, 2, 0, 1)) if weights[ours].ndim == 4 else weights[ours]
+        for theirs, ours in TORCHVISION.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return random_weights()
+
+
+@pytest.fixture(scope="module")
+def caffe_file(weights, tmp_path_factory):
+    path = tmp_path_factory.mktemp("vgg") / "caffe.safetensors"
+    save_file(weights, path)
+    return path
+
+
+def test_reference_activations(shared_data):
+    params = load_vgg16(shared_data / "vgg16" / "vgg16_to_conv4_3_f16.safetensors")
+    row, column = np.mgrid[:64, :64]
+    image = np.stack([4 * row % 256, 4 * column % 256, 2 * (row + column) % 256], -1).astype(np.float32)
+    features = vgg16_features(params, jnp.asarray(image[None]))
+    reference = {
+        "relu1_2": ((64, 64, 64), 135.60425, 3852.0601),
+        "relu2_2": ((32, 32, 128), 183.77826, 7718.8320),
+        "relu3_3": ((16, 16, 256), 194.39780, 14224.3730),
+        "relu4_3": ((8, 8, 512), 23.43417, 2019.7352),
+    }
+    assert tuple(features) == FEATURES
+    for name, (shape, mean, largest) in reference.items():
+        assert features[name].shape == (1, *shape)
+        np.testing.assert_allclose(features[name].mean(), mean, rtol=1e-3)
+        np.testing.assert_allclose(features[name].max(), largest, rtol=1e-3)
+
+
+def test_stops_at_the_map_asked_for_with_the_same_values(caffe_file):
+    params = load_vgg16(caffe_file)
+    image = np.random.default_rng(1).uniform(0, 255, (2, 16, 24, 3))
+    image = jnp.asarray(image, jnp.float32)
+    every = vgg16_features(params, image)
+    for index, name in enumerate(FEATURES):
+        some = vgg16_features(params, image, last=name)
+        assert tuple(some) == FEATURES[: index + 1]
+        np.testing.assert_allclose(some[name], every[name], rtol=1e-5)
+    with pytest.raises(ValueError, match="relu9_9"):
+        vgg16_features(params, image, last="relu9_9")
+
+
+def test_odd_sides_lose_their_last_row_as_in_the_original(caffe_file):
+    image = jnp.full((1, 17, 23, 3), 99.0)
+    shapes = [x.shape[1:3] for x in vgg16_features(load_vgg16(caffe_file), image).values()]
+    assert shapes == [(17, 23), (8, 11), (4, 5), (2, 2)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_folding_the_input_conventions_is_exact(family, weights, tmp_path):
+    """conv1_1 of the loaded parameters on RGB - mean equals the family's own kernel on its own input."""
+    path = tmp_path / "weights.safetensors"
+    save_file(weights, path, {"family": family})
+    params, convention = load_vgg16(path), FAMILIES[family]
+    patch = np.random.default_rng(2).uniform(0, 255, (3, 3, 3))
+    theirs = (patch - convention.mean) / convention.std
+    expected = np.einsum(
+        "hwi,hwio->o", theirs[..., ::-1] if convention.bgr else theirs, weights["conv1_1/kernel"].astype(np.float64)
+    )
+    folded = np.einsum("hwi,hwio->o", patch - params["mean"], params["conv1_1"]["kernel"].astype(np.float64))
+    np.testing.assert_allclose(folded, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_torchvision_layout_gives_the_same_tensors(weights, tmp_path):
+    path = tmp_path / "torchvision.safetensors"
+    save_file(torchvision_layout(weights), path)
+    read = read_weights(path)
+    assert read.family == "torchvision"
+    for name in SHAPES:
+        np.testing.assert_array_equal(read.tensors[name], weights[name])
+
+
+@pytest.mark.parametrize(
+    "extra", ["conv5_1/kernel", "block5_conv1/bias", "fc6/kernel", "classifier.0.weight", "features.28.bias"]
+)
+def test_block_5_and_the_dense_layers_are_dropped(extra, caffe_file, tmp_path):
+    path = tmp_path / "more.safetensors"
+    save_file({**load_file(caffe_file), extra: np.zeros(3, np.float32)}, path)
+    assert set(read_weights(path).tensors) == set(SHAPES)
+
+
+def test_everything_wrong_is_listed_in_one_line(weights, tmp_path):
+    path = tmp_path / "broken.safetensors"
+    broken = dict(weights)
+    del broken["conv1_2/bias"], broken["conv3_1/kernel"]
+    broken["conv2_1/bias"] = np.zeros(7, np.float32)
+    broken["conv4_1/bias"] = np.full(512, np.nan, np.float32)
+    broken["conv9_9/kernel"] = np.zeros(1, np.float32)
+    save_file(broken, path)
+    with pytest.raises(UserError) as error:
+        load_vgg16(path)
+    text = str(error.value)
+    assert "\n" not in text
+    assert "missing: conv1_2/bias, conv3_1/kernel" in text
+    assert "unexpected: conv9_9/kernel" in text
+    assert "misshapen: conv2_1/bias [7]" in text
+    assert "not finite: conv4_1/bias" in text
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors at all", b"\xff" * 64])
+def test_a_file_that_is_no_safetensors(content, tmp_path):
+    path = tmp_path / "vgg.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="vgg.safetensors"):
+        load_vgg16(path)
+
+
+def test_other_networks_and_families_are_refused(weights, tmp_path):
+    other = tmp_path / "other.safetensors"
+    save_file({"layer1.0.weight": np.zeros(3, np.float32)}, other)
+    with pytest.raises(UserError, match="not VGG16: it holds layer1"):
+        load_vgg16(other)
+    strange = tmp_path / "strange.safetensors"
+    save_file(weights, strange, {"family": "vgg-x"})
+    with pytest.raises(UserError, match="unknown family 'vgg-x'"):
+        load_vgg16(strange)
+
+
+def test_search_order_and_what_is_said_when_there_is_nothing(caffe_file, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere.safetensors"
+    elsewhere.write_bytes(caffe_file.read_bytes())
+    monkeypatch.setattr("emojax.vgg.cached_vgg16", lambda: tmp_path / "cached.safetensors")
+    monkeypatch.delenv("EMOJAX_VGG16", raising=False)
+    with pytest.raises(UserError, match=r"python -m emojax\.port_vgg16"):
+        find_vgg16()
+    (tmp_path / "cached.safetensors").write_bytes(caffe_file.read_bytes())
+    assert find_vgg16() == tmp_path / "cached.safetensors"
+    monkeypatch.setenv("EMOJAX_VGG16", str(elsewhere))
+    assert find_vgg16() == elsewhere
+    assert find_vgg16(caffe_file) == caffe_file
+    with pytest.raises(UserError, match="--vgg16 names"):
+        find_vgg16(tmp_path / "nowhere")
