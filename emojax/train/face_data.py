@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import grain
 import jax
@@ -73,6 +73,7 @@ class FaceConfig:
         return 0.2 if "expw" in Path(self.packs[index]).name.lower() else 0.0
 
 
+@runtime_checkable
 class FaceSource(Protocol):
     """Random access to the faces of one split."""
 
@@ -97,7 +98,7 @@ class PackedFaces:
         """
         self.path, self.split, self.margin = Path(path), split, margin
         try:
-            with np.load(self.path, allow_pickle=False) as pack:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as pack:
                 self._jpeg, self._offsets = pack["jpeg"], pack["offsets"]
                 labels, splits = pack["label"], pack["split"]
         except FileNotFoundError:

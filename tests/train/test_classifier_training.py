@@ -1,0 +1,179 @@
+"""The classifier's step: the same on one device, sharded and by pmap, batch norm included; resuming; what it writes."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs.classifier import PRESETS
+from emojax.classifier import init_classifier
+from emojax.errors import UserError
+from emojax.pipeline import load_classifier
+from emojax.train.augment import AugmentConfig
+from emojax.train.classifier import correct, make_evaluation, make_step, train
+from emojax.train.face_data import HeldOutFaces, held_out_faces
+from emojax.train.loop import OptimizerConfig, TrainState
+from emojax.train.options import parse_preset
+from emojax.train.parallel import Parallel
+
+
+@pytest.fixture(scope="module")
+def config(tiny_face_data):
+    return parse_preset(["tiny", *tiny_face_data], PRESETS, "train_classifier.py")[1]
+
+
+def batch(seed, count=8, size=16):
+    rng = np.random.default_rng(seed)
+    return {
+        "image": rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8),
+        "label": np.eye(7, dtype=np.float32)[rng.integers(0, 7, count)],
+        "seed": rng.integers(0, 2**32, count).astype(np.uint32),
+    }
+
+
+def three_steps(config, parallel):
+    optimizer = config.optimizer.build(3)
+    variables = init_classifier(config.model, jax.random.PRNGKey(0))
+    state = TrainState.create(variables["params"], optimizer, 0, stats=variables["batch_stats"])
+    state, step, losses = parallel.place_state(state), parallel.compile(make_step(config, optimizer)), []
+    for seed in range(3):
+        state, metrics = step(state, parallel.place_batch(batch(seed)))
+        losses.append(parallel.fetch_metrics(metrics)["loss"])
+    return losses, parallel.fetch_state(state)
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_the_step_is_the_same_however_it_is_spread(config, mode):
+    """Augmentation and batch norm included. Without dropout: each device of a pmap draws its own mask."""
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, conv_dropout=0.0, dense_dropout=0.0))
+    expected_losses, expected = three_steps(config, Parallel("jit", jax.devices()[:1]))
+    losses, state = three_steps(config, Parallel(mode))
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-4), state.stats, expected.stats)
+    # Adam divides by the gradient's own size, so that rounding can turn the sign of a vanishing step of 1e-3.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=3e-3), state.params, expected.params)
+
+
+def test_batch_norm_follows_the_batch_and_dropout_its_key(config):
+    losses, state = three_steps(config, Parallel("jit", jax.devices()[:1]))
+    fresh = init_classifier(config.model, jax.random.PRNGKey(0))["batch_stats"]
+    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), state.stats, fresh)
+    assert min(jax.tree.leaves(moved)) > 0
+    assert three_steps(config, Parallel("jit", jax.devices()[:1]))[0] == losses
+    other = dataclasses.replace(config, model=dataclasses.replace(config.model, conv_dropout=0.0, dense_dropout=0.0))
+    assert three_steps(other, Parallel("jit", jax.devices()[:1]))[0] != losses
+
+
+def test_one_batch_can_be_learned_by_heart(config):
+    model = dataclasses.replace(config.model, conv_dropout=0.0, dense_dropout=0.0)
+    still = dataclasses.replace(config, model=model, augment=AugmentConfig(False, 0, 0, 0, 0, 0, 0, 0))
+    parallel, optimizer = Parallel("jit", jax.devices()[:1]), OptimizerConfig(learning_rate=1e-2).build(60)
+    variables = init_classifier(model, jax.random.PRNGKey(0))
+    state = parallel.place_state(TrainState.create(variables["params"], optimizer, 0, stats=variables["batch_stats"]))
+    step, losses = parallel.compile(make_step(still, optimizer)), []
+    for _ in range(60):
+        state, metrics = step(state, parallel.place_batch(batch(0)))
+        losses.append(parallel.fetch_metrics(metrics))
+    assert losses[0]["loss"] > 1.5 and losses[-1]["loss"] < 0.5 and losses[-1]["accuracy"] == 1
+
+
+def test_class_weights_scale_the_loss(config):
+    heavy = dataclasses.replace(config, class_weights=(2.0,) * 7)
+    one, two = (three_steps(c, Parallel("jit", jax.devices()[:1]))[0][0] for c in (config, heavy))
+    np.testing.assert_allclose(two, 2 * one, rtol=1e-5)
+
+
+def test_correct_counts_the_labels_largest_entry():
+    logits = jnp.array([[0.0, 2, 1], [3, 0, 0], [0, 0, 1]])
+    labels = jnp.array([[0.2, 0.5, 0.3], [0, 1, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(correct(logits, labels), [1, 0, 1])
+
+
+def test_evaluation_does_not_count_the_filling_and_averages_sources(config):
+    rng = np.random.default_rng(0)
+    variables = init_classifier(config.model, jax.random.PRNGKey(0))
+    state = TrainState(0, variables["params"], variables["batch_stats"], None, None)
+
+    def faces(count):
+        return HeldOutFaces(
+            rng.integers(0, 256, (count, 16, 16, 3)).astype(np.uint8),
+            np.eye(7, dtype=np.float32)[rng.integers(0, 7, count)],
+        )
+
+    small, large = faces(3), faces(150)  # 150: one full batch and a rest
+    alone = [make_evaluation(config, {"faces": some})(state)[0] for some in (small, large)]
+    both, score = make_evaluation(config, {"small": small, "large": large})(state)
+    for name in ("loss", "accuracy"):
+        np.testing.assert_allclose(both[name], np.mean([metrics[name] for metrics in alone]), rtol=1e-5)
+    assert score == both["accuracy"] and both["accuracy_small"] == pytest.approx(alone[0]["accuracy"])
+    halves = [HeldOutFaces(large.images[part], large.labels[part]) for part in (slice(0, 75), slice(75, 150))]
+    mean, _ = make_evaluation(config, {"a": halves[0], "b": halves[1]})(state)
+    np.testing.assert_allclose(mean["loss"], alone[1]["loss"], rtol=1e-5)
+
+
+def rows_of(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_that_is_stopped_goes_on_as_if_it_were_not(config, tmp_path, monkeypatch):
+    train(config, tmp_path / "whole")
+    # A signal while step 2 is under way: the loop finishes the step, saves, and raises.
+    from emojax.train import loop
+
+    finite = loop._finite
+
+    def interrupt(metrics, step, run):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return finite(metrics, step, run)
+
+    monkeypatch.setattr(loop, "_finite", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "stopped")
+    monkeypatch.undo()
+    train(config, tmp_path / "stopped")
+    whole, stopped = (rows_of(tmp_path / name) for name in ("whole", "stopped"))
+    assert [row["step"] for row in stopped if row["split"] == "train"] == [1, 2, 3, 4]
+    assert [row for row in stopped if row["split"] == "train"] == [row for row in whole if row["split"] == "train"]
+    one, other = (load_classifier(tmp_path / name)[1] for name in ("whole", "stopped"))
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_what_training_writes_is_what_the_pipeline_reads(config, tmp_path):
+    state = train(config, tmp_path / "run")
+    model, variables = load_classifier(tmp_path / "run")
+    assert model == config.model
+    assert set(variables) == {"params", "batch_stats"}
+    scores = {row["step"]: row["accuracy"] for row in rows_of(tmp_path / "run") if row["split"] == "val"}
+    assert set(scores) == {2, 4}
+    if scores[4] > scores[2]:  # the best checkpoint is loaded, and here it is the last
+        jax.tree.map(np.testing.assert_array_equal, variables["params"], state.params)
+    assert len(held_out_faces(config.data, config.model)["faces"].images) == 14
+
+
+def test_no_validation_faces_is_said(config, tiny_face_data, tmp_path, capsys):
+    with np.load(tiny_face_data[1]) as pack:
+        np.savez(tmp_path / "train.npz", **{**pack, "split": np.full(len(pack["label"]), "train")})
+    data = dataclasses.replace(config.data, packs=(str(tmp_path / "train.npz"),))
+    train(dataclasses.replace(config, data=data, steps=1), tmp_path / "run")
+    assert "no validation faces" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"batch_size": 0}, "batch size 0"),
+        ({"epochs": 0.0}, "epochs 0"),
+        ({"label_smoothing": 1.0}, "label smoothing 1.0"),
+        ({"class_weights": (1.0, 2.0)}, "give 7"),
+        ({"class_weights": (-1.0,) * 7}, "not negative"),
+    ],
+)
+def test_invalid_configs(config, change, part):
+    with pytest.raises(UserError, match=part):
+        dataclasses.replace(config, **change)
