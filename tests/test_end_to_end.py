@@ -38,6 +38,7 @@ def test_train_save_resume_load_stylize(tiny_style_data, tiny_face_data, tmp_pat
     done = run(*command)
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)
-    assert Image.open(row["output"]).size == (128, 128) and row["size"] == [128, 128]
+    with Image.open(row["output"]) as art:
+        assert art.size == (128, 128) and row["size"] == [128, 128]
     assert len(row["faces"]) == 1 and abs(sum(row["emotion"].values()) - 1) < 1e-4
     assert row["style"] == {row["dominant_emotion"]: 1.0}

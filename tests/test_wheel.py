@@ -71,6 +71,6 @@ def test_installed_into_an_empty_environment_it_stylizes(wheel, tmp_path):
     constraints = ROOT / "constraints.txt"
     run(python, "-m", "pip", "install", "--quiet", "--constraint", constraints, wheel, cwd=tmp_path)
     run(python, "-c", CHECK, PHOTO, tmp_path / "out.png", cwd=tmp_path)
-    art = Image.open(tmp_path / "out.png")
-    assert art.size == Image.open(PHOTO).size
-    assert len(set(art.convert("L").tobytes())) > 50  # a picture, not a blank
+    with Image.open(tmp_path / "out.png") as art, Image.open(PHOTO) as photo:
+        assert art.size == photo.size
+        assert len(set(art.convert("L").tobytes())) > 50  # a picture, not a blank

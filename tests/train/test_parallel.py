@@ -96,12 +96,15 @@ def test_two_processes_train_to_the_loss_of_one(tiny_style_data, tmp_path):
             [*command, "--output", str(output), *more], env=environment, stderr=subprocess.PIPE, text=True
         )
 
-    alone = start(tmp_path / "one")
-    assert alone.wait(300) == 0, alone.stderr.read()
+    def finish(process):
+        _, messages = process.communicate(timeout=300)
+        assert process.returncode == 0, messages
+
+    finish(start(tmp_path / "one"))
     hosts = ["--coordinator", f"127.0.0.1:{free_port()}", "--hosts", "2", "--host"]
     both = [start(tmp_path / "two", *hosts, str(index)) for index in range(2)]
     for process in both:
-        assert process.wait(300) == 0, process.stderr.read()
+        finish(process)
     one, two = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
     assert len(one) == 4
     np.testing.assert_allclose(two, one, rtol=1e-4)
