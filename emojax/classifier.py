@@ -114,10 +114,10 @@ def layer_names(config: ClassifierConfig) -> tuple[str, ...]:
 
 
 def init_classifier(config: ClassifierConfig, key: PRNGKeyArray | jax.Array) -> dict[str, Any]:
-    """Fresh linen variables, {"params": ..., "batch_stats": ...}."""
+    """Fresh linen variables and the temperature: {"params": ..., "batch_stats": ..., "temperature": float32 []}."""
     faces = jnp.zeros((1, config.size, config.size, config.channels))
     variables = Classifier(config).init(key, faces)
-    return {"params": variables["params"], "batch_stats": variables["batch_stats"]}
+    return {"params": variables["params"], "batch_stats": variables["batch_stats"], "temperature": jnp.ones(())}
 
 
 def network_input(config: ClassifierConfig, crops: UInt8[Array, "N S S 3"]) -> Float[Array, "N S S C"]:
@@ -133,10 +133,21 @@ def classify(
 ) -> Float[Array, "N 7"]:
     """Probabilities of the seven emotions, in the order of `EMOTIONS`; rows sum to 1. Pure.
 
+    Logits are divided by the checkpoint's temperature first (Guo et al. 2017, arXiv:1706.04599), which training fits on
+    validation faces, so that the probabilities mean what they say.
+
     Args:
-        variables: {"params", "batch_stats"} of `Classifier(config)`.
+        variables: {"params", "batch_stats"} of `Classifier(config)`, and "temperature", above 0.
         crops: faces cut with `config.margin` and resized to `config.size`.
     """
-    logits = Classifier(config).apply(dict(variables), network_input(config, crops))
+    return jax.nn.softmax(classifier_logits(config, variables, crops) / variables["temperature"])
+
+
+def classifier_logits(
+    config: ClassifierConfig, variables: Mapping[str, Any], crops: UInt8[Array, "N S S 3"]
+) -> Float[Array, "N 7"]:
+    """The logits behind `classify`, not yet divided by the temperature. Pure."""
+    network = {name: variables[name] for name in ("params", "batch_stats")}
+    logits = Classifier(config).apply(network, network_input(config, crops))
     assert isinstance(logits, jax.Array)
-    return jax.nn.softmax(logits)
+    return logits

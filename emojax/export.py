@@ -5,8 +5,8 @@ stablehlo   one self-contained program (weights inside) for CPU, CUDA and TPU, r
     --part classify   uint8 [B, S, S, 3] -> float32 [B, 7]; any B, S the classifier's own size (it is printed)
     Photos and crops are RGB. The seven weights and probabilities are in the order of `emojax.EMOTIONS`.
 safetensors   the arrays, float32, kernels HWIO, under their paths: `classifier/params/...`, `classifier/batch_stats/...`,
-    `styles/network/LAYER/kernel`, `styles/styles/LAYER/scale` and `shift` ([S, C], a row per style); the configs and the
-    styles' names are in the metadata, as JSON.
+    `classifier/temperature` (divides the logits), `styles/network/LAYER/kernel`, `styles/styles/LAYER/scale` and `shift`
+    ([S, C], a row per style); the configs and the styles' names are in the metadata, as JSON.
 """
 
 from __future__ import annotations

@@ -5,7 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emojax.classifier import Classifier, ClassifierConfig, classify, init_classifier, layer_names, network_input
+from emojax.classifier import (
+    Classifier,
+    ClassifierConfig,
+    classifier_logits,
+    classify,
+    init_classifier,
+    layer_names,
+    network_input,
+)
 from emojax.errors import UserError
 
 TINY = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
@@ -46,6 +54,14 @@ def test_probabilities(variables):
     np.testing.assert_allclose(rows.sum(1), 1, atol=1e-6)
 
 
+def test_the_temperature_divides_the_logits(variables):
+    soft = classify(TINY, {**variables, "temperature": jnp.array(2.0)}, crops())
+    logits = classifier_logits(TINY, variables, crops())
+    np.testing.assert_allclose(soft, jax.nn.softmax(logits / 2), atol=1e-6)
+    np.testing.assert_array_equal(soft.argmax(1), classify(TINY, variables, crops()).argmax(1))
+    assert float(soft.max()) < float(classify(TINY, variables, crops()).max())
+
+
 def test_a_face_is_read_the_same_in_any_company(variables):
     faces = crops(6)
     alone = jnp.concatenate([classify(TINY, variables, faces[i : i + 1]) for i in range(6)])
@@ -71,21 +87,23 @@ def test_bfloat16_computes_near_float32_with_float32_parameters(variables):
     faces = network_input(TINY, crops())
     half = Classifier(TINY, jnp.bfloat16)
     assert {leaf.dtype for leaf in jax.tree.leaves(half.init(jax.random.PRNGKey(0), faces))} == {jnp.dtype("float32")}
-    logits = half.apply(variables, faces)
+    network = {"params": variables["params"], "batch_stats": variables["batch_stats"]}
+    logits = half.apply(network, faces)
     assert logits.dtype == jnp.float32
-    np.testing.assert_allclose(logits, Classifier(TINY).apply(variables, faces), atol=0.1)
+    np.testing.assert_allclose(logits, Classifier(TINY).apply(network, faces), atol=0.1)
 
 
 def test_dropout_only_in_training(variables):
     faces, model = network_input(TINY, crops()), Classifier(TINY)
+    network = {"params": variables["params"], "batch_stats": variables["batch_stats"]}
 
     def train(seed):
         rngs = {"dropout": jax.random.PRNGKey(seed)}
-        return model.apply(variables, faces, train=True, rngs=rngs, mutable=["batch_stats"])[0]
+        return model.apply(network, faces, train=True, rngs=rngs, mutable=["batch_stats"])[0]
 
     assert not np.allclose(train(0), train(1))
     np.testing.assert_array_equal(train(0), train(0))
-    np.testing.assert_array_equal(model.apply(variables, faces), model.apply(variables, faces))
+    np.testing.assert_array_equal(model.apply(network, faces), model.apply(network, faces))
 
 
 def test_another_size_is_refused(variables):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ import numpy as np
 import optax
 
 from emojax import compiling
-from emojax.classifier import Classifier, ClassifierConfig, init_classifier, network_input
+from emojax.classifier import Classifier, ClassifierConfig, classifier_logits, init_classifier, network_input
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.train.augment import AugmentConfig, augment_faces
@@ -26,6 +27,7 @@ from emojax.train.face_data import FaceConfig, HeldOutFaces, face_batches, held_
 from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
 from emojax.train.losses import cross_entropy
 from emojax.train.parallel import Mode, Parallel, Step, check_batch_size, initialize_hosts, mean_over
+from emojax.train.scores import fit_temperature, negative_log_likelihood
 
 EVALUATION_BATCH = 128
 
@@ -112,27 +114,40 @@ def correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFaces]) -> Evaluation:
-    """Loss and accuracy on each held-out source, and their means over the sources; the score is the mean accuracy."""
+    """Loss and accuracy on each held-out source, and their means over the sources; the score is the mean accuracy.
 
-    def sums(variables, batch):
-        logits = Classifier(config.model).apply(variables, network_input(config.model, batch["image"]))
-        assert isinstance(logits, jax.Array)
-        losses, hits = cross_entropy(logits, batch["label"]), correct(logits, batch["label"])
-        return (losses * batch["mask"]).sum(), (hits * batch["mask"]).sum()
-
-    compiled = compiling.jit(sums)
+    The metric "temperature" is what calibrates the probabilities (see `classify`). It is fitted on ExpW's faces, since
+    photos are like ExpW's: on the sources with expw in their name, or on all if there is none.
+    """
+    compiled = compiling.jit(partial(classifier_logits, config.model))
 
     def evaluate(state: TrainState) -> tuple[dict[str, float], float]:
         variables = jax.device_put({"params": state.params, "batch_stats": state.stats})
-        scores = {}
-        for name, faces in held_out.items():
-            totals = np.sum([compiled(variables, batch) for batch in faces.batches(EVALUATION_BATCH)], axis=0)
-            scores[name] = totals / len(faces.images)
-        loss, accuracy = (float(x) for x in np.mean(list(scores.values()), axis=0))
-        each = {f"accuracy_{name}": float(score[1]) for name, score in scores.items()} if len(scores) > 1 else {}
-        return {"loss": loss, "accuracy": accuracy, **each}, accuracy
+        logits = {
+            name: np.concatenate([np.asarray(compiled(variables, part)) for part in faces.batches(EVALUATION_BATCH)])
+            for name, faces in held_out.items()
+        }
+        logits = {name: rows[: len(held_out[name].labels)] for name, rows in logits.items()}
+        losses = {name: negative_log_likelihood(rows, held_out[name].labels) for name, rows in logits.items()}
+        hits = {
+            name: float((rows.argmax(1) == held_out[name].labels.argmax(1)).mean()) for name, rows in logits.items()
+        }
+        like_photos = [name for name in held_out if "expw" in name] or list(held_out)
+        temperature = fit_temperature(
+            np.concatenate([logits[name] for name in like_photos]),
+            np.concatenate([held_out[name].labels for name in like_photos]),
+        )
+        loss, accuracy = (sum(values.values()) / len(values) for values in (losses, hits))
+        each = {f"accuracy_{name}": value for name, value in hits.items()} if len(hits) > 1 else {}
+        return {"loss": loss, "accuracy": accuracy, **each, "temperature": temperature}, accuracy
 
     return evaluate
+
+
+def inference_variables(state: TrainState, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """What `classify` needs, from the state and the evaluation at its step; uncalibrated if there was none."""
+    temperature = np.float32(metrics.get("temperature", 1.0))
+    return {"params": state.params, "batch_stats": state.stats, "temperature": temperature}
 
 
 def train(config: ClassifierTraining, run: Path) -> TrainState:
@@ -161,7 +176,7 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
         steps,
         loop=config.loop,
         parallel=Parallel(config.parallel),
-        to_params=lambda state: {"params": state.params, "batch_stats": state.stats},
+        to_params=inference_variables,
         evaluate=make_evaluation(config, held_out) if held_out else None,
     )
     if data.skipped():

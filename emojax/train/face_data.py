@@ -294,17 +294,11 @@ class HeldOutFaces:
     images: UInt8[np.ndarray, "M S S 3"]
     labels: Float[np.ndarray, "M 7"]
 
-    def batches(self, size: int) -> Iterator[dict[str, np.ndarray]]:
-        """{"image" [size, S, S, 3], "label" [size, 7], "mask" float32 [size]}; the last is filled up, with mask 0."""
+    def batches(self, size: int) -> Iterator[UInt8[np.ndarray, "size S S 3"]]:
+        """The images, `size` at a time; the last batch is filled up with black."""
         for start in range(0, len(self.images), size):
-            images, labels = self.images[start : start + size], self.labels[start : start + size]
-            missing = size - len(images)
-            mask = np.concatenate([np.ones(len(images), np.float32), np.zeros(missing, np.float32)])
-            yield {
-                "image": np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))),
-                "label": np.pad(labels, ((0, missing), (0, 0))),
-                "mask": mask,
-            }
+            images = self.images[start : start + size]
+            yield np.pad(images, ((0, size - len(images)), (0, 0), (0, 0), (0, 0)))
 
 
 def held_out_faces(config: FaceConfig, model: ClassifierConfig, split: str = "val") -> dict[str, HeldOutFaces]:

@@ -125,7 +125,7 @@ def fit(
     *,
     loop: LoopConfig,
     parallel: Parallel,
-    to_params: Callable[[TrainState], Mapping[str, Any]],
+    to_params: Callable[[TrainState, Mapping[str, float]], Mapping[str, Any]],
     evaluate: Evaluation | None = None,
 ) -> TrainState:
     """Trains up to `steps` steps in all, resuming from the newest checkpoint in `run`; returns the state, on the host.
@@ -135,7 +135,7 @@ def fit(
     Args:
         kind, model_config: what the checkpoints say of the model.
         step: pure `(state, batch, axis_name) -> (state, metrics)`; metrics are scalars, one of them "loss".
-        to_params: what of the state inference needs.
+        to_params: what inference needs, from the state and what `evaluate` measured at this step (nothing, mostly).
         evaluate: runs every `loop.evaluate_every` steps and at the end; without it the score is minus the loss.
 
     Raises:
@@ -168,7 +168,7 @@ def fit(
             run / f"step_{number:08d}",
             kind,
             model_config,
-            to_params(host),
+            to_params(host, metrics),
             step=number,
             metrics=metrics,
             score=score,

@@ -193,7 +193,7 @@ def train(config: StyleTraining, run: Path) -> TrainState:
         steps,
         loop=config.loop,
         parallel=Parallel(config.parallel),
-        to_params=lambda state: state.params,
+        to_params=lambda state, _: state.params,
         evaluate=make_evaluation(config, data.held_out),
     )
     if data.skipped():

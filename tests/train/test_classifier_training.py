@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs.classifier import PRESETS
-from emojax.classifier import init_classifier
+from emojax.classifier import classify, init_classifier
 from emojax.errors import UserError
 from emojax.pipeline import load_classifier
 from emojax.train.augment import AugmentConfig
@@ -116,6 +116,18 @@ def test_evaluation_does_not_count_the_filling_and_averages_sources(config):
     np.testing.assert_allclose(mean["loss"], alone[1]["loss"], rtol=1e-5)
 
 
+def test_the_temperature_is_fitted_on_expws_faces(config):
+    rng = np.random.default_rng(0)
+    variables = init_classifier(config.model, jax.random.PRNGKey(0))
+    state = TrainState(0, variables["params"], variables["batch_stats"], None, None)
+    images = rng.integers(0, 256, (50, 16, 16, 3)).astype(np.uint8)
+    read = np.asarray(classify(config.model, variables, images)).argmax(1)
+    right, wrong = (HeldOutFaces(images, np.eye(7, dtype=np.float32)[labels]) for labels in (read, (read + 1) % 7))
+    for expw, other, sure in ((right, wrong, True), (wrong, right, False)):
+        temperature = make_evaluation(config, {"ferplus": other, "expw_crops": expw})(state)[0]["temperature"]
+        assert (temperature < 1) == sure
+
+
 def rows_of(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -148,7 +160,9 @@ def test_what_training_writes_is_what_the_pipeline_reads(config, tmp_path):
     state = train(config, tmp_path / "run")
     model, variables = load_classifier(tmp_path / "run")
     assert model == config.model
-    assert set(variables) == {"params", "batch_stats"}
+    assert set(variables) == {"params", "batch_stats", "temperature"}
+    fitted = {row["temperature"] for row in rows_of(tmp_path / "run") if row["split"] == "val"}
+    assert any(float(variables["temperature"]) == pytest.approx(value) for value in fitted)
     scores = {row["step"]: row["accuracy"] for row in rows_of(tmp_path / "run") if row["split"] == "val"}
     assert set(scores) == {2, 4}
     if scores[4] > scores[2]:  # the best checkpoint is loaded, and here it is the last

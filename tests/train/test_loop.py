@@ -62,7 +62,7 @@ def train(run, steps=10, data=None, **more):
         steps,
         loop=LOOP,
         parallel=Parallel(),
-        to_params=lambda state: state.params,
+        to_params=lambda state, _: state.params,
         **more,
     )
 

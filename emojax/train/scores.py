@@ -1,0 +1,94 @@
+"""Scores of a classifier. NumPy only: probabilities float [N, 7] and labels int [N] in, numbers out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from emojax.emotions import EMOTIONS, as_dict
+
+BINS = 15
+EXPW_FACES = (3671, 3995, 1088, 30537, 10559, 7060, 34883)
+"""faces of each class in all of ExpW (Zhang et al. 2018, arXiv:1609.06426), for accuracy at its natural frequencies"""
+
+
+def confusion_matrix(probabilities: Float[np.ndarray, "N 7"], labels: Int[np.ndarray, " N"]) -> Int[np.ndarray, "7 7"]:
+    """How many faces of each label (rows) were read as each emotion (columns)."""
+    counts = np.zeros((len(EMOTIONS), len(EMOTIONS)), np.int64)
+    np.add.at(counts, (labels, probabilities.argmax(1)), 1)
+    return counts
+
+
+def score(probabilities: Float[np.ndarray, "N 7"], labels: Int[np.ndarray, " N"]) -> dict[str, Any]:
+    """All scores of one data set; shares are 0 to 1.
+
+    `balanced_accuracy`, `macro_f1` and `natural_accuracy` (recalls weighted by `EXPW_FACES`) are over the classes that
+    the data set has; `recall` is None for one that it has not. `ece_floor` is what a perfectly calibrated classifier of
+    the same confidences would score on as few faces; see `calibration_floor`.
+    """
+    if not len(labels):
+        raise ValueError("no faces to score")
+    counts = confusion_matrix(probabilities, labels)
+    there = counts.sum(1) > 0
+    hits = counts.diagonal()
+    recall = hits / np.maximum(counts.sum(1), 1)
+    f1 = 2 * hits / np.maximum(counts.sum(0) + counts.sum(1), 1)
+    natural = np.array(EXPW_FACES) * there
+    confidence, hit = probabilities.max(1), probabilities.argmax(1) == labels
+    return {
+        "faces": len(labels),
+        "accuracy": float(hit.mean()),
+        "balanced_accuracy": float(recall[there].mean()),
+        "macro_f1": float(f1[there].mean()),
+        "natural_accuracy": float(recall @ natural / natural.sum()),
+        "ece": calibration_error(confidence, hit),
+        "ece_floor": calibration_floor(confidence),
+        "recall": {name: share if there[EMOTIONS.index(name)] else None for name, share in as_dict(recall).items()},
+        "confusion": counts.tolist(),
+    }
+
+
+def calibration_bins(
+    confidence: Float[np.ndarray, " N"], hit: np.ndarray, bins: int = BINS
+) -> Float[np.ndarray, "B 3"]:
+    """Equal-mass bins by confidence: (mean confidence, accuracy, share of the faces) each; no more bins than faces."""
+    order = np.argsort(confidence, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    return np.array([(confidence[part].mean(), hit[part].mean(), len(part) / len(order)) for part in parts])
+
+
+def calibration_error(confidence: Float[np.ndarray, " N"], hit: np.ndarray, bins: int = BINS) -> float:
+    """Expected calibration error, 0 to 1: the mean of |confidence - accuracy| over equal-mass bins.
+
+    Guo et al. 2017 (arXiv:1706.04599, equation 3) with bins of equal mass instead of equal width.
+    """
+    mean, accuracy, share = calibration_bins(confidence, hit, bins).T
+    return float((share * np.abs(mean - accuracy)).sum())
+
+
+def calibration_floor(confidence: Float[np.ndarray, " N"], repeats: int = 500, seed: int = 0) -> float:
+    """The calibration error that chance alone gives: hits drawn with exactly the probability that was claimed."""
+    rng = np.random.default_rng(seed)
+    draws = rng.random((repeats, len(confidence))) < confidence[None]
+    return float(np.mean([calibration_error(confidence, hit) for hit in draws]))
+
+
+def negative_log_likelihood(logits: Float[np.ndarray, "N 7"], labels: Float[np.ndarray, "N 7"]) -> float:
+    """Mean cross-entropy of (soft) labels, in nats."""
+    shifted = logits - logits.max(1, keepdims=True)
+    return float(-(labels * (shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))).sum(1).mean())
+
+
+def fit_temperature(logits: Float[np.ndarray, "N 7"], labels: Float[np.ndarray, "N 7"]) -> float:
+    """The temperature, 0.05 to 20, that makes the labels likeliest when logits are divided by it (Guo et al. 2017)."""
+    from scipy.optimize import minimize_scalar
+
+    logits = logits.astype(np.float64)
+    best = minimize_scalar(
+        lambda log_t: negative_log_likelihood(logits / np.exp(log_t), labels),
+        bounds=np.log([0.05, 20]),
+        method="bounded",
+    )
+    return float(np.exp(best.x))
