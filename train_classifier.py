@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Trains the classifier: `python train_classifier.py PRESET --data.packs ... --data.root ... [--field value ...]`."""
+"""Trains the classifier: `python train_classifier.py PRESET --data.packs ... --data.root ... [--field value ...]`.
+
+`python train_classifier.py evaluate --checkpoint DIR --data FILE.npz` scores one.
+"""
 
 import sys
 from pathlib import Path
@@ -7,16 +10,15 @@ from pathlib import Path
 from configs.classifier import PRESETS
 from emojax.commandline import run
 from emojax.compiling import enable_cache
-from emojax.errors import UserError
+from emojax.train import evaluate
 from emojax.train.classifier import train
 from emojax.train.options import parse_preset
 
-RESERVED = ("evaluate",)  # a command to come: the scores of a checkpoint
-
 
 def main() -> int:
-    if sys.argv[1:2] and sys.argv[1] in RESERVED:
-        raise UserError(f"{sys.argv[1]!r} is not there yet: choose a preset from {', '.join(PRESETS)}")
+    if sys.argv[1:2] == ["evaluate"]:
+        enable_cache()
+        return evaluate.main(sys.argv[2:])
     preset, config = parse_preset(sys.argv[1:], PRESETS, "train_classifier.py")
     enable_cache()
     train(config, Path(config.output or f"runs/{preset}"))
