@@ -1,11 +1,12 @@
 """Checkpoints: Orbax arrays beside a JSON description, with a content hash that is checked when they are loaded.
 
-    CHECKPOINT/model.json     format, kind ("classifier" or "styles"), model config, step, metrics, sha256 of the arrays
+    CHECKPOINT/model.json     format, kind ("classifier" or "styles"), model config, step, metrics, score, hashes
     CHECKPOINT/params/        the model's parameters (Orbax): all that inference needs
     CHECKPOINT/training/      optimizer, PRNG key, data iterator (Orbax and JSON): only where training goes on
 
 A run of training is a folder of such checkpoints, `step_00001000` and so on. Orbax loads overwritten bytes silently,
-hence the hash.
+hence the hashes (SHA-256): one over the config and the files of params/, one over those of training/. They are compared
+before Orbax sees the files.
 """
 
 from __future__ import annotations
@@ -44,16 +45,18 @@ class Checkpoint:
     score: float | None
     """higher is better; what "best" means is for the training script to say"""
     sha256: str
+    """of the kind, the config and the files of params/"""
+    training_sha256: str | None
+    """of the files of training/"""
 
 
-def content_hash(tree: Any) -> str:
-    """SHA-256 over the names, shapes, dtypes and bytes of a pytree's arrays, in the order of their names."""
-    digest = hashlib.sha256()
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    for path, leaf in sorted(leaves, key=lambda item: jax.tree_util.keystr(item[0])):
-        array = np.ascontiguousarray(leaf)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
+def content_hash(folder: Path, header: Any = None) -> str:
+    """SHA-256 over a JSON header and the names and bytes of all files in a folder; hidden files do not count."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        data = file.read_bytes()
+        digest.update(f"\n{file.relative_to(folder).as_posix()} {len(data)}\n".encode())
+        digest.update(data)
     return digest.hexdigest()
 
 
@@ -67,38 +70,39 @@ def save_checkpoint(
     metrics: Mapping[str, float] | None = None,
     score: float | None = None,
     training: Any = None,
-    iterator: Mapping[str, Any] | None = None,
+    position: Any = None,
 ) -> None:
     """Writes a checkpoint at `path`, whole or not at all; an existing one is replaced.
 
     Args:
         config: the model's frozen dataclass.
         params: nested dicts of arrays.
-        training: a pytree of whatever resuming needs beside the parameters; left out if None.
-        iterator: the data iterator's state, as JSON.
+        training: a pytree of the arrays that resuming needs; left out if None.
+        position: what else it needs, as JSON.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    params = jax.tree.map(np.asarray, params)
-    description = {
-        "format": FORMAT,
-        "kind": kind,
-        "config": dataclasses.asdict(config),
-        "step": step,
-        "metrics": dict(metrics or {}),
-        "score": score,
-        "sha256": content_hash(params),
-    }
+    fields = dataclasses.asdict(config)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             new = Path(folder, "new")
             new.mkdir()
-            _orbax_save(new / "params", params)
+            _orbax_save(new / "params", jax.tree.map(np.asarray, params))
             if training is not None:
                 _orbax_save(new / "training" / "state", jax.tree.map(np.asarray, training))
-                (new / "training" / "iterator.json").write_text(json.dumps(iterator))
+                (new / "training" / "position.json").write_text(json.dumps(position))
+            description = {
+                "format": FORMAT,
+                "kind": kind,
+                "config": fields,
+                "step": step,
+                "metrics": dict(metrics or {}),
+                "score": score,
+                "sha256": content_hash(new / "params", [kind, fields]),
+                "training_sha256": None if training is None else content_hash(new / "training"),
+            }
             (new / "model.json").write_text(json.dumps(description, indent=2) + "\n")
             if path.exists():
                 path.rename(Path(folder, "old"))
@@ -114,8 +118,8 @@ def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:
         UserError: nothing there, a foreign or damaged description, another kind or a newer format.
     """
     folder = Path(path)
-    if not (folder / "model.json").is_file():
-        if not folder.is_dir():
+    if not os.path.isfile(folder / "model.json"):
+        if not os.path.isdir(folder):
             raise UserError(f"no checkpoint at {folder}: the folder does not exist")
         steps = checkpoints_in(folder)
         if not steps:
@@ -132,8 +136,9 @@ def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:
             dict(description["config"]),
             int(description["step"]),
             dict(description["metrics"]),
-            description["score"],
+            None if description["score"] is None else float(description["score"]),
             str(description["sha256"]),
+            description["training_sha256"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -172,11 +177,8 @@ def load_params(checkpoint: Checkpoint, expected: Any) -> Any:
     Raises:
         UserError: files that are missing or truncated, bytes that differ from what was saved, another architecture.
     """
+    _check_hash(checkpoint, "params", checkpoint.sha256, [checkpoint.kind, checkpoint.config])
     params = _orbax_restore(checkpoint.path, checkpoint.path / "params")
-    if content_hash(params) != checkpoint.sha256:
-        raise UserError(
-            f"checkpoint {checkpoint.path} is corrupt: its arrays do not match the hash in model.json; get it again"
-        )
     shapes, wanted = ({_name(p): np.shape(x) for p, x in _leaves(tree)} for tree in (params, expected))
     odd = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
     if odd:
@@ -188,25 +190,39 @@ def load_params(checkpoint: Checkpoint, expected: Any) -> Any:
     return params
 
 
-def load_training(checkpoint: Checkpoint, target: Any) -> tuple[Any, Any]:
-    """(training state in the structure of `target`, state of the data iterator).
+def load_position(checkpoint: Checkpoint) -> Any:
+    """The JSON that was saved beside the training state.
 
     Raises:
-        UserError: the checkpoint has none, is damaged, or comes from another training configuration.
+        UserError: the checkpoint has no training state, or it is damaged.
     """
     folder = checkpoint.path / "training"
-    if not folder.is_dir():
+    if checkpoint.training_sha256 is None or not folder.is_dir():
         raise UserError(f"checkpoint {checkpoint.path} has no training state: it can be loaded, not resumed")
-    state = _orbax_restore(checkpoint.path, folder / "state", jax.tree.map(np.asarray, target))
-    for old, new in zip(jax.tree.leaves(state), jax.tree.leaves(target), strict=True):
-        if np.shape(old) != np.shape(new):
-            raise UserError(
-                f"checkpoint {checkpoint.path} was trained with another configuration: remove it to restart"
-            )
+    _check_hash(checkpoint, "training", checkpoint.training_sha256)
+    return json.loads((folder / "position.json").read_text())
+
+
+def load_training(checkpoint: Checkpoint, target: Any) -> Any:
+    """The training state in the structure of `target`, whose arrays say nothing but their place.
+
+    Raises:
+        UserError: see `load_position`.
+    """
+    load_position(checkpoint)
+    return _orbax_restore(checkpoint.path, checkpoint.path / "training" / "state", jax.tree.map(np.asarray, target))
+
+
+def _check_hash(checkpoint: Checkpoint, part: str, expected: str, header: Any = None) -> None:
     try:
-        return state, json.loads((folder / "iterator.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / 'iterator.json'} is damaged ({error}): remove {checkpoint.path}") from None
+        same = content_hash(checkpoint.path / part, header) == expected
+    except OSError as error:
+        raise UserError(f"cannot read checkpoint {checkpoint.path}: {error.strerror or error}") from None
+    if not same:
+        raise UserError(
+            f"checkpoint {checkpoint.path} is damaged or incomplete: {part}/ does not match the hash in model.json;"
+            " get it again"
+        )
 
 
 def checkpoints_in(run: Path) -> list[Path]:
@@ -251,8 +267,11 @@ def _orbax_save(path: Path, tree: Any) -> None:
         primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="emojax"
     )
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=options)
-    with ocp.Checkpointer(handler, multiprocessing_options=options) as checkpointer:
-        checkpointer.save(path.absolute(), args=ocp.args.PyTreeSave(tree))
+    try:
+        with ocp.Checkpointer(handler, multiprocessing_options=options) as checkpointer:
+            checkpointer.save(path.absolute(), args=ocp.args.PyTreeSave(tree))
+    except Exception as error:  # a full disk is a ValueError to TensorStore
+        raise OSError(" ".join(str(error).split())[:200]) from None
 
 
 def _orbax_restore(checkpoint: Path, path: Path, target: Any = None) -> Any:
@@ -265,4 +284,4 @@ def _orbax_restore(checkpoint: Path, path: Path, target: Any = None) -> Any:
             )
     except Exception as error:  # Orbax and TensorStore raise bare Exceptions, ValueErrors and more for damaged files
         reason = " ".join(str(error).split())[:120]
-        raise UserError(f"checkpoint {checkpoint} is damaged or incomplete ({reason}): get it again") from None
+        raise UserError(f"checkpoint {checkpoint} cannot be loaded ({reason}): get it again") from None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -33,6 +35,10 @@ class Parser(argparse.ArgumentParser):
 
 def run(main: Callable[[], int]) -> int:
     """Runs a command and returns its exit code: its own, 2 for a `UserError` (one line on stderr), 130 for Ctrl-C."""
+    if not sys.warnoptions:  # what libraries say to developers is not for users, unless asked for by python -W
+        warnings.simplefilter("ignore")
+        for library in ("absl", "PIL"):
+            logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         return main()
     except UserError as error:

@@ -1,6 +1,8 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -23,7 +25,7 @@ def saved(params, tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "styles"
     training = {"opt": (np.arange(3.0), [np.int32(7)]), "key": np.array([1, 2], np.uint32)}
     ckpt.save_checkpoint(
-        path, "styles", CONFIG, params, step=5, metrics={"loss": 1.5}, score=-1.5, training=training, iterator={"at": 9}
+        path, "styles", CONFIG, params, step=5, metrics={"loss": 1.5}, score=-1.5, training=training, position={"at": 9}
     )
     return path
 
@@ -44,8 +46,8 @@ def test_what_was_saved_is_loaded(saved, params):
     assert ckpt.model_config(found, StylizerConfig) == CONFIG
     jax.tree.map(np.testing.assert_array_equal, ckpt.load_params(found, params), params)
     target = {"opt": (np.zeros(3), [np.int32(0)]), "key": np.zeros(2, np.uint32)}
-    state, position = ckpt.load_training(found, target)
-    assert position == {"at": 9} and isinstance(state["opt"], tuple)
+    state = ckpt.load_training(found, target)
+    assert ckpt.load_position(found) == {"at": 9} and isinstance(state["opt"], tuple)
     np.testing.assert_array_equal(state["opt"][0], [0, 1, 2])
     assert state["opt"][1][0] == 7
 
@@ -54,40 +56,70 @@ def test_nothing_but_the_checkpoint_is_left(saved):
     assert [p.name for p in saved.parent.iterdir()] == ["styles"]
 
 
-def test_the_hash_sees_values_shapes_and_names():
-    a = {"x": np.arange(4.0), "y": np.ones(2)}
-    assert ckpt.content_hash(a) == ckpt.content_hash({"y": np.ones(2), "x": np.arange(4.0)})
-    for other in (
-        {"x": np.arange(4.0), "z": np.ones(2)},
-        {**a, "x": np.arange(4.0).reshape(2, 2)},
-        {**a, "y": np.zeros(2)},
-    ):
-        assert ckpt.content_hash(a) != ckpt.content_hash(other)
+def test_the_hash_sees_names_bytes_and_the_header(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a").write_bytes(b"one")
+    before = ckpt.content_hash(tmp_path, {"x": 1})
+    assert ckpt.content_hash(tmp_path, {"x": 1}) == before != ckpt.content_hash(tmp_path, {"x": 2})
+    (tmp_path / ".DS_Store").write_bytes(b"left by a file manager")
+    assert ckpt.content_hash(tmp_path, {"x": 1}) == before
+    (tmp_path / "deep" / "a").rename(tmp_path / "deep" / "b")
+    renamed = ckpt.content_hash(tmp_path, {"x": 1})
+    (tmp_path / "deep" / "b").write_bytes(b"two")
+    assert len({before, renamed, ckpt.content_hash(tmp_path, {"x": 1})}) == 3
 
 
-def largest_file(path):
-    return max((p for p in (path / "params").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_overwritten_bytes_are_noticed(copy, params):
-    file = largest_file(copy)
+def overwrite(file):
     data = bytearray(file.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 16] = bytes(b ^ 0xFF for b in data[middle : middle + 16])
     file.write_bytes(data)
-    with pytest.raises(UserError, match="corrupt|damaged"):
-        load(copy, params)
 
 
-# TensorStore abandons the reads that were under way when one of them fails.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_truncated_file_is_noticed(copy, params):
-    file = largest_file(copy)
+def truncate(file):
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(UserError, match="damaged") as error:
-        load(copy, params)
-    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "damage", [overwrite, truncate, lambda file: file.unlink(), lambda file: file.write_bytes(b"")]
+)
+def test_damage_to_any_file_is_noticed(saved, params, tmp_path, damage):
+    """By us, not by Orbax, which loads overwritten bytes silently and prints tracebacks of its threads for others."""
+    files = sorted(path.relative_to(saved) for path in (saved / "params").rglob("*") if path.is_file())
+    assert len(files) > 3
+    for index, file in enumerate(files):
+        copy = shutil.copytree(saved, tmp_path / str(index))
+        if not (copy / file).stat().st_size:
+            continue
+        damage(copy / file)
+        with pytest.raises(UserError, match="damaged or incomplete") as error:
+            load(copy, params)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", [overwrite, truncate])
+def test_damage_to_the_training_state_is_noticed(copy, damage):
+    damage(max((p for p in (copy / "training").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size))
+    found = ckpt.read_checkpoint(copy, "styles")
+    for load_it in (ckpt.load_position, lambda found: ckpt.load_training(found, {})):
+        with pytest.raises(UserError, match="damaged or incomplete: training/"):
+            load_it(found)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, params):
+    """A limit on the size of files stands in for it: TensorStore reports both as its own errors."""
+    code = (
+        "import resource, signal, sys, numpy as np\n"
+        "from pathlib import Path\nfrom emojax import checkpoint\nfrom emojax.commandline import run\n"
+        "from emojax.stylizer import StylizerConfig\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))\n"
+        "noise = np.random.default_rng(0).normal(size=(100, 100))\n"
+        "sys.exit(run(lambda: checkpoint.save_checkpoint(Path('step'), 'styles', StylizerConfig(), {'a': noise})))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "emojax: error: cannot write the checkpoint step" in done.stderr
+    assert "Traceback" not in done.stderr and not list(tmp_path.iterdir())
 
 
 def test_another_architecture_is_named(saved):
@@ -101,7 +133,9 @@ def test_another_architecture_is_named(saved):
     [
         ({"format": 99}, "format 99"),
         ({"kind": "classifier"}, "of kind 'classifier'"),
-        ({"sha256": "0" * 64}, "corrupt"),
+        ({"sha256": "0" * 64}, "damaged or incomplete"),
+        ({"config": {"width": 2, "blocks": 1, "styles": ["happy", "sad"]}}, "damaged or incomplete"),
+        ({"score": "high"}, r"model\.json is damaged"),
         ({"config": {"width": 2}}, "another architecture: its config differs in blocks, styles"),
         ({"config": {"width": 0, "blocks": 1, "styles": ["a"]}}, "invalid config"),
     ],

@@ -178,6 +178,7 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
         parallel=Parallel(config.parallel),
         to_params=inference_variables,
         evaluate=make_evaluation(config, held_out) if held_out else None,
+        settings=config,
     )
     if data.skipped():
         print(f"skipped {data.skipped()} faces that could not be read", file=sys.stderr)

@@ -7,6 +7,8 @@ A run lives in one folder: `step_*/` checkpoints (the newest and the best are ke
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import io
 import json
 import math
 import signal
@@ -19,12 +21,14 @@ from typing import Any, Protocol, runtime_checkable
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from tqdm import tqdm
 
 from emojax import checkpoint as ckpt
 from emojax.errors import UserError
-from emojax.train.parallel import Parallel, Step
+from emojax.files import write_atomically
+from emojax.train.parallel import Parallel, Step, any_host
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -127,6 +131,7 @@ def fit(
     parallel: Parallel,
     to_params: Callable[[TrainState, Mapping[str, float]], Mapping[str, Any]],
     evaluate: Evaluation | None = None,
+    settings: Any = None,
 ) -> TrainState:
     """Trains up to `steps` steps in all, resuming from the newest checkpoint in `run`; returns the state, on the host.
 
@@ -137,19 +142,24 @@ def fit(
         step: pure `(state, batch, axis_name) -> (state, metrics)`; metrics are scalars, one of them "loss".
         to_params: what inference needs, from the state and what `evaluate` measured at this step (nothing, mostly).
         evaluate: runs every `loop.evaluate_every` steps and at the end; without it the score is minus the loss.
+        settings: the training config; a run is only resumed with the one that it began with (`MAY_CHANGE` apart).
 
     Raises:
-        UserError: a metric that is not finite, a checkpoint of another configuration, a folder that cannot be written.
+        UserError: a metric or parameter that is not finite, a checkpoint that is damaged or of other settings, a folder
+            that cannot be written.
         KeyboardInterrupt: after a signal.
     """
     frozen = state.frozen
     state = state.replace(frozen=None)
     writes = jax.process_index() == 0
     start = 0
+    window: list[dict[str, float]] = []  # the metrics since the last line of the log
     if (found := ckpt.checkpoints_in(run)) and (newest := ckpt.read_checkpoint(found[-1], kind)):
-        state, position = ckpt.load_training(newest, state)
-        batches.set_state(_decode_state(position))
-        start = newest.step
+        position = ckpt.load_position(newest)
+        _check_settings(newest.path, position["settings"], _settings(settings))
+        state = ckpt.load_training(newest, state)
+        batches.set_state(_decode_state(position["iterator"]))
+        start, window = newest.step, position["window"]
         print(f"resuming from {newest.path}", file=sys.stderr)
     if start >= steps:
         print(f"{run} already has {start} of {steps} steps", file=sys.stderr)
@@ -158,12 +168,13 @@ def fit(
     compiled = parallel.compile(step)
     placed = parallel.place_state(state.replace(frozen=frozen))
     pending: Any = None
-    window: list[dict[str, float]] = []
+    means: dict[str, float] = {}  # of the last line of the log
 
     def save(number: int, metrics: Mapping[str, float], score: float | None) -> None:
         if not writes:
             return
         host = parallel.fetch_state(placed.replace(frozen=None))
+        _check_finite_parameters(host.params, number, run)
         ckpt.save_checkpoint(
             run / f"step_{number:08d}",
             kind,
@@ -173,7 +184,11 @@ def fit(
             metrics=metrics,
             score=score,
             training=host,
-            iterator=_encode_state(batches.get_state()),
+            position={
+                "iterator": _encode_state(batches.get_state()),
+                "window": window,
+                "settings": _settings(settings),
+            },
         )
         ckpt.keep_newest_and_best(run, kind)
 
@@ -186,42 +201,83 @@ def fit(
             if pending is not None:
                 window.append(_finite(parallel.fetch_metrics(pending), number - 1, run))
             pending = metrics
-            last = number == steps or signals.received is not None
-            due = number % loop.evaluate_every == 0 or number == steps
-            if last or due or number % loop.log_every == 0 or number % loop.save_every == 0:
+            logs = number % loop.log_every == 0 or number == steps
+            evaluates = evaluate is not None and (number % loop.evaluate_every == 0 or number == steps)
+            saves = number % loop.save_every == 0 or evaluates or number == steps
+            stops = any_host(signals.received is not None)
+            if logs or saves or stops:
                 window.append(_finite(parallel.fetch_metrics(pending), number, run))
                 pending = None
-            if number % loop.log_every == 0 or last:
+            if logs:
                 means = {name: sum(m[name] for m in window) / len(window) for name in window[0]}
                 window = []
                 bar.set_postfix({name: f"{value:.4g}" for name, value in means.items()})
                 if log:
                     log.write(number, "train", means)
-                if evaluate is None:
-                    evaluated, score = means, -means["loss"]
-            if due and evaluate is not None:
-                evaluated, score = evaluate(parallel.fetch_state(placed.replace(frozen=None)).replace(frozen=frozen))
+            if evaluate is None:
+                evaluated, score = means, -means["loss"] if means else None
+            elif evaluates:
+                host = parallel.fetch_state(placed.replace(frozen=None)).replace(frozen=frozen)
+                evaluated, score = evaluate(host)
+                _finite(evaluated, number, run)
                 if log:
                     log.write(number, "val", evaluated)
                     bar.write(f"step {number}: " + ", ".join(f"{k} {v:.4f}" for k, v in evaluated.items()), sys.stderr)
             bar.update()
-            if number % loop.save_every == 0 or due or last:
+            if saves or stops:
                 save(number, evaluated, score)
-            if signals.received is not None:
+            if number == steps and log:
+                log.close()
+            if stops and number < steps:
                 bar.write(f"stopped at step {number}; the same command goes on from there", sys.stderr)
                 raise KeyboardInterrupt
-    if log:
-        log.close()
     return parallel.fetch_state(placed.replace(frozen=None))
+
+
+MAY_CHANGE = ("output", "steps", "epochs", "loop", "parallel", "coordinator", "hosts", "host")
+"""fields of a training config that may differ when a run is resumed"""
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """A training config as JSON has it, flat, with dots in the names, without what may change."""
+    flat: dict[str, Any] = {}
+
+    def add(fields: Mapping[str, Any], prefix: str) -> None:
+        for name, value in fields.items():
+            if isinstance(value, dict):
+                add(value, f"{prefix}{name}.")
+            elif prefix + name not in MAY_CHANGE and prefix not in [f"{kept}." for kept in MAY_CHANGE]:
+                flat[prefix + name] = list(value) if isinstance(value, tuple) else value
+
+    add(dataclasses.asdict(config) if config is not None else {}, "")
+    return flat
+
+
+def _check_settings(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for name in sorted(before.keys() | now.keys()):
+        old, new = before.get(name, "nothing"), now.get(name, "nothing")
+        if old != new:
+            raise UserError(
+                f"{path} was trained with {name} {old!r}, now it is {new!r}: choose another --output, or go on as before"
+            )
 
 
 def _finite(metrics: dict[str, float], step: int, run: Path) -> dict[str, float]:
     for name, value in metrics.items():
         if not math.isfinite(value):
-            raise UserError(
-                f"{name} is {value} at step {step}: lower --optimizer.learning_rate; {run} keeps the last checkpoint"
-            )
+            raise _not_finite(f"{name} is {value}", step, run)
     return metrics
+
+
+def _check_finite_parameters(params: Any, step: int, run: Path) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not np.isfinite(leaf).all():
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise _not_finite(f"parameter {name} is not finite", step, run)
+
+
+def _not_finite(what: str, step: int, run: Path) -> UserError:
+    return UserError(f"{what} at step {step}: lower --optimizer.learning_rate; {run} keeps the last checkpoint")
 
 
 class MetricsLog:
@@ -243,15 +299,18 @@ class MetricsLog:
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         """Adds one line, {"step", "split", metric: value, ...}."""
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, "split": split, **metrics}) + "\n")
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps({"step": step, "split": split, **metrics}) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write to {self.path}: {error.strerror or error}") from None
         for name, value in metrics.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
 
     def close(self) -> None:
         """Flushes TensorBoard and draws the curves."""
         self._board.close()
-        plot_curves(self.path, self.run / "curves.png")
+        write_atomically(self.run / "curves.png", plot_curves(self.path))
 
 
 def _step_of(line: str) -> float:
@@ -261,23 +320,23 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-def plot_curves(log: Path, output: Path) -> None:
-    """Draws every metric of a metrics.jsonl over the steps, training and validation in one panel, as a PNG."""
+def plot_curves(log: Path) -> bytes:
+    """Every metric of a metrics.jsonl over the steps, training and validation in one panel, as a PNG."""
     from matplotlib.figure import Figure
 
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     names = list(dict.fromkeys(name for row in rows for name in row if name not in ("step", "split")))
-    if not names:
-        return
-    figure = Figure(figsize=(5 * len(names), 3.5), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    figure = Figure(figsize=(5 * max(len(names), 1), 3.5), layout="constrained")
+    for axes, name in zip(figure.subplots(1, max(len(names), 1), squeeze=False)[0], names, strict=False):
         for split in ("train", "val"):
             points = [(row["step"], row[name]) for row in rows if row["split"] == split and name in row]
             if points:
                 axes.plot(*zip(*points, strict=True), label=split)
         axes.set(title=name, xlabel="step")
         axes.legend()
-    figure.savefig(output)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
 
 
 class _Signals(contextlib.AbstractContextManager):

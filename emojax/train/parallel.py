@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 import flax.jax_utils
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from emojax.compiling import compiler_options
@@ -36,6 +37,10 @@ def initialize_hosts(coordinator: str | None = None, hosts: int | None = None, h
     """
     coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     if coordinator is None:
+        if hosts is not None or host is not None:
+            raise UserError(
+                f"--hosts {hosts} --host {host} without --coordinator: give the address:port of the first host"
+            )
         return
     hosts = hosts if hosts is not None else _environment_int("JAX_NUM_PROCESSES")
     host = host if host is not None else _environment_int("JAX_PROCESS_ID")
@@ -43,8 +48,15 @@ def initialize_hosts(coordinator: str | None = None, hosts: int | None = None, h
         raise UserError(
             f"coordinator {coordinator!r} without --hosts and --host: give their number and this one's index"
         )
+    if not 0 <= host < hosts:
+        raise UserError(f"--host {host} of --hosts {hosts}: hosts are counted from 0")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.distributed.initialize(coordinator, hosts, host)
+    try:
+        jax.distributed.initialize(coordinator, hosts, host)
+    except Exception as error:  # of the address it raises what parsing it happens to raise
+        raise UserError(
+            f"cannot join the hosts at {coordinator!r} ({error}): give --coordinator address:port"
+        ) from None
 
 
 def _environment_int(name: str) -> int | None:
@@ -106,6 +118,13 @@ class Parallel:
     def fetch_metrics(self, metrics: Any) -> dict[str, float]:
         """Metrics as Python floats; this waits for the device."""
         return {name: float(np.asarray(x.addressable_data(0)).reshape(-1)[0]) for name, x in metrics.items()}
+
+
+def any_host(flag: bool) -> bool:
+    """Whether the flag is set on any host; all hosts have to ask at the same step."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
 def mean_over(axis_name: str | None, tree: Any) -> Any:

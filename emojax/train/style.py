@@ -195,6 +195,7 @@ def train(config: StyleTraining, run: Path) -> TrainState:
         parallel=Parallel(config.parallel),
         to_params=lambda state, _: state.params,
         evaluate=make_evaluation(config, data.held_out),
+        settings=config,
     )
     if data.skipped():
         print(f"skipped {data.skipped()} photos that could not be read", file=sys.stderr)

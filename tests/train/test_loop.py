@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -50,7 +51,7 @@ def step(state, batch, axis_name):
     return state.replace(step=state.step + 1, params=params, opt_state=opt_state), {"loss": loss}
 
 
-def train(run, steps=10, data=None, **more):
+def train(run, steps=10, data=None, loop=LOOP, step=step, **more):
     state = TrainState.create({"w": jnp.zeros(3)}, OPTIMIZER, seed=3, frozen=jnp.float32(2))
     return fit(
         run,
@@ -60,7 +61,7 @@ def train(run, steps=10, data=None, **more):
         step,
         data or Numbers(),
         steps,
-        loop=LOOP,
+        loop=loop,
         parallel=Parallel(),
         to_params=lambda state, _: state.params,
         **more,
@@ -97,6 +98,80 @@ def test_a_stopped_run_resumes_exactly(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, resumed, whole)
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("at", [3, 6, 8, 10])
+def test_a_signal_while_waiting_for_the_device_loses_nothing(tmp_path, monkeypatch, at):
+    """Nearly all signals come then; the step may be one that neither logs nor saves, and the window is not lost."""
+    rare = LoopConfig(log_every=4, evaluate_every=100, save_every=100)
+    whole = train(tmp_path / "whole", loop=rare)
+    fetch = Parallel.fetch_metrics
+    calls = iter(range(1, 100))
+
+    def interrupt(self, metrics):
+        if next(calls) == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return fetch(self, metrics)
+
+    monkeypatch.setattr(Parallel, "fetch_metrics", interrupt)
+    if at < 10:
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "parts", loop=rare)
+        newest = ckpt.read_checkpoint(ckpt.checkpoints_in(tmp_path / "parts")[-1], "styles")
+        assert at <= newest.step <= at + 2
+    resumed = train(tmp_path / "parts", loop=rare)
+    jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole") and list(rows(tmp_path / "whole")) == [4, 8, 10]
+    assert (tmp_path / "parts" / "curves.png").exists()
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    seed: int = 0
+    steps: int = 10
+    loop: LoopConfig = LOOP
+    model: StylizerConfig = CONFIG
+
+
+def test_other_settings_are_not_mixed_into_a_run(tmp_path):
+    train(tmp_path, steps=4, settings=Settings())
+    longer = Settings(steps=10, loop=LoopConfig(log_every=2))
+    assert int(train(tmp_path, steps=5, settings=longer).step) == 5
+    with pytest.raises(UserError, match="was trained with seed 0, now it is 1: choose another --output"):
+        train(tmp_path, settings=Settings(seed=1))
+    with pytest.raises(UserError, match=r"model.styles \['sad'\], now it is \['fear'\]"):
+        train(tmp_path, settings=Settings(model=dataclasses.replace(CONFIG, styles=("fear",))))
+
+
+def test_parameters_that_overflow_are_never_saved(tmp_path):
+    """The metrics of a step come from before its update, so they do not tell."""
+
+    def overflow(state, batch, axis_name):
+        state, metrics = step(state, batch, axis_name)
+        return state.replace(params={"w": state.params["w"] + jnp.where(state.step == 4, jnp.inf, 0)}), metrics
+
+    with pytest.raises(UserError, match="parameter w is not finite at step 4"):
+        train(tmp_path, step=overflow)
+    assert not ckpt.checkpoints_in(tmp_path)
+
+
+def test_an_evaluation_that_is_not_finite_stops(tmp_path):
+    with pytest.raises(UserError, match="content is inf at step 5"):
+        train(tmp_path, evaluate=lambda state: ({"content": float("inf")}, 0.0))
+
+
+def test_without_evaluation_the_score_is_the_latest_loss(tmp_path):
+    train(tmp_path, steps=5, loop=LoopConfig(log_every=3, save_every=4))
+    found = ckpt.read_checkpoint(ckpt.checkpoints_in(tmp_path)[-1], "styles")
+    assert found.step == 5 and found.score == -rows(tmp_path)[5]
+
+
+def test_a_position_that_is_damaged_is_told(tmp_path):
+    train(tmp_path, steps=4)
+    position = ckpt.checkpoints_in(tmp_path)[-1] / "training" / "position.json"
+    position.write_text(position.read_text().replace("4", "5"))
+    with pytest.raises(UserError, match="damaged or incomplete: training/"):
+        train(tmp_path)
 
 
 def test_lines_behind_the_checkpoint_are_not_written_twice(tmp_path):
@@ -147,10 +222,9 @@ def test_a_cut_off_line_is_dropped_on_resuming(tmp_path):
     assert rows(tmp_path) == {1: 1.0}
 
 
-def test_no_curves_without_metrics(tmp_path):
+def test_curves_of_nothing(tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
-    plot_curves(tmp_path / "empty.jsonl", tmp_path / "curves.png")
-    assert not (tmp_path / "curves.png").exists()
+    assert plot_curves(tmp_path / "empty.jsonl").startswith(b"\x89PNG")
 
 
 def test_the_schedule_warms_up_and_decays():
