@@ -131,7 +131,7 @@ def _find(inputs: Iterable[str], recursive: bool) -> Iterable[Job]:
             except (OSError, ValueError) as error:  # ValueError: a NUL in the name
                 found = [Job(item, problem=f"cannot read {item}: {_reason(error)}")]
         for job in found:
-            place = job.source if job.source == STREAM else os.path.abspath(job.source)
+            place = job.source if job.source == STREAM else _place(job.source)
             if place not in seen:
                 seen.add(place)
                 yield job
@@ -148,6 +148,8 @@ def _find_in_folder(folder: str, recursive: bool) -> list[Job]:
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
         paths += [str(Path(parent, name)) for name in names if not name.startswith(".")]
     pictures = [path for path in sorted(paths) if Path(path).suffix.lower() in IMAGE_SUFFIXES]
+    # A pipe would be waited for; what does not exist is a broken link, of which the user should hear.
+    pictures = [path for path in pictures if os.path.isfile(path) or not os.path.exists(path)]
     photos = [path for path in pictures if not is_ours(path)]
     if not photos:
         what = "images besides those that emojax made" if pictures else "images"
@@ -192,11 +194,17 @@ def _check_collisions(jobs: Iterable[Job]) -> None:
         if job.problem:
             continue
         name = job.output_for("EMOTION")
-        other = owners.setdefault(os.path.abspath(name), job)
+        other = owners.setdefault(_place(name), job)
         if other is not job:
             raise UserError(
                 f"{other.label} and {job.label} would both be written to {name}: rename one, or run them apart"
             )
+
+
+def _place(path: str) -> str:
+    """The absolute path of a file, by whatever links its folder was reached."""
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder or "."), name)
 
 
 def _identity(path: str | int) -> tuple[int, int] | None:
@@ -210,27 +218,33 @@ def _identity(path: str | int) -> tuple[int, int] | None:
 
 def protected(jobs: Iterable[Job]) -> set[tuple[int, int]]:
     """The files that may never be written: the inputs."""
-    found = {_identity(_stdin_number() if job.source == STREAM else job.source) for job in jobs}
+    found = {_identity(_number(sys.stdin) if job.source == STREAM else job.source) for job in jobs}
     return {identity for identity in found if identity is not None}
 
 
-def _stdin_number() -> int:
+def _number(stream: Any) -> int:
+    """The file descriptor of a standard stream, -1 if it is closed or no real file."""
     try:
-        return sys.stdin.fileno()
-    except (AttributeError, OSError, ValueError):  # closed, or no real file
+        return stream.fileno()
+    except (AttributeError, OSError, ValueError):
         return -1
 
 
 def _check_early(job: Job, taken: set[tuple[int, int]], force: bool) -> Job:
     """Adds the problem that a job's output has, as far as it is known."""
-    if job.problem or job.output == STREAM:
+    if job.problem:
+        return job
+    if job.output == STREAM:
+        number = _number(sys.stdout)
+        if number >= 0 and stat.S_ISREG(os.fstat(number).st_mode) and _identity(number) in taken:
+            return dataclasses.replace(job, problem="standard output is the photo itself: send it to another file")
         return job
     try:
         _check_folder(Path(job.output_for("EMOTION")).parent)
         if job.output is not None:
             check_output(job.output, taken, force)
-    except UserError as error:
-        return dataclasses.replace(job, problem=str(error))
+    except (UserError, OSError) as error:
+        return dataclasses.replace(job, problem=_reason(error))
     return job
 
 
@@ -303,9 +317,7 @@ def _do(
     try:
         if job.problem:
             raise UserError(job.problem)
-        photo = read_photo(
-            sys.stdin.buffer.read() if job.source == STREAM else job.source, max_megapixels, name=job.label
-        )
+        photo = read_photo(_read_stdin() if job.source == STREAM else job.source, max_megapixels, name=job.label)
         row["size"] = [photo.pixels.shape[1], photo.pixels.shape[0]]
         result = stylize(photo)
         row |= _reading(result)
@@ -341,6 +353,12 @@ def _write(job: Job, image: Image.Image, emotion: str, taken: set[tuple[int, int
     if written is not None:
         taken.add(written)  # on a file system that ignores case two names may be one file
     return output
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        raise UserError("cannot read standard input: it is closed")
+    return sys.stdin.buffer.read()
 
 
 def _reading(result: Result) -> dict[str, Any]:

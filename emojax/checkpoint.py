@@ -270,6 +270,8 @@ def _orbax_save(path: Path, tree: Any) -> None:
     try:
         with ocp.Checkpointer(handler, multiprocessing_options=options) as checkpointer:
             checkpointer.save(path.absolute(), args=ocp.args.PyTreeSave(tree))
+        # Orbax's mark of a finished save names the absolute path, which is nobody's business; our rename is the mark.
+        (path / "commit_success.txt").unlink(missing_ok=True)
     except Exception as error:  # a full disk is a ValueError to TensorStore
         raise OSError(" ".join(str(error).split())[:200]) from None
 

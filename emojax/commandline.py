@@ -13,8 +13,9 @@ from typing import NoReturn
 
 from emojax.emotions import nearest
 from emojax.errors import UserError
+from emojax.interrupts import INTERRUPTED
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR = 2
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,18 +36,37 @@ class Parser(argparse.ArgumentParser):
 
 def run(main: Callable[[], int]) -> int:
     """Runs a command and returns its exit code: its own, 2 for a `UserError` (one line on stderr), 130 for Ctrl-C."""
-    if not sys.warnoptions:  # what libraries say to developers is not for users, unless asked for by python -W
-        warnings.simplefilter("ignore")
-        for library in ("absl", "PIL"):
-            logging.getLogger(library).setLevel(logging.CRITICAL)
-    try:
-        return main()
-    except UserError as error:
-        print(f"emojax: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print("emojax: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has gone; nothing is left to say, not even at interpreter exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    _open_streams()
+    with warnings.catch_warnings():
+        if not sys.warnoptions:  # what libraries say to developers is not for users, unless asked for by python -W
+            warnings.simplefilter("ignore")
+            for library in ("absl", "PIL"):
+                logging.getLogger(library).setLevel(logging.CRITICAL)
+        try:
+            return main()
+        except UserError as error:
+            return _fail(str(error))
+        except KeyboardInterrupt:
+            print("emojax: interrupted", file=sys.stderr)
+            return INTERRUPTED
+        except (
+            BrokenPipeError
+        ):  # whoever read our output has gone; nothing is left to say, not even at interpreter exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except OSError as error:  # a path that nobody foresaw
+            if error.filename is None:
+                raise
+            return _fail(f"{error.filename}: {error.strerror}")
+
+
+def _fail(message: str) -> int:
+    print(f"emojax: error: {' '.join(message.split())}", file=sys.stderr)
+    return USER_ERROR
+
+
+def _open_streams() -> None:
+    """Gives the standard outputs that were closed when the process began a place to go; input stays closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (until the end of the process)

@@ -1,4 +1,4 @@
-"""How emojax compiles: one `jit` for training, inference and reloaded exports, and the cache on disk."""
+"""How emojax compiles: one `jit` for inference and evaluation, the options that training shares, the cache on disk."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def enable_cache(folder: Path | None = None) -> None:
     For scripts only: it changes JAX's global configuration. A folder that cannot be used is ignored, since a cache
     may never be the reason that a photo fails.
     """
-    path = folder or Path(os.environ.get("EMOJAX_CACHE") or platformdirs.user_cache_dir("emojax")) / "xla"
     try:
+        path = folder or Path(os.environ.get("EMOJAX_CACHE") or platformdirs.user_cache_dir("emojax")) / "xla"
         path.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return
     if not os.access(path, os.W_OK):
         return

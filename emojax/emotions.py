@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 
@@ -54,15 +54,18 @@ def style_weights(emotion: str | Mapping[str, float]) -> np.ndarray:
         UserError: an unknown emotion, or weights that are negative, not finite or all zero.
     """
     weights = parse_weights(emotion) if isinstance(emotion, str) else emotion
+    if not isinstance(weights, Mapping):
+        raise UserError(f"emotion {emotion!r}: give a name, or a mapping from names to weights")
     vector = np.zeros(len(EMOTIONS), np.float64)
     for name, weight in weights.items():
         if name not in EMOTIONS:
             raise UserError(f"unknown emotion {name!r}{nearest(name, EMOTIONS)}: choose from {', '.join(EMOTIONS)}")
-        if not math.isfinite(weight) or weight < 0:
-            raise UserError(f"the weight of {name!r} is {weight}: weights are finite and not negative")
+        if not isinstance(weight, SupportsFloat) or not math.isfinite(weight) or weight < 0:
+            raise UserError(f"the weight of {name!r} is {weight!r}: weights are finite and not negative")
         vector[EMOTIONS.index(name)] = weight
-    if vector.sum() <= 0:
+    if vector.max() <= 0:
         raise UserError("the emotions' weights sum to zero: give at least one a weight above 0")
+    vector /= vector.max()  # the sum of very large weights would overflow
     return (vector / vector.sum()).astype(np.float32)
 
 

@@ -40,7 +40,8 @@ def stylize_any_size(
 ) -> UInt8[Array, "B H W 3"]:
     """Repaints photos of any size from 16 x 16 up by weights over the seven emotions (normalized here).
 
-    Weights of emotions that the network has no style for are left out; a network with one style uses it for all.
+    Weights of emotions that the network has no style for are left out; a network with one style uses it for all. Where
+    nothing is left, all styles count the same: a program cannot raise.
     """
     height, width = photos.shape[1:3]
     padded = _reflect_to_multiple(_reflect_to_multiple(photos, 1), 2)
@@ -48,7 +49,8 @@ def stylize_any_size(
         mine = jnp.ones_like(weights[:, :1])
     else:
         mine = weights[:, np.array([EMOTIONS.index(style) for style in config.styles])]
-    mine = mine / mine.sum(1, keepdims=True)
+    total = mine.sum(1, keepdims=True)
+    mine = jnp.where(total > 0, mine / jnp.maximum(total, 1e-12), 1 / mine.shape[1])
     return stylize(config, params, padded, mine)[:, :height, :width]
 
 

@@ -145,19 +145,22 @@ def face_weights(faces: Sequence[Face], choice: str | int, maximum: int) -> Floa
     Raises:
         UserError: an unknown choice, or a number that no face has.
     """
+    check_choice(choice)
     weights = np.zeros(maximum, np.float32)
     faces = faces[:maximum]
-    index = 0 if choice == "largest" else choice
-    if isinstance(index, str) and index != "all":
-        if not index.isdecimal():
-            raise UserError(f"face {choice!r}: choose all, largest or the number of a face, from 0")
-        index = int(index)
     if not faces:
         return weights
-    if index == "all":
+    if choice == "all":
         weights[: len(faces)] = [face.w * face.h for face in faces]
         return weights / weights.sum()
-    if not 0 <= int(index) < len(faces):
+    index = 0 if choice == "largest" else int(choice)
+    if index >= len(faces):
         raise UserError(f"face {choice}: this photo's faces have the numbers 0 to {len(faces) - 1}")
-    weights[int(index)] = 1
+    weights[index] = 1
     return weights
+
+
+def check_choice(choice: str | int) -> None:
+    """Raises UserError unless `choice` is one of those of `face_weights`, whether or not a photo has that face."""
+    if choice not in ("all", "largest") and not str(choice).isdecimal():
+        raise UserError(f"face {choice!r}: choose all, largest or the number of a face, from 0")

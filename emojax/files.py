@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 
 from emojax.errors import UserError
+from emojax.interrupts import uninterrupted
 
 
 def refuse_existing(path: Path, force: bool) -> None:
-    """Raises UserError if `path` exists and `force` is not given."""
-    if path.exists() and not force:
+    """Raises UserError if `path` exists, if only as a broken link, and `force` is not given."""
+    if os.path.lexists(path) and not force:
         raise UserError(f"{path} exists: choose another output, or replace it with --force")
 
 
@@ -23,8 +24,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            temporary = Path(folder, path.name)
+        with uninterrupted(), tempfile.TemporaryDirectory(prefix=".emojax-", dir=path.parent) as folder:
+            temporary = Path(folder, "new")  # not a name that may be too long with anything added to it
             temporary.write_bytes(data)
             os.replace(temporary, path)
     except OSError as error:

@@ -179,7 +179,9 @@ def read_photo(
             raise UserError(f"cannot read {name}: {error.strerror or error}") from None
         except Exception as error:  # a damaged file can make a decoder raise anything
             raise UserError(f"cannot read {name}: it is damaged ({error})") from None
-        return _convert(image, ["an animation, its first frame was used"] if animated else [])
+        frame = image.tell()  # an opened image of the caller's may stand at any
+        place = f"frame {frame + 1}" if frame else "first frame"
+        return _convert(image, [f"an animation, its {place} was used"] if animated else [])
 
 
 def _check_array(pixels: np.ndarray, max_megapixels: float, name: str) -> Photo:

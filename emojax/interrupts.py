@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,5 +52,4 @@ def uninterrupted() -> Iterator[None]:
     finally:
         _interrupt.held -= 1
         if _interrupt.pending and not _interrupt.held:
-            sys.stdout.flush()
             _interrupt.leave()

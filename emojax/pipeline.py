@@ -7,7 +7,9 @@ middle, compiled once per size bucket; `Model` wraps it with decoding, face dete
 from __future__ import annotations
 
 import functools
+import math
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ from emojax import compiling
 from emojax.classifier import ClassifierConfig
 from emojax.emotions import EMOTIONS, NEUTRAL, as_dict, style_weights
 from emojax.errors import UserError
-from emojax.faces import DetectorMissing, Face, cut_crop, face_weights, find_faces, recut
+from emojax.faces import DetectorMissing, Face, check_choice, cut_crop, face_weights, find_faces, recut
 from emojax.images import Photo, read_photo, to_picture, to_uint8, to_unit
 from emojax.stylizer import MINIMUM, MULTIPLE, StylizerConfig, init_stylizer, mix_styles, stylize_with_code
 
@@ -96,20 +98,21 @@ def classify_then_stylize(
         The probabilities of every crop, and the stylized photo.
     """
     probabilities = cnn.classify(classifier, params["classifier"], crops)
-    emotion = jnp.where(weights.sum() > 0, weights @ probabilities, fallback)
+    mean = jnp.matmul(weights, probabilities, precision=jax.lax.Precision.HIGHEST)
+    emotion = jnp.where(weights.sum() > 0, mean, fallback)
     choice = style_choice(styles.styles, emotion, mix)
     return probabilities, stylize(styles, params["styles"], photo[None], choice[None], size)[0]
 
 
 # Configs are hashable, so each pair of architectures is compiled once per process and size, whoever loads it.
 @functools.cache
-def _whole_program(classifier: ClassifierConfig, styles: StylizerConfig, mix: Mix) -> Any:
-    return compiling.jit(functools.partial(classify_then_stylize, classifier, styles, mix))
+def _whole_program(classifier: ClassifierConfig, styles: StylizerConfig, mix: Mix) -> tuple[Any, Buckets]:
+    return compiling.jit(functools.partial(classify_then_stylize, classifier, styles, mix)), Buckets()
 
 
 @functools.cache
-def _stylize_program(styles: StylizerConfig) -> Any:
-    return compiling.jit(functools.partial(stylize, styles))
+def _stylize_program(styles: StylizerConfig) -> tuple[Any, Buckets]:
+    return compiling.jit(functools.partial(stylize, styles)), Buckets()
 
 
 @functools.cache
@@ -126,15 +129,39 @@ def network_side(side: int) -> int:
 
 
 def bucket_side(side: int) -> int:
-    """The side of the compiled program: four buckets an octave from 128 up, so at most a quarter is filling."""
+    """The side of the bucket: four an octave from 128 up, so that a larger side grows by less than a quarter."""
     power = 128
     while 2 * power <= side:
         power *= 2
     return next(power * step // 4 for step in (4, 5, 6, 7, 8) if power * step // 4 >= side)
 
 
-def pad_to_bucket(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pads a photo uint8 [H, W, 3] to its bucket: by reflection to a multiple of 4, then with zeros, never seen.
+class Buckets:
+    """The sizes that a program was compiled for so far; chooses the one for the next photo.
+
+    Compiling takes longer than repainting a photo, so until a bucket comes for the third time, a program that is there
+    already serves it, if it has at most twice as many pixels.
+    """
+
+    def __init__(self) -> None:
+        self.compiled: set[tuple[int, int]] = set()
+        self._wanted: Counter[tuple[int, int]] = Counter()
+
+    def choose(self, h: int, w: int) -> tuple[int, int]:
+        """The (height, width) of the program for a photo of h x w, which counts as compiled from now on."""
+        own = bucket_side(h), bucket_side(w)
+        self._wanted[own] += 1
+        if own not in self.compiled and self._wanted[own] < 3:
+            most = 2 * own[0] * own[1]
+            larger = [(y * x, y, x) for y, x in self.compiled if y >= h and x >= w and y * x <= most]
+            if larger:
+                return min(larger)[1:]
+        self.compiled.add(own)
+        return own
+
+
+def pad_to_bucket(photo: np.ndarray, buckets: Buckets) -> tuple[np.ndarray, np.ndarray]:
+    """Pads a photo uint8 [H, W, 3] to a bucket: by reflection to a multiple of 4, then with zeros, never seen.
 
     Returns:
         The padded photo, and int32 [2], how much of it is picture.
@@ -142,8 +169,8 @@ def pad_to_bucket(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     height, width = photo.shape[:2]
     h, w = network_side(height), network_side(width)
     picture = np.pad(photo, ((0, h - height), (0, w - width), (0, 0)), mode="reflect")
-    filling = ((0, bucket_side(h) - h), (0, bucket_side(w) - w), (0, 0))
-    return np.pad(picture, filling), np.array([h, w], np.int32)
+    bucket_h, bucket_w = buckets.choose(h, w)
+    return np.pad(picture, ((0, bucket_h - h), (0, bucket_w - w), (0, 0))), np.array([h, w], np.int32)
 
 
 # --- the friendly part --------------------------------------------------------------------------------------------
@@ -206,11 +233,12 @@ class Model:
         for value, choices, name in ((mix, get_args(Mix), "mix"), (no_face, get_args(NoFace), "no_face")):
             if value not in choices:
                 raise UserError(f"{name} {value!r}: choose from {', '.join(choices)}")
+        check_choice(face)
         photo = photo if isinstance(photo, Photo) else read_photo(photo)
         if emotion is not None:
-            weights = self._explicit_style(emotion)
-            stylized = self._stylize(photo.pixels, weights)
-            return Result(to_picture(stylized, photo.alpha), [], None, self._style_dict(weights), photo.note)
+            chosen = self._explicit_style(emotion)
+            stylized = self._stylize(photo.pixels, chosen)
+            return Result(to_picture(stylized, photo.alpha), [], None, self._style_dict(chosen), photo.note)
         try:
             faces, problem = find_faces(photo.pixels), "no face found"
         except DetectorMissing as error:
@@ -219,13 +247,11 @@ class Model:
         if not faces:
             if no_face == "error":
                 raise NoFaceError(f"{problem}: choose another --no-face, or name a style with --emotion")
-            outcome = "skipped" if no_face == "skip" else "used the neutral style"
-            note = "; ".join([*notes, f"{problem}, {outcome}"])
             if no_face == "skip":
-                return Result(None, [], None, None, note)
-            neutral = self._explicit_style("neutral")
-            stylized = self._stylize(photo.pixels, neutral)
-            return Result(to_picture(stylized, photo.alpha), [], None, self._style_dict(neutral), note)
+                return Result(None, [], None, None, "; ".join([*notes, f"{problem}, skipped"]))
+            if EMOTIONS[NEUTRAL] not in self.styles.styles and len(self.styles.styles) > 1:
+                raise NoFaceError(f"{problem}, and no neutral style: choose --no-face skip, or a style with --emotion")
+            notes.append(f"{problem}, used the neutral style")
         if len(faces) > MAX_FACES:
             notes.append(f"{len(faces)} faces found, the {MAX_FACES} largest were read")
         faces = faces[:MAX_FACES]
@@ -233,19 +259,18 @@ class Model:
         crops = np.zeros((MAX_FACES, side, side, 3), np.uint8)
         for index, found in enumerate(faces):
             crops[index] = cut_crop(photo.pixels, found, self.classifier.margin, side)
-        weights = face_weights(faces, face, MAX_FACES)
-        padded, size = pad_to_bucket(photo.pixels)
-        fallback = style_weights(EMOTIONS[NEUTRAL])  # never used here: there is a face
-        program = _whole_program(self.classifier, self.styles, mix)
-        probabilities, stylized = program(self.params, padded, crops, weights, fallback, size)
+        weights, neutral = face_weights(faces, face, MAX_FACES), style_weights(EMOTIONS[NEUTRAL])
+        program, buckets = _whole_program(self.classifier, self.styles, mix)
+        padded, size = pad_to_bucket(photo.pixels, buckets)
+        probabilities, stylized = program(self.params, padded, crops, weights, neutral, size)
         height, width = photo.pixels.shape[:2]
         probabilities = np.asarray(probabilities)
-        reading = weights @ probabilities
+        reading = weights @ probabilities if faces else neutral
         style = np.asarray(style_choice(self.styles.styles, jnp.asarray(reading), mix))
         return Result(
             to_picture(np.asarray(stylized)[:height, :width], photo.alpha),
             [ReadFace(found, as_dict(row)) for found, row in zip(faces, probabilities, strict=False)],
-            as_dict(reading),
+            as_dict(reading) if faces else None,
             self._style_dict(style),
             "; ".join(notes) or None,
         )
@@ -279,8 +304,12 @@ class Model:
         return np.concatenate(rows)
 
     def find_faces(self, photo: np.ndarray) -> list[Face]:
-        """The faces of an upright photo uint8 [H, W, 3], largest first; see `emojax.faces.find_faces`."""
-        return find_faces(photo)
+        """The faces of an upright photo uint8 [H, W, 3], largest first; see `emojax.faces.find_faces`.
+
+        Raises:
+            UserError: another dtype or shape, or no detector.
+        """
+        return find_faces(read_photo(photo, math.inf).pixels)
 
     def stylize(self, photo: np.ndarray, emotion: str | Mapping[str, float]) -> np.ndarray:
         """Repaints a photo uint8 [H, W, 3], at least 1 x 1, in a given style or mix; same shape and dtype.
@@ -288,13 +317,12 @@ class Model:
         Raises:
             UserError: another dtype or shape, or an emotion that is unknown or that the network has no style for.
         """
-        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[-1] != 3 or not photo.size:
-            raise UserError(f"the photo is {photo.dtype} {list(photo.shape)}: give uint8 [H, W, 3]")
-        return self._stylize(photo, self._explicit_style(emotion))
+        return self._stylize(read_photo(photo, math.inf).pixels, self._explicit_style(emotion))
 
     def _stylize(self, photo: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        padded, size = pad_to_bucket(photo)
-        stylized = _stylize_program(self.styles)(self.params["styles"], padded[None], weights[None], size)
+        program, buckets = _stylize_program(self.styles)
+        padded, size = pad_to_bucket(photo, buckets)
+        stylized = program(self.params["styles"], padded[None], weights[None], size)
         return np.asarray(stylized)[0, : photo.shape[0], : photo.shape[1]]
 
     def _explicit_style(self, emotion: str | Mapping[str, float]) -> np.ndarray:

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("python -m emojax.port_vgg16", description="Converts VGG16 weights to the layout of emojax.")
     parser.add_argument("source", type=Path, metavar="SOURCE", help="safetensors in our or torchvision's layout; .pth")
     parser.add_argument(
-        "dest", type=Path, metavar="DEST", nargs="?", default=cached_vgg16(), help="default: %(default)s"
+        "dest", type=Path, metavar="DEST", nargs="?", help="default: where training looks, in the user's cache folder"
     )
     parser.add_argument(
         "--family",
@@ -50,8 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--force", action="store_true", help="replace DEST")
     args = parser.parse_args(argv)
-    family = port(args.source, args.dest, args.family, args.force)
-    print(f"{args.dest}: VGG16 to relu4_3, family {family}")
+    dest = args.dest or cached_vgg16()
+    family = port(args.source, dest, args.family, args.force)
+    print(f"{dest}: VGG16 to relu4_3, family {family}")
     return 0
 
 

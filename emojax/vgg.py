@@ -219,7 +219,10 @@ def _listed(names: Iterable[str], most: int | None = None) -> str:
 
 def cached_vgg16() -> Path:
     """Where the weights are looked for if nobody says where they are."""
-    return Path(platformdirs.user_cache_dir("emojax")) / "vgg16.safetensors"
+    try:
+        return Path(platformdirs.user_cache_dir("emojax")) / "vgg16.safetensors"
+    except RuntimeError as error:  # a user without a home
+        raise UserError(f"no cache folder for VGG16 ({error}): name the file") from None
 
 
 def find_vgg16(path: str | os.PathLike[str] | None = None) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emojax import __main__ as program
+from emojax import program
 from emojax.errors import UserError
 from emojax.images import is_ours
 from tests import fakes

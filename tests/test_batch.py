@@ -124,6 +124,22 @@ def test_names_that_collide_are_an_error_before_any_work(here):
     assert len(plan(["a/x.jpg", "b/x.jpg"])) == 2
 
 
+def test_a_photo_that_is_reached_by_two_folders_is_one(here):
+    fakes.write_photo(here / "real" / "x.png")
+    (here / "linked").symlink_to("real")
+    assert sources(plan(["real/x.png", "linked/x.png"])) == ["real/x.png"]
+    fakes.write_photo(here / "other" / "x.png")
+    with pytest.raises(UserError, match="would both be written"):
+        plan(["other/x.png", "linked/x.png"], "linked", style={"sad": 1.0})
+
+
+def test_pipes_in_a_folder_are_passed_over_and_broken_links_told(here):
+    fakes.write_photo(here / "in" / "photo.png")
+    os.mkfifo(here / "in" / "pipe.png")
+    (here / "in" / "broken.png").symlink_to("nowhere")
+    assert sources(plan(["in"])) == ["in/broken.png", "in/photo.png"]
+
+
 def test_one_file_cannot_take_several_photos(here):
     fakes.write_photo(here / "a.png")
     fakes.write_photo(here / "b.png")
@@ -163,6 +179,16 @@ def test_an_output_that_is_an_input_is_refused_even_with_force(here, link, early
     code = run(jobs, lambda photo: fakes.result(photo, "sad"), force=True)
     assert code == (SOME_FAILED if link == "itself" else FAILED)
     assert photo.read_bytes() == before
+
+
+def test_standard_output_that_is_the_input(here, monkeypatch):
+    fakes.write_photo(here / "photo.png")
+    before = (here / "photo.png").read_bytes()
+    with open(here / "photo.png", "a") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        (job,) = plan(["photo.png"], "-")
+        assert job.problem is not None and "the photo itself" in job.problem
+    assert (here / "photo.png").read_bytes() == before
 
 
 def test_standard_input_that_is_the_output(here, monkeypatch):

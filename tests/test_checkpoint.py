@@ -52,6 +52,11 @@ def test_what_was_saved_is_loaded(saved, params):
     assert state["opt"][1][0] == 7
 
 
+def test_no_file_tells_where_it_was_written(saved):
+    for file in saved.rglob("*"):
+        assert not file.is_file() or str(saved.parent).encode() not in file.read_bytes(), file
+
+
 def test_nothing_but_the_checkpoint_is_left(saved):
     assert [p.name for p in saved.parent.iterdir()] == ["styles"]
 

@@ -49,6 +49,17 @@ def test_the_cache_fills_and_a_broken_one_is_ignored(tmp_path):
     assert again.stdout == "2\n" and "Traceback" not in again.stderr
 
 
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    def homeless(name):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("EMOJAX_CACHE")
+    monkeypatch.setattr(compiling.platformdirs, "user_cache_dir", homeless)
+    before = jax.config.jax_compilation_cache_dir
+    compiling.enable_cache()
+    assert jax.config.jax_compilation_cache_dir == before
+
+
 def test_a_cache_that_cannot_be_made_is_ignored(tmp_path):
     (tmp_path / "file").write_text("in the way")
     result = run_cached(tmp_path / "file")

@@ -47,6 +47,16 @@ def test_bad_weights_name_the_culprit(text, part):
         style_weights(text)
 
 
+@pytest.mark.parametrize("weights", [["sad"], 3, {"sad": "1"}, {"sad": None}])
+def test_weights_of_other_types(weights):
+    with pytest.raises(UserError, match="emotion|weight of 'sad'"):
+        style_weights.__wrapped__(weights)  # outside of tests nothing else checks types
+
+
+def test_very_large_weights():
+    np.testing.assert_array_equal(style_weights({"happy": 1e308, "sad": 1e308})[[3, 4]], [0.5, 0.5])
+
+
 def test_nearest_is_silent_when_nothing_is_close():
     assert nearest("xyzzy", EMOTIONS) == ""
     assert "sad" in parse_weights("sad")

@@ -32,3 +32,20 @@ def test_refuses_an_existing_file_without_force(tmp_path):
     refuse_existing(tmp_path, True)
     with pytest.raises(UserError, match="--force"):
         refuse_existing(tmp_path, False)
+
+
+def test_a_broken_link_is_there_too(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="--force"):
+        refuse_existing(tmp_path / "link", False)
+
+
+def test_names_that_cannot_exist_do_not(tmp_path):
+    refuse_existing(tmp_path / ("x" * 300), False)
+    with pytest.raises(UserError, match="File name too long"):
+        write_atomically(tmp_path / ("x" * 300), b"")
+
+
+def test_a_name_as_long_as_may_be(tmp_path):
+    write_atomically(tmp_path / ("x" * 255), b"data")
+    assert (tmp_path / ("x" * 255)).read_bytes() == b"data"

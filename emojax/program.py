@@ -1,0 +1,164 @@
+"""The command line of stylize.py: arguments -> plan -> photos -> exit code."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from emojax import __version__, batch
+from emojax.commandline import Parser, run
+from emojax.emotions import EMOTIONS, as_dict, style_weights
+from emojax.errors import UserError
+from emojax.images import MAX_MEGAPIXELS
+
+_DESCRIPTION = "Repaints photos in the style of the emotion on their faces."
+_EPILOG = f"""\
+emotions: {", ".join(EMOTIONS)}
+
+examples:
+  stylize.py --input photo.jpg                        writes photo.happy.jpg beside it, or whatever the faces show
+  stylize.py --input photo.jpg --emotion sad          does not read the faces
+  stylize.py --input photo.jpg --emotion happy:0.6,surprise:0.4
+  stylize.py --input holiday/ --output art/ --json    a folder, one JSON object per photo on stdout
+  stylize.py --input - --output - <in.jpg >out.png    a filter (writes PNG)
+
+exit codes: 0 all done (a skipped photo is done), 1 some of several photos failed, 2 a mistake in the request or a
+single photo that failed, 130 interrupted
+"""
+
+
+def parser() -> Parser:
+    """The arguments of stylize.py."""
+    made = Parser(
+        prog="stylize.py",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--version", action="version", version=f"emojax {__version__}")
+    photos = made.add_argument_group("photos")
+    photos.add_argument(
+        "--input",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="PATH",
+        help="files, folders (our own outputs in them are skipped), or - for standard input",
+    )
+    photos.add_argument(
+        "--output",
+        metavar="PATH",
+        help="a file if it has an image suffix, else a folder; - for standard output; default: beside the photo",
+    )
+    photos.add_argument("--recursive", action="store_true", help="look into subfolders, too")
+    photos.add_argument("--force", action="store_true", help="replace outputs that exist (never an input)")
+    photos.add_argument(
+        "--max-megapixels",
+        type=float,
+        default=MAX_MEGAPIXELS,
+        metavar="N",
+        help=f"refuse larger photos (default {MAX_MEGAPIXELS:g})",
+    )
+    style = made.add_argument_group("style")
+    style.add_argument("--emotion", metavar="NAME", help="this emotion, or a mix such as happy:0.6,surprise:0.4")
+    style.add_argument(
+        "--mix",
+        choices=("dominant", "probabilities"),
+        default="dominant",
+        help="the strongest emotion's style alone (default), or all styles as much as each emotion was read",
+    )
+    style.add_argument(
+        "--face",
+        type=_face,
+        default="all",
+        metavar="all|largest|N",
+        help="whose emotion counts: all faces by their area (default), the largest, or face N (0 is the largest)",
+    )
+    style.add_argument(
+        "--no-face",
+        choices=("neutral", "skip", "error"),
+        default="neutral",
+        help="a photo without a face gets the neutral style (default), is skipped, or fails",
+    )
+    style.add_argument("--classifier", metavar="DIR", help="of train_classifier.py; default: the packaged checkpoint")
+    style.add_argument("--styles", metavar="DIR", help="of train_style.py; default: the packaged checkpoint")
+    telling = made.add_argument_group("messages")
+    telling.add_argument("--json", action="store_true", help="one JSON object per photo on stdout, nothing else there")
+    telling.add_argument("-q", "--quiet", action="store_true", help="only errors")
+    return made
+
+
+def _face(text: str) -> str | int:
+    """The value of --face."""
+    if text in ("all", "largest"):
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither all, nor largest, nor the number of a face, from 0")
+
+
+def stylize(argv: Sequence[str]) -> int:
+    """Does what the arguments ask for and returns the exit code.
+
+    Raises:
+        UserError: a mistake in the request as a whole; nothing was done.
+    """
+    options = parser().parse_args(argv)
+    if not options.max_megapixels > 0:
+        raise UserError(f"--max-megapixels {options.max_megapixels:g}: give a number above 0")
+    style = None if options.emotion is None else as_dict(style_weights(options.emotion).tolist())
+    if options.output == batch.STREAM and sys.stdout is not None and sys.stdout.isatty():
+        raise UserError("--output - would write a picture into the terminal: send it to a file or a pipe")
+    jobs = batch.plan(
+        options.input,
+        options.output,
+        style=style,
+        force=options.force,
+        recursive=options.recursive,
+        as_json=options.json,
+    )
+    return batch.run(
+        jobs,
+        _load(options) if any(job.problem is None for job in jobs) else _nothing,
+        force=options.force,
+        as_json=options.json,
+        quiet=options.quiet,
+        max_megapixels=options.max_megapixels,
+    )
+
+
+def _load(options: argparse.Namespace) -> functools.partial:
+    """The model with the options that concern it. Imports JAX, which takes a second: hence not at the top."""
+    from emojax.compiling import enable_cache
+    from emojax.pipeline import load
+
+    enable_cache()
+    model = load(options.classifier, options.styles)
+    return functools.partial(
+        model, emotion=options.emotion, mix=options.mix, face=options.face, no_face=options.no_face
+    )
+
+
+def _nothing(photo: object) -> NoReturn:
+    """Stands in for the model where no photo gets that far."""
+    raise AssertionError(photo)
+
+
+def main(argv: Sequence[str]) -> int:
+    """The program: returns the exit code, with every mistake told in one line on stderr."""
+    try:
+        return run(lambda: stylize(argv))
+    finally:
+        _give_up_stdout()
+
+
+def _give_up_stdout() -> None:
+    """Keeps Python from complaining at its exit about a standard output that cannot be written; we already have."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
