@@ -16,8 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-
-_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode L
+from emojax.images import to_grey, to_signed
 
 
 @dataclass(frozen=True)
@@ -122,10 +121,8 @@ def init_classifier(config: ClassifierConfig, key: PRNGKeyArray | jax.Array) -> 
 
 def network_input(config: ClassifierConfig, crops: UInt8[Array, "N S S 3"]) -> Float[Array, "N S S C"]:
     """Crops as the network sees them: float32, -1 to 1, grey by luminance if the network has one channel."""
-    x = crops.astype(jnp.float32)
-    if config.channels == 1:
-        x = (x * jnp.array(_LUMINANCE)[None, None, None, :]).sum(-1, keepdims=True)
-    return x / 127.5 - 1
+    x = to_signed(crops)
+    return to_grey(x) if config.channels == 1 else x
 
 
 def classify(

@@ -114,6 +114,22 @@ def to_unit(pixels: UInt8[Any, "*shape"]) -> Float[Any, "*shape"]:
     return pixels.astype(np.float32) / np.float32(255)
 
 
+def to_255(unit: Float[Any, "*shape"]) -> Float[Any, "*shape"]:
+    """float 0..1 -> float 0..255, not rounded: the range that our VGG16 takes."""
+    return unit * 255
+
+
+def to_signed(pixels: UInt8[Any, "*shape"]) -> Float[Any, "*shape"]:
+    """uint8 0..255 -> float32 -1..1; of NumPy or JAX, jittable."""
+    return pixels.astype(np.float32) / np.float32(127.5) - 1
+
+
+def to_grey(colour: Float[Any, "*shape 3"]) -> Float[Any, "*shape 1"]:
+    """float RGB -> its luminance (ITU-R BT.601, as Pillow's mode L), in the same range; of NumPy or JAX, jittable."""
+    red, green, blue = (colour[..., channel : channel + 1] for channel in range(3))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
 def to_uint8(unit: Float[Any, "*shape"]) -> UInt8[Any, "*shape"]:
     """float 0..1 -> uint8 0..255, rounded; what lies outside is clipped. Of NumPy or JAX, jittable."""
     return (unit.clip(0, 1) * 255).round().astype(np.uint8)

@@ -52,6 +52,7 @@ from tqdm import tqdm
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
+from emojax.train.stream import UNREADABLE
 
 SPLITS = ("train", "val", "test")
 SEED = 0
@@ -62,7 +63,6 @@ WORDS = HASH_SIDE**2 // 64
 PHOTO_BITS = 60
 FACE_BITS = 40
 FIELDS = "name face_id top left right bottom confidence label"
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -258,15 +258,25 @@ class _Photo:
     face_hashes: np.ndarray
 
 
-def _hash_photo(origin: Path, name: str, faces: tuple[FaceLabel, ...]) -> _Photo | str:
-    """Reads a photo and hashes it and its faces; says what is wrong with one that cannot be read."""
+def _hash_photo(origin: Path, name: str, faces: tuple[FaceLabel, ...]) -> tuple[_Photo | None, list[str]]:
+    """Reads a photo and hashes it and its faces; and says what is wrong with the photo, or with some of the faces."""
+    problems: list[str] = []
+    good: list[FaceLabel] = []
+    hashed: list[np.ndarray] = []
     try:
         with Image.open(origin / name) as photo:
-            crops = [cut_face(photo, face) for face in faces]
-            hashed = [perceptual_hashes(Image.fromarray(crop)) for crop in crops]
-            return _Photo(name, faces, perceptual_hashes(photo), np.stack(hashed))
+            photo.load()
+            for face in faces:
+                try:
+                    hashed.append(perceptual_hashes(Image.fromarray(cut_face(photo, face))))
+                    good.append(face)
+                except ValueError as error:
+                    problems.append(f"{name}: {error}")
+            if not good:
+                return None, problems
+            return _Photo(name, tuple(good), perceptual_hashes(photo), np.stack(hashed)), problems
     except UNREADABLE as error:
-        return f"{origin / name}: {' '.join(str(error).split())}"
+        return None, [f"{origin / name}: {' '.join(str(error).split())}"] * len(faces)
 
 
 def _encode_faces(origin: Path, name: str, faces: tuple[FaceLabel, ...]) -> list[tuple[FaceLabel, bytes]]:
@@ -317,14 +327,14 @@ class Expw(tfds.core.GeneratorBasedBuilder):
         photos = {name: tuple(group) for name, group in groupby(faces, key=lambda face: face.photo)}
         hashing = _in_threads(partial(_hash_photo, origin), list(photos), list(photos.values()))
         hashed = list(tqdm(hashing, "comparing photos", len(photos), unit="photo"))
-        bad = [photo for photo in hashed if isinstance(photo, str)]
-        good = [photo for photo in hashed if isinstance(photo, _Photo)]
+        bad = [problem for _, problems in hashed for problem in problems]
+        good = [photo for photo, _ in hashed if photo is not None]
         if not good:
-            raise UserError(f"none of the {len(bad)} photos of ExpW can be read, first {bad[0]}: restore the folder")
+            raise UserError(f"none of the {len(bad)} faces of ExpW can be read, first {bad[0]}: restore the folder")
         if bad:
-            print(f"skipping {len(bad)} of {len(photos)} photos that cannot be read, first {bad[0]}", file=sys.stderr)
+            print(f"skipping {len(bad)} of {len(faces)} faces that cannot be read, first {bad[0]}", file=sys.stderr)
         metadata: Any = self.info.metadata
-        metadata["skipped_photos"] = len(bad)
+        metadata["skipped_faces"] = len(bad)
         owners = np.repeat(np.arange(len(good)), [len(photo.faces) for photo in good])
         groups = group_photos(
             [photo.name for photo in good],
@@ -394,6 +404,8 @@ def prepare_expw(root: str | Path, data_dir: str | Path | None = None) -> Expw:
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download that does not take place
             builder.download_and_prepare(download_dir=where, download_config=config, file_format="array_record")
     except (OSError, RuntimeError) as error:  # array_record raises RuntimeError where it cannot write
+        if (finished := Expw(data_dir=where)).is_prepared():  # by another process, in the meantime
+            return finished
         raise UserError(
             f"cannot prepare ExpW in {where} ({' '.join(str(error).split())[:200]}): choose another folder for the "
             "prepared data, with enough space"
@@ -432,19 +444,7 @@ class ExpwFaces:
         return np.array([row["label"] for row in self._rows], np.int64)
 
     def __repr__(self) -> str:
-        """Grain tells sources apart by this when it checks a restored position."""
         return f"ExpwFaces({self.split}, {len(self)} faces)"
-
-
-def expw_source(root: str | Path, split: str, data_dir: str | Path | None = None) -> ExpwFaces:
-    """The faces of one split, "train", "val" or "test"; prepares ExpW first where that is needed, see `prepare_expw`.
-
-    Raises:
-        UserError: see `prepare_expw` and `ExpwFaces`.
-    """
-    if split not in SPLITS:
-        raise UserError(f"unknown split {split!r} of ExpW: choose from {', '.join(SPLITS)}")
-    return ExpwFaces(prepare_expw(root, data_dir), split)
 
 
 if __name__ == "__main__":

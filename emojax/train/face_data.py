@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import io
 import sys
-import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import grain
-import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
@@ -30,6 +28,7 @@ from emojax.classifier import ClassifierConfig
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.faces import recut
+from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 
 # FER+'s names for our seven; contempt, unknown and non-face votes are dropped.
 VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -53,6 +52,8 @@ class FaceConfig:
     """1: every class of a source is drawn equally often, 0: as often as it occurs; in between: a compromise"""
     soft_labels: bool = True
     """use the votes of several people as labels where a pack has them"""
+    workers: int = 2
+    """threads that decode"""
 
     def __post_init__(self) -> None:
         if self.margins and len(self.margins) != len(self.packs):
@@ -61,6 +62,8 @@ class FaceConfig:
             raise UserError(f"margins {self.margins}: they are fractions of the face's box, 0 to 2")
         if any(not share > 0 for share in self.shares) or not 0 <= self.balance <= 1:
             raise UserError(f"shares {self.shares}, balance {self.balance}: shares are above 0, balance is 0 to 1")
+        if self.workers < 1:
+            raise UserError(f"{self.workers} workers: at least 1")
 
     def margin(self, index: int) -> float:
         """The margin of a pack's crops.
@@ -110,8 +113,9 @@ class PackedFaces:
         count = len(labels)
         if len(self._offsets) != count + 1 or len(splits) != count or (count and self._offsets[-1] > len(self._jpeg)):
             raise UserError(f"{path} is damaged: {count} labels, {len(splits)} splits, {len(self._offsets)} offsets")
-        if count and labels.max() >= len(EMOTIONS):
-            raise UserError(f"{path} has a label {labels.max()}: labels are 0 to {len(EMOTIONS) - 1}")
+        wrong = [label for label in np.unique(labels).tolist() if label not in range(len(EMOTIONS))]
+        if wrong:
+            raise UserError(f"{path} has a label {wrong[0]}: labels are 0 to {len(EMOTIONS) - 1}")
         self._rows = np.flatnonzero(splits == split)
         self._labels = labels.astype(np.int64)
         votes = np.eye(len(EMOTIONS), dtype=np.float32)[self._labels]
@@ -195,36 +199,26 @@ def decode_face(face: dict[str, Any], model: ClassifierConfig) -> UInt8[np.ndarr
     return recut(crop, face["margin"], model.margin, model.size)
 
 
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-
-
-class _Decode(grain.transforms.RandomMap):
-    """(source, face) -> an example; None (which Grain skips) for an image that cannot be read."""
+class _Decode:
+    """(source, face) -> an example; any other face takes the place of one that cannot be read."""
 
     def __init__(self, sources: Sequence[FaceSource], model: ClassifierConfig) -> None:
         self.sources, self.model = sources, model
-        self.total = sum(map(len, sources))
-        self.bad: set[tuple[int, int]] = set()
-        self._lock = threading.Lock()
+        self.ends = np.cumsum([len(source) for source in sources])
+        self.bad = Unreadable("training faces", int(self.ends[-1]))
 
-    def random_map(self, element: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray] | None:
+    def __call__(self, element: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
         source, index = map(int, element)
-        face = self.sources[source][index]
-        try:
-            image = decode_face(face, self.model)
-        except UNREADABLE as error:
-            self._report((source, index), error)
-            return None
-        return {"image": image, "label": face["votes"], "seed": np.uint32(rng.integers(2**32))}
-
-    def _report(self, where: tuple[int, int], error: Exception) -> None:
-        with self._lock:
-            self.bad.add(where)
-            if len(self.bad) == 1:
-                place = f"{where[1]} of {self.sources[where[0]]!r}"
-                print(f"skipping faces that cannot be read, first number {place}: {error}", file=sys.stderr)
-            if len(self.bad) >= self.total:
-                raise UserError(f"none of the {self.total} training faces can be read")
+        while True:
+            face = self.sources[source][index]
+            try:
+                image = decode_face(face, self.model)
+                return {"image": image, "label": face["votes"], "seed": np.uint32(rng.integers(2**32))}
+            except UNREADABLE as error:
+                self.bad.report((source, index), f"number {index} of {self.sources[source]!r}", error)
+                place = int(rng.integers(self.ends[-1]))
+                source = int(np.searchsorted(self.ends, place, side="right"))
+                index = place - int(self.ends[source] - len(self.sources[source]))
 
 
 @dataclass(frozen=True)
@@ -280,11 +274,8 @@ def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, s
             parts.append(grain.MapDataset.source(elements).seed(own_seed).shuffle().repeat())
             part_weights.append(float(weights[number, label]))
     decode = _Decode(sources, model)
-    dataset = grain.MapDataset.mix(parts, part_weights).seed(seed).random_map(decode)
-    dataset = dataset[jax.process_index() :: jax.process_count()]
-    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2 * batch_size)
-    stream = dataset.to_iter_dataset(options).batch(batch_size // jax.process_count())
-    return FaceBatches(iter(stream), total, lambda: len(decode.bad))
+    stream = batches_of(grain.MapDataset.mix(parts, part_weights), decode, batch_size, seed, config.workers)
+    return FaceBatches(stream, total, lambda: len(decode.bad))
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,19 @@ photos (folder tree, .tar files or a TFDS name) -> Grain: shuffle, random crops 
 from __future__ import annotations
 
 import io
-import sys
 import tarfile
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grain
-import jax
 import numpy as np
 from PIL import Image
 
-from emojax.emotions import nearest
+from emojax.emotions import EMOTIONS, nearest
 from emojax.errors import UserError
+from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -32,8 +30,8 @@ class PhotoConfig:
 
     photos: tuple[str, ...] = ()
     """folders (searched recursively), .tar files, or the name of a TFDS data set such as coco/2017"""
-    paintings: str = ""
-    """folder with a folder of paintings per emotion"""
+    paintings: tuple[str, ...] = ()
+    """folder with a folder of paintings per emotion, or sad=PATH for single ones, which come before the folder's"""
     prefer: tuple[str, ...] = ()
     """file names to take where the folder of an emotion holds several paintings"""
     crop: int = 256
@@ -42,12 +40,16 @@ class PhotoConfig:
     """short side of the paintings, in pixels: larger gives bolder strokes"""
     held_out: int = 8
     """photos kept out of training for the validation loss"""
+    workers: int = 2
+    """threads that decode"""
 
     def __post_init__(self) -> None:
         if self.crop < 16 or self.crop % 4:
             raise UserError(f"crop {self.crop}: it has to be a multiple of 4, at least 16")
-        if self.painting_size < 16 or self.held_out < 1:
-            raise UserError(f"painting size {self.painting_size}, {self.held_out} held out: at least 16 and 1")
+        if self.painting_size < 16 or min(self.held_out, self.workers) < 1:
+            raise UserError(
+                f"painting size {self.painting_size}, {self.held_out} held out, {self.workers} workers: at least 16, 1, 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class _Slice:
     path: str
     offset: int = 0
     size: int = -1
+    member: str = ""
+    """of a tar file"""
 
 
 class EncodedPhotos:
@@ -75,7 +79,7 @@ class EncodedPhotos:
                         members = [m for m in tar if m.isfile() and Path(m.name).suffix.lower() in SUFFIXES]
                 except (tarfile.TarError, OSError) as error:
                     raise UserError(f"cannot read {path}: {error}; it has to be an uncompressed tar file") from None
-                self._slices += [_Slice(str(path), m.offset_data, m.size) for m in members]
+                self._slices += [_Slice(str(path), m.offset_data, m.size, m.name) for m in members]
             else:
                 raise UserError(f"no photos at {path}: give a folder or a .tar file that exists, or a TFDS name")
         if not self._slices:
@@ -92,26 +96,27 @@ class EncodedPhotos:
 
     def name(self, index: int) -> str:
         """The file that holds photo `index`."""
-        return self._slices[index].path
-
-    def __repr__(self) -> str:
-        """Grain tells sources apart by this when it checks a restored position."""
-        return f"EncodedPhotos({len(self)} photos)"
+        where = self._slices[index]
+        return f"{where.path}:{where.member}" if where.member else where.path
 
 
 class TfdsPhotos:
     """A random access source of decoded photos, the `image` feature of a TFDS data set's train split."""
 
     def __init__(self, name: str) -> None:
-        """Opens a prepared data set; raises UserError for an unknown name or one that has no images."""
+        """Opens a data set, which TFDS downloads and prepares first where it has to.
+
+        Raises:
+            UserError: an unknown name, a data set that cannot be prepared, or one that has no images.
+        """
         import tensorflow_datasets as tfds
 
         try:
             self._source: Any = tfds.data_source(name, split="train")
         except Exception as error:  # TFDS has no common base class: unknown names, failed downloads, file formats
-            reason = " ".join(str(error).split())[:160]
+            reason = " ".join(str(error).split())[:80]
             raise UserError(
-                f"cannot open the TFDS data set {name!r} ({reason}): prepare it first, or use a folder"
+                f"no photos at {name!r}: no such folder or .tar file, and no data set that TFDS can open ({reason})"
             ) from None
         if "image" not in self._source.dataset_info.features:
             raise UserError(f"the TFDS data set {name!r} has no feature 'image': choose one that has")
@@ -126,9 +131,6 @@ class TfdsPhotos:
     def name(self, index: int) -> str:
         """A label for photo `index`."""
         return f"{self._label}[{index}]"
-
-    def __repr__(self) -> str:
-        return f"TfdsPhotos({self._label}, {len(self)} photos)"
 
 
 def open_photos(paths: Sequence[str]) -> EncodedPhotos | TfdsPhotos:
@@ -178,31 +180,22 @@ def center_crop(photo: Image.Image, size: int) -> np.ndarray:
     return np.asarray(photo.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side)))
 
 
-class _Crops(grain.transforms.RandomMap):
-    """Decodes a photo, cuts a random crop and draws a style; None (which Grain skips) for an unreadable photo."""
+class _Crops:
+    """Decodes a photo, cuts a random crop and draws a style; another photo takes the place of an unreadable one."""
 
-    def __init__(self, source: EncodedPhotos | TfdsPhotos, config: PhotoConfig, styles: int) -> None:
-        self.source, self.config, self.styles = source, config, styles
-        self.bad: set[int] = set()
-        self._lock = threading.Lock()
+    def __init__(self, source: EncodedPhotos | TfdsPhotos, photos: np.ndarray, crop: int, styles: int) -> None:
+        self.source, self.photos, self.crop, self.styles = source, photos, crop, styles
+        self.bad = Unreadable("photos", len(photos))
 
-    def random_map(self, element: int | np.integer, rng: np.random.Generator) -> dict[str, Any] | None:
-        index = int(element)
-        try:
-            crop = random_crop(decode(self.source[index]), self.config.crop, rng)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            self._report(index, error)
-            return None
-        return {"photo": np.ascontiguousarray(crop), "style": np.int32(rng.integers(self.styles))}
-
-    def _report(self, index: int, error: Exception) -> None:
-        with self._lock:
-            self.bad.add(index)
-            if len(self.bad) == 1:
-                name = self.source.name(index)
-                print(f"skipping photos that cannot be read, first {name}: {error}", file=sys.stderr)
-            if len(self.bad) >= len(self.source) - self.config.held_out:
-                raise UserError(f"none of the {len(self.bad)} content photos can be read")
+    def __call__(self, element: int | np.integer, rng: np.random.Generator) -> dict[str, Any]:
+        while True:
+            index = int(element)
+            try:
+                crop = random_crop(decode(self.source[index]), self.crop, rng)
+                return {"photo": np.ascontiguousarray(crop), "style": np.int32(rng.integers(self.styles))}
+            except UNREADABLE as error:
+                self.bad.report(index, self.source.name(index), error)
+                element = rng.choice(self.photos)
 
 
 @dataclass(frozen=True)
@@ -225,41 +218,59 @@ def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) 
     single host would draw for step k.
 
     Raises:
-        UserError: see `open_photos`; or no more photos than are held out.
+        UserError: see `open_photos`; no more photos than are held out; no photo that can be read.
     """
     source = open_photos(config.photos)
     if len(source) <= config.held_out:
         raise UserError(f"{len(source)} photos with {config.held_out} held out: give more, or lower --data.held_out")
     order = np.random.default_rng(seed).permutation(len(source))
-    held_out = []
-    for index in order[: config.held_out]:
+    held_out: list[np.ndarray] = []
+    taken = 0
+    crops = _Crops(source, np.sort(order[config.held_out :]), config.crop, styles)
+    for index in order:  # a photo that cannot be read is replaced by the next one
+        if len(held_out) == config.held_out:
+            break
+        taken += 1
         try:
             held_out.append(center_crop(decode(source[int(index)]), config.crop))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise UserError(
-                f"the held-out photo {source.name(int(index))} cannot be read ({error}): remove it"
-            ) from None
-    crops = _Crops(source, config, styles)
-    indices = np.sort(order[config.held_out :])
-    dataset = grain.MapDataset.source(indices).seed(seed).shuffle().repeat().random_map(crops)
-    dataset = dataset[jax.process_index() :: jax.process_count()]
-    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4 * batch_size)
-    stream = dataset.to_iter_dataset(options).batch(batch_size // jax.process_count())
-    return PhotoBatches(iter(stream), np.stack(held_out), len(indices), lambda: len(crops.bad))
+        except UNREADABLE as error:
+            crops.bad.report(int(index), source.name(int(index)), error)
+    indices = crops.photos = np.sort(order[taken:])
+    crops.bad.total = len(indices) + len(crops.bad)
+    if not len(indices):
+        raise UserError(f"no photos are left to train on: only {len(held_out)} of {len(source)} can be read")
+    draws = grain.MapDataset.source(indices).seed(seed).shuffle().repeat()
+    stream = batches_of(draws, crops, batch_size, seed, config.workers)
+    return PhotoBatches(stream, np.stack(held_out), len(indices), lambda: len(crops.bad))
 
 
 def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path]:
     """The painting of each style.
 
     Raises:
-        UserError: a folder that is missing, empty, or holds several paintings of which none is preferred.
+        UserError: a painting or folder that is missing, a folder that is empty or holds several paintings of which none
+            is preferred, or two folders.
     """
-    if not config.paintings:
-        raise UserError("no paintings: give --data.paintings a folder with a folder per emotion")
-    root, found = Path(config.paintings), {}
-    if not root.is_dir():
-        raise UserError(f"no paintings at {root}: the folder does not exist")
+    single = {name: Path(path) for name, _, path in (entry.partition("=") for entry in config.paintings) if path}
+    folders = [Path(entry) for entry in config.paintings if "=" not in entry]
+    if unknown := [name for name in single if name not in EMOTIONS]:
+        raise UserError(
+            f"painting for {unknown[0]!r}{nearest(unknown[0], EMOTIONS)}: name one of {', '.join(EMOTIONS)}"
+        )
+    if len(folders) > 1:
+        raise UserError(f"two folders of paintings, {folders[0]} and {folders[1]}: give one")
+    found = {}
     for style in styles:
+        if style in single:
+            if not single[style].is_file():
+                raise UserError(f"no painting for {style!r} at {single[style]}: the file does not exist")
+            found[style] = single[style]
+            continue
+        if not folders:
+            raise UserError(f"no painting for {style!r}: give --data.paintings a folder with a folder per emotion")
+        (root,) = folders
+        if not root.is_dir():
+            raise UserError(f"no paintings at {root}: the folder does not exist")
         folder = root / style
         files = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
         preferred = [p for p in files if p.name in config.prefer]
@@ -282,7 +293,7 @@ def read_painting(path: Path, short_side: int) -> np.ndarray:
     """
     try:
         painting = Image.open(path).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise UserError(f"cannot read the painting {path} ({error}): replace it") from None
     scale = short_side / min(painting.size)
     size = (max(1, round(painting.width * scale)), max(1, round(painting.height * scale)))

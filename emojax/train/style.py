@@ -21,6 +21,7 @@ import optax
 from emojax import compiling
 from emojax.emotions import EMOTIONS, nearest
 from emojax.errors import UserError
+from emojax.images import to_255, to_unit
 from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
 from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
 from emojax.train.losses import CONTENT_LAYER, STYLE_LAYERS, content_loss, gram_matrix, style_loss, total_variation
@@ -114,13 +115,13 @@ def perceptual_losses(
         Scalars "loss" (the weighted sum), "content", "style" and "tv".
     """
     model, dtype = config.resolved_model(), jnp.dtype(config.dtype)
-    photos = jnp.asarray(batch["photo"], jnp.float32) / 255
+    photos = to_unit(jnp.asarray(batch["photo"]))
     styles = jnp.asarray(batch["style"])
     choice = jax.nn.one_hot(styles, len(model.styles))
     stylized = stylize_with_code(model, params["network"], photos, mix_styles(params["styles"], choice), dtype=dtype)
     vgg = jax.tree.map(lambda x: x.astype(dtype), frozen["vgg"])
-    features = vgg16_features(vgg, stylized * 255)
-    target = vgg16_features(vgg, photos * 255, last=CONTENT_LAYER)
+    features = vgg16_features(vgg, to_255(stylized))
+    target = vgg16_features(vgg, to_255(photos), last=CONTENT_LAYER)
     grams = {layer: rows[styles] for layer, rows in frozen["grams"].items()}
     parts = {
         "content": content_loss(features[CONTENT_LAYER], target[CONTENT_LAYER]).mean(),

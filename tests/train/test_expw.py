@@ -107,9 +107,7 @@ def test_no_split_without_faces(tmp_path):
     (only,) = expw.prepare_expw(root).info.splits
     other = next(split for split in expw.SPLITS if split != only)
     with pytest.raises(UserError, match=f"no faces in split '{other}'.*choose from {only}"):
-        expw.expw_source(root, other)
-    with pytest.raises(UserError, match="unknown split 'tset'"):
-        expw.expw_source(root, "tset")
+        expw.ExpwFaces(expw.prepare_expw(root), other)
 
 
 def test_groups_join_copies_and_nothing_else():
@@ -176,7 +174,7 @@ def test_packed_test_photos_and_their_copies_are_never_trained_on(tmp_path):
 
 def test_the_real_thing(shared_data, tmp_path):
     root = shared_data / "faces/expw_sample"
-    source = expw.expw_source(root, "train", tmp_path)
+    source = expw.ExpwFaces(expw.prepare_expw(root, tmp_path), "train")
     assert list(expw.prepare_expw(root, tmp_path).info.splits) == ["train"]
     assert len(source) == 55
     rows = [source.row(i) for i in range(55)]
@@ -306,23 +304,37 @@ def test_missing_parts(tmp_path):
 def test_bad_photos_are_skipped_and_reported_once(tmp_path, capsys):
     photos = {name: random_photo(seed) for seed, name in enumerate(("a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"))}
     lines = [LINE.replace("a.jpg", name) for name in photos]
-    lines[4] = "e.jpg 0 1000 1000 1050 1050 45.5 3"  # a box outside the photo
+    lines[4] = "e.jpg 7 1000 1000 1050 1050 45.5 3"  # a box outside the photo
+    lines.append("d.jpg 8 1000 1000 1050 1050 45.5 3")  # whose other face is good
     root = write_expw(tmp_path / "ExpW", photos, lines)
     whole = (root / "origin/b.jpg").read_bytes()
     (root / "origin/b.jpg").write_bytes(whole[: len(whole) // 2])
     (root / "origin/c.jpg").write_bytes(b"")
     builder = expw.prepare_expw(root)
     err = capsys.readouterr().err
-    assert err.count("skipping") == 1 and "skipping 3 of 5 photos that cannot be read, first " in err
+    assert err.count("skipping") == 1 and "faces that cannot be read, first " in err
     assert f"{root}/origin/b.jpg: image file is truncated" in err
     assert {row["photo"] for rows in read_all(builder).values() for row in rows} == {"a.jpg", "d.jpg"}
-    assert builder.info.metadata == {"skipped_photos": 3}
+    assert "skipping 4 of 6 faces" in err and builder.info.metadata == {"skipped_faces": 4}
+    assert sum(len(rows) for rows in read_all(builder).values()) == 2
+
+
+def test_two_processes_that_prepare_at_once(tmp_path, copies, monkeypatch):
+    """The one that comes second cannot rename its folder, and takes the other's."""
+
+    def overtaken(self, **options):
+        monkeypatch.undo()
+        expw.prepare_expw(copies, tmp_path)
+        raise OSError("Cannot rename: it already exists")
+
+    monkeypatch.setattr(expw.Expw, "download_and_prepare", overtaken)
+    assert sum(map(len, read_all(expw.prepare_expw(copies, tmp_path)).values())) == 144
 
 
 def test_only_bad_photos(tmp_path):
     root = write_expw(tmp_path / "ExpW", {"a.jpg": random_photo(0)}, [LINE])
     (root / "origin/a.jpg").write_bytes(b"no photo")
-    with pytest.raises(UserError, match=r"none of the 1 photos of ExpW can be read, first .*a\.jpg"):
+    with pytest.raises(UserError, match=r"none of the 1 faces of ExpW can be read, first .*a\.jpg"):
         expw.prepare_expw(root)
 
 

@@ -70,6 +70,12 @@ def test_hosts_need_a_number_and_an_index(monkeypatch):
     initialize_hosts()  # one host: nothing to do
     with pytest.raises(UserError, match="--hosts and --host"):
         initialize_hosts("localhost:1")
+    with pytest.raises(UserError, match="--host 1 without --coordinator"):
+        initialize_hosts(None, 2, 1)
+    with pytest.raises(UserError, match="--host 2 of --hosts 2"):
+        initialize_hosts("localhost:1", 2, 2)
+    with pytest.raises(UserError, match="cannot join the hosts at 'nonsense'"):
+        initialize_hosts("nonsense", 2, 0)
     monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
     with pytest.raises(UserError, match="JAX_NUM_PROCESSES='two'"):
         initialize_hosts("localhost:1")
@@ -87,8 +93,11 @@ def losses_of(folder):
 
 
 @pytest.mark.slow
-def test_two_processes_train_to_the_loss_of_one(tiny_style_data, tmp_path):
-    command = [sys.executable, "train_style.py", "tiny", *tiny_style_data, "--batch_size", "4"]
+@pytest.mark.parametrize("script", ["train_style.py", "train_classifier.py"])
+def test_two_processes_train_to_the_loss_of_one(script, tiny_style_data, tiny_face_data, tmp_path):
+    """The classifier with its augmentation, batch norm and dropout."""
+    data = tiny_style_data if script == "train_style.py" else tiny_face_data
+    command = [sys.executable, script, "tiny", *data, "--batch_size", "4"]
 
     def start(output, *more):
         environment = {"PATH": "", "JAX_PLATFORMS": "cpu", "EMOJAX_CACHE": str(tmp_path / "cache")}

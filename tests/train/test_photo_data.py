@@ -84,8 +84,8 @@ def test_hosts_share_the_batches_of_one(folder, monkeypatch):
     for host in range(2):
         monkeypatch.setattr("jax.process_index", lambda host=host: host)
         parts.append(next(photo_batches(config(folder), 4, 3, 0).iterator))
-    assert all(len(reds(part)) and part["photo"].shape[0] == 2 for part in parts)
-    assert sorted(reds(parts[0]) + reds(parts[1])) == reds(whole)
+    for name in whole:
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), whole[name])
 
 
 def test_bad_photos_are_skipped_counted_and_reported_once(folder, capfd):
@@ -97,6 +97,37 @@ def test_bad_photos_are_skipped_counted_and_reported_once(folder, capfd):
     bad = {0, 1, 2} - {int(held)}
     assert not drawn & bad and data.skipped() == len(bad)
     assert capfd.readouterr().err.count("skipping") == 1
+
+
+def test_a_held_out_photo_that_cannot_be_read_is_replaced(folder, capfd):
+    held = int(photo_batches(config(folder), 1, 1, 0).held_out[0, 0, 0, 0]) // 20
+    (folder / ("deep" if held % 2 else ".") / f"{held}.png").write_bytes(encoded((9, 9, 9))[:40])
+    data = photo_batches(config(folder), 1, 1, 0)
+    other = int(data.held_out[0, 0, 0, 0]) // 20
+    assert other != held and data.photos == 7 and data.skipped() == 1
+    assert {reds(next(data.iterator))[0] for _ in range(30)} == set(range(9)) - {held, other}
+    assert f"{held}.png" in capfd.readouterr().err
+
+
+def test_no_photo_can_be_read(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for index in range(3):
+        (tmp_path / "photos" / f"{index}.png").write_bytes(b"no photo")
+    with pytest.raises(UserError, match="none of the 2 photos can be read|only 0 of 3 can be read"):
+        next(photo_batches(config(tmp_path / "photos"), 1, 1, 0).iterator)
+    (tmp_path / "photos" / "good.png").write_bytes(encoded((0, 0, 0)))
+    with pytest.raises(UserError, match="can be read"):
+        next(photo_batches(config(tmp_path / "photos"), 1, 1, 0).iterator)
+
+
+def test_a_bad_member_of_a_tar_is_named(folder, tmp_path, capfd):
+    (folder / "0.png").write_bytes(b"no photo")
+    with tarfile.open(tmp_path / "photos.tar", "w") as tar:
+        tar.add(folder, "photos")
+    data = photo_batches(config(tmp_path / "photos.tar"), 1, 1, 0)
+    for _ in range(20):
+        next(data.iterator)
+    assert "photos.tar:photos/0.png: cannot identify" in capfd.readouterr().err
 
 
 def test_crops_are_inside_the_photo_and_photos_smaller_than_a_crop_are_enlarged():
@@ -121,7 +152,7 @@ def test_grey_photos_become_rgb():
     [
         ((), "no content photos"),
         (("/no/such/folder",), "no photos at /no/such/folder"),
-        (("no_such_data_set",), "TFDS data set 'no_such_data_set'"),
+        (("data/photos",), "no photos at 'data/photos': no such folder or .tar file"),
     ],
 )
 def test_missing_photos(photos, part):
@@ -150,8 +181,25 @@ def paintings(root, **files):
 
 def test_paintings_are_found_by_folder(tmp_path):
     root = paintings(tmp_path, sad=["a.png"], happy=["b.png", "c.png"])
-    found = find_paintings(PhotoConfig(paintings=str(root), prefer=("c.png", "x.png")), ("happy", "sad"))
+    found = find_paintings(PhotoConfig(paintings=(str(root),), prefer=("c.png", "x.png")), ("happy", "sad"))
     assert [p.name for p in found.values()] == ["c.png", "a.png"]
+
+
+def test_paintings_by_a_mapping(tmp_path):
+    root = paintings(tmp_path, sad=["a.png"], happy=["b.png"])
+    Image.new("RGB", (30, 20)).save(tmp_path / "own.png")
+    own = f"happy={tmp_path / 'own.png'}"
+    found = find_paintings(PhotoConfig(paintings=(str(root), own)), ("happy", "sad"))
+    assert [p.name for p in found.values()] == ["own.png", "a.png"]
+    assert find_paintings(PhotoConfig(paintings=(own,)), ("happy",)) == {"happy": tmp_path / "own.png"}
+    for entries, part in (
+        (("hapy=own.png",), "did you mean 'happy'"),
+        (("happy=none.png",), "no painting for 'happy' at none.png"),
+        (("a", "b"), "two folders of paintings, a and b"),
+        ((own,), "no painting for 'sad'"),
+    ):
+        with pytest.raises(UserError, match=part):
+            find_paintings(PhotoConfig(paintings=entries), ("happy", "sad"))
 
 
 def test_paintings_that_are_missing_or_ambiguous(tmp_path):
@@ -162,11 +210,11 @@ def test_paintings_that_are_missing_or_ambiguous(tmp_path):
         ("fear", "no painting"),
     ):
         with pytest.raises(UserError, match=part):
-            find_paintings(PhotoConfig(paintings=str(root)), (style,))
+            find_paintings(PhotoConfig(paintings=(str(root),)), (style,))
     with pytest.raises(UserError, match="give --data.paintings"):
         find_paintings(PhotoConfig(), ("sad",))
     with pytest.raises(UserError, match="does not exist"):
-        find_paintings(PhotoConfig(paintings=str(root / "none")), ("sad",))
+        find_paintings(PhotoConfig(paintings=(str(root / "none"),)), ("sad",))
 
 
 def test_a_painting_is_scaled_by_its_short_side(tmp_path):
