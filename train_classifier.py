@@ -7,6 +7,10 @@
 import sys
 from pathlib import Path
 
+from emojax.interrupts import exit_on_interrupt, raise_on_interrupt
+
+exit_on_interrupt()  # the imports below take a while
+
 from configs.classifier import PRESETS
 from emojax.commandline import run
 from emojax.compiling import enable_cache
@@ -19,8 +23,9 @@ def main() -> int:
     if sys.argv[1:2] == ["evaluate"]:
         enable_cache()
         return evaluate.main(sys.argv[2:])
-    preset, config = parse_preset(sys.argv[1:], PRESETS, "train_classifier.py")
+    preset, config = parse_preset(sys.argv[1:], PRESETS, "train_classifier.py", commands=["evaluate"])
     enable_cache()
+    raise_on_interrupt()  # until training, which writes a checkpoint
     train(config, Path(config.output or f"runs/{preset}"))
     return 0
 

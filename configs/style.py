@@ -25,7 +25,10 @@ PAPER = StyleTraining(
     optimizer=OptimizerConfig(learning_rate=1e-3),
 )
 
-# All seven styles in one network: what the package ships.
+# All seven styles in one network: what the package ships. Trained with
+#   python train_style.py emotions --data.photos content_s.tar --data.paintings styles --vgg16 vgg16_to_conv4_3_f16.safetensors
+# on 1,592 photos and the seven paintings above, on 2 CPU cores: 1.1 s a step, 37 minutes (47 with other work beside it).
+# Validation loss on the 8 photos held out: 1.303 at step 2000 (content 0.565, style 0.245, tv 0.007); the best of the run.
 EMOTIONS = StyleTraining(
     batch_size=4,
     steps=2000,

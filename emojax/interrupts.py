@@ -43,6 +43,11 @@ def exit_on_interrupt() -> None:
     signal.signal(signal.SIGINT, _interrupt)
 
 
+def raise_on_interrupt() -> None:
+    """Back to Python's own KeyboardInterrupt, for work that cleans up after itself."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Puts off `exit_on_interrupt` until the block is done; without that it does nothing."""

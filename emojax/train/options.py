@@ -18,11 +18,13 @@ from emojax.errors import UserError
 Config = TypeVar("Config")
 
 
-def parse_preset(argv: Sequence[str], presets: Mapping[str, Config], program: str) -> tuple[str, Config]:
+def parse_preset(
+    argv: Sequence[str], presets: Mapping[str, Config], program: str, commands: Sequence[str] = ()
+) -> tuple[str, Config]:
     """`[PRESET, --field value, ...]` -> (PRESET, its config with the fields overridden).
 
     Nested configs are spelt with dots (`--data.root`), tuples take several values, booleans `true` or `false`, and
-    a field that may be None takes `none`.
+    a field that may be None takes `none`. `commands` are first words that the script takes besides; help names them.
 
     Raises:
         UserError: unknown preset or field (with the nearest one), a value of the wrong type, or an invalid config.
@@ -31,11 +33,14 @@ def parse_preset(argv: Sequence[str], presets: Mapping[str, Config], program: st
         if any(flag in argv for flag in ("-h", "--help")):
             print(f"usage: {program} PRESET [--field value ...]\n\npresets: {', '.join(presets)}")
             print(f"{program} PRESET --help lists the fields")
+            for command in commands:
+                print(f"{program} {command} --help: another command")
             raise SystemExit(0)
         raise UserError(f"name a preset first: {program} {{{','.join(presets)}}} [--field value ...]")
     name = argv[0]
     if name not in presets:
-        raise UserError(f"unknown preset {name!r}{nearest(name, presets)}: choose from {', '.join(presets)}")
+        words = [*presets, *commands]
+        raise UserError(f"unknown preset {name!r}{nearest(name, words)}: choose from {', '.join(words)}")
     preset = presets[name]
     parser = Parser(prog=f"{program} {name}", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     _add_fields(parser, preset, "")
