@@ -35,7 +35,7 @@ def run(*command, **options):
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "MODEL_CARD.md"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "emojax", source / "emojax", ignore=shutil.ignore_patterns("__pycache__"))
     run(
