@@ -7,7 +7,7 @@
 import sys
 from pathlib import Path
 
-from emojax.interrupts import exit_on_interrupt, raise_on_interrupt
+from emojax.interrupts import exit_on_interrupt
 
 exit_on_interrupt()  # the imports below take a while
 
@@ -25,7 +25,6 @@ def main() -> int:
         return evaluate.main(sys.argv[2:])
     preset, config = parse_preset(sys.argv[1:], PRESETS, "train_classifier.py", commands=["evaluate"])
     enable_cache()
-    raise_on_interrupt()  # until training, which writes a checkpoint
     train(config, Path(config.output or f"runs/{preset}"))
     return 0
 

@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from emojax.interrupts import exit_on_interrupt, raise_on_interrupt
+from emojax.interrupts import exit_on_interrupt
 
 exit_on_interrupt()  # the imports below take a while
 
@@ -23,7 +23,6 @@ def main() -> int:
         raise UserError(f"{sys.argv[1]!r} is not there yet: choose a preset from {', '.join(PRESETS)}")
     preset, config = parse_preset(sys.argv[1:], PRESETS, "train_style.py")
     enable_cache()
-    raise_on_interrupt()  # until training, which writes a checkpoint
     train(config, Path(config.output or f"runs/{preset}"))
     return 0
 

@@ -129,10 +129,13 @@ def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:
         description = json.loads((folder / "model.json").read_text())
         if not isinstance(description, dict):
             raise ValueError("not an object")
-        found = description["format"], description["kind"]
+        if description["format"] != FORMAT:
+            raise UserError(
+                f"checkpoint {folder} has format {description['format']}, this emojax reads {FORMAT}: update emojax"
+            )
         checkpoint = Checkpoint(
             folder,
-            found[1],
+            description["kind"],
             dict(description["config"]),
             int(description["step"]),
             dict(description["metrics"]),
@@ -144,8 +147,6 @@ def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:
         raise UserError(
             f"{folder / 'model.json'} is damaged or not emojax's ({type(error).__name__}: {error}): get the checkpoint again"
         ) from None
-    if found[0] != FORMAT:
-        raise UserError(f"checkpoint {folder} has format {found[0]}, this emojax reads {FORMAT}: update emojax")
     if checkpoint.kind != kind:
         raise UserError(f"checkpoint {folder} is of kind {checkpoint.kind!r}, but {kind!r} is needed here")
     return checkpoint
@@ -204,12 +205,11 @@ def load_position(checkpoint: Checkpoint) -> Any:
 
 
 def load_training(checkpoint: Checkpoint, target: Any) -> Any:
-    """The training state in the structure of `target`, whose arrays say nothing but their place.
+    """The training state in the structure of `target`; call `load_position` first, which checks the files.
 
     Raises:
-        UserError: see `load_position`.
+        UserError: files that Orbax cannot read.
     """
-    load_position(checkpoint)
     return _orbax_restore(checkpoint.path, checkpoint.path / "training" / "state", jax.tree.map(np.asarray, target))
 
 

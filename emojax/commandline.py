@@ -49,9 +49,8 @@ def run(main: Callable[[], int]) -> int:
         except KeyboardInterrupt:
             print("emojax: interrupted", file=sys.stderr)
             return INTERRUPTED
-        except (
-            BrokenPipeError
-        ):  # whoever read our output has gone; nothing is left to say, not even at interpreter exit
+        except BrokenPipeError:
+            # Whoever read our output has gone; nothing is left to say, not even at interpreter exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except OSError as error:  # a path that nobody foresaw

@@ -1,7 +1,8 @@
 """Ctrl-C while JAX works. Imports nothing but the standard library: it has to be there before all else is imported.
 
-A KeyboardInterrupt that is raised inside a callback of JAX's runtime is swallowed or crashes the process, so the process
-ends itself at once instead, though never in the middle of writing a file.
+A KeyboardInterrupt waits until the main thread is back from compiled code, and one that is raised inside a callback of
+JAX's runtime is swallowed or crashes the process. So a thread that does nothing else ends the process at once, though
+never in the middle of writing a file.
 """
 
 from __future__ import annotations
@@ -9,52 +10,54 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
-from typing import Any
 
 INTERRUPTED = 130
 _MESSAGE = b"emojax: interrupted\n"
-
-
-class _Interrupt:
-    """The state of the one handler that a process has."""
-
-    def __init__(self) -> None:
-        self.held = 0
-        self.pending = False
-
-    def __call__(self, number: int, frame: Any) -> None:
-        self.pending = True
-        if not self.held:
-            self.leave()
-
-    def leave(self) -> None:
-        """Ends the process without running anything else."""
-        with contextlib.suppress(OSError):
-            os.write(2, b"\n" * os.isatty(2) + _MESSAGE)  # a progress bar may hold the line
-        os._exit(INTERRUPTED)
-
-
-_interrupt = _Interrupt()
+_writing = threading.Lock()
 
 
 def exit_on_interrupt() -> None:
     """From now on SIGINT ends the process with one line on stderr and exit code 130. For programs, not for libraries."""
-    signal.signal(signal.SIGINT, _interrupt)
+    if signal.getsignal(signal.SIGINT) is _leave_it_to_the_thread:
+        return
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.signal(signal.SIGINT, _leave_it_to_the_thread)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    threading.Thread(target=_wait, args=(read,), daemon=True).start()
 
 
-def raise_on_interrupt() -> None:
-    """Back to Python's own KeyboardInterrupt, for work that cleans up after itself."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def _leave_it_to_the_thread(number: int, frame: object) -> None:
+    """What Python itself does about SIGINT, when it comes around to it."""
+
+
+def _wait(read: int) -> None:
+    while True:
+        number = os.read(read, 1)[0]
+        # Others, such as the training loop, may have put a handler of their own in the place of ours.
+        if number == signal.SIGINT and signal.getsignal(signal.SIGINT) is _leave_it_to_the_thread:
+            with _writing, contextlib.suppress(OSError):
+                os.write(2, b"\n" * os.isatty(2) + _MESSAGE)  # a progress bar may hold the line
+            os._exit(INTERRUPTED)
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Puts off `exit_on_interrupt` until the block is done; without that it does nothing."""
-    _interrupt.held += 1
+    """Puts off the end that `exit_on_interrupt` brings until the block is done."""
+    with _writing:
+        yield
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Python's own KeyboardInterrupt for the block, which cleans up after itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        _interrupt.held -= 1
-        if _interrupt.pending and not _interrupt.held:
-            _interrupt.leave()
+        signal.signal(signal.SIGINT, before)

@@ -116,7 +116,8 @@ def _stylize_program(styles: StylizerConfig) -> tuple[Any, Buckets]:
 
 
 @functools.cache
-def _classify_program(classifier: ClassifierConfig) -> Any:
+def classify_program(classifier: ClassifierConfig) -> Any:
+    """`emojax.classifier.classify`, compiled: (variables, crops uint8 [N, S, S, 3]) -> probabilities."""
     return compiling.jit(functools.partial(cnn.classify, classifier))
 
 
@@ -139,9 +140,11 @@ def bucket_side(side: int) -> int:
 class Buckets:
     """The sizes that a program was compiled for so far; chooses the one for the next photo.
 
-    Compiling takes longer than repainting a photo, so until a bucket comes for the third time, a program that is there
+    Compiling takes longer than repainting a photo, so until a bucket has come `PATIENCE` times, a program that is there
     already serves it, if it has at most twice as many pixels.
     """
+
+    PATIENCE = 8
 
     def __init__(self) -> None:
         self.compiled: set[tuple[int, int]] = set()
@@ -151,7 +154,7 @@ class Buckets:
         """The (height, width) of the program for a photo of h x w, which counts as compiled from now on."""
         own = bucket_side(h), bucket_side(w)
         self._wanted[own] += 1
-        if own not in self.compiled and self._wanted[own] < 3:
+        if own not in self.compiled and self._wanted[own] <= self.PATIENCE:
             most = 2 * own[0] * own[1]
             larger = [(y * x, y, x) for y, x in self.compiled if y >= h and x >= w and y * x <= most]
             if larger:
@@ -300,7 +303,7 @@ class Model:
             batch = np.stack(ready[start : start + CLASSIFY_BATCH])
             padded = np.zeros((CLASSIFY_BATCH, *batch.shape[1:]), np.uint8)
             padded[: len(batch)] = batch
-            rows.append(np.asarray(_classify_program(config)(self.params["classifier"], padded))[: len(batch)])
+            rows.append(np.asarray(classify_program(config)(self.params["classifier"], padded))[: len(batch)])
         return np.concatenate(rows)
 
     def find_faces(self, photo: np.ndarray) -> list[Face]:

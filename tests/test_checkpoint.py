@@ -106,9 +106,8 @@ def test_damage_to_any_file_is_noticed(saved, params, tmp_path, damage):
 def test_damage_to_the_training_state_is_noticed(copy, damage):
     damage(max((p for p in (copy / "training").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size))
     found = ckpt.read_checkpoint(copy, "styles")
-    for load_it in (ckpt.load_position, lambda found: ckpt.load_training(found, {})):
-        with pytest.raises(UserError, match="damaged or incomplete: training/"):
-            load_it(found)
+    with pytest.raises(UserError, match="damaged or incomplete: training/"):
+        ckpt.load_position(found)
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, params):
@@ -157,6 +156,12 @@ def test_descriptions_that_do_not_fit(copy, params, change, part):
         read()
 
 
+def test_a_newer_format_is_named_whatever_it_holds(copy):
+    (copy / "model.json").write_text('{"format": 2, "arrays": []}')
+    with pytest.raises(UserError, match="format 2, this emojax reads 1: update"):
+        ckpt.read_checkpoint(copy, "styles")
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1}'])
 def test_foreign_descriptions(copy, text):
     (copy / "model.json").write_text(text)
@@ -174,7 +179,7 @@ def test_no_checkpoint(tmp_path):
 def test_a_checkpoint_without_training_state_cannot_be_resumed(copy):
     shutil.rmtree(copy / "training")
     with pytest.raises(UserError, match="not resumed"):
-        ckpt.load_training(ckpt.read_checkpoint(copy, "styles"), {})
+        ckpt.load_position(ckpt.read_checkpoint(copy, "styles"))
 
 
 def test_the_newest_and_the_best_are_kept(tmp_path, params):

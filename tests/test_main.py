@@ -151,11 +151,11 @@ def test_ctrl_c(here):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delay", [0.02, 0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0, 5.0])
+@pytest.mark.parametrize("delay", [0.02, 0.2, 0.5, 1.0, 2.0, 4.0])
 def test_ctrl_c_at_any_moment(here, delay):
     """The real program: while it imports, loads, compiles, computes, writes. It never goes on, crashes or tells stories."""
     Image.effect_noise((200, 150), 60).convert("RGB").save(here / "photo.png")
-    for index in range(20):
+    for index in range(100):
         (here / f"{index}.png").write_bytes((here / "photo.png").read_bytes())
     code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from emojax.__main__ import entry\n"
     code += "import emojax.interrupts as i; i.exit_on_interrupt(); print('ready', flush=True); sys.exit(entry())"

@@ -139,13 +139,23 @@ def test_programs_are_shared_and_waste_no_more_than_their_compilation():
         height, width = buckets.choose(int(h), int(w))
         assert height >= h and width >= w and height * width <= 2 * own[0] * own[1]
         owners.add(own)
-    assert len(buckets.compiled) <= 20 < 30 < len(owners)
+    assert len(buckets.compiled) <= 15 < 30 < len(owners)
+
+
+def test_five_hundred_sizes_need_few_programs():
+    rng, buckets = np.random.default_rng(0), Buckets()
+    for side, ratio in zip(
+        rng.integers(600, 1600, 500), rng.choice([1, 4 / 3, 3 / 2, 16 / 9, 3 / 4, 2 / 3], 500), strict=True
+    ):
+        buckets.choose(network_side(int(side)), network_side(int(side * ratio)))
+    assert len(buckets.compiled) <= 40
 
 
 def test_a_size_that_keeps_coming_gets_its_own_program():
     buckets = Buckets()
     assert buckets.choose(500, 700) == (512, 768)
-    assert [buckets.choose(420, 630) for _ in range(4)] == [(512, 768)] * 2 + [(448, 640)] * 2
+    patience = Buckets.PATIENCE
+    assert [buckets.choose(420, 630) for _ in range(patience + 2)] == [(512, 768)] * patience + [(448, 640)] * 2
     assert buckets.choose(100, 100) == (128, 128)  # a far larger program is not used
 
 

@@ -132,7 +132,7 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
         hits = {
             name: float((rows.argmax(1) == held_out[name].labels.argmax(1)).mean()) for name, rows in logits.items()
         }
-        like_photos = [name for name in held_out if "expw" in name] or list(held_out)
+        like_photos = [name for name in held_out if "expw" in name.lower()] or list(held_out)
         temperature = fit_temperature(
             np.concatenate([logits[name] for name in like_photos]),
             np.concatenate([held_out[name].labels for name in like_photos]),

@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,14 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from emojax import compiling
-from emojax.classifier import ClassifierConfig, classify
+from emojax.classifier import ClassifierConfig
 from emojax.commandline import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.faces import Face, cut_crop, find_faces
 from emojax.files import write_atomically
 from emojax.images import read_photo
-from emojax.pipeline import PACKAGED, load_classifier
+from emojax.pipeline import PACKAGED, classify_program, load_classifier
 from emojax.train.face_data import FaceConfig, held_out_faces
 from emojax.train.scores import BINS, calibration_bins, score
 
@@ -39,7 +39,7 @@ PERCENTAGES = ("accuracy", "balanced_accuracy", "macro_f1", "natural_accuracy", 
 
 def read_faces(config: ClassifierConfig, variables: Any, crops: np.ndarray) -> np.ndarray:
     """Probabilities float32 [N, 7] of crops uint8 [N, S, S, 3], cut as `config` says; any N."""
-    program = compiling.jit(partial(classify, config))
+    program = classify_program(config)
     filled = np.pad(crops, ((0, -len(crops) % BATCH), (0, 0), (0, 0), (0, 0)))
     rows = [np.asarray(program(variables, filled[start : start + BATCH])) for start in range(0, len(filled), BATCH)]
     return np.concatenate([np.zeros((0, len(EMOTIONS)), np.float32), *rows])[: len(crops)]
@@ -79,14 +79,22 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
     from emojax.train.expw import parse_labels
 
     labels = parse_labels(root / "label.lst")
-    photos = {label.photo: read_photo(root / "origin" / label.photo).pixels for label in labels}
-    detected = {name: find_faces(pixels) for name, pixels in tqdm(photos.items(), unit="photo", desc="reading")}
-    pairs = []
-    for label in labels:
-        box = Face(label.left, label.top, label.right - label.left, label.bottom - label.top, 1.0)
-        best = max(detected[label.photo], key=partial(overlap, box), default=None)
-        if best is not None and overlap(box, best) >= MINIMUM_OVERLAP:
-            pairs.append([cut_crop(photos[label.photo], face, config.margin, config.size) for face in (box, best)])
+    photos = {name: list(group) for name, group in groupby(labels, key=lambda label: label.photo)}
+    pairs, bad = [], []
+    for name, group in tqdm(photos.items(), unit="photo", desc="reading"):
+        try:
+            photo = read_photo(root / "origin" / name).pixels
+        except UserError as error:
+            bad.append(str(error))
+            continue
+        detected = find_faces(photo)
+        for label in group:
+            box = Face(label.left, label.top, label.right - label.left, label.bottom - label.top, 1.0)
+            best = max(detected, key=partial(overlap, box), default=None)
+            if best is not None and overlap(box, best) >= MINIMUM_OVERLAP:
+                pairs.append([cut_crop(photo, face, config.margin, config.size) for face in (box, best)])
+    if bad:
+        print(f"skipped {len(bad)} of {len(photos)} photos, first: {bad[0]}", file=sys.stderr)
     quality: dict[str, Any] = {"labelled": len(labels), "found": len(pairs)}
     if pairs:
         by_label, by_detector = (read_faces(config, variables, np.stack(crops)) for crops in zip(*pairs, strict=True))

@@ -52,6 +52,7 @@ from tqdm import tqdm
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
+from emojax.interrupts import interruptible
 from emojax.train.stream import UNREADABLE
 
 SPLITS = ("train", "val", "test")
@@ -401,7 +402,10 @@ def prepare_expw(root: str | Path, data_dir: str | Path | None = None) -> Expw:
     config = tfds.download.DownloadConfig(manual_dir=root)
     try:
         builder = Expw(data_dir=where)
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download that does not take place
+        with (
+            interruptible(),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):  # TFDS announces a download that does not take place
             builder.download_and_prepare(download_dir=where, download_config=config, file_format="array_record")
     except (OSError, RuntimeError) as error:  # array_record raises RuntimeError where it cannot write
         if (finished := Expw(data_dir=where)).is_prepared():  # by another process, in the meantime

@@ -167,8 +167,8 @@ def open_faces(config: FaceConfig, split: str) -> dict[str, FaceSource]:
     sources: dict[str, FaceSource] = {}
     for index, pack in enumerate(config.packs):
         name = Path(pack).stem
-        if name in sources:
-            raise UserError(f"two packs are called {name!r}: rename one")
+        if name in sources or (config.root and name == "expw"):
+            raise UserError(f"two sources of faces are called {name!r}: rename one")
         sources[name] = PackedFaces(pack, split, config.margin(index), config.soft_labels)
     if config.root:
         # TFDS is loaded only by those who read ExpW's own folder.

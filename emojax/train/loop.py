@@ -28,7 +28,7 @@ from tqdm import tqdm
 from emojax import checkpoint as ckpt
 from emojax.errors import UserError
 from emojax.files import write_atomically
-from emojax.train.parallel import Parallel, Step, any_host
+from emojax.train.parallel import Parallel, Step, max_over_hosts
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -154,21 +154,25 @@ def fit(
     writes = jax.process_index() == 0
     start = 0
     window: list[dict[str, float]] = []  # the metrics since the last line of the log
+    means: dict[str, float] = {}  # of that line
     if (found := ckpt.checkpoints_in(run)) and (newest := ckpt.read_checkpoint(found[-1], kind)):
         position = ckpt.load_position(newest)
         _check_settings(newest.path, position["settings"], _settings(settings))
         state = ckpt.load_training(newest, state)
         batches.set_state(_decode_state(position["iterator"]))
-        start, window = newest.step, position["window"]
+        start, window, means = newest.step, position["window"], position["means"]
         print(f"resuming from {newest.path}", file=sys.stderr)
+    if start != max_over_hosts(start):
+        raise UserError(f"the hosts have different checkpoints in {run}: give all of them the same, shared folder")
     if start >= steps:
         print(f"{run} already has {start} of {steps} steps", file=sys.stderr)
+        if writes and not (run / "curves.png").exists():
+            MetricsLog(run, start).close()
         return state
     log = MetricsLog(run, start) if writes else None
     compiled = parallel.compile(step)
     placed = parallel.place_state(state.replace(frozen=frozen))
     pending: Any = None
-    means: dict[str, float] = {}  # of the last line of the log
 
     def save(number: int, metrics: Mapping[str, float], score: float | None) -> None:
         if not writes:
@@ -187,6 +191,7 @@ def fit(
             position={
                 "iterator": _encode_state(batches.get_state()),
                 "window": window,
+                "means": means,
                 "settings": _settings(settings),
             },
         )
@@ -195,7 +200,7 @@ def fit(
     with _Signals() as signals, tqdm(total=steps, initial=start, unit="step", disable=not writes, mininterval=2) as bar:
         for number in range(start + 1, steps + 1):
             evaluated: dict[str, float] = {}
-            score: float | None = None  # a checkpoint only claims a score that was measured at its own step
+            score: float | None = None  # of this very step, where there is something to evaluate
             placed, metrics = compiled(placed, parallel.place_batch(next(batches)))
             # Read the step before, so that the device already has work while the host waits for numbers.
             if pending is not None:
@@ -204,7 +209,9 @@ def fit(
             logs = number % loop.log_every == 0 or number == steps
             evaluates = evaluate is not None and (number % loop.evaluate_every == 0 or number == steps)
             saves = number % loop.save_every == 0 or evaluates or number == steps
-            stops = any_host(signals.received is not None)
+            # Hosts have to agree, for which they wait for one another: not at every step.
+            asks = jax.process_count() == 1 or logs or saves
+            stops = asks and max_over_hosts(signals.received is not None) > 0
             if logs or saves or stops:
                 window.append(_finite(parallel.fetch_metrics(pending), number, run))
                 pending = None
@@ -292,7 +299,7 @@ class MetricsLog:
             run.mkdir(parents=True, exist_ok=True)
             lines = self.path.read_text().splitlines() if self.path.exists() else []
             kept = [line for line in lines if _step_of(line) <= start]
-            self.path.write_text("".join(f"{line}\n" for line in kept))
+            write_atomically(self.path, "".join(f"{line}\n" for line in kept).encode())
             self._board = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1 if start else None)
         except OSError as error:
             raise UserError(f"cannot write to {run}: {error.strerror or error}") from error

@@ -120,11 +120,11 @@ class Parallel:
         return {name: float(np.asarray(x.addressable_data(0)).reshape(-1)[0]) for name, x in metrics.items()}
 
 
-def any_host(flag: bool) -> bool:
-    """Whether the flag is set on any host; all hosts have to ask at the same step."""
+def max_over_hosts(value: int) -> int:
+    """The largest of the hosts' values; all hosts have to ask at the same step, and wait for each other."""
     if jax.process_count() == 1:
-        return flag
-    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+        return value
+    return int(multihost_utils.process_allgather(np.array(value)).max())
 
 
 def mean_over(axis_name: str | None, tree: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -35,10 +36,11 @@ class Unreadable:
         """Notes an image, known by `key`; raises UserError if there is no other one."""
         with self._lock:
             self._bad.add(key)
+            reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error))
             if len(self._bad) == 1:
-                print(f"skipping {self.what} that cannot be read, first {name}: {error}", file=sys.stderr)
+                print(f"skipping {self.what} that cannot be read, first {name}: {reason}", file=sys.stderr)
             if len(self._bad) >= self.total:
-                raise UserError(f"none of the {self.total} {self.what} can be read, first {name}: {error}")
+                raise UserError(f"none of the {self.total} {self.what} can be read, first {name}: {reason}")
 
 
 class _ReadShare(grain.transforms.RandomMap):

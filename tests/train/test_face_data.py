@@ -245,7 +245,7 @@ def test_requests_that_make_no_sense(tmp_path):
     pack = write_pack(tmp_path / "a.npz", [0, 1], ["val", "val"])
     with pytest.raises(UserError, match="no faces: give --data.packs"):
         open_faces(FaceConfig(), "train")
-    with pytest.raises(UserError, match="two packs are called 'a'"):
+    with pytest.raises(UserError, match="two sources of faces are called 'a'"):
         open_faces(FaceConfig(packs=(pack, pack)), "train")
     with pytest.raises(UserError, match="no training faces in a"):
         face_batches(FaceConfig(packs=(pack,)), MODEL, 2, 0)

@@ -162,8 +162,11 @@ def test_an_evaluation_that_is_not_finite_stops(tmp_path):
 
 def test_without_evaluation_the_score_is_the_latest_loss(tmp_path):
     train(tmp_path, steps=5, loop=LoopConfig(log_every=3, save_every=4))
-    found = ckpt.read_checkpoint(ckpt.checkpoints_in(tmp_path)[-1], "styles")
-    assert found.step == 5 and found.score == -rows(tmp_path)[5]
+    found = {c.name: ckpt.read_checkpoint(c, "styles") for c in ckpt.checkpoints_in(tmp_path)}
+    losses = rows(tmp_path)
+    expected = {"step_00000004": -losses[3], "step_00000005": -losses[5]}
+    assert found["step_00000005"].score == expected["step_00000005"]
+    assert all(checkpoint.score == expected[name] for name, checkpoint in found.items())
 
 
 def test_a_position_that_is_damaged_is_told(tmp_path):
@@ -195,6 +198,13 @@ def test_a_finished_run_is_left_alone(tmp_path, capsys):
     again = train(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, again, first)
     assert (tmp_path / "metrics.jsonl").read_bytes() == before and "already has" in capsys.readouterr().err
+
+
+def test_curves_that_are_missing_are_drawn_later(tmp_path):
+    train(tmp_path)
+    (tmp_path / "curves.png").unlink()
+    train(tmp_path)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_name_and_step(tmp_path):
