@@ -67,6 +67,7 @@ def export_stylize(config: StylizerConfig, params: Any) -> bytes:
     b, h, w = jax_export.symbolic_shape("b, h, w", constraints=[f"h >= {MINIMUM}", f"w >= {MINIMUM}"])
     photos = jax.ShapeDtypeStruct((b, h, w, 3), jnp.uint8)
     weights = jax.ShapeDtypeStruct((b, len(EMOTIONS)), jnp.float32)
+    params = jax.device_put(params)
     program = jax.jit(lambda photos, weights: stylize_any_size(config, params, photos, weights))
     return bytes(jax_export.export(program, platforms=PLATFORMS)(photos, weights).serialize())
 
@@ -75,6 +76,7 @@ def export_classify(config: ClassifierConfig, variables: Any) -> bytes:
     """The serialized program of `--part classify`; see the module."""
     (b,) = jax_export.symbolic_shape("b")
     crops = jax.ShapeDtypeStruct((b, config.size, config.size, 3), jnp.uint8)
+    variables = jax.device_put(variables)
     program = jax.jit(lambda crops: classify(config, variables, crops))
     return bytes(jax_export.export(program, platforms=PLATFORMS)(crops).serialize())
 

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors import safe_open
@@ -64,21 +65,21 @@ def test_stylize_runs_without_us_and_equals_the_source(styles, tmp_path, n, h, w
     weights = np.random.default_rng(1).random((n, 7)).astype(np.float32)
     out = run_elsewhere(export_stylize(STYLES, styles), tmp_path, photos(n, h, w), weights)
     assert out.shape == (n, h, w, 3) and out.dtype == np.uint8
-    source = np.asarray(stylize_any_size(STYLES, styles, photos(n, h, w), weights))
+    source = np.asarray(stylize_any_size(STYLES, styles, jnp.asarray(photos(n, h, w)), jnp.asarray(weights)))
     assert np.abs(out.astype(int) - source).max() <= 1
 
 
 def test_stylize_equals_the_pipeline(styles, variables):
     model = Model(FACES, STYLES, {"classifier": variables, "styles": styles})
-    weights = np.eye(7, dtype=np.float32)[3:4]
-    exported = np.asarray(stylize_any_size(STYLES, styles, photos(1, 37, 50), weights))[0]
+    weights = jnp.eye(7)[3:4]
+    exported = np.asarray(stylize_any_size(STYLES, styles, jnp.asarray(photos(1, 37, 50)), weights))[0]
     assert np.abs(model.stylize(photos(1, 37, 50)[0], "happy").astype(int) - exported).max() <= 1
 
 
 def test_classify_runs_without_us_and_equals_the_source(variables, tmp_path):
     crops = photos(3, 16, 16)
     out = run_elsewhere(export_classify(FACES, variables), tmp_path, crops)
-    np.testing.assert_allclose(out, classify(FACES, variables, crops), atol=1e-5)
+    np.testing.assert_allclose(out, classify(FACES, variables, jnp.asarray(crops)), atol=1e-5)
 
 
 def test_safetensors_hold_every_array_under_its_path(styles, variables, tmp_path):

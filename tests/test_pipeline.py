@@ -127,9 +127,9 @@ def test_the_result_does_not_depend_on_the_bucket(model, h, w):
 def test_a_folder_of_mixed_sizes_compiles_a_handful_of_programs(model):
     program, _ = pipeline._stylize_program(STYLES)
     before, rng = program._cache_size(), np.random.default_rng(0)
-    for h, w in rng.integers(1, 300, (30, 2)):
+    for h, w in rng.integers(1, 300, (20, 2)):
         assert model.stylize(photo(h, w), "sad").shape == (h, w, 3)
-    assert program._cache_size() - before <= 10
+    assert program._cache_size() - before <= 8
 
 
 def test_programs_are_shared_and_waste_no_more_than_their_compilation():

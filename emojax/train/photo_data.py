@@ -185,7 +185,7 @@ class _Crops:
 
     def __init__(self, source: EncodedPhotos | TfdsPhotos, photos: np.ndarray, crop: int, styles: int) -> None:
         self.source, self.photos, self.crop, self.styles = source, photos, crop, styles
-        self.bad = Unreadable("photos", len(source))
+        self.bad = Unreadable("training photos", len(source))
 
     def __call__(self, element: int | np.integer, rng: np.random.Generator) -> dict[str, Any]:
         while True:

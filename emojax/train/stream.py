@@ -40,7 +40,7 @@ class Unreadable:
             if len(self._bad) == 1:
                 print(f"skipping {self.what} that cannot be read, first {name}: {reason}", file=sys.stderr)
             if len(self._bad) >= self.total:
-                raise UserError(f"none of the {self.total} {self.what} can be read, first {name}: {reason}")
+                raise UserError(f"none of the {self.what} can be read, first {name}: {reason}")
 
 
 class _ReadShare(grain.transforms.RandomMap):

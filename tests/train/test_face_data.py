@@ -193,7 +193,7 @@ def test_unreadable_held_out_faces_are_told(tmp_path, capfd):
 
 def test_only_bad_images_are_an_error(tmp_path):
     pack = write_pack(tmp_path / "a.npz", [0, 1], images=[b"x", b"y"])
-    with pytest.raises(UserError, match="none of the 2 training faces"):
+    with pytest.raises(UserError, match="none of the training faces can be read"):
         next(face_batches(FaceConfig(packs=(pack,)), MODEL, 2, 0).iterator)
 
 

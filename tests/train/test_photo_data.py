@@ -113,11 +113,14 @@ def test_no_photo_can_be_read(tmp_path):
     (tmp_path / "photos").mkdir()
     for index in range(3):
         (tmp_path / "photos" / f"{index}.png").write_bytes(b"no photo")
-    with pytest.raises(UserError, match=r"none of the 3 photos can be read, first .*png: cannot identify image file$"):
+    with pytest.raises(
+        UserError, match=r"none of the training photos can be read, first .*png: cannot identify image file$"
+    ):
         next(photo_batches(config(tmp_path / "photos"), 1, 1, 0).iterator)
     (tmp_path / "photos" / "good.png").write_bytes(encoded((0, 0, 0)))
-    for seed in range(4):  # whether it is held out or the only one to train on
-        with pytest.raises(UserError, match="none of the 4 photos can be read|only 1 of 4 can be read"):
+    messages = "none of the training photos can be read|no photos are left to train on: only 1 of 4"
+    for seed in range(4):  # the good one is held out
+        with pytest.raises(UserError, match=messages):
             next(photo_batches(config(tmp_path / "photos"), 1, 1, seed).iterator)
 
 
