@@ -19,11 +19,11 @@ EXPW = ClassifierTraining(
 # is drawn 2.5 times as often as another: photos are like ExpW's, and there are four times as many FER2013 faces.
 DEFAULT = ClassifierTraining(
     batch_size=128,
-    epochs=12,
+    epochs=10,
     label_smoothing=0.05,
     data=FaceConfig(balance=0.5, shares=(1.0, 2.5, 1.0)),
     model=ClassifierConfig(conv_dropout=0.05, dense_dropout=0.3),
-    optimizer=OptimizerConfig(learning_rate=2e-3, warmup_steps=100, schedule="cosine", clip_norm=1.0),
+    optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=100, schedule="cosine", clip_norm=1.0),
     loop=LoopConfig(log_every=20, evaluate_every=175, save_every=175),
 )
 
