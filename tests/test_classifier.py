@@ -54,6 +54,17 @@ def test_probabilities(variables):
     np.testing.assert_allclose(rows.sum(1), 1, atol=1e-6)
 
 
+def test_hidden_units_cannot_die(variables):
+    """Adam's first steps can push all of them far below 0; with a plain ReLU no gradient would ever bring them back."""
+    params = {**variables["params"], "Dense_0": {**variables["params"]["Dense_0"], "bias": jnp.full(8, -1e3)}}
+
+    def loss(params):
+        network = {"params": params, "batch_stats": variables["batch_stats"]}
+        return (Classifier(TINY).apply(network, network_input(TINY, crops())) ** 2).sum()
+
+    assert (jnp.abs(jax.grad(loss)(params)["Dense_0"]["kernel"]).max(0) > 0).all()
+
+
 def test_the_temperature_divides_the_logits(variables):
     soft = classify(TINY, {**variables, "temperature": jnp.array(2.0)}, crops())
     logits = classifier_logits(TINY, variables, crops())
