@@ -156,12 +156,14 @@ def model_config(checkpoint: Checkpoint, cls: type[Config]) -> Config:
     """The model's config as its dataclass.
 
     Raises:
-        UserError: fields that are unknown or missing (a checkpoint of another architecture), or invalid values.
+        UserError: fields that are unknown or missing (a checkpoint of another architecture), values that are invalid or
+            were changed after saving.
     """
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     if names != set(checkpoint.config):
         odd = ", ".join(sorted(names ^ set(checkpoint.config)))
         raise UserError(f"checkpoint {checkpoint.path} is of another architecture: its config differs in {odd}")
+    _check_hash(checkpoint, "params", checkpoint.sha256, [checkpoint.kind, checkpoint.config])
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in checkpoint.config.items()}
     try:
         return cls(**values)
@@ -220,8 +222,7 @@ def _check_hash(checkpoint: Checkpoint, part: str, expected: str, header: Any = 
         raise UserError(f"cannot read checkpoint {checkpoint.path}: {error.strerror or error}") from None
     if not same:
         raise UserError(
-            f"checkpoint {checkpoint.path} is damaged or incomplete: {part}/ does not match the hash in model.json;"
-            " get it again"
+            f"checkpoint {checkpoint.path} is damaged or incomplete: model.json and {part}/ do not match; get it again"
         )
 
 

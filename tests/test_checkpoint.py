@@ -106,7 +106,7 @@ def test_damage_to_any_file_is_noticed(saved, params, tmp_path, damage):
 def test_damage_to_the_training_state_is_noticed(copy, damage):
     damage(max((p for p in (copy / "training").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size))
     found = ckpt.read_checkpoint(copy, "styles")
-    with pytest.raises(UserError, match="damaged or incomplete: training/"):
+    with pytest.raises(UserError, match="damaged or incomplete: model.json and training/"):
         ckpt.load_position(found)
 
 
@@ -141,7 +141,7 @@ def test_another_architecture_is_named(saved):
         ({"config": {"width": 2, "blocks": 1, "styles": ["happy", "sad"]}}, "damaged or incomplete"),
         ({"score": "high"}, r"model\.json is damaged"),
         ({"config": {"width": 2}}, "another architecture: its config differs in blocks, styles"),
-        ({"config": {"width": 0, "blocks": 1, "styles": ["a"]}}, "invalid config"),
+        ({"config": {"width": 2.0, "blocks": 1, "styles": ["sad", "happy"]}}, "damaged or incomplete"),
     ],
 )
 def test_descriptions_that_do_not_fit(copy, params, change, part):
@@ -154,6 +154,16 @@ def test_descriptions_that_do_not_fit(copy, params, change, part):
 
     with pytest.raises(UserError, match=part):
         read()
+
+
+def test_values_that_no_longer_are_allowed(copy):
+    """Written by a version that was less strict, say: the hash is right."""
+    file = copy / "model.json"
+    description = json.loads(file.read_text()) | {"config": {"width": 0, "blocks": 1, "styles": ["sad", "happy"]}}
+    description["sha256"] = ckpt.content_hash(copy / "params", ["styles", description["config"]])
+    file.write_text(json.dumps(description))
+    with pytest.raises(UserError, match="invalid config"):
+        ckpt.model_config(ckpt.read_checkpoint(copy, "styles"), StylizerConfig)
 
 
 def test_a_newer_format_is_named_whatever_it_holds(copy):

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -230,3 +231,22 @@ def test_the_real_thing(here):
     row = json.loads(done.stdout)
     assert done.returncode == 0 and row["faces"] == [] and row["style"] == {"neutral": 1.0} and "note" in row
     assert done.stderr.decode().count("\n") == 1 and "neutral" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "config"])
+def test_a_damaged_checkpoint_is_one_line(here, damage):
+    """By the real program: Orbax's own threads would print tracebacks beside our line."""
+    fakes.write_photo(here / "photo.png")
+    styles = shutil.copytree(PACKAGED / "styles", here / "styles")
+    largest = max((path for path in styles.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    if damage == "truncated":
+        largest.write_bytes(largest.read_bytes()[:-2000])
+    elif damage == "missing":
+        largest.unlink()
+    else:
+        (styles / "model.json").write_text((styles / "model.json").read_text().replace('"width": 32', '"width": 32.0'))
+    done = script("--input", "photo.png", "--styles", "styles", "--emotion", "sad")
+    assert done.returncode == 2 and done.stdout == b""
+    assert done.stderr.decode().count("\n") == 1 and done.stderr.startswith(
+        b"emojax: error: checkpoint styles is damaged"
+    )

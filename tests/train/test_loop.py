@@ -173,7 +173,7 @@ def test_a_position_that_is_damaged_is_told(tmp_path):
     train(tmp_path, steps=4)
     position = ckpt.checkpoints_in(tmp_path)[-1] / "training" / "position.json"
     position.write_text(position.read_text().replace("4", "5"))
-    with pytest.raises(UserError, match="damaged or incomplete: training/"):
+    with pytest.raises(UserError, match="damaged or incomplete: model.json and training/"):
         train(tmp_path)
 
 
