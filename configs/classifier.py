@@ -15,8 +15,11 @@ EXPW = ClassifierTraining(
     loop=LoopConfig(log_every=20, evaluate_every=500, save_every=500),
 )
 
-# What the package ships: trained on the packs of FER2013 (FER+ labels), ExpW and muxspace, in this order. An ExpW face
-# is drawn 2.5 times as often as another: photos are like ExpW's, and there are four times as many FER2013 faces.
+# What the package ships. Trained with
+#   python train_classifier.py default --data.packs ferplus48.npz expw_crops112.npz muxspace112.npz
+# on 22,473 training faces, on 2 CPU cores: 0.7 s a step, 22 minutes. Validation accuracy 72.4 % on FER+ and 39.3 % on ExpW
+# at step 1750, the best of the run. An ExpW face is drawn 2.5 times as often as another: photos are like ExpW's, and there
+# are four times as many FER2013 faces.
 DEFAULT = ClassifierTraining(
     batch_size=128,
     epochs=10,
