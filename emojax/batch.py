@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from tqdm import tqdm
 
-from emojax.emotions import EMOTIONS, dominant
+from emojax.emotions import EMOTIONS, dominant, valence_arousal
 from emojax.errors import UserError
 from emojax.files import refuse_existing
 from emojax.images import FORMATS, IMAGE_SUFFIXES, MAX_MEGAPIXELS, UNMARKED, Photo, is_ours, read_photo, write_image
@@ -311,8 +311,8 @@ def _do(
     max_megapixels: float,
 ) -> dict[str, Any]:
     """Does one job and tells about it, in the keys of --json."""
-    row: dict[str, Any] = {"input": job.source, "output": None, "size": None, "faces": [], "emotion": None}
-    row |= {"dominant_emotion": None, "style": None}
+    row: dict[str, Any] = {"input": job.source, "output": None, "size": None, "faces": []}
+    row |= {**_emotional_state(None), "style": None}
     start = time.perf_counter()
     try:
         if job.problem:
@@ -367,14 +367,20 @@ def _reading(result: Result) -> dict[str, Any]:
             "id": index,
             "region": {side: float(getattr(read.face, side)) for side in ("x", "y", "w", "h")},
             "face_confidence": float(read.face.confidence),
-            "emotion": read.emotion,
-            "dominant_emotion": dominant(read.emotion),
+            **_emotional_state(read.emotion),
         }
         for index, read in enumerate(result.faces)
     ]
-    strongest = None if result.emotion is None else dominant(result.emotion)
-    row = {"faces": faces, "emotion": result.emotion, "dominant_emotion": strongest, "style": result.style}
+    row = {"faces": faces, **_emotional_state(result.emotion), "style": result.style}
     return row | ({"note": result.note} if result.note else {})
+
+
+def _emotional_state(emotion: dict[str, float] | None) -> dict[str, Any]:
+    """What the JSON says of a face's or a photo's probabilities; all None if nothing was read."""
+    if emotion is None:
+        return dict.fromkeys(("emotion", "dominant_emotion", "valence", "arousal"))
+    valence, arousal = valence_arousal(emotion)
+    return {"emotion": emotion, "dominant_emotion": dominant(emotion), "valence": valence, "arousal": arousal}
 
 
 def _messages(job: Job, row: Mapping[str, Any], quiet: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""Faces -> probabilities of the seven emotions: the paper's convolutional network of 21 layers.
+"""Faces -> probabilities of the seven emotions: the paper's network of 21 layers, or one that starts from VGG16.
 
 Face crops are uint8 [N, S, S, 3], RGB; the network's own input is float32 [N, S, S, channels], -1 to 1.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -18,15 +18,21 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.images import to_grey, to_signed
 
+ARCHITECTURES = ("paper", "vgg16")
+VGG16_DEPTHS = (2, 2, 3, 1)
+"""convolutions of each block of the architecture vgg16: VGG16's own, but only the first of block 4"""
+
 
 @dataclass(frozen=True)
 class ClassifierConfig:
     """Shape of the classifier, and the crop of a face that it is trained on."""
 
+    architecture: Literal["paper", "vgg16"] = "paper"
+    """the paper's 21 layers, or VGG16's first convolutions"""
     widths: tuple[int, ...] = (32, 64, 128)
-    """channels of the blocks' convolutions; every block halves the picture"""
+    """channels of the blocks' convolutions; every block halves the picture (vgg16: each but the last)"""
     dense: int = 128
-    """units of the hidden dense layer"""
+    """units of the hidden dense layer (vgg16 has none)"""
     size: int = 48
     """side of the input, in pixels"""
     channels: int = 1
@@ -39,6 +45,10 @@ class ClassifierConfig:
     """dropout rate after the hidden dense layer"""
 
     def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise UserError(f"architecture {self.architecture!r}: choose from {', '.join(ARCHITECTURES)}")
+        if self.architecture == "vgg16" and len(self.widths) > len(VGG16_DEPTHS):
+            raise UserError(f"widths {self.widths}: vgg16 has at most {len(VGG16_DEPTHS)} blocks")
         if not self.widths or min(self.widths) < 1 or self.dense < 1:
             raise UserError(
                 f"widths {self.widths} and dense {self.dense}: give at least one block, each at least 1 wide"
@@ -62,12 +72,67 @@ class MaxPool(nn.Module):
         return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
 
 
-class Classifier(nn.Module):
+class PaperNet(nn.Module):
     """Three blocks of (conv 3x3, batch norm, conv 3x3, batch norm, max pool, dropout), then dense, dropout, dense.
 
     Those are the paper's 21 layers, counted without activations and reshaping. The paper names the kinds of layers and
     their number, not their order or widths: this arrangement is ours. ReLU follows each norm, and a leaky one the hidden
     dense layer.
+    """
+
+    config: ClassifierConfig
+    dtype: Any
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "N S S C"], train: bool = False) -> Float[Array, "N 7"]:
+        config = self.config
+        for width in config.widths:
+            for _ in range(2):
+                x = nn.Conv(width, (3, 3), use_bias=False, dtype=self.dtype)(x)  # the norm has the bias
+                norm = nn.BatchNorm(momentum=0.9, dtype=self.dtype, axis_name=self.axis_name)
+                x = nn.relu(norm(x, use_running_average=not train))
+            x = MaxPool()(x)
+            x = nn.Dropout(config.conv_dropout)(x, deterministic=not train)
+        x = x.reshape(x.shape[0], -1)
+        # Thousands of inputs, none of them negative: Adam's steps all have one size, so that the first ones can push units
+        # far below 0, where a plain ReLU would leave them dead. In a run with one, 4 of 128 lived.
+        x = nn.leaky_relu(nn.Dense(config.dense, dtype=self.dtype)(x), 0.1)
+        x = nn.Dropout(config.dense_dropout)(x, deterministic=not train)
+        return nn.Dense(len(EMOTIONS), dtype=self.dtype)(x)
+
+
+class Vgg16Net(nn.Module):
+    """The first eight convolutions of VGG16 (Simonyan & Zisserman, arXiv:1409.1556), then global average, dropout, dense.
+
+    Its convolutions have VGG16's names ("conv1_1", ...) and shapes, so that they can start from what ImageNet taught them:
+    see `emojax.train.transfer`. ReLU follows each, batch norm each of the last two blocks (VGG16's activations are in the
+    hundreds), max pooling and dropout each block but the last.
+    """
+
+    config: ClassifierConfig
+    dtype: Any
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "N S S C"], train: bool = False) -> Float[Array, "N 7"]:
+        config = self.config
+        for block, width in enumerate(config.widths):
+            if block:
+                x = MaxPool()(x)
+                x = nn.Dropout(config.conv_dropout)(x, deterministic=not train)
+            for index in range(VGG16_DEPTHS[block]):
+                x = nn.relu(nn.Conv(width, (3, 3), dtype=self.dtype, name=f"conv{block + 1}_{index + 1}")(x))
+            if block >= len(config.widths) - 2:
+                norm = nn.BatchNorm(momentum=0.9, dtype=self.dtype, axis_name=self.axis_name)
+                x = norm(x, use_running_average=not train)
+        x = x.mean((1, 2))
+        x = nn.Dropout(config.dense_dropout)(x, deterministic=not train)
+        return nn.Dense(len(EMOTIONS), dtype=self.dtype)(x)
+
+
+class Classifier(nn.Module):
+    """The network that a config names, `PaperNet` or `Vgg16Net`.
 
     `__call__` takes float [N, S, S, channels] as `network_input` makes it and returns logits float32 [N, 7]. With
     `train`, batch norm uses the batch's statistics and dropout needs an rng "dropout".
@@ -81,24 +146,12 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "N S S C"], train: bool = False) -> Float[Array, "N 7"]:
-        config = self.config
-        expected = (config.size, config.size, config.channels)
+        expected = (self.config.size, self.config.size, self.config.channels)
         if x.shape[1:] != expected:
             raise ValueError(f"input of shape {x.shape}: this classifier takes (N, {', '.join(map(str, expected))})")
-        x = x.astype(self.dtype)
-        for width in config.widths:
-            for _ in range(2):
-                x = nn.Conv(width, (3, 3), use_bias=False, dtype=self.dtype)(x)  # the norm has the bias
-                norm = nn.BatchNorm(momentum=0.9, dtype=self.dtype, axis_name=self.axis_name)
-                x = nn.relu(norm(x, use_running_average=not train))
-            x = MaxPool()(x)
-            x = nn.Dropout(config.conv_dropout)(x, deterministic=not train)
-        x = x.reshape(x.shape[0], -1)
-        # Thousands of inputs, none of them negative: Adam's steps all have one size, so that the first ones can push units
-        # far below 0, where a plain ReLU would leave them dead. In a run with one, 4 of 128 lived.
-        x = nn.leaky_relu(nn.Dense(config.dense, dtype=self.dtype)(x), 0.1)
-        x = nn.Dropout(config.dense_dropout)(x, deterministic=not train)
-        return nn.Dense(len(EMOTIONS), dtype=self.dtype)(x).astype(jnp.float32)
+        network = {"paper": PaperNet, "vgg16": Vgg16Net}[self.config.architecture]
+        nn.share_scope(self, module := network(self.config, self.dtype, self.axis_name))
+        return module(x.astype(self.dtype), train).astype(jnp.float32)
 
 
 def layer_names(config: ClassifierConfig) -> tuple[str, ...]:
@@ -106,7 +159,7 @@ def layer_names(config: ClassifierConfig) -> tuple[str, ...]:
     names: list[str] = []
 
     def record(run: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        if context.method_name == "__call__" and not isinstance(context.module, Classifier):
+        if context.method_name == "__call__" and not isinstance(context.module, (Classifier, PaperNet, Vgg16Net)):
             names.append(context.module.name or type(context.module).__name__)
         return run(*args, **kwargs)
 

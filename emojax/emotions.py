@@ -14,6 +14,18 @@ from emojax.errors import UserError
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 NEUTRAL = EMOTIONS.index("neutral")
 
+CIRCUMPLEX = {
+    "angry": (-0.51, 0.59),
+    "disgust": (-0.60, 0.35),
+    "fear": (-0.64, 0.60),
+    "happy": (0.81, 0.51),
+    "sad": (-0.63, -0.27),
+    "surprise": (0.40, 0.67),
+    "neutral": (0.0, 0.0),
+}
+"""(valence, arousal) of each emotion, -1 to 1: the mean ratings of pleasure and arousal in Russell & Mehrabian 1977, "Evidence
+for a three-factor theory of emotions", Journal of Research in Personality 11, 273-294. Neutral is the scales' middle."""
+
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """A hint such as " (did you mean 'happy'?)", or "" if nothing among `choices` is close to `word`."""
@@ -77,3 +89,13 @@ def as_dict(vector: Iterable[Any]) -> dict[str, float]:
 def dominant(probabilities: Mapping[str, float]) -> str:
     """The emotion with the largest probability; the first in `EMOTIONS` wins a tie, as argmax does."""
     return max(EMOTIONS, key=lambda name: probabilities.get(name, 0.0))
+
+
+def valence_arousal(probabilities: Mapping[str, float]) -> tuple[float, float]:
+    """A point on the valence-arousal plane: the mean of `CIRCUMPLEX` under the probabilities.
+
+    Valence is -1 (unpleasant) to 1 (pleasant), arousal -1 (calm) to 1 (excited). The plane is that of Russell 1980, "A
+    circumplex model of affect"; the expectation is ours. It says what a mixture of labels amounts to, not more.
+    """
+    valence, arousal = (sum(probabilities[name] * CIRCUMPLEX[name][axis] for name in EMOTIONS) for axis in (0, 1))
+    return valence, arousal

@@ -260,25 +260,26 @@ def test_json_rows(here, capsys):
     a, b, c = map(json.loads, captured.out.splitlines())
     assert all(row["seconds"] >= 0 for row in (a, b, c))
     emotion = {"angry": 0.1, "disgust": 0, "fear": 0, "happy": 0.6, "sad": 0, "surprise": 0.3, "neutral": 0}
-    face = {
-        "id": 0,
-        "region": {"x": 1.0, "y": 2.0, "w": 10.0, "h": 10.0},
-        "face_confidence": 0.9,
+    # 0.1 angry, 0.6 happy, 0.3 surprise on the circumplex
+    valence, arousal = -0.051 + 0.486 + 0.12, 0.059 + 0.306 + 0.201
+    state = {
         "emotion": emotion,
         "dominant_emotion": "happy",
+        "valence": pytest.approx(valence),
+        "arousal": pytest.approx(arousal),
     }
+    face = {"id": 0, "region": {"x": 1.0, "y": 2.0, "w": 10.0, "h": 10.0}, "face_confidence": 0.9, **state}
     second = {**face, "id": 1, "region": {"x": 1.0, "y": 2.0, "w": 9.0, "h": 9.0}}
     assert a == {
         "input": "a.png",
         "output": "a.happy+surprise.png",
         "size": [8, 6],
         "faces": [face, second],
-        "emotion": emotion,
-        "dominant_emotion": "happy",
+        **state,
         "style": pytest.approx({"happy": 0.6, "surprise": 0.4}),
         "seconds": a["seconds"],
     }
-    empty = {"output": None, "faces": [], "emotion": None, "dominant_emotion": None, "style": None}
+    empty = {"output": None, "faces": [], **dict.fromkeys(state), "style": None}
     assert b == {"input": "b.png", "size": None, "error": b["error"], "seconds": b["seconds"], **empty}
     assert c == {
         "input": "c.png",

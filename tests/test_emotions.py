@@ -3,7 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emojax.emotions import EMOTIONS, as_dict, dominant, nearest, parse_weights, style_weights
+from emojax.emotions import (
+    CIRCUMPLEX,
+    EMOTIONS,
+    as_dict,
+    dominant,
+    nearest,
+    parse_weights,
+    style_weights,
+    valence_arousal,
+)
 from emojax.errors import UserError
 
 
@@ -60,3 +69,16 @@ def test_very_large_weights():
 def test_nearest_is_silent_when_nothing_is_close():
     assert nearest("xyzzy", EMOTIONS) == ""
     assert "sad" in parse_weights("sad")
+
+
+def test_a_certain_emotion_is_its_own_point_of_the_circumplex():
+    assert tuple(CIRCUMPLEX) == EMOTIONS
+    for name in EMOTIONS:
+        assert valence_arousal(as_dict(style_weights(name))) == pytest.approx(CIRCUMPLEX[name])
+
+
+@given(st.dictionaries(st.sampled_from(EMOTIONS), st.floats(1e-3, 1e3), min_size=1))
+def test_valence_and_arousal_are_means_within_the_circumplex(weights):
+    for axis, value in enumerate(valence_arousal(as_dict(style_weights(weights)))):
+        ends = [CIRCUMPLEX[name][axis] for name in weights]
+        assert min(ends) - 1e-6 <= value <= max(ends) + 1e-6

@@ -48,6 +48,24 @@ def augment_faces(
     return jax.vmap(lambda key, face: _augment(config, key, face))(keys, faces)
 
 
+def mix_pairs(
+    alpha: float, keys: UInt32[Array, "N 2"], faces: Float[Array, "N S S C"], labels: Float[Array, "N K"]
+) -> tuple[Float[Array, "N S S C"], Float[Array, "N K"]]:
+    """Mixup (Zhang et al. 2018, arXiv:1710.09412): faces and labels of neighbours, mixed by a share ~ Beta(alpha, alpha). Pure.
+
+    Faces 2i and 2i + 1 are mixed with each other, share and 1 - share, with the first one's key; the paper mixes a batch with
+    a permutation of itself. Neighbours share a device, so that the result does not depend on the number of devices.
+    """
+    share = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys[::2])
+
+    def mix(x: Array) -> Array:
+        one, other = x[::2], x[1::2]
+        part = share.reshape(-1, *[1] * (x.ndim - 1))
+        return jnp.stack([part * one + (1 - part) * other, part * other + (1 - part) * one], 1).reshape(x.shape)
+
+    return mix(faces), mix(labels)
+
+
 def _augment(config: AugmentConfig, key: jax.Array, face: Float[Array, "S S C"]) -> Float[Array, "S S C"]:
     geometry, light, patch = jax.random.split(key, 3)
     face = _transform(config, geometry, face)

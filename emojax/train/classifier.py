@@ -22,12 +22,14 @@ from emojax import compiling
 from emojax.classifier import Classifier, ClassifierConfig, classifier_logits, init_classifier, network_input
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.train.augment import AugmentConfig, augment_faces
+from emojax.train.augment import AugmentConfig, augment_faces, mix_pairs
 from emojax.train.face_data import FaceConfig, HeldOutFaces, face_batches, held_out_faces
 from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
 from emojax.train.losses import cross_entropy
 from emojax.train.parallel import Mode, Parallel, Step, check_batch_size, initialize_hosts, mean_over
 from emojax.train.scores import fit_temperature, negative_log_likelihood
+from emojax.train.transfer import from_checkpoint, from_vgg16
+from emojax.vgg import find_vgg16, load_vgg16
 
 EVALUATION_BATCH = 128
 
@@ -44,8 +46,16 @@ class ClassifierTraining:
     """passes, each of as many draws as there are training faces, if steps is none"""
     steps: int | None = None
     """steps in all; none: as many as the epochs take"""
-    label_smoothing: float = 0.0
-    """share of each label that is spread over all classes"""
+    mixup: float = 0.0
+    """faces of a batch are mixed in pairs, by shares of Beta(mixup, mixup); 0: not at all"""
+    average: float = 0.0
+    """decay of the moving average of the weights that is evaluated and kept instead of them; 0: none"""
+    initial: str = ""
+    """a classifier's checkpoint to start from; empty: VGG16 for the architecture vgg16, else at random"""
+    vgg16: str | None = None
+    """weights file for the architecture vgg16, "none" to start at random; none: $EMOJAX_VGG16 or the user's cache folder"""
+    frozen: tuple[str, ...] = ()
+    """layers that keep the weights that they start with, such as conv1_1"""
     class_weights: tuple[float, ...] = ()
     """a factor of the loss for each of the seven classes; empty: 1 each"""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -69,8 +79,10 @@ class ClassifierTraining:
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.epochs <= 0 or (self.steps is not None and self.steps < 1):
             raise UserError(f"batch size {self.batch_size}, epochs {self.epochs}, steps {self.steps}: all are above 0")
-        if not 0 <= self.label_smoothing < 1:
-            raise UserError(f"label smoothing {self.label_smoothing}: it is at least 0 and below 1")
+        if self.mixup < 0 or not 0 <= self.average < 1:
+            raise UserError(f"mixup {self.mixup}, average {self.average}: neither is negative, and average is below 1")
+        if self.mixup and self.batch_size % 2:
+            raise UserError(f"batch size {self.batch_size} with mixup, which mixes pairs: choose an even one")
         if self.class_weights and (len(self.class_weights) != len(EMOTIONS) or min(self.class_weights) < 0):
             raise UserError(f"class weights {self.class_weights}: give {len(EMOTIONS)} that are not negative, or none")
 
@@ -79,31 +91,39 @@ def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformatio
     """The training step, `(state, batch, axis_name) -> (state, metrics)`; pure.
 
     The batch is {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "seed": uint32 [N]}; metrics are the means
-    "loss" and "accuracy" (the label's largest entry counts as true).
+    "loss" and "accuracy" (the label's largest entry counts as true). `state.params` are the layers that learn,
+    `state.frozen` the others.
     """
     weights = jnp.array(config.class_weights) if config.class_weights else None
 
     def step(state: TrainState, batch: Mapping[str, jax.Array], axis_name: str | None):
         model = Classifier(config.model, jnp.dtype(config.dtype), axis_name)
-        augment_key, dropout_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        augment_key, dropout_key, mix_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
         # A face's key comes from its own seed, so that its augmentation does not depend on the device it lands on.
-        keys = jax.vmap(lambda seed: jax.random.fold_in(augment_key, seed))(batch["seed"])
+        keys, mix_keys = (
+            jax.vmap(lambda seed, key=key: jax.random.fold_in(key, seed))(batch["seed"])
+            for key in (augment_key, mix_key)
+        )
         faces = augment_faces(config.augment, keys, network_input(config.model, batch["image"]))
+        labels = batch["label"]
+        if config.mixup:
+            faces, labels = mix_pairs(config.mixup, mix_keys, faces, labels)
         if axis_name is not None:
             dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
 
         def loss_of(params):
-            variables = {"params": params, "batch_stats": state.stats}
+            variables = {"params": {**state.frozen, **params}, "batch_stats": state.stats}
             rngs = {"dropout": dropout_key}
             logits, new = model.apply(variables, faces, train=True, rngs=rngs, mutable=["batch_stats"])
-            loss = cross_entropy(logits, batch["label"], config.label_smoothing, weights).mean()
-            return loss, (new["batch_stats"], {"loss": loss, "accuracy": correct(logits, batch["label"]).mean()})
+            loss = cross_entropy(logits, labels, weights).mean()
+            return loss, (new["batch_stats"], {"loss": loss, "accuracy": correct(logits, labels).mean()})
 
         gradients, (stats, metrics) = jax.grad(loss_of, has_aux=True)(state.params)
         gradients, metrics = mean_over(axis_name, (gradients, metrics))
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return state.replace(step=state.step + 1, params=params, stats=stats, opt_state=opt_state), metrics
+        state = state.replace(step=state.step + 1, params=params, stats=stats, opt_state=opt_state)
+        return (state.averaged(config.average) if config.average else state), metrics
 
     return step
 
@@ -122,7 +142,7 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
     compiled = compiling.jit(partial(classifier_logits, config.model))
 
     def evaluate(state: TrainState) -> tuple[dict[str, float], float]:
-        variables = jax.device_put({"params": state.params, "batch_stats": state.stats})
+        variables = jax.device_put(inference_variables(state.frozen, state, {}))
         logits = {
             name: np.concatenate([np.asarray(compiled(variables, part)) for part in faces.batches(EVALUATION_BATCH)])
             for name, faces in held_out.items()
@@ -144,42 +164,74 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
     return evaluate
 
 
-def inference_variables(state: TrainState, metrics: Mapping[str, float]) -> dict[str, Any]:
-    """What `classify` needs, from the state and the evaluation at its step; uncalibrated if there was none."""
+def inference_variables(frozen: Mapping[str, Any], state: TrainState, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """What `classify` needs, averaged if the state averages; the temperature is 1 if `metrics` does not name one."""
+    params, stats = (state.params, state.stats) if state.average is None else state.average
     temperature = np.float32(metrics.get("temperature", 1.0))
-    return {"params": state.params, "batch_stats": state.stats, "temperature": temperature}
+    return {"params": {**frozen, **params}, "batch_stats": stats, "temperature": temperature}
+
+
+def initial_variables(config: ClassifierTraining) -> dict[str, Any]:
+    """What the classifier starts with, as NumPy arrays; see `ClassifierTraining.initial`.
+
+    Raises:
+        UserError: a checkpoint or a weights file that is missing, damaged or of another shape.
+    """
+    if config.initial:
+        return from_checkpoint(config.model, config.initial)
+    variables = jax.tree.map(np.asarray, init_classifier(config.model, jax.random.PRNGKey(config.seed)))
+    if config.model.architecture == "vgg16" and config.vgg16 != "none":
+        return from_vgg16(variables, load_vgg16(find_vgg16(config.vgg16)))
+    return variables
+
+
+def initial_state(config: ClassifierTraining, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step; its `params` are the layers that learn, its `frozen` the others.
+
+    Raises:
+        UserError: a frozen layer that the network does not have; and see `initial_variables`.
+    """
+    variables = initial_variables(config)
+    params = dict(variables["params"])
+    for name in config.frozen:
+        if name not in params:
+            raise UserError(f"no layer {name!r} to freeze: choose from {', '.join(params)}")
+    frozen = {name: params.pop(name) for name in config.frozen}
+    return TrainState.create(
+        params, optimizer, config.seed, stats=variables["batch_stats"], averages=config.average > 0, frozen=frozen
+    )
 
 
 def train(config: ClassifierTraining, run: Path) -> TrainState:
     """Trains to the end, or resumes; checkpoints in `run` are what `emojax.load(classifier=run)` reads.
 
     Raises:
-        UserError: missing or invalid data or checkpoints; a loss that is not finite.
+        UserError: missing or invalid data, weights or checkpoints; a loss that is not finite.
         KeyboardInterrupt: after SIGINT or SIGTERM, with a checkpoint written.
     """
     initialize_hosts(config.coordinator, config.hosts, config.host)
-    check_batch_size(config.batch_size)
+    check_batch_size(config.batch_size, 2 if config.mixup else 1)
     data = face_batches(config.data, config.model, config.batch_size, config.seed)
     held_out = held_out_faces(config.data, config.model)
     if not held_out:
         print("no validation faces: the best checkpoint will be that of the lowest training loss", file=sys.stderr)
     steps = config.steps or max(1, round(config.epochs * data.faces / config.batch_size))
     optimizer = config.optimizer.build(steps)
-    variables = init_classifier(config.model, jax.random.PRNGKey(config.seed))
-    state = fit(
+    state = initial_state(config, optimizer)
+    trained = fit(
         run,
         "classifier",
         config.model,
-        TrainState.create(variables["params"], optimizer, config.seed, stats=variables["batch_stats"]),
+        state,
         make_step(config, optimizer),
         data.iterator,
         steps,
         loop=config.loop,
         parallel=Parallel(config.parallel),
-        to_params=inference_variables,
+        to_params=partial(inference_variables, state.frozen),
         evaluate=make_evaluation(config, held_out) if held_out else None,
         settings=config,
     )
     if data.skipped():
         print(f"skipped {data.skipped()} faces that could not be read", file=sys.stderr)
-    return state
+    return trained

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -48,10 +49,14 @@ class FaceConfig:
     """where ExpW is prepared for reading; empty: a folder beside it"""
     shares: tuple[float, ...] = ()
     """how often a face of each pack, and last of ExpW's folder, is drawn relative to the others; empty: 1 each"""
+    smoothing: tuple[float, ...] = ()
+    """share of each label that is spread over all classes, in the order of shares; empty: 0 each"""
     balance: float = 1.0
     """1: every class of a source is drawn equally often, 0: as often as it occurs; in between: a compromise"""
     soft_labels: bool = True
     """use the votes of several people as labels where a pack has them"""
+    sharpness: float = 1.0
+    """exponent of the shares of those votes, before they are made to sum to 1 again: above 1 sharpens the labels"""
     workers: int = 2
     """threads that decode"""
 
@@ -62,6 +67,10 @@ class FaceConfig:
             raise UserError(f"margins {self.margins}: they are fractions of the face's box, 0 to 2")
         if any(not share > 0 for share in self.shares) or not 0 <= self.balance <= 1:
             raise UserError(f"shares {self.shares}, balance {self.balance}: shares are above 0, balance is 0 to 1")
+        if not 0 < self.sharpness < math.inf:
+            raise UserError(f"sharpness {self.sharpness}: it is a number above 0")
+        if any(not 0 <= smoothing < 1 for smoothing in self.smoothing):
+            raise UserError(f"smoothing {self.smoothing}: each is at least 0 and below 1")
         if self.workers < 1:
             raise UserError(f"{self.workers} workers: at least 1")
 
@@ -93,7 +102,9 @@ class FaceSource(Protocol):
 class PackedFaces:
     """The faces of one split of a pack."""
 
-    def __init__(self, path: str | Path, split: str, margin: float, soft_labels: bool = True) -> None:
+    def __init__(
+        self, path: str | Path, split: str, margin: float, soft_labels: bool = True, sharpness: float = 1.0
+    ) -> None:
         """Opens a pack; a split without faces is empty.
 
         Raises:
@@ -121,7 +132,8 @@ class PackedFaces:
         votes = np.eye(len(EMOTIONS), dtype=np.float32)[self._labels]
         table = self.path.with_suffix(".csv")
         if soft_labels and table.exists():
-            votes = _soften(votes, table)
+            votes = _soften(votes, table) ** sharpness
+            votes /= votes.sum(1, keepdims=True)
         self._votes = votes
 
     def __len__(self) -> int:
@@ -169,7 +181,7 @@ def open_faces(config: FaceConfig, split: str) -> dict[str, FaceSource]:
         name = Path(pack).stem
         if name in sources or (config.root and name == "expw"):
             raise UserError(f"two sources of faces are called {name!r}: rename one")
-        sources[name] = PackedFaces(pack, split, config.margin(index), config.soft_labels)
+        sources[name] = PackedFaces(pack, split, config.margin(index), config.soft_labels, config.sharpness)
     if config.root:
         # TFDS is loaded only by those who read ExpW's own folder.
         from emojax.train.expw import ExpwFaces, prepare_expw
@@ -202,23 +214,29 @@ def decode_face(face: dict[str, Any], model: ClassifierConfig) -> UInt8[np.ndarr
 class _Decode:
     """(source, face) -> an example; any other face takes the place of one that cannot be read."""
 
-    def __init__(self, sources: Sequence[FaceSource], model: ClassifierConfig) -> None:
-        self.sources, self.model = sources, model
+    def __init__(self, sources: Sequence[FaceSource], smoothing: Sequence[float], model: ClassifierConfig) -> None:
+        self.sources, self.smoothing, self.model = sources, smoothing, model
         self.ends = np.cumsum([len(source) for source in sources])
         self.bad = Unreadable("training faces", int(self.ends[-1]))
 
-    def __call__(self, element: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def __call__(self, element: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
         source, index = map(int, element)
         while True:
             face = self.sources[source][index]
             try:
                 image = decode_face(face, self.model)
-                return {"image": image, "label": face["votes"], "seed": np.uint32(rng.integers(2**32))}
+                label = smooth_label(face["votes"], self.smoothing[source])
+                return {"image": image, "label": label, "seed": np.uint32(rng.integers(2**32))}
             except UNREADABLE as error:
                 self.bad.report((source, index), f"number {index} of {self.sources[source]!r}", error)
                 place = int(rng.integers(self.ends[-1]))
                 source = int(np.searchsorted(self.ends, place, side="right"))
                 index = place - int(self.ends[source] - len(self.sources[source]))
+
+
+def smooth_label(label: Float[np.ndarray, " K"], smoothing: float) -> Float[np.ndarray, " K"]:
+    """Label smoothing (Szegedy et al. 2016, arXiv:1512.00567, section 7): (1 - smoothing) * label + smoothing / K."""
+    return np.asarray((1 - smoothing) * label + smoothing / len(label), np.float32)
 
 
 @dataclass(frozen=True)
@@ -258,8 +276,9 @@ def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, s
     named = open_faces(config, "train")
     sources = list(named.values())
     total = sum(map(len, sources))
-    if config.shares and len(config.shares) != len(sources):
-        raise UserError(f"{len(config.shares)} --data.shares for {len(sources)} sources of faces: give one each")
+    for name, values in (("shares", config.shares), ("smoothing", config.smoothing)):
+        if values and len(values) != len(sources):
+            raise UserError(f"{len(values)} --data.{name} for {len(sources)} sources of faces: give one each")
     if not total:
         raise UserError(f"no training faces in {', '.join(named)}: none has the split 'train'")
     labels = [np.asarray(source.labels()) for source in sources]
@@ -273,7 +292,7 @@ def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, s
             own_seed = int(np.random.SeedSequence([seed, number, int(label)]).generate_state(1)[0]) >> 1
             parts.append(grain.MapDataset.source(elements).seed(own_seed).shuffle().repeat())
             part_weights.append(float(weights[number, label]))
-    decode = _Decode(sources, model)
+    decode = _Decode(sources, config.smoothing or [0.0] * len(sources), model)
     stream = batches_of(grain.MapDataset.mix(parts, part_weights), decode, batch_size, seed, config.workers)
     return FaceBatches(stream, total, lambda: len(decode.bad))
 

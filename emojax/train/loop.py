@@ -35,7 +35,8 @@ class TrainState(flax.struct.PyTreeNode):
     """All that a step reads and writes; JAX arrays on the devices, NumPy arrays on the host.
 
     `stats` are running statistics (batch norm), `key` a raw PRNG key that never changes (steps fold in their number),
-    `frozen` constants of the step that are neither trained nor saved, such as the VGG16 weights.
+    `average` is a moving average of (params, stats) if the step keeps one, `frozen` constants of the step that are
+    neither trained nor saved, such as the VGG16 weights.
     """
 
     step: Any
@@ -43,20 +44,39 @@ class TrainState(flax.struct.PyTreeNode):
     stats: Any
     opt_state: Any
     key: Any
+    average: Any = None
     frozen: Any = None
 
     @classmethod
     def create(
-        cls, params: Any, optimizer: optax.GradientTransformation, seed: int, stats: Any = None, frozen: Any = None
+        cls,
+        params: Any,
+        optimizer: optax.GradientTransformation,
+        seed: int,
+        stats: Any = None,
+        averages: bool = False,
+        frozen: Any = None,
     ) -> TrainState:
         """The state before the first step."""
-        key = jax.random.PRNGKey(seed)
-        return cls(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params), key, frozen)
+        # A copy: the step donates its state, and no buffer can be donated twice.
+        average = jax.tree.map(np.array, (params, stats)) if averages else None
+        return cls(
+            jnp.zeros((), jnp.int32), params, stats, optimizer.init(params), jax.random.PRNGKey(seed), average, frozen
+        )
+
+    def averaged(self, decay: float) -> TrainState:
+        """With `average` moved towards the parameters and statistics: a = d a + (1 - d) p, of any decay 0 to 1.
+
+        d = min(decay, (1 + n) / (10 + n)) at step n, so that an average of few steps forgets the initialization.
+        """
+        steps = self.step.astype(jnp.float32)
+        part = 1 - jnp.minimum(decay, (1 + steps) / (10 + steps))
+        return self.replace(average=optax.incremental_update((self.params, self.stats), self.average, part))
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam with an optional warm-up and cosine decay."""
+    """Adam with an optional warm-up, cosine decay and decoupled weight decay (Loshchilov & Hutter, arXiv:1711.05101)."""
 
     learning_rate: float = 1e-3
     """peak learning rate"""
@@ -66,14 +86,16 @@ class OptimizerConfig:
     """constant, or cosine (to 0 at the last step)"""
     clip_norm: float = 0.0
     """largest global norm of the gradient; 0 does not clip"""
+    weight_decay: float = 0.0
+    """share of each kernel that decays in a step, times the learning rate; biases and norms do not decay"""
 
     def __post_init__(self) -> None:
         if self.schedule not in ("constant", "cosine"):
             raise UserError(f"schedule {self.schedule!r}: choose constant or cosine")
-        if self.learning_rate <= 0 or self.warmup_steps < 0 or self.clip_norm < 0:
+        if self.learning_rate <= 0 or min(self.warmup_steps, self.clip_norm, self.weight_decay) < 0:
             raise UserError(
-                f"learning rate {self.learning_rate}, warm-up {self.warmup_steps}, clipping {self.clip_norm}: "
-                "the rate is above 0, the others are not negative"
+                f"learning rate {self.learning_rate}, warm-up {self.warmup_steps}, clipping {self.clip_norm}, weight "
+                f"decay {self.weight_decay}: the rate is above 0, the others are not negative"
             )
 
     def build(self, steps: int) -> optax.GradientTransformation:
@@ -85,8 +107,17 @@ class OptimizerConfig:
         if self.warmup_steps:
             warmup = optax.schedules.linear_schedule(0.0, self.learning_rate, self.warmup_steps)
             schedule = optax.schedules.join_schedules([warmup, schedule], [self.warmup_steps])
-        adam = optax.adam(schedule)
+        adam = (
+            optax.adamw(schedule, weight_decay=self.weight_decay, mask=_kernels)
+            if self.weight_decay
+            else optax.adam(schedule)
+        )
         return optax.chain(optax.clip_by_global_norm(self.clip_norm), adam) if self.clip_norm else adam
+
+
+def _kernels(params: Any) -> Any:
+    """Which parameters are kernels: those of more than one axis."""
+    return jax.tree.map(lambda x: x.ndim > 1, params)
 
 
 @dataclass(frozen=True)
@@ -241,7 +272,7 @@ def fit(
     return parallel.fetch_state(placed.replace(frozen=None))
 
 
-MAY_CHANGE = ("output", "steps", "epochs", "loop", "parallel", "coordinator", "hosts", "host", "data.workers")
+MAY_CHANGE = ("output", "steps", "epochs", "loop", "parallel", "coordinator", "hosts", "host", "data.workers", "vgg16")
 """fields of a training config that may differ when a run is resumed"""
 
 

@@ -59,7 +59,6 @@ def total_variation(photos: Float[Array, "N H W C"]) -> Float[Array, " N"]:
 def cross_entropy(
     logits: Float[Array, "N K"],
     labels: Float[Array, "N K"],
-    smoothing: float = 0.0,
     class_weights: Float[Array, " K"] | None = None,
 ) -> Float[Array, " N"]:
     """Cross-entropy with soft labels, per example.
@@ -67,9 +66,7 @@ def cross_entropy(
     Args:
         logits: unnormalized log probabilities.
         labels: rows of probabilities; one-hot for hard labels.
-        smoothing: label smoothing, 0 to 1: labels become (1 - smoothing) * labels + smoothing / K.
         class_weights: a factor for every class, >= 0; an example counts as much as its (soft) classes do.
     """
-    smooth = (1 - smoothing) * labels + smoothing / labels.shape[-1]
-    losses = -(smooth * jax.nn.log_softmax(logits.astype(jnp.float32))).sum(-1)
+    losses = -(labels * jax.nn.log_softmax(logits.astype(jnp.float32))).sum(-1)
     return losses if class_weights is None else losses * (labels * class_weights[None, :]).sum(-1)

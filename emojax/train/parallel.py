@@ -68,10 +68,12 @@ def _environment_int(name: str) -> int | None:
     return int(text)
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Raises UserError if the devices cannot share a batch evenly."""
-    if batch_size % jax.device_count():
-        raise UserError(f"batch size {batch_size} on {jax.device_count()} devices: choose a multiple")
+def check_batch_size(batch_size: int, group: int = 1) -> None:
+    """Raises UserError if the devices cannot share a batch evenly, in groups of examples that stay together."""
+    if batch_size % (group * jax.device_count()):
+        raise UserError(
+            f"batch size {batch_size} on {jax.device_count()} devices: choose a multiple of {group * jax.device_count()}"
+        )
 
 
 class Parallel:
