@@ -155,14 +155,15 @@ def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:
 def model_config(checkpoint: Checkpoint, cls: type[Config]) -> Config:
     """The model's config as its dataclass.
 
+    A field that is newer than the checkpoint takes its default, which has to mean what models were before it came.
+
     Raises:
-        UserError: fields that are unknown or missing (a checkpoint of another architecture), values that are invalid or
-            were changed after saving.
+        UserError: fields that are unknown (a checkpoint of another architecture), values that are invalid or were
+            changed after saving.
     """
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    if names != set(checkpoint.config):
-        odd = ", ".join(sorted(names ^ set(checkpoint.config)))
-        raise UserError(f"checkpoint {checkpoint.path} is of another architecture: its config differs in {odd}")
+    if odd := sorted(checkpoint.config.keys() - names):
+        raise UserError(f"checkpoint {checkpoint.path} is of another architecture: its config has {', '.join(odd)}")
     _check_hash(checkpoint, "params", checkpoint.sha256, [checkpoint.kind, checkpoint.config])
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in checkpoint.config.items()}
     try:

@@ -140,7 +140,7 @@ def test_another_architecture_is_named(saved):
         ({"sha256": "0" * 64}, "damaged or incomplete"),
         ({"config": {"width": 2, "blocks": 1, "styles": ["happy", "sad"]}}, "damaged or incomplete"),
         ({"score": "high"}, r"model\.json is damaged"),
-        ({"config": {"width": 2}}, "another architecture: its config differs in blocks, styles"),
+        ({"config": {"width": 2, "depth": 1, "layers": 9}}, "another architecture: its config has depth, layers"),
         ({"config": {"width": 2.0, "blocks": 1, "styles": ["sad", "happy"]}}, "damaged or incomplete"),
     ],
 )
@@ -164,6 +164,16 @@ def test_values_that_no_longer_are_allowed(copy):
     file.write_text(json.dumps(description))
     with pytest.raises(UserError, match="invalid config"):
         ckpt.model_config(ckpt.read_checkpoint(copy, "styles"), StylizerConfig)
+
+
+def test_a_field_that_came_later_takes_its_default(copy):
+    file = copy / "model.json"
+    description = json.loads(file.read_text())
+    del description["config"]["blocks"]
+    description["sha256"] = ckpt.content_hash(copy / "params", ["styles", description["config"]])
+    file.write_text(json.dumps(description))
+    config = ckpt.model_config(ckpt.read_checkpoint(copy, "styles"), StylizerConfig)
+    assert config.blocks == StylizerConfig().blocks and config.width == CONFIG.width
 
 
 def test_a_newer_format_is_named_whatever_it_holds(copy):

@@ -17,6 +17,7 @@ from emojax.classifier import (
 from emojax.errors import UserError
 
 TINY = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
+VGG16 = ClassifierConfig("vgg16", widths=(4, 4, 8, 8), size=16)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,16 @@ def test_the_network_that_runs_has_the_papers_21_layers():
     assert Counter(kinds) == {"Conv": 6, "BatchNorm": 6, "MaxPool": 3, "Dropout": 4, "Dense": 2}
 
 
+def test_the_vgg16_network_has_its_convolutions_and_two_norms():
+    names = layer_names(VGG16)
+    assert [name for name in names if name.startswith("conv")] == [
+        f"conv{layer}" for layer in ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1")
+    ]
+    assert names[-5:] == ("Dropout_2", "conv4_1", "BatchNorm_1", "Dropout_3", "Dense_0")
+    params = init_classifier(ClassifierConfig("vgg16", widths=(64, 128, 256, 512)), jax.random.PRNGKey(0))["params"]
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 2_920_263
+
+
 def test_layers_are_counted_by_tracing():
     assert len(layer_names(ClassifierConfig(widths=(4, 4), dense=8))) == 15
 
@@ -48,8 +59,9 @@ def test_convolutions_are_3x3_and_widths_are_configured():
     assert params["Dense_0"]["kernel"].shape == (6 * 6 * 128, 128) and params["Dense_1"]["kernel"].shape == (128, 7)
 
 
-def test_probabilities(variables):
-    rows = classify(TINY, variables, crops())
+@pytest.mark.parametrize("config", [TINY, VGG16], ids=["paper", "vgg16"])
+def test_probabilities(config):
+    rows = classify(config, init_classifier(config, jax.random.PRNGKey(0)), crops())
     assert rows.shape == (5, 7) and rows.dtype == jnp.float32 and float(rows.min()) >= 0
     np.testing.assert_allclose(rows.sum(1), 1, atol=1e-6)
 
@@ -125,6 +137,8 @@ def test_another_size_is_refused(variables):
 @pytest.mark.parametrize(
     ("bad", "part"),
     [
+        ({"architecture": "resnet"}, "architecture 'resnet': choose from paper, vgg16"),
+        ({"architecture": "vgg16", "widths": (4,) * 5}, "vgg16 has at most 4 blocks"),
         ({"widths": ()}, r"widths \(\)"),
         ({"dense": 0}, "dense 0"),
         ({"size": 7}, "size 7"),

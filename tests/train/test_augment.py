@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emojax.errors import UserError
-from emojax.train.augment import AugmentConfig, augment_faces
+from emojax.train.augment import AugmentConfig, augment_faces, mix_pairs
 
 OFF = AugmentConfig(False, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 augment = jax.jit(augment_faces, static_argnums=0)
@@ -79,3 +79,23 @@ def test_contrast_keeps_the_mean_and_brightness_the_differences():
 def test_invalid_configs(bad):
     with pytest.raises(UserError):
         AugmentConfig(**bad)
+
+
+def test_mixup_mixes_neighbours_and_their_labels_by_the_same_share():
+    faces, labels = images(200), jnp.eye(200)
+    mixed, shares = mix_pairs(0.4, keys(200), faces, labels)
+    np.testing.assert_allclose(mixed, jnp.einsum("nm,mhwc->nhwc", shares, faces), atol=1e-5)
+    shares = np.asarray(shares)
+    np.testing.assert_allclose(shares.sum(1), 1, atol=1e-6)
+    pairs = shares.reshape(100, 2, 100, 2)[np.arange(100), :, np.arange(100)]
+    np.testing.assert_allclose(pairs.sum((1, 2)), 2, atol=1e-6)  # nothing outside of the pairs
+    np.testing.assert_allclose(pairs, pairs.transpose(0, 2, 1), atol=1e-6)
+    # Beta(a, a) has mean 1 / 2 and variance 1 / (4 (2 a + 1))
+    assert abs(pairs[:, 0, 0].mean() - 0.5) < 0.1 and abs(pairs[:, 0, 0].var() - 1 / 7.2) < 0.04
+
+
+def test_mixup_of_a_part_of_the_batch_is_that_part_of_the_mixed_batch():
+    faces, labels = images(8), jnp.eye(8)
+    whole, parts = mix_pairs(0.4, keys(8), faces, labels), mix_pairs(0.4, keys(8)[4:6], faces[4:6], labels[4:6])
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one[4:6], other, atol=1e-6)

@@ -18,6 +18,7 @@ from emojax.train.face_data import (
     face_batches,
     held_out_faces,
     open_faces,
+    smooth_label,
 )
 
 MODEL = ClassifierConfig(widths=(2, 2, 2), dense=4, size=12)
@@ -77,6 +78,23 @@ def test_votes_become_shares_without_contempt(tmp_path):
     np.testing.assert_array_equal(faces[1]["votes"], np.eye(7)[1])  # nobody voted for one of ours: the label stays
     np.testing.assert_array_equal(faces[2]["votes"], np.eye(7)[6])
     np.testing.assert_array_equal(PackedFaces(pack, "train", 0.0, soft_labels=False)[0]["votes"], np.eye(7)[0])
+
+
+def test_sharper_votes_are_a_power_of_the_shares(tmp_path):
+    pack = write_pack(tmp_path / "a.npz", [0])
+    write_votes(tmp_path / "a.csv", [[3, 0, 0, 1, 0, 0, 0, 6]])
+    votes = PackedFaces(pack, "train", 0.0, sharpness=2.0)[0]["votes"]
+    np.testing.assert_allclose(votes, [0.9, 0, 0, 0.1, 0, 0, 0], atol=1e-6)  # 3^2 to 1^2
+
+
+def test_each_source_has_its_own_smoothing(tmp_path):
+    one, two = write_pack(tmp_path / "a.npz", [0] * 10, values=[10] * 10), write_pack(tmp_path / "b.npz", [3] * 10)
+    _, _, batches = draws(FaceConfig(packs=(one, two), smoothing=(0.0, 0.7)), 40)
+    labels = np.concatenate([batch["label"] for batch in batches])
+    for row in labels:
+        expected = np.eye(7)[0] if row[0] > 0.5 else smooth_label(np.eye(7)[3], 0.7)
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+    assert {round(float(row.max()), 3) for row in labels} == {1.0, 0.4}
 
 
 def test_a_table_of_another_pack_is_an_error(tmp_path):
@@ -249,8 +267,12 @@ def test_requests_that_make_no_sense(tmp_path):
         open_faces(FaceConfig(packs=(pack, pack)), "train")
     with pytest.raises(UserError, match="no training faces in a"):
         face_batches(FaceConfig(packs=(pack,)), MODEL, 2, 0)
-    with pytest.raises(UserError, match="2 --data.shares for 1 sources"):
-        face_batches(FaceConfig(packs=(pack,), shares=(1, 2)), MODEL, 2, 0)
+    for name in ("shares", "smoothing"):
+        with pytest.raises(UserError, match=f"2 --data.{name} for 1 sources"):
+            face_batches(FaceConfig(packs=(pack,), **{name: (0.1, 0.2)}), MODEL, 2, 0)
+    for bad in ({"smoothing": (1.0,)}, {"smoothing": (-0.1,)}, {"sharpness": 0.0}, {"sharpness": float("inf")}):
+        with pytest.raises(UserError, match="smoothing|sharpness"):
+            FaceConfig(**bad)
     for bad in ({"margins": (0.1,)}, {"shares": (0.0,)}, {"balance": 2.0}, {"packs": ("a",), "margins": (3.0,)}):
         with pytest.raises(UserError):
             FaceConfig(**bad)

@@ -62,6 +62,9 @@ def test_uneven_batches_are_refused():
     check_batch_size(4)
     with pytest.raises(UserError, match="batch size 5 on 2 devices"):
         check_batch_size(5)
+    check_batch_size(8, group=2)
+    with pytest.raises(UserError, match="batch size 6 on 2 devices: choose a multiple of 4"):
+        check_batch_size(6, group=2)
 
 
 def test_hosts_need_a_number_and_an_index(monkeypatch):

@@ -1,0 +1,1 @@
+"""Measurements of emojax's speed; no part of the package."""

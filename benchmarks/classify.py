@@ -1,0 +1,61 @@
+"""`python -m benchmarks.classify`: the classifier's time per face on one core, and its arithmetic.
+
+Prints the median over `--repeats` batches, with the quartiles, after warm-up. The process pins itself to one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from emojax.commandline import Parser, run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = Parser(
+        prog="python -m benchmarks.classify",
+        description="Times the classifier on one core.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--checkpoint", type=Path, default=None, help="a checkpoint or run; none: the packaged one")
+    parser.add_argument("--batch", type=int, default=32, help="faces at once")
+    parser.add_argument("--repeats", type=int, default=50, help="batches that are timed")
+    args = parser.parse_args(argv)
+    if hasattr(os, "sched_setaffinity"):  # before JAX counts the cores
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    else:
+        print("this system cannot pin a process: all cores are used", file=sys.stderr)
+
+    import jax
+
+    from emojax.classifier import classify
+    from emojax.pipeline import PACKAGED, classify_program, load_classifier
+
+    config, variables = load_classifier(args.checkpoint or PACKAGED / "classifier")
+    variables = jax.device_put(variables)
+    crops = np.random.default_rng(0).integers(0, 256, (args.batch, config.size, config.size, 3)).astype(np.uint8)
+    lowered = jax.jit(lambda variables, crops: classify(config, variables, crops)).lower(variables, crops)
+    flops = (lowered.cost_analysis() or {})["flops"] / args.batch
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    program, seconds = classify_program(config), []
+    for _ in range(3 + args.repeats):
+        start = time.perf_counter()
+        program(variables, crops).block_until_ready()
+        seconds.append((time.perf_counter() - start) / args.batch)
+    low, median, high = np.quantile(seconds[3:], [0.25, 0.5, 0.75])
+    print(f"{config.architecture}, {config.size} x {config.size}: {parameters / 1e6:.2f} M parameters", end=", ")
+    print(f"{flops / 1e9:.3f} GFLOP a face (a multiplication and an addition are 2)")
+    print(f"batches of {args.batch} on one core: {median * 1e3:.2f} ms a face", end=" ")
+    print(f"({low * 1e3:.2f} to {high * 1e3:.2f}), {flops / median / 1e9:.0f} GFLOP/s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
