@@ -1,5 +1,7 @@
 """Presets of train_classifier.py."""
 
+import dataclasses
+
 from emojax.classifier import ClassifierConfig
 from emojax.train.augment import AugmentConfig
 from emojax.train.classifier import ClassifierTraining
@@ -34,6 +36,15 @@ DEFAULT = ClassifierTraining(
     loop=LoopConfig(log_every=20, evaluate_every=200, save_every=100),
 )
 
+# The second stage.
+FINETUNE = dataclasses.replace(
+    DEFAULT,
+    epochs=16.5,
+    data=FaceConfig(balance=1.0, shares=(1.0, 3.0, 1.0), smoothing=(0.0, 0.4, 0.2), sharpness=4.0),
+    augment=AugmentConfig(rotation=12, scale=0.25, shift=0.12),
+    optimizer=dataclasses.replace(DEFAULT.optimizer, learning_rate=2.5e-4, warmup_steps=50),
+)
+
 # The paper's network on all data; what version 0.1.0 shipped. Trained with
 #   python train_classifier.py layers21 --data.packs ferplus48.npz expw_crops112.npz muxspace112.npz
 # on 22,473 training faces, on 2 CPU cores: 0.7 s a step, 22 minutes. Validation accuracy 72.4 % on FER+ and 39.3 % on ExpW
@@ -56,4 +67,4 @@ TINY = ClassifierTraining(
     loop=LoopConfig(log_every=1, evaluate_every=2, save_every=2),
 )
 
-PRESETS = {"expw": EXPW, "default": DEFAULT, "layers21": LAYERS21, "tiny": TINY}
+PRESETS = {"expw": EXPW, "default": DEFAULT, "finetune": FINETUNE, "layers21": LAYERS21, "tiny": TINY}

@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from emojax.classifier import ClassifierConfig
@@ -46,12 +47,13 @@ def read_faces(config: ClassifierConfig, variables: Any, crops: np.ndarray) -> n
 
 
 def score_faces(
-    config: ClassifierConfig, variables: Any, data: Sequence[str], split: str
+    config: ClassifierConfig, variables: Any, data: Sequence[str], split: str, pixels: int | None = None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Probabilities [N, 7] and labels [N] of every data set that has faces in the split, by its name.
 
     Args:
         data: .npz packs, and at most one folder of ExpW.
+        pixels: shrinks the crops to so many pixels a side first, and enlarges them again, as a small face in a photo is.
 
     Raises:
         UserError: data that cannot be read, or no faces at all in the split.
@@ -64,9 +66,17 @@ def score_faces(
     found = held_out_faces(sources, config, split)
     if not found:
         raise UserError(f"no faces in the split {split!r} of {', '.join(data)}: choose another --split")
+    images = {name: faces.images for name, faces in found.items()}
+    if pixels is not None:
+        images = {name: np.stack([_shrink(crop, pixels) for crop in crops]) for name, crops in images.items()}
     return {
-        name: (read_faces(config, variables, faces.images), faces.labels.argmax(1)) for name, faces in found.items()
+        name: (read_faces(config, variables, images[name]), faces.labels.argmax(1)) for name, faces in found.items()
     }
+
+
+def _shrink(crop: np.ndarray, pixels: int) -> np.ndarray:
+    picture = Image.fromarray(crop).resize((pixels, pixels), Image.Resampling.BICUBIC)
+    return np.asarray(picture.resize(crop.shape[1::-1], Image.Resampling.BICUBIC))
 
 
 def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dict[str, Any]:
@@ -180,6 +190,9 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--data", nargs="+", default=[], metavar="FILE.npz|FOLDER", help="packs, or ExpW's own folder")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="whose faces are scored")
+    parser.add_argument(
+        "--pixels", type=int, help="shrinks the crops to so many pixels first: how small faces are read"
+    )
     parser.add_argument("--reading", type=Path, help="ExpW's own folder: compares detected with labelled boxes in it")
     parser.add_argument(
         "--output", type=Path, default=Path("runs/evaluate"), help="the folder for metrics.json and PNGs"
@@ -187,12 +200,15 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     if not args.data and args.reading is None:
         raise UserError("nothing to evaluate: give --data FILE.npz or FOLDER, or --reading FOLDER")
+    if args.pixels is not None and args.pixels < 1:
+        raise UserError(f"--pixels {args.pixels}: at least 1")
     config, variables = load_classifier(args.checkpoint)
     variables = jax.device_put(variables)
-    metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "split": args.split, "scores": {}}
+    metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "split": args.split, "pixels": args.pixels}
+    metrics["scores"] = {}
     metrics["temperature"] = float(variables["temperature"])
     if args.data:
-        rows = score_faces(config, variables, args.data, args.split)
+        rows = score_faces(config, variables, args.data, args.split, args.pixels)
         metrics["scores"] = {name: score(probabilities, labels) for name, (probabilities, labels) in rows.items()}
         for name, (probabilities, labels) in rows.items():
             title = f"{name}, {args.split}"

@@ -55,6 +55,16 @@ def test_the_command_writes_and_prints_the_scores(variables, saved, tiny_face_da
     assert "| faces" in printed and f"{100 * metrics['scores']['faces']['accuracy']:.1f}" in printed
 
 
+def test_small_faces(variables, tiny_face_data):
+    whole, same, flat = (
+        evaluate.score_faces(MODEL, variables, [tiny_face_data[1]], "val", pixels)["faces"][0] for pixels in (None, 16, 1)
+    )
+    np.testing.assert_allclose(whole, same, atol=1e-6)
+    assert np.abs(whole - flat).max() > 1e-3
+    crop = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+    assert np.ptp(evaluate._shrink(crop, 1), axis=(0, 1)).max() == 0
+
+
 def test_the_table_has_a_column_per_data_set():
     scores = score(np.eye(7)[[3, 3, 6]], np.array([3, 6, 6]))
     lines = evaluate.table({"one": scores, "two": scores}).splitlines()
@@ -101,6 +111,7 @@ def test_reading_quality_without_any_face_found(variables, saved, tmp_path, monk
         (["--data", "missing.npz"], "missing.npz"),
         (["--data", "missing"], "label.lst is missing"),
         (["--reading", "missing"], "label.lst is missing"),
+        (["--data", "a.npz", "--pixels", "0"], "--pixels 0: at least 1"),
         (["--splt", "test"], "did you mean '--split'"),
     ],
 )
