@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the classifier: `python train_classifier.py PRESET --data.packs ... --data.root ... [--field value ...]`.
 
-`python train_classifier.py evaluate --checkpoint DIR --data FILE.npz` scores one.
+`python train_classifier.py evaluate --checkpoint DIR --data FILE.npz` scores one, and `calibrate` fits its temperature.
 """
 
 import sys
@@ -14,16 +14,17 @@ exit_on_interrupt()  # the imports below take a while
 from configs.classifier import PRESETS
 from emojax.commandline import run
 from emojax.compiling import enable_cache
-from emojax.train import evaluate
+from emojax.train import calibrate, evaluate
 from emojax.train.classifier import train
 from emojax.train.options import parse_preset
 
 
 def main() -> int:
-    if sys.argv[1:2] == ["evaluate"]:
+    commands = {"evaluate": evaluate.main, "calibrate": calibrate.main}
+    if sys.argv[1:] and sys.argv[1] in commands:
         enable_cache()
-        return evaluate.main(sys.argv[2:])
-    preset, config = parse_preset(sys.argv[1:], PRESETS, "train_classifier.py", commands=["evaluate"])
+        return commands[sys.argv[1]](sys.argv[2:])
+    preset, config = parse_preset(sys.argv[1:], PRESETS, "train_classifier.py", commands=list(commands))
     enable_cache()
     train(config, Path(config.output or f"runs/{preset}"))
     return 0

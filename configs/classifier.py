@@ -25,7 +25,7 @@ DEFAULT = ClassifierTraining(
     batch_size=128,
     epochs=21,
     mixup=0.2,
-    average=0.998,
+    ema_decay=0.998,
     frozen=("conv1_1", "conv1_2", "conv2_1", "conv2_2"),
     data=FaceConfig(balance=0.5, shares=(1.0, 2.5, 1.0), smoothing=(0.0, 0.3, 0.2), sharpness=2.0),
     model=ClassifierConfig(architecture="vgg16", widths=(64, 128, 256, 512), conv_dropout=0.0, dense_dropout=0.4),
@@ -39,10 +39,12 @@ DEFAULT = ClassifierTraining(
 # The second stage.
 FINETUNE = dataclasses.replace(
     DEFAULT,
-    epochs=16.5,
-    data=FaceConfig(balance=1.0, shares=(1.0, 3.0, 1.0), smoothing=(0.0, 0.4, 0.2), sharpness=4.0),
+    initial="runs/default",
+    epochs=8.5,
+    frozen=(),
+    data=FaceConfig(balance=1.0, shares=(1.0, 4.0, 1.0), smoothing=(0.0, 0.2, 0.1), sharpness=4.0),
     augment=AugmentConfig(rotation=12, scale=0.25, shift=0.12),
-    optimizer=dataclasses.replace(DEFAULT.optimizer, learning_rate=2.5e-4, warmup_steps=50),
+    optimizer=dataclasses.replace(DEFAULT.optimizer, learning_rate=2e-4, warmup_steps=50),
 )
 
 # The paper's network on all data; what version 0.1.0 shipped. Trained with

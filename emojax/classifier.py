@@ -40,9 +40,9 @@ class ClassifierConfig:
     margin: float = 0.0
     """what the crop shows beyond the face's box on each side, as a fraction of the box"""
     conv_dropout: float = 0.25
-    """dropout rate after each block"""
+    """dropout rate after each block (vgg16: each but the last)"""
     dense_dropout: float = 0.5
-    """dropout rate after the hidden dense layer"""
+    """dropout rate after the hidden dense layer (vgg16: after the global average)"""
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:

@@ -6,6 +6,8 @@ after the split.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ import numpy as np
 import optax
 
 from emojax import compiling
+from emojax.checkpoint import checkpoints_in
 from emojax.classifier import Classifier, ClassifierConfig, classifier_logits, init_classifier, network_input
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
@@ -32,6 +35,7 @@ from emojax.train.transfer import from_checkpoint, from_vgg16
 from emojax.vgg import find_vgg16, load_vgg16
 
 EVALUATION_BATCH = 128
+RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,12 @@ class ClassifierTraining:
     """steps in all; none: as many as the epochs take"""
     mixup: float = 0.0
     """faces of a batch are mixed in pairs, by shares of Beta(mixup, mixup); 0: not at all"""
-    average: float = 0.0
-    """decay of the moving average of the weights that is evaluated and kept instead of them; 0: none"""
+    ema_decay: float = 0.0
+    """decay of the exponential moving average of the weights, which then is what is evaluated and kept; 0: none"""
     initial: str = ""
     """a classifier's checkpoint to start from; empty: VGG16 for the architecture vgg16, else at random"""
     vgg16: str | None = None
-    """weights file for the architecture vgg16, "none" to start at random; none: $EMOJAX_VGG16 or the user's cache folder"""
+    """weights file for the architecture vgg16, or the word random; none: $EMOJAX_VGG16, then the user's cache folder"""
     frozen: tuple[str, ...] = ()
     """layers that keep the weights that they start with, such as conv1_1"""
     class_weights: tuple[float, ...] = ()
@@ -79,8 +83,10 @@ class ClassifierTraining:
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.epochs <= 0 or (self.steps is not None and self.steps < 1):
             raise UserError(f"batch size {self.batch_size}, epochs {self.epochs}, steps {self.steps}: all are above 0")
-        if self.mixup < 0 or not 0 <= self.average < 1:
-            raise UserError(f"mixup {self.mixup}, average {self.average}: neither is negative, and average is below 1")
+        if not (0 <= self.mixup < math.inf and 0 <= self.ema_decay < 1):
+            raise UserError(f"mixup {self.mixup}, EMA decay {self.ema_decay}: at least 0, and the decay is below 1")
+        if self.vgg16 is not None and (self.initial or self.model.architecture != "vgg16"):
+            raise UserError(f"--vgg16 {self.vgg16}: only the architecture vgg16 starts from it, without --initial")
         if self.mixup and self.batch_size % 2:
             raise UserError(f"batch size {self.batch_size} with mixup, which mixes pairs: choose an even one")
         if self.class_weights and (len(self.class_weights) != len(EMOTIONS) or min(self.class_weights) < 0):
@@ -123,7 +129,7 @@ def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformatio
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         state = state.replace(step=state.step + 1, params=params, stats=stats, opt_state=opt_state)
-        return (state.averaged(config.average) if config.average else state), metrics
+        return (state.with_ema_update(config.ema_decay) if config.ema_decay else state), metrics
 
     return step
 
@@ -142,7 +148,7 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
     compiled = compiling.jit(partial(classifier_logits, config.model))
 
     def evaluate(state: TrainState) -> tuple[dict[str, float], float]:
-        variables = jax.device_put(inference_variables(state.frozen, state, {}))
+        variables = jax.device_put(inference_variables(state, {}))
         logits = {
             name: np.concatenate([np.asarray(compiled(variables, part)) for part in faces.batches(EVALUATION_BATCH)])
             for name, faces in held_out.items()
@@ -164,11 +170,11 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
     return evaluate
 
 
-def inference_variables(frozen: Mapping[str, Any], state: TrainState, metrics: Mapping[str, float]) -> dict[str, Any]:
-    """What `classify` needs, averaged if the state averages; the temperature is 1 if `metrics` does not name one."""
-    params, stats = (state.params, state.stats) if state.average is None else state.average
+def inference_variables(state: TrainState, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """What `classify` needs: the moving average if there is one; the temperature is 1 if `metrics` does not name one."""
+    params, stats = (state.params, state.stats) if state.ema is None else state.ema
     temperature = np.float32(metrics.get("temperature", 1.0))
-    return {"params": {**frozen, **params}, "batch_stats": stats, "temperature": temperature}
+    return {"params": {**state.frozen, **params}, "batch_stats": stats, "temperature": temperature}
 
 
 def initial_variables(config: ClassifierTraining) -> dict[str, Any]:
@@ -180,25 +186,19 @@ def initial_variables(config: ClassifierTraining) -> dict[str, Any]:
     if config.initial:
         return from_checkpoint(config.model, config.initial)
     variables = jax.tree.map(np.asarray, init_classifier(config.model, jax.random.PRNGKey(config.seed)))
-    if config.model.architecture == "vgg16" and config.vgg16 != "none":
+    if config.model.architecture == "vgg16" and config.vgg16 != RANDOM:
         return from_vgg16(variables, load_vgg16(find_vgg16(config.vgg16)))
     return variables
 
 
-def initial_state(config: ClassifierTraining, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step; its `params` are the layers that learn, its `frozen` the others.
-
-    Raises:
-        UserError: a frozen layer that the network does not have; and see `initial_variables`.
-    """
-    variables = initial_variables(config)
-    params = dict(variables["params"])
-    for name in config.frozen:
-        if name not in params:
-            raise UserError(f"no layer {name!r} to freeze: choose from {', '.join(params)}")
-    frozen = {name: params.pop(name) for name in config.frozen}
+def initial_state(
+    config: ClassifierTraining, variables: Mapping[str, Any], optimizer: optax.GradientTransformation
+) -> TrainState:
+    """The state before the first step; its `params` are the layers that learn, its `frozen` the others."""
+    params = {name: layer for name, layer in variables["params"].items() if name not in config.frozen}
+    frozen = {name: layer for name, layer in variables["params"].items() if name in config.frozen}
     return TrainState.create(
-        params, optimizer, config.seed, stats=variables["batch_stats"], averages=config.average > 0, frozen=frozen
+        params, optimizer, config.seed, stats=variables["batch_stats"], with_ema=config.ema_decay > 0, frozen=frozen
     )
 
 
@@ -206,32 +206,38 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
     """Trains to the end, or resumes; checkpoints in `run` are what `emojax.load(classifier=run)` reads.
 
     Raises:
-        UserError: missing or invalid data, weights or checkpoints; a loss that is not finite.
+        UserError: missing or invalid data, weights or checkpoints; a frozen layer that the network does not have; a loss
+            that is not finite.
         KeyboardInterrupt: after SIGINT or SIGTERM, with a checkpoint written.
     """
     initialize_hosts(config.coordinator, config.hosts, config.host)
     check_batch_size(config.batch_size, 2 if config.mixup else 1)
+    # Frozen layers are not part of the training state, so a run that is resumed takes them from its own checkpoint.
+    started = checkpoints_in(run)
+    variables = from_checkpoint(config.model, started[-1]) if started else initial_variables(config)
+    for name in config.frozen:
+        if name not in variables["params"]:
+            raise UserError(f"no layer {name!r} to freeze: choose from {', '.join(variables['params'])}")
     data = face_batches(config.data, config.model, config.batch_size, config.seed)
     held_out = held_out_faces(config.data, config.model)
     if not held_out:
         print("no validation faces: the best checkpoint will be that of the lowest training loss", file=sys.stderr)
     steps = config.steps or max(1, round(config.epochs * data.faces / config.batch_size))
     optimizer = config.optimizer.build(steps)
-    state = initial_state(config, optimizer)
-    trained = fit(
+    state = fit(
         run,
         "classifier",
         config.model,
-        state,
+        initial_state(config, variables, optimizer),
         make_step(config, optimizer),
         data.iterator,
         steps,
         loop=config.loop,
         parallel=Parallel(config.parallel),
-        to_params=partial(inference_variables, state.frozen),
+        to_params=inference_variables,
         evaluate=make_evaluation(config, held_out) if held_out else None,
-        settings=config,
+        settings=dataclasses.replace(config, initial="", vgg16=None),  # they only say where a new run starts
     )
     if data.skipped():
         print(f"skipped {data.skipped()} faces that could not be read", file=sys.stderr)
-    return trained
+    return state

@@ -11,6 +11,7 @@ votes of many people (FER+) and become soft labels.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 import sys
@@ -56,7 +57,7 @@ class FaceConfig:
     soft_labels: bool = True
     """use the votes of several people as labels where a pack has them"""
     sharpness: float = 1.0
-    """exponent of the shares of those votes, before they are made to sum to 1 again: above 1 sharpens the labels"""
+    """exponent of the shares of those votes in training, before they are made to sum to 1: above 1 sharpens the labels"""
     workers: int = 2
     """threads that decode"""
 
@@ -132,7 +133,8 @@ class PackedFaces:
         votes = np.eye(len(EMOTIONS), dtype=np.float32)[self._labels]
         table = self.path.with_suffix(".csv")
         if soft_labels and table.exists():
-            votes = _soften(votes, table) ** sharpness
+            votes = _soften(votes, table)
+            votes = (votes / votes.max(1, keepdims=True)) ** sharpness  # the largest is 1, so that not all underflow
             votes /= votes.sum(1, keepdims=True)
         self._votes = votes
 
@@ -318,7 +320,7 @@ def held_out_faces(config: FaceConfig, model: ClassifierConfig, split: str = "va
         UserError: see `open_faces`.
     """
     found, bad = {}, []
-    for name, source in open_faces(config, split).items():
+    for name, source in open_faces(dataclasses.replace(config, sharpness=1.0), split).items():
         images, labels = [], []
         for index in range(len(source)):
             face = source[index]

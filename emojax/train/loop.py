@@ -35,8 +35,8 @@ class TrainState(flax.struct.PyTreeNode):
     """All that a step reads and writes; JAX arrays on the devices, NumPy arrays on the host.
 
     `stats` are running statistics (batch norm), `key` a raw PRNG key that never changes (steps fold in their number),
-    `average` is a moving average of (params, stats) if the step keeps one, `frozen` constants of the step that are
-    neither trained nor saved, such as the VGG16 weights.
+    `ema` is an exponential moving average of (params, stats) if the step keeps one, `frozen` constants of the step that
+    are neither trained nor saved, such as the VGG16 weights.
     """
 
     step: Any
@@ -44,7 +44,7 @@ class TrainState(flax.struct.PyTreeNode):
     stats: Any
     opt_state: Any
     key: Any
-    average: Any = None
+    ema: Any = None
     frozen: Any = None
 
     @classmethod
@@ -54,24 +54,24 @@ class TrainState(flax.struct.PyTreeNode):
         optimizer: optax.GradientTransformation,
         seed: int,
         stats: Any = None,
-        averages: bool = False,
+        with_ema: bool = False,
         frozen: Any = None,
     ) -> TrainState:
         """The state before the first step."""
         # A copy: the step donates its state, and no buffer can be donated twice.
-        average = jax.tree.map(np.array, (params, stats)) if averages else None
+        ema = jax.tree.map(np.array, (params, stats)) if with_ema else None
         return cls(
-            jnp.zeros((), jnp.int32), params, stats, optimizer.init(params), jax.random.PRNGKey(seed), average, frozen
+            jnp.zeros((), jnp.int32), params, stats, optimizer.init(params), jax.random.PRNGKey(seed), ema, frozen
         )
 
-    def averaged(self, decay: float) -> TrainState:
-        """With `average` moved towards the parameters and statistics: a = d a + (1 - d) p, of any decay 0 to 1.
+    def with_ema_update(self, decay: float) -> TrainState:
+        """With `ema` moved towards the parameters and statistics: ema = d * ema + (1 - d) * (params, stats).
 
-        d = min(decay, (1 + n) / (10 + n)) at step n, so that an average of few steps forgets the initialization.
+        d = min(decay, (1 + n) / (10 + n)) at step n, so that the average of a short run forgets its start.
         """
         steps = self.step.astype(jnp.float32)
         part = 1 - jnp.minimum(decay, (1 + steps) / (10 + steps))
-        return self.replace(average=optax.incremental_update((self.params, self.stats), self.average, part))
+        return self.replace(ema=optax.incremental_update((self.params, self.stats), self.ema, part))
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ class OptimizerConfig:
 
 
 def _kernels(params: Any) -> Any:
-    """Which parameters are kernels: those of more than one axis."""
-    return jax.tree.map(lambda x: x.ndim > 1, params)
+    """Which parameters are kernels, by their names."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1] == jax.tree_util.DictKey("kernel"), params)
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def fit(
     means: dict[str, float] = {}  # of that line
     if (found := ckpt.checkpoints_in(run)) and (newest := ckpt.read_checkpoint(found[-1], kind)):
         position = ckpt.load_position(newest)
-        _check_settings(newest.path, position["settings"], _settings(settings))
+        _check_settings(newest.path, position["settings"], settings)
         state = ckpt.load_training(newest, state)
         batches.set_state(_decode_state(position["iterator"]))
         start, window, means = newest.step, position["window"], position["means"]
@@ -214,7 +214,7 @@ def fit(
             run / f"step_{number:08d}",
             kind,
             model_config,
-            to_params(host, metrics),
+            to_params(host.replace(frozen=frozen), metrics),
             step=number,
             metrics=metrics,
             score=score,
@@ -272,7 +272,7 @@ def fit(
     return parallel.fetch_state(placed.replace(frozen=None))
 
 
-MAY_CHANGE = ("output", "steps", "epochs", "loop", "parallel", "coordinator", "hosts", "host", "data.workers", "vgg16")
+MAY_CHANGE = ("output", "steps", "epochs", "loop", "parallel", "coordinator", "hosts", "host", "data.workers")
 """fields of a training config that may differ when a run is resumed"""
 
 
@@ -291,9 +291,12 @@ def _settings(config: Any) -> dict[str, Any]:
     return flat
 
 
-def _check_settings(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _check_settings(path: Path, before: Mapping[str, Any], config: Any) -> None:
+    """Compares; a setting that is newer than the checkpoint had its default."""
+    now = _settings(config)
+    defaults = _settings(type(config)()) if config is not None else {}
     for name in sorted(before.keys() | now.keys()):
-        old, new = before.get(name, "nothing"), now.get(name, "nothing")
+        old, new = before.get(name, defaults.get(name, "nothing")), now.get(name, "nothing")
         if old != new:
             raise UserError(
                 f"{path} was trained with {name} {old!r}, now it is {new!r}: choose another --output, or go on as before"

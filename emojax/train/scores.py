@@ -92,3 +92,24 @@ def fit_temperature(logits: Float[np.ndarray, "N 7"], labels: Float[np.ndarray, 
         method="bounded",
     )
     return float(np.exp(best.x))
+
+
+def fit_temperature_and_bias(
+    logits: Float[np.ndarray, "N 7"], labels: Float[np.ndarray, "N 7"], penalty: float
+) -> tuple[float, Float[np.ndarray, " 7"]]:
+    """T and b that make the labels likeliest under softmax(logits / T + b): bias-corrected temperature scaling.
+
+    Alexandari et al. 2020 (arXiv:1901.06852, section 3), with a penalty on the bias, `penalty` * ||b||^2, because a validation
+    split is small. The bias sums to 0.
+    """
+    from scipy.optimize import minimize
+
+    logits = logits.astype(np.float64)
+
+    def loss(x: np.ndarray) -> float:
+        return negative_log_likelihood(logits / np.exp(x[0]) + x[1:], labels) + penalty * float(x[1:] @ x[1:])
+
+    best = minimize(
+        loss, np.zeros(1 + logits.shape[1]), method="L-BFGS-B", bounds=[np.log((0.05, 20)), *[(-5, 5)] * 7]
+    ).x
+    return float(np.exp(best[0])), np.asarray(best[1:] - best[1:].mean())

@@ -38,7 +38,7 @@ def from_vgg16(variables: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[str
         if layer["kernel"].shape != params[name]["kernel"].shape:
             raise UserError(
                 f"{name} is {list(params[name]['kernel'].shape)} here and {list(layer['kernel'].shape)} in VGG16: set "
-                "--model.widths 64 128 256 512, or fewer of them, or --vgg16 none"
+                "--model.widths 64 128 256 512, or fewer of them, or --vgg16 random"
             )
         params[name] = {part: np.asarray(layer[part], np.float32) for part in ("kernel", "bias")}
     return {**variables, "params": params}
@@ -54,5 +54,5 @@ def from_checkpoint(config: ClassifierConfig, path: str | Path) -> dict[str, Any
     for name in ("architecture", "widths", "dense", "size", "channels"):
         ours, theirs = getattr(config, name), getattr(found, name)
         if ours != theirs:
-            raise UserError(f"--initial {path} has {name} {theirs}, this run {ours}: make them alike")
+            raise UserError(f"checkpoint {path} has {name} {theirs}, this run {ours}: make them alike")
     return variables

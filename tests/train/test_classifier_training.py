@@ -17,7 +17,7 @@ from emojax.classifier import classify, init_classifier
 from emojax.errors import UserError
 from emojax.pipeline import load_classifier
 from emojax.train.augment import AugmentConfig
-from emojax.train.classifier import correct, initial_state, make_evaluation, make_step, train
+from emojax.train.classifier import correct, initial_state, initial_variables, make_evaluation, make_step, train
 from emojax.train.face_data import HeldOutFaces, held_out_faces
 from emojax.train.loop import OptimizerConfig
 from emojax.train.options import parse_preset
@@ -38,9 +38,13 @@ def batch(seed, count=8, size=16):
     }
 
 
+def start_of(config, optimizer=None):
+    return initial_state(config, initial_variables(config), optimizer or optax.sgd(0.1))
+
+
 def three_steps(config, parallel):
     optimizer = optax.sgd(0.1)  # Adam would make steps of one size out of gradients of any
-    state = initial_state(config, optimizer)
+    state = start_of(config, optimizer)
     state, step, losses = parallel.place_state(state), parallel.compile(make_step(config, optimizer)), []
     for seed in range(3):
         state, metrics = step(state, parallel.place_batch(batch(seed)))
@@ -52,14 +56,14 @@ def three_steps(config, parallel):
 def test_the_step_is_the_same_however_it_is_spread(config, mode):
     """Augmentation, mixup, batch norm and averaging included. Without dropout: each device of a pmap draws its own mask."""
     model = dataclasses.replace(config.model, conv_dropout=0.0, dense_dropout=0.0)
-    config = dataclasses.replace(config, model=model, mixup=0.4, average=0.5)
+    config = dataclasses.replace(config, model=model, mixup=0.4, ema_decay=0.5)
     expected_losses, expected = three_steps(config, Parallel("jit", jax.devices()[:1]))
     losses, state = three_steps(config, Parallel(mode))
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-4), state.stats, expected.stats)
     start = init_classifier(config.model, jax.random.PRNGKey(0))["params"]
     jax.tree.map(assert_same_change, state.params, expected.params, start)
-    jax.tree.map(assert_same_change, state.average[0], expected.average[0], start)
+    jax.tree.map(assert_same_change, state.ema[0], expected.ema[0], start)
 
 
 def assert_same_change(one, other, start):
@@ -81,7 +85,7 @@ def test_one_batch_can_be_learned_by_heart(config):
     model = dataclasses.replace(config.model, conv_dropout=0.0, dense_dropout=0.0)
     still = dataclasses.replace(config, model=model, augment=AugmentConfig(False, 0, 0, 0, 0, 0, 0, 0))
     parallel, optimizer = Parallel("jit", jax.devices()[:1]), OptimizerConfig(learning_rate=1e-2).build(60)
-    state = parallel.place_state(initial_state(still, optimizer))
+    state = parallel.place_state(start_of(still, optimizer))
     step, losses = parallel.compile(make_step(still, optimizer)), []
     for _ in range(60):
         state, metrics = step(state, parallel.place_batch(batch(0)))
@@ -89,29 +93,33 @@ def test_one_batch_can_be_learned_by_heart(config):
     assert losses[0]["loss"] > 1.5 and losses[-1]["loss"] < 0.5 and losses[-1]["accuracy"] == 1
 
 
-def test_frozen_layers_stay_and_the_others_learn(config):
+def test_frozen_layers_stay_and_the_others_learn(config, tmp_path):
     frozen = dataclasses.replace(config, frozen=("Conv_0", "Conv_1"))
-    start = initial_state(frozen, optax.sgd(0.1))
+    start = start_of(frozen)
     assert set(start.frozen) == {"Conv_0", "Conv_1"} and not set(start.frozen) & set(start.params)
     _, state = three_steps(frozen, Parallel("jit", jax.devices()[:1]))
     jax.tree.map(np.testing.assert_array_equal, state.frozen, start.frozen)
     moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), state.params, dict(start.params))
     assert moved["Conv_2"]["kernel"] > 0 and moved["Dense_1"]["kernel"] > 0
     with pytest.raises(UserError, match="no layer 'conv1_1' to freeze: choose from BatchNorm_0"):
-        initial_state(dataclasses.replace(config, frozen=("conv1_1",)), optax.sgd(0.1))
+        train(dataclasses.replace(config, frozen=("conv1_1",)), tmp_path / "run")
 
 
 def test_the_average_is_what_is_evaluated_and_kept(config, tmp_path):
-    averaged = dataclasses.replace(config, average=0.9, frozen=("Conv_0",))
+    averaged = dataclasses.replace(config, ema_decay=0.9, frozen=("Conv_0",))
     state = train(averaged, tmp_path / "run")
-    params, stats = state.average
+    params, stats = state.ema
     assert float(np.abs(params["Dense_1"]["kernel"] - state.params["Dense_1"]["kernel"]).max()) > 0
     newest = ckpt.read_checkpoint(ckpt.checkpoints_in(tmp_path / "run")[-1], "classifier")
     saved = load_classifier(newest.path)[1]
     jax.tree.map(np.testing.assert_array_equal, saved["batch_stats"], stats)
     jax.tree.map(np.testing.assert_array_equal, {k: saved["params"][k] for k in params}, params)
-    start = initial_state(averaged, optax.sgd(0.1)).frozen
+    start = start_of(averaged).frozen
     jax.tree.map(np.testing.assert_array_equal, saved["params"]["Conv_0"], start["Conv_0"])
+    # It is the average that was evaluated: reading the faces again with what was kept gives the same accuracy.
+    faces = held_out_faces(config.data, config.model)["faces"]
+    again = classify(config.model, saved, jnp.asarray(faces.images)).argmax(1) == faces.labels.argmax(1)
+    assert float(again.mean()) == pytest.approx(newest.metrics["accuracy"])
 
 
 def test_class_weights_scale_the_loss(config):
@@ -128,7 +136,7 @@ def test_correct_counts_the_labels_largest_entry():
 
 def test_evaluation_does_not_count_the_filling_and_averages_sources(config):
     rng = np.random.default_rng(0)
-    state = initial_state(config, optax.sgd(0.1))
+    state = start_of(config)
 
     def faces(count):
         return HeldOutFaces(
@@ -150,7 +158,7 @@ def test_evaluation_does_not_count_the_filling_and_averages_sources(config):
 def test_the_temperature_is_fitted_on_expws_faces(config):
     rng = np.random.default_rng(0)
     variables = init_classifier(config.model, jax.random.PRNGKey(0))
-    state = initial_state(config, optax.sgd(0.1))
+    state = start_of(config)
     images = rng.integers(0, 256, (50, 16, 16, 3)).astype(np.uint8)
     rows = np.asarray(classify(config.model, variables, jnp.asarray(images)))
     right, wrong = (
@@ -165,7 +173,14 @@ def rows_of(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_that_is_stopped_goes_on_as_if_it_were_not(config, tmp_path, monkeypatch):
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_run_that_is_stopped_goes_on_as_if_it_were_not(config, tmp_path, monkeypatch, everything):
+    if everything:
+        optimizer = dataclasses.replace(config.optimizer, weight_decay=0.1)
+        config = dataclasses.replace(config, mixup=0.4, ema_decay=0.9, frozen=("Conv_0",), optimizer=optimizer)
+        start = init_classifier(config.model, jax.random.PRNGKey(5))  # gone when the run goes on
+        ckpt.save_checkpoint(tmp_path / "start", "classifier", config.model, jax.tree.map(np.asarray, start))
+        config = dataclasses.replace(config, initial=str(tmp_path / "start"))
     train(config, tmp_path / "whole")
     # A signal while step 2 is under way: the loop finishes the step, saves, and raises.
     from emojax.train import loop
@@ -181,7 +196,7 @@ def test_a_run_that_is_stopped_goes_on_as_if_it_were_not(config, tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "stopped")
     monkeypatch.undo()
-    train(config, tmp_path / "stopped")
+    train(dataclasses.replace(config, initial=""), tmp_path / "stopped")  # only a new run starts from somewhere
     whole, stopped = (rows_of(tmp_path / name) for name in ("whole", "stopped"))
     assert [row["step"] for row in stopped if row["split"] == "train"] == [1, 2, 3, 4]
     assert [row for row in stopped if row["split"] == "train"] == [row for row in whole if row["split"] == "train"]
@@ -217,7 +232,9 @@ def test_no_validation_faces_is_said(config, tiny_face_data, tmp_path, capsys):
         ({"batch_size": 0}, "batch size 0"),
         ({"epochs": 0.0}, "epochs 0"),
         ({"mixup": -0.1}, "mixup -0.1"),
-        ({"average": 1.0}, "average 1.0"),
+        ({"mixup": float("nan")}, "mixup nan"),
+        ({"vgg16": "file"}, "--vgg16 file: only the architecture vgg16"),
+        ({"ema_decay": 1.0}, "EMA decay 1.0"),
         ({"batch_size": 7, "mixup": 0.2}, "batch size 7 with mixup"),
         ({"class_weights": (1.0, 2.0)}, "give 7"),
         ({"class_weights": (-1.0,) * 7}, "not negative"),

@@ -57,7 +57,8 @@ def test_the_command_writes_and_prints_the_scores(variables, saved, tiny_face_da
 
 def test_small_faces(variables, tiny_face_data):
     whole, same, flat = (
-        evaluate.score_faces(MODEL, variables, [tiny_face_data[1]], "val", pixels)["faces"][0] for pixels in (None, 16, 1)
+        evaluate.score_faces(MODEL, variables, [tiny_face_data[1]], "val", pixels)["faces"][0]
+        for pixels in (None, 16, 1)
     )
     np.testing.assert_allclose(whole, same, atol=1e-6)
     assert np.abs(whole - flat).max() > 1e-3

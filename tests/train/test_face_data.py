@@ -85,6 +85,10 @@ def test_sharper_votes_are_a_power_of_the_shares(tmp_path):
     write_votes(tmp_path / "a.csv", [[3, 0, 0, 1, 0, 0, 0, 6]])
     votes = PackedFaces(pack, "train", 0.0, sharpness=2.0)[0]["votes"]
     np.testing.assert_allclose(votes, [0.9, 0, 0, 0.1, 0, 0, 0], atol=1e-6)  # 3^2 to 1^2
+    votes = PackedFaces(pack, "train", 0.0, sharpness=1e4)[0]["votes"]
+    np.testing.assert_array_equal(votes, np.eye(7)[0])
+    held_out = held_out_faces(FaceConfig(packs=(pack,), sharpness=2.0), MODEL, "train")["a"]
+    np.testing.assert_allclose(held_out.labels[0], [0.75, 0, 0, 0.25, 0, 0, 0])  # as voted
 
 
 def test_each_source_has_its_own_smoothing(tmp_path):

@@ -53,24 +53,25 @@ def step(state, batch, axis_name):
 
 def test_weight_decay_shrinks_kernels_alone():
     optimizer = OptimizerConfig(learning_rate=0.1, weight_decay=0.5).build(10)
-    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2), "scale": jnp.ones((7, 2))}
     updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
     np.testing.assert_allclose(updates["kernel"], -0.05, rtol=1e-6)
     np.testing.assert_array_equal(updates["bias"], 0)
+    np.testing.assert_array_equal(updates["scale"], 0)  # of a conditional norm, [S, C]
 
 
 def test_the_average_of_constant_parameters_is_those_and_else_a_mean_that_forgets_the_start():
-    state = TrainState.create({"w": jnp.zeros(2)}, OPTIMIZER, 0, stats={"m": jnp.zeros(1)}, averages=True)
+    state = TrainState.create({"w": jnp.zeros(2)}, OPTIMIZER, 0, stats={"m": jnp.zeros(1)}, with_ema=True)
     expected = 0.0
     for number in range(1, 51):
         value = float(number % 3)
         state = state.replace(step=jnp.int32(number), params={"w": jnp.full(2, value)}, stats={"m": jnp.full(1, value)})
-        state = state.averaged(0.9)
+        state = state.with_ema_update(0.9)
         decay = min(0.9, (1 + number) / (10 + number))
         expected = decay * expected + (1 - decay) * value
-    for tree in state.average:
+    for tree in state.ema:
         np.testing.assert_allclose(jax.tree.leaves(tree)[0], expected, rtol=1e-5)
-    assert TrainState.create({"w": jnp.zeros(2)}, OPTIMIZER, 0).average is None
+    assert TrainState.create({"w": jnp.zeros(2)}, OPTIMIZER, 0).ema is None
 
 
 def train(run, steps=10, data=None, loop=LOOP, step=step, **more):

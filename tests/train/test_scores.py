@@ -8,6 +8,7 @@ from emojax.train.scores import (
     calibration_floor,
     confusion_matrix,
     fit_temperature,
+    fit_temperature_and_bias,
     negative_log_likelihood,
     score,
 )
@@ -91,3 +92,15 @@ def test_negative_log_likelihood():
 def test_no_faces_are_not_scored():
     with pytest.raises(ValueError, match="no faces"):
         score(np.zeros((0, 7)), np.zeros(0, int))
+
+
+def test_the_bias_that_is_missing_is_found():
+    """Labels drawn from softmax(logits / 1.5 + bias), bias summing to 0."""
+    rng = np.random.default_rng(0)
+    logits, bias = 3 * rng.normal(size=(8000, 7)), np.array([0.8, -0.5, 0.2, -0.1, 0.3, -0.6, -0.1])
+    drawn = np.array([rng.choice(7, p=row) for row in softmax(logits / 1.5 + bias)])
+    temperature, found = fit_temperature_and_bias(logits, np.eye(7)[drawn], penalty=0.0)
+    assert temperature == pytest.approx(1.5, rel=0.05)
+    np.testing.assert_allclose(found, bias, atol=0.12)
+    shrunk = fit_temperature_and_bias(logits, np.eye(7)[drawn], penalty=1.0)[1]
+    assert np.abs(shrunk).max() < 0.5 * np.abs(found).max() and abs(shrunk.sum()) < 1e-9

@@ -51,7 +51,7 @@ def test_other_widths_are_refused(tiny_style_data):
 def test_where_a_run_starts(tiny_style_data, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    plain = ClassifierTraining(model=SMALL, vgg16="none")
+    plain = ClassifierTraining(model=SMALL, vgg16="random")
     fresh = initial_variables(plain)
     jax.tree.map(np.testing.assert_array_equal, fresh, init_classifier(SMALL, jax.random.PRNGKey(0)))
     with pytest.raises(UserError, match="no VGG16 weights"):

@@ -1,0 +1,92 @@
+"""`python train_classifier.py calibrate`: fits what turns logits into probabilities, and packs the checkpoint.
+
+checkpoint, labelled faces of a split -> temperature, and with --bias a bias per class -> a checkpoint without training state.
+The bias goes into the last layer, so that `classify` knows only a temperature.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emojax import checkpoint as ckpt
+from emojax.commandline import Parser
+from emojax.emotions import EMOTIONS
+from emojax.errors import UserError
+from emojax.files import refuse_existing
+from emojax.pipeline import load_classifier
+from emojax.train.evaluate import score_faces
+from emojax.train.scores import fit_temperature, fit_temperature_and_bias
+
+PENALTY = 0.02
+"""on the square of the bias, in nats: chosen on validation faces, see docs/results.md"""
+
+
+def with_calibration(variables: Mapping[str, Any], temperature: float, bias: np.ndarray) -> dict[str, Any]:
+    """The variables whose `classify` is softmax(logits / temperature + bias), logits being those of `variables`."""
+    params = dict(variables["params"])
+    last = max(
+        (name for name in params if name.startswith("Dense_")), key=lambda name: int(name.removeprefix("Dense_"))
+    )
+    shift = np.asarray(temperature * bias, np.float32)  # the temperature divides it again
+    params[last] = {**params[last], "bias": np.asarray(params[last]["bias"]) + shift}
+    return {**variables, "params": params, "temperature": np.float32(temperature)}
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command; returns its exit code.
+
+    Raises:
+        UserError: a checkpoint or data that cannot be read, or an output that exists or cannot be written.
+    """
+    parser = Parser(
+        prog="train_classifier.py calibrate",
+        description="Fits a classifier's temperature on labelled faces, and writes it without its training state.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint or a run's folder")
+    parser.add_argument(
+        "--data", nargs="+", required=True, metavar="FILE.npz|FOLDER", help="packs, or ExpW's own folder"
+    )
+    parser.add_argument(
+        "--split", choices=("val", "train"), default="val", help="whose faces are used; never those of a test"
+    )
+    parser.add_argument(
+        "--bias", action="store_true", help="fit a bias per class too: for other frequencies than in training"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
+    parser.add_argument("--force", action="store_true", help="replace an existing one")
+    args = parser.parse_args(argv)
+    refuse_existing(args.output, args.force)
+    found = ckpt.read_checkpoint(args.checkpoint, "classifier")
+    if found.path.resolve() == args.output.resolve():
+        raise UserError(f"--output {args.output} is the checkpoint itself: choose another folder")
+    config, variables = load_classifier(found.path)
+    raw = {**variables, "temperature": np.float32(1)}
+    rows = score_faces(config, raw, args.data, args.split)
+    logits = np.concatenate([np.log(np.maximum(probabilities, 1e-30)) for probabilities, _ in rows.values()])
+    labels = np.eye(len(EMOTIONS))[np.concatenate([labels for _, labels in rows.values()])]
+    if args.bias:
+        temperature, bias = fit_temperature_and_bias(logits, labels, PENALTY)
+    else:
+        temperature, bias = fit_temperature(logits, labels), np.zeros(len(EMOTIONS))
+    ckpt.save_checkpoint(
+        args.output,
+        "classifier",
+        config,
+        with_calibration(variables, temperature, bias),
+        step=found.step,
+        metrics={**found.metrics, "temperature": temperature},
+        score=found.score,
+    )
+    terms = ", ".join(f"{name} {value:+.2f}" for name, value in zip(EMOTIONS, bias, strict=True))
+    print(
+        f"{len(labels)} faces of {', '.join(rows)}: temperature {temperature:.3f}{', bias ' + terms if args.bias else ''}"
+    )
+    print(f"wrote {args.output}", file=sys.stderr)
+    return 0

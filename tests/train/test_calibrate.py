@@ -1,0 +1,74 @@
+"""`train_classifier.py calibrate`: the temperature, the bias, and what is written."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emojax import checkpoint as ckpt
+from emojax.classifier import ClassifierConfig, classifier_logits, classify, init_classifier
+from emojax.errors import UserError
+from emojax.pipeline import load_classifier
+from emojax.train import calibrate
+from emojax.train.face_data import FaceConfig, held_out_faces
+from emojax.train.scores import fit_temperature, negative_log_likelihood
+
+PAPER = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
+VGG16 = ClassifierConfig("vgg16", widths=(4, 4), size=16)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run's folder whose checkpoint has a training state and another temperature."""
+    variables = jax.tree.map(np.asarray, init_classifier(PAPER, jax.random.PRNGKey(0)))
+    folder = tmp_path_factory.mktemp("run")
+    variables["temperature"] = np.float32(3)
+    state = {"moment": np.ones(3)}
+    ckpt.save_checkpoint(
+        folder / "step_00000007", "classifier", PAPER, variables, step=7, score=0.5, training=state, position={}
+    )
+    return folder
+
+
+@pytest.mark.parametrize("config", [PAPER, VGG16], ids=["paper", "vgg16"])
+def test_the_bias_shifts_the_tempered_logits(config):
+    variables = init_classifier(config, jax.random.PRNGKey(0))
+    faces = jnp.asarray(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8))
+    bias = np.linspace(-1, 1, 7)
+    expected = jax.nn.softmax(classifier_logits(config, variables, faces) / 1.7 + bias)
+    np.testing.assert_allclose(
+        classify(config, calibrate.with_calibration(variables, 1.7, bias), faces), expected, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_command_writes_a_calibrated_checkpoint(run, tiny_face_data, tmp_path, capsys, bias):
+    pack, output = tiny_face_data[1], tmp_path / "packed"
+    flags = ["--checkpoint", str(run), "--data", pack, "--output", str(output)]
+    assert calibrate.main([*flags, *["--bias"] * bias]) == 0
+    assert not (output / "training").exists()
+    found = ckpt.read_checkpoint(output, "classifier")
+    assert found.step == 7 and found.score == 0.5 and found.training_sha256 is None
+    config, variables = load_classifier(output)
+    before = load_classifier(run)[1]
+    faces = held_out_faces(FaceConfig(packs=(pack,)), config)["faces"]
+    old = np.asarray(classifier_logits(config, before, jnp.asarray(faces.images)))
+    new = np.log(np.asarray(classify(config, variables, jnp.asarray(faces.images))))
+    temperature = fit_temperature(old, faces.labels)
+    plain = negative_log_likelihood(old / temperature, faces.labels)
+    if bias:
+        assert negative_log_likelihood(new, faces.labels) < plain
+        assert "bias angry" in capsys.readouterr().out
+    else:
+        assert float(variables["temperature"]) == pytest.approx(temperature, rel=1e-3)
+        assert negative_log_likelihood(new, faces.labels) == pytest.approx(plain, rel=1e-4)
+        jax.tree.map(np.testing.assert_array_equal, variables["params"], before["params"])
+    with pytest.raises(UserError, match="exists"):
+        calibrate.main(flags)
+
+
+def test_a_checkpoint_is_not_written_over_itself(run, tiny_face_data):
+    step = run / "step_00000007"
+    flags = ["--checkpoint", str(run), "--data", tiny_face_data[1], "--output", str(step), "--force"]
+    with pytest.raises(UserError, match="is the checkpoint itself"):
+        calibrate.main(flags)

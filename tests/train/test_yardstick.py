@@ -1,0 +1,60 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emojax.images import to_255
+from emojax.train.losses import STYLE_LAYERS, gram_matrix, style_loss
+from emojax.train.yardstick import descend, measure, objective, structural_similarity
+from emojax.vgg import load_vgg16, vgg16_features
+
+
+@pytest.fixture(scope="module")
+def vgg(tiny_style_data):
+    return load_vgg16(tiny_style_data[-1])
+
+
+def photo(seed, side=32):
+    blocks = jax.random.uniform(jax.random.PRNGKey(seed), (1, 4, 4, 3))
+    return jax.image.resize(blocks, (1, side, side, 3), "cubic").clip(0, 1)
+
+
+def grams_of(vgg, *photos):
+    features = [vgg16_features(vgg, to_255(x)) for x in photos]
+    return {layer: jnp.concatenate([gram_matrix(found[layer]) for found in features]) for layer in STYLE_LAYERS}
+
+
+def test_similarity_of_equal_flat_and_opposite_pictures():
+    x = photo(0)[..., :1]
+    np.testing.assert_allclose(structural_similarity(x, x), 1, rtol=1e-5)
+    # Of flat pictures a and b only the first factor is left: (2ab + c1) / (a^2 + b^2 + c1).
+    flat = structural_similarity(jnp.full((1, 16, 16, 1), 0.2), jnp.full((1, 16, 16, 1), 0.6))
+    np.testing.assert_allclose(flat, (2 * 0.12 + 1e-4) / (0.04 + 0.36 + 1e-4), rtol=1e-3)
+    assert float(structural_similarity(x, 1 - x)[0]) < 0.5
+
+
+def test_a_photo_measured_against_itself(vgg):
+    one, other = photo(1), photo(2)
+    scores = measure(vgg, grams_of(vgg, one, other), one, one)
+    assert float(scores["content"]) == float(scores["content_deep"]) == 0
+    np.testing.assert_allclose(scores["ssim"], 1, rtol=1e-5)
+    np.testing.assert_allclose(scores["style"][0], 0, atol=1e-6)
+    features = vgg16_features(vgg, to_255(one))
+    expected = style_loss(features, {k: gram[1:] for k, gram in grams_of(vgg, one, other).items()})[0]
+    np.testing.assert_allclose(scores["style"][1], expected, rtol=1e-4)
+    assert float(expected) > 0
+
+
+def test_the_optimizer_comes_down_and_stops_at_the_goal(vgg):
+    start, gram = photo(3), grams_of(vgg, photo(4))
+    whole = descend(vgg, gram, start, goal=0.0, iterations=4)
+    assert whole.iterations is None and whole.evaluations is None and len(whole.curve) == 5
+    assert all(after <= before + 1e-5 for before, after in zip(whole.curve, whole.curve[1:], strict=False))
+    assert whole.curve[-1] < 0.9 * whole.curve[0]
+    own = float(measure(vgg, gram, start, start)["style"][0])
+    np.testing.assert_allclose(whole.curve[0], objective(0.0, own), rtol=1e-4)
+    goal = (whole.curve[1] + whole.curve[2]) / 2
+    found = descend(vgg, gram, start, goal, iterations=4)
+    assert found.iterations == 2 and len(found.curve) == 3 and found.evaluations >= 3
+    np.testing.assert_allclose(found.curve, whole.curve[:3], rtol=1e-4)
+    assert descend(vgg, gram, start, goal=1e9).iterations == 0
