@@ -12,7 +12,7 @@ import functools
 import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from emojax import compiling
 from emojax.commandline import Parser
 from emojax.errors import UserError
-from emojax.faces import Face, cut_crop, find_faces
+from emojax.faces import DetectorMissing, cut_crop, find_faces
 from emojax.files import write_atomically
 from emojax.images import to_uint8, to_unit
 from emojax.pipeline import PACKAGED, load_classifier, load_styles
@@ -43,29 +43,37 @@ OPTIMUM_SIDE = 256
 SMALLEST_FACE = 32
 """pixels of a face's box from which its emotion counts"""
 THUMBNAIL = 192
-COLUMNS = ("content", "content_deep", "style", "style_left", "objective", "tv", "ssim", "nearest", "kept")
+COLUMNS = (
+    *("content", "content_relu3_3", "style", "style_ratio", "objective", "tv", "ssim"),
+    *("nearest_painting", "emotion_retention"),
+)
 
 
 def read_photos(paths: Sequence[str], size: int, limit: int | None) -> dict[str, np.ndarray]:
-    """The centre squares of the photos, name -> uint8 [size, size, 3]; those that cannot be read are left out.
+    """The centre squares of photos, name -> uint8 [size, size, 3]; those that cannot be read are left out.
+
+    With a `limit`, so many photos at even distances. Photos that are smaller are enlarged, which is said.
 
     Raises:
         UserError: no photos, or none that can be read.
     """
     source = open_photos(paths)
     found: dict[str, np.ndarray] = {}
-    bad = []
-    for index in range(len(source)):
-        if limit is not None and len(found) == limit:
-            break
+    bad, small = [], 0
+    count = len(source) if limit is None else min(limit, len(source))
+    for index in np.linspace(0, len(source) - 1, count).round().astype(int).tolist():
         try:
-            found[Path(source.name(index)).name] = center_crop(decode(source[index]), size)
+            photo = decode(source[index])
+            found[source.name(index)] = center_crop(photo, size)
+            small += min(photo.size) < size
         except UNREADABLE as error:
             bad.append(f"{source.name(index)}: {error}")
     if bad:
         print(f"skipped {len(bad)} photos that cannot be read, first {bad[0]}", file=sys.stderr)
+    if small:
+        print(f"enlarged {small} of {len(found)} photos to {size} pixels", file=sys.stderr)
     if not found:
-        raise UserError(f"none of the {len(source)} photos can be read: give others")
+        raise UserError(f"none of the {count} photos can be read: give others")
     return found
 
 
@@ -83,71 +91,76 @@ def _program(config: StylizerConfig) -> Any:
 
 
 def score_photos(
-    config: StylizerConfig, params: Any, vgg: Any, grams: Any, photos: Mapping[str, np.ndarray], reader: Reader | None
-) -> tuple[dict[str, dict[str, float]], np.ndarray]:
-    """Means over the photos, style -> score, and the stylized photos, uint8 [photos, S, H, W, 3].
+    config: StylizerConfig,
+    params: Any,
+    vgg: Any,
+    grams: Any,
+    photos: Mapping[str, np.ndarray],
+    look: Callable[[np.ndarray, np.ndarray], None],
+) -> dict[str, dict[str, float]]:
+    """Means over the photos, style -> score.
 
-    The scores are those of `measure`, the "style" loss being that to the style's own painting; "style_left", its share of the
-    photo's own style loss; "objective"; "nearest", the share of photos whose nearest painting is the style's; "kept", the
-    share of faces that are read as before (not there without faces).
+    The scores are those of `measure`, "style" being the loss to the style's own painting; "style_ratio", the mean of its
+    ratio to the unstylized photo's; "objective"; and, where there are several styles, "nearest_painting", the share of photos
+    whose nearest painting is the style's own.
+
+    Args:
+        look: is called with every photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3].
     """
     measured = compiling.jit(lambda vgg, grams, photo: measure(vgg, grams, photo, photo)["style"])
     rows: dict[str, list[dict[str, float]]] = {style: [] for style in config.styles}
-    pictures = np.zeros((len(photos), len(config.styles), *next(iter(photos.values())).shape), np.uint8)
-    for number, (_, photo) in enumerate(tqdm(photos.items(), unit="photo", desc="scoring")):
+    for photo in tqdm(photos.values(), unit="photo", desc="scoring"):
         before = np.asarray(measured(vgg, grams, to_unit(photo[None])))
+        pictures = np.zeros((len(config.styles), *photo.shape), np.uint8)
         for index, style in enumerate(config.styles):
             stylized, scores = _program(config)(params, vgg, grams, photo[None], index)
-            pictures[number, index] = to_uint8(np.asarray(stylized[0]))
+            pictures[index] = to_uint8(np.asarray(stylized[0]))
             distances = np.asarray(scores["style"])
             row = {name: float(value) for name, value in scores.items() if name != "style"}
-            row |= {"style": float(distances[index]), "style_left": float(distances[index] / before[index])}
+            row |= {"style": float(distances[index]), "style_ratio": float(distances[index] / before[index])}
             row["objective"] = objective(row["content"], row["style"])
-            row["nearest"] = float(distances.argmin() == index)
+            if len(config.styles) > 1:
+                row["nearest_painting"] = float(distances.argmin() == index)
             rows[style].append(row)
-    means = {
+        look(photo, pictures)
+    return {
         style: {name: float(np.mean([row[name] for row in found])) for name in found[0]}
         for style, found in rows.items()
     }
-    kept = reader.kept(list(photos.values()), pictures) if reader else None
-    if kept is not None:
-        for style, share in zip(config.styles, kept, strict=True):
-            means[style]["kept"] = share
-    return means, pictures
 
 
-class Reader:
-    """Reads the emotions of the same faces before and after."""
+class Retention:
+    """Counts the faces whose emotion is read as the same before and after."""
 
-    def __init__(self, classifier: Path) -> None:
+    def __init__(self, classifier: Path, styles: int) -> None:
         """Loads a classifier; raises UserError if there is none."""
         config, variables = load_classifier(classifier)
         self.config, self.variables = config, jax.device_put(variables)
+        self.faces, self.same = 0, np.zeros(styles, int)
 
-    def kept(self, photos: Sequence[np.ndarray], stylized: np.ndarray) -> list[float] | None:
-        """Per style, the share of the photos' faces with the same top emotion after; None if no face is large enough."""
-        faces: list[tuple[int, Face]] = [
-            (number, face)
-            for number, photo in enumerate(photos)
-            for face in find_faces(photo)
-            if min(face.w, face.h) >= SMALLEST_FACE
-        ]
+    def look(self, photo: np.ndarray, pictures: np.ndarray) -> None:
+        """Takes a photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3]; boxes are those found in the photo.
+
+        Raises:
+            DetectorMissing: there is no face detector.
+        """
+        faces = [face for face in find_faces(photo) if min(face.w, face.h) >= SMALLEST_FACE]
         if not faces:
-            return None
+            return
 
-        def read(pictures: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-            crops = [cut_crop(pictures[n], face, self.config.margin, self.config.size) for n, face in faces]
+        def read(picture: np.ndarray) -> np.ndarray:
+            crops = [cut_crop(picture, face, self.config.margin, self.config.size) for face in faces]
             return read_faces(self.config, self.variables, np.stack(crops)).argmax(1)
 
-        before = read(photos)
-        return [float((read(stylized[:, style]) == before).mean()) for style in range(stylized.shape[1])]
+        before = read(photo)
+        self.faces += len(faces)
+        self.same += [int((read(picture) == before).sum()) for picture in pictures]
 
 
 def distance_to_optimum(
     config: StylizerConfig, params: Any, vgg: Any, grams: Any, photos: Mapping[str, np.ndarray], iterations: int
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """How long L-BFGS takes to the network's objective: a row per photo and style; see `descend`."""
-    rows = []
     pairs = [(name, index) for name in photos for index in range(len(config.styles))]
     for name, index in tqdm(pairs, unit="picture", desc="optimizing"):
         photo = photos[name][None]
@@ -155,8 +168,17 @@ def distance_to_optimum(
         goal = float(objective(scores["content"], scores["style"][index]))
         gram = {layer: gram[index : index + 1] for layer, gram in grams.items()}
         found = descend(vgg, gram, jnp.asarray(to_unit(photo)), goal, iterations)
-        rows.append({"photo": name, "style": config.styles[index], "network": goal, **dataclasses.asdict(found)})
-    return rows
+        yield {"photo": name, "style": config.styles[index], "network": goal, **dataclasses.asdict(found)}
+
+
+def optimum_summary(rows: Sequence[Mapping[str, Any]], iterations: int) -> dict[str, float]:
+    """Mean iterations per style and over the styles; where the optimizer did not get there, all of them count."""
+    styles = dict.fromkeys(row["style"] for row in rows)
+    means = {
+        style: float(np.mean([row["iterations"] or iterations for row in rows if row["style"] == style]))
+        for style in styles
+    }
+    return {**means, "mean": float(np.mean(list(means.values())))}
 
 
 def table(scores: Mapping[str, Mapping[str, float]]) -> str:
@@ -170,16 +192,26 @@ def table(scores: Mapping[str, Mapping[str, float]]) -> str:
     return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
 
 
-def contact_sheet(photos: Sequence[np.ndarray], stylized: np.ndarray, side: int = THUMBNAIL) -> bytes:
-    """A PNG with a row per photo: the photo, then every style."""
-    rows = [[photo, *pictures] for photo, pictures in zip(photos, stylized, strict=True)]
-    sheet = Image.new("RGB", (side * len(rows[0]), side * len(rows)))
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            sheet.paste(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS), (x * side, y * side))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
-    return buffer.getvalue()
+class Sheet:
+    """A contact sheet: a row per photo, the photo first, then every style."""
+
+    def __init__(self, side: int = THUMBNAIL) -> None:
+        self.side = side
+        self.rows: list[np.ndarray] = []
+
+    def look(self, photo: np.ndarray, pictures: np.ndarray) -> None:
+        """Takes a photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3]."""
+        small = [
+            Image.fromarray(picture).resize((self.side, self.side), Image.Resampling.LANCZOS)
+            for picture in (photo, *pictures)
+        ]
+        self.rows.append(np.concatenate(small, axis=1))
+
+    def png(self) -> bytes:
+        """The sheet as a PNG."""
+        buffer = io.BytesIO()
+        Image.fromarray(np.concatenate(self.rows)).save(buffer, "PNG")
+        return buffer.getvalue()
 
 
 def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
@@ -206,7 +238,12 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     )
     parser.add_argument("--limit", type=int, help="only so many photos; none: all")
     parser.add_argument(
-        "--optimum", type=int, default=0, metavar="N", help="photos to optimize directly, at 256 pixels"
+        "--optimum",
+        type=int,
+        default=0,
+        choices=range(1000),
+        metavar="N",
+        help="photos to optimize directly, at 256 pixels",
     )
     parser.add_argument("--iterations", type=int, default=150, help="most iterations of that optimization")
     parser.add_argument("--classifier", type=Path, default=PACKAGED / "classifier", help="reads faces before and after")
@@ -214,36 +251,62 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         "--output", type=Path, default=Path("runs/evaluate_styles"), help="the folder for metrics.json and the sheet"
     )
     args = parser.parse_args(argv)
-    if args.size % MULTIPLE or args.size < 64:
-        raise UserError(f"--size {args.size}: give a multiple of {MULTIPLE}, at least 64")
-    if not 0 < args.style_scale <= 8:
-        raise UserError(f"--style-scale {args.style_scale}: it is above 0, at most 8")
-    if min(args.limit if args.limit is not None else 1, args.iterations) < 1 or args.optimum < 0:
-        raise UserError(
-            f"--limit {args.limit}, --iterations {args.iterations}, --optimum {args.optimum}: at least 1, 1, 0"
-        )
+    if args.size % MULTIPLE or not 64 <= args.size <= 4096:
+        raise UserError(f"--size {args.size}: give a multiple of {MULTIPLE}, 64 to 4096")
+    if not 0.1 <= args.style_scale <= 8:
+        raise UserError(f"--style-scale {args.style_scale}: it is 0.1 to 8")
+    positive = {"limit": args.limit, "iterations": args.iterations, "sheet-side": args.sheet_side}
+    for name, value in positive.items():
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: at least 1")
+    if args.optimum < 0:
+        raise UserError(f"--optimum {args.optimum}: it is not negative")
     config, params = load_styles(args.checkpoint)
-    reader = Reader(args.classifier)
-    vgg = load_vgg16(find_vgg16(args.vgg16))
-    paintings = PhotoConfig(
-        paintings=tuple(args.paintings), prefer=prefer, painting_size=round(PAINTING_SIDE * args.style_scale)
-    )
-    grams = painting_grams(vgg, paintings, config.styles)
-    params, vgg = jax.device_put((params, vgg))
-    photos = read_photos(args.photos, args.size, args.limit)
-    scores, pictures = score_photos(config, params, vgg, grams, photos, reader)
-    metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "photos": list(photos), "size": args.size}
-    metrics |= {"style_scale": args.style_scale, "scores": scores}
-    write_atomically(args.output / "sheet.png", contact_sheet(list(photos.values()), pictures))
-    print(f"{len(photos)} photos at {args.size} x {args.size}, style scale {args.style_scale:g}\n\n{table(scores)}")
-    if args.optimum:
-        small = read_photos(args.photos, OPTIMUM_SIDE, args.optimum)
-        metrics["optimum"] = rows = distance_to_optimum(config, params, vgg, grams, small, args.iterations)
-        print(f"\nL-BFGS from the photo at {OPTIMUM_SIDE} x {OPTIMUM_SIDE}, until it is as good as the network:\n")
-        for style in config.styles:
-            found = [(row["iterations"], row["evaluations"]) for row in rows if row["style"] == style]
-            texts = ["not reached" if n is None else f"{n} ({calls} evaluations)" for n, calls in found]
-            print(f"{style}: {', '.join(texts)}")
-    write_atomically(args.output / "metrics.json", json.dumps(metrics, indent=2).encode())
+    retention, sheet = Retention(args.classifier, len(config.styles)), Sheet(args.sheet_side)
+    # The scores are compared between machines: no reduced precision on a GPU or TPU.
+    with jax.default_matmul_precision("highest"):
+        vgg = load_vgg16(find_vgg16(args.vgg16))
+        paintings = PhotoConfig(
+            paintings=tuple(args.paintings), prefer=prefer, painting_size=round(PAINTING_SIDE * args.style_scale)
+        )
+        grams = painting_grams(vgg, paintings, config.styles)
+        params, vgg = jax.device_put((params, vgg))
+        photos = read_photos(args.photos, args.size, args.limit)
+        detector = True
+
+        def look(photo: np.ndarray, pictures: np.ndarray) -> None:
+            nonlocal detector
+            sheet.look(photo, pictures)
+            try:
+                if detector:
+                    retention.look(photo, pictures)
+            except DetectorMissing as error:
+                detector = False
+                print(f"the emotions before and after are not compared: {error}", file=sys.stderr)
+
+        scores = score_photos(config, params, vgg, grams, photos, look)
+        for index, style in enumerate(config.styles if retention.faces else ()):
+            scores[style]["emotion_retention"] = float(retention.same[index] / retention.faces)
+        metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "photos": list(photos), "size": args.size}
+        metrics |= {"style_scale": args.style_scale, "faces": retention.faces, "scores": scores, "optimum": []}
+        write_atomically(args.output / "sheet.png", sheet.png())
+        _write(args.output, metrics)
+        print(f"{len(photos)} photos at {args.size} x {args.size}, style scale {args.style_scale:g}", end=", ")
+        print(f"{retention.faces} faces\n\n{table(scores)}")
+        if args.optimum:
+            small = read_photos(args.photos, OPTIMUM_SIDE, args.optimum)
+            for row in distance_to_optimum(config, params, vgg, grams, small, args.iterations):
+                metrics["optimum"].append(row)
+                metrics["optimum_iterations"] = optimum_summary(metrics["optimum"], args.iterations)
+                _write(args.output, metrics)
+            print(f"\nL-BFGS from the photo at {OPTIMUM_SIDE} x {OPTIMUM_SIDE}, until it is as good as the network:\n")
+            for style, mean in metrics["optimum_iterations"].items():
+                found = [(row["iterations"], row["evaluations"]) for row in metrics["optimum"] if row["style"] == style]
+                texts = ["not reached" if n is None else f"{n} ({calls} evaluations)" for n, calls in found]
+                print(f"{style}: {mean:.0f} iterations{' of ' if texts else ''}{', '.join(texts)}")
     print(f"wrote {args.output}", file=sys.stderr)
     return 0
+
+
+def _write(output: Path, metrics: Mapping[str, Any]) -> None:
+    write_atomically(output / "metrics.json", json.dumps(metrics, indent=2).encode())

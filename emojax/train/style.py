@@ -97,7 +97,8 @@ def painting_grams(vgg: Any, config: PhotoConfig, styles: tuple[str, ...]) -> di
     grams = []
     for path in find_paintings(config, styles).values():
         painting = read_painting(path, config.painting_size)[None].astype(np.float32)
-        grams.append({layer: gram_matrix(features(vgg, painting)[layer])[0] for layer in STYLE_LAYERS})
+        seen = features(vgg, painting)
+        grams.append({layer: gram_matrix(seen[layer])[0] for layer in STYLE_LAYERS})
     return {layer: jnp.stack([gram[layer] for gram in grams]) for layer in STYLE_LAYERS}
 
 

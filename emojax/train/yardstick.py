@@ -46,14 +46,14 @@ def measure(
         grams: see `painting_grams`.
 
     Returns:
-        Scalars "content" (relu2_2), "content_deep" (relu3_3), "tv" and "ssim"; "style" [S], the style loss to each painting.
+        Scalars "content" (relu2_2), "content_relu3_3", "tv" and "ssim"; "style" [S], the style loss to each painting.
     """
     features, target = (vgg16_features(vgg, to_255(x)) for x in (stylized, photo))
     own = {layer: gram_matrix(features[layer]) for layer in STYLE_LAYERS}
     distances = [relative_error(jnp.broadcast_to(own[layer], gram.shape), gram) for layer, gram in grams.items()]
     return {
         "content": content_loss(features[CONTENT_LAYER], target[CONTENT_LAYER])[0],
-        "content_deep": content_loss(features[DEEP_LAYER], target[DEEP_LAYER])[0],
+        f"content_{DEEP_LAYER}": content_loss(features[DEEP_LAYER], target[DEEP_LAYER])[0],
         "style": jnp.stack(distances).mean(0),
         "tv": total_variation(stylized)[0],
         "ssim": structural_similarity(to_grey(photo), to_grey(stylized))[0],

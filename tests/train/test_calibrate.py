@@ -35,7 +35,7 @@ def test_the_bias_shifts_the_tempered_logits(config):
     variables = init_classifier(config, jax.random.PRNGKey(0))
     faces = jnp.asarray(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8))
     bias = np.linspace(-1, 1, 7)
-    expected = jax.nn.softmax(classifier_logits(config, variables, faces) / 1.7 + bias)
+    expected = jax.nn.softmax(classifier_logits(config, variables, faces) / 1.7 + bias[None, :])
     np.testing.assert_allclose(
         classify(config, calibrate.with_calibration(variables, 1.7, bias), faces), expected, atol=1e-5
     )
@@ -48,7 +48,7 @@ def test_the_command_writes_a_calibrated_checkpoint(run, tiny_face_data, tmp_pat
     assert calibrate.main([*flags, *["--bias"] * bias]) == 0
     assert not (output / "training").exists()
     found = ckpt.read_checkpoint(output, "classifier")
-    assert found.step == 7 and found.score == 0.5 and found.training_sha256 is None
+    assert found.step == 7 and found.training_sha256 is None
     config, variables = load_classifier(output)
     before = load_classifier(run)[1]
     faces = held_out_faces(FaceConfig(packs=(pack,)), config)["faces"]
@@ -67,8 +67,11 @@ def test_the_command_writes_a_calibrated_checkpoint(run, tiny_face_data, tmp_pat
         calibrate.main(flags)
 
 
-def test_a_checkpoint_is_not_written_over_itself(run, tiny_face_data):
-    step = run / "step_00000007"
-    flags = ["--checkpoint", str(run), "--data", tiny_face_data[1], "--output", str(step), "--force"]
-    with pytest.raises(UserError, match="is the checkpoint itself"):
+@pytest.mark.parametrize("output", ["step_00000007", ".", "..", "step_00000007/inside", "../other"])
+def test_only_another_checkpoint_is_replaced(run, tiny_face_data, output):
+    """Not the checkpoint itself, nor the run that holds it, nor any folder that is no checkpoint."""
+    (run.parent / "other").mkdir(exist_ok=True)
+    flags = ["--checkpoint", str(run), "--data", tiny_face_data[1], "--output", str(run / output), "--force"]
+    with pytest.raises(UserError, match="choose another folder"):
         calibrate.main(flags)
+    assert (run / "step_00000007" / "training").is_dir()

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,9 +13,15 @@ from PIL import Image
 from emojax.checkpoint import save_checkpoint
 from emojax.classifier import ClassifierConfig, init_classifier
 from emojax.errors import UserError
-from emojax.faces import Face
-from emojax.stylizer import StylizerConfig, init_stylizer
+from emojax.faces import DetectorMissing, Face
+from emojax.images import to_unit
+from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
 from emojax.train import evaluate_styles
+from emojax.train.evaluate_styles import score_photos
+from emojax.train.photo_data import PhotoConfig
+from emojax.train.style import painting_grams
+from emojax.train.yardstick import measure
+from emojax.vgg import load_vgg16
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"))
 FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
@@ -38,35 +45,84 @@ def test_the_command(flags, tmp_path, capsys, monkeypatch):
     more = ["--output", str(tmp_path), "--style-scale", "0.25", "--optimum", "1", "--iterations", "1"]
     assert evaluate_styles.main([*flags, *more]) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert list(metrics["scores"]) == ["sad", "happy"] and metrics["photos"] == ["0.png", "1.png"]
+    assert [Path(name).name for name in metrics["photos"]] == ["0.png", "8.png"]  # at even distances
+    assert list(metrics["scores"]) == ["sad", "happy"] and metrics["faces"] == 2  # one is too small, in each
     for row in metrics["scores"].values():
         assert set(row) == set(evaluate_styles.COLUMNS)
         np.testing.assert_allclose(row["objective"], row["content"] + 3 * row["style"], rtol=1e-5)
-        assert 0 <= row["nearest"] <= 1 and row["kept"] in (0, 0.5, 1) and row["ssim"] < 1
+        assert row["nearest_painting"] in (0, 0.5, 1) and row["emotion_retention"] in (0, 0.5, 1) and row["ssim"] < 1
     assert [row["style"] for row in metrics["optimum"]] == ["sad", "happy"]
     assert all(len(row["curve"]) <= 2 for row in metrics["optimum"])
+    assert set(metrics["optimum_iterations"]) == {"sad", "happy", "mean"}
     with Image.open(tmp_path / "sheet.png") as sheet:
         side = evaluate_styles.THUMBNAIL
         assert sheet.size == (3 * side, 2 * side)
     printed = capsys.readouterr().out
-    assert "2 photos at 64 x 64, style scale 0.25" in printed and "| mean " in printed and "\nhappy: " in printed
+    assert "2 photos at 64 x 64, style scale 0.25, 2 faces" in printed and "| mean " in printed
+    assert "\nhappy: " in printed
+
+
+def test_every_style_is_compared_with_its_own_painting(flags):
+    found = dict(zip(flags[::2], flags[1::2], strict=True))
+    vgg = load_vgg16(found["--vgg16"])
+    paintings = PhotoConfig(paintings=(found["--paintings"],), painting_size=32)
+    grams = painting_grams(vgg, paintings, CONFIG.styles)
+    params = init_stylizer(CONFIG, jax.random.PRNGKey(0))
+    photo = evaluate_styles.read_photos([found["--photos"]], 64, 1)
+    seen = []
+    scores = score_photos(CONFIG, params, vgg, grams, photo, lambda photo, pictures: seen.append(pictures))
+    (pixels,) = photo.values()
+    unit = to_unit(jnp.asarray(pixels))[None]
+    before = measure(vgg, grams, unit, unit)["style"]
+    for index, style in enumerate(CONFIG.styles):
+        code = mix_styles(params["styles"], jnp.eye(2)[index : index + 1])
+        stylized = stylize_with_code(CONFIG, params["network"], unit, code)
+        expected = measure(vgg, grams, unit, stylized)
+        np.testing.assert_allclose(scores[style]["style"], expected["style"][index], rtol=1e-3)
+        np.testing.assert_allclose(scores[style]["style_ratio"], expected["style"][index] / before[index], rtol=1e-3)
+        np.testing.assert_allclose(scores[style]["content"], expected["content"], rtol=1e-3)
+        assert np.abs(seen[0][index] - np.asarray(stylized[0]) * 255).max() < 1
+    assert scores["sad"]["style"] != scores["happy"]["style"]
+
+
+def test_iterations_that_were_not_enough_count_in_full():
+    rows = [{"style": style, "iterations": n} for style, n in (("sad", 20), ("sad", None), ("happy", 100))]
+    assert evaluate_styles.optimum_summary(rows, 150) == {"sad": 85, "happy": 100, "mean": 92.5}
 
 
 def test_the_sheet_shows_photo_and_styles_in_order():
-    photos = [np.full((8, 8, 3), value, np.uint8) for value in (10, 20)]
-    stylized = np.stack([np.stack([photo + 100, photo + 200]) for photo in photos])
-    with Image.open(io.BytesIO(evaluate_styles.contact_sheet(photos, stylized, side=4))) as sheet:
-        assert np.asarray(sheet)[2::4, 2::4, 0].tolist() == [[10, 110, 210], [20, 120, 220]]
+    sheet = evaluate_styles.Sheet(side=4)
+    for value in (10, 20):
+        photo = np.full((8, 8, 3), value, np.uint8)
+        sheet.look(photo, np.stack([photo + 100, photo + 200]))
+    with Image.open(io.BytesIO(sheet.png())) as picture:
+        assert np.asarray(picture)[2::4, 2::4, 0].tolist() == [[10, 110, 210], [20, 120, 220]]
 
 
 def test_emotions_are_compared_face_by_face(flags, monkeypatch):
-    """Unchanged photos keep all emotions; without a face that is large enough there is nothing to say."""
-    reader = evaluate_styles.Reader(Path(flags[3]))
-    photos = list(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8))
-    monkeypatch.setattr(evaluate_styles, "find_faces", lambda photo: [Face(4, 4, 40, 40, 0.9)])
-    assert reader.kept(photos, np.stack([photos, photos], 1)) == [1.0, 1.0]
+    """Unchanged photos keep all emotions; faces that are too small do not count."""
+    retention = evaluate_styles.Retention(Path(flags[3]), 2)
+    photos = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
     monkeypatch.setattr(evaluate_styles, "find_faces", lambda photo: [Face(4, 4, 20, 20, 0.9)])
-    assert reader.kept(photos, np.stack([photos], 1)) is None
+    retention.look(photos[0], photos)
+    assert retention.faces == 0
+    monkeypatch.setattr(
+        evaluate_styles, "find_faces", lambda photo: [Face(4, 4, 40, 40, 0.9), Face(20, 20, 40, 40, 0.9)]
+    )
+    for photo in photos:
+        retention.look(photo, np.stack([photo, photo]))
+    assert retention.faces == 4 and retention.same.tolist() == [4, 4]
+
+
+def test_without_a_detector_the_rest_is_scored(flags, tmp_path, monkeypatch, capsys):
+    def missing(photo):
+        raise DetectorMissing("no detector")
+
+    monkeypatch.setattr(evaluate_styles, "find_faces", missing)
+    assert evaluate_styles.main([*flags, "--style-scale", "0.25", "--output", str(tmp_path)]) == 0
+    scores = json.loads((tmp_path / "metrics.json").read_text())["scores"]
+    assert "emotion_retention" not in scores["sad"] and "style" in scores["sad"]
+    assert capsys.readouterr().err.count("no detector") == 1
 
 
 @pytest.mark.parametrize(
@@ -74,6 +130,7 @@ def test_emotions_are_compared_face_by_face(flags, monkeypatch):
     [
         (["--size", "66"], "--size 66: give a multiple of 4"),
         (["--style-scale", "0"], "--style-scale 0.0"),
+        (["--sheet-side", "0"], "--sheet-side 0"),
         (["--limit", "0"], "--limit 0"),
         (["--photos", "missing"], "missing"),
         (["--vgg16", "missing"], "--vgg16 names missing"),
