@@ -202,7 +202,7 @@ class Sheet:
     def look(self, photo: np.ndarray, pictures: np.ndarray) -> None:
         """Takes a photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3]."""
         small = [
-            Image.fromarray(picture).resize((self.side, self.side), Image.Resampling.LANCZOS)
+            np.asarray(Image.fromarray(picture).resize((self.side, self.side), Image.Resampling.LANCZOS))
             for picture in (photo, *pictures)
         ]
         self.rows.append(np.concatenate(small, axis=1))
