@@ -238,6 +238,9 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     )
     parser.add_argument("--limit", type=int, help="only so many photos; none: all")
     parser.add_argument(
+        "--sheet-side", type=int, default=THUMBNAIL, help="of a picture in the contact sheet, in pixels"
+    )
+    parser.add_argument(
         "--optimum",
         type=int,
         default=0,

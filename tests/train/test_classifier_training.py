@@ -185,17 +185,18 @@ def test_a_run_that_is_stopped_goes_on_as_if_it_were_not(config, tmp_path, monke
     # A signal while step 2 is under way: the loop finishes the step, saves, and raises.
     from emojax.train import loop
 
-    finite = loop._finite
+    finite, sent = loop._finite, []
 
     def interrupt(metrics, step, run):
-        if step == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+        if step == 2 and not sent:  # a second signal would be obeyed at once
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
         return finite(metrics, step, run)
 
     monkeypatch.setattr(loop, "_finite", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "stopped")
     monkeypatch.undo()
+    assert ckpt.checkpoints_in(tmp_path / "stopped")[-1].name in ("step_00000002", "step_00000003")
     train(dataclasses.replace(config, initial=""), tmp_path / "stopped")  # only a new run starts from somewhere
     whole, stopped = (rows_of(tmp_path / name) for name in ("whole", "stopped"))
     assert [row["step"] for row in stopped if row["split"] == "train"] == [1, 2, 3, 4]
