@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -30,8 +31,11 @@ FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
 @pytest.fixture(scope="module")
 def flags(tiny_style_data, tmp_path_factory):
     root = tmp_path_factory.mktemp("checkpoints")
-    save_checkpoint(root / "styles", "styles", CONFIG, init_stylizer(CONFIG, jax.random.PRNGKey(0)))
-    save_checkpoint(root / "faces", "classifier", FACES, init_classifier(FACES, jax.random.PRNGKey(0)))
+    for name, kind, config, init in (
+        ("styles", "styles", CONFIG, init_stylizer),
+        ("faces", "classifier", FACES, init_classifier),
+    ):
+        save_checkpoint(root / name, kind, config, jax.jit(partial(init, config))(jax.random.PRNGKey(0)))
     found = dict(zip(tiny_style_data[::2], tiny_style_data[1::2], strict=True))
     return [
         *("--checkpoint", str(root / "styles"), "--classifier", str(root / "faces"), "--size", "64", "--limit", "2"),
@@ -67,7 +71,7 @@ def test_every_style_is_compared_with_its_own_painting(flags):
     vgg = load_vgg16(found["--vgg16"])
     paintings = PhotoConfig(paintings=(found["--paintings"],), painting_size=32)
     grams = painting_grams(vgg, paintings, CONFIG.styles)
-    params = init_stylizer(CONFIG, jax.random.PRNGKey(0))
+    params = jax.jit(partial(init_stylizer, CONFIG))(jax.random.PRNGKey(0))
     photo = evaluate_styles.read_photos([found["--photos"]], 64, 1)
     seen = []
     scores = score_photos(CONFIG, params, vgg, grams, photo, lambda photo, pictures: seen.append(pictures))
