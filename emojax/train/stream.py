@@ -35,9 +35,10 @@ class Unreadable:
     def report(self, key: Any, name: str, error: Exception) -> None:
         """Notes an image, known by `key`; raises UserError if there is no other one."""
         with self._lock:
+            known = key in self._bad  # another thread, or another epoch, may have come across it
             self._bad.add(key)
             reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error))
-            if len(self._bad) == 1:
+            if len(self._bad) == 1 and not known:
                 print(f"skipping {self.what} that cannot be read, first {name}: {reason}", file=sys.stderr)
             if len(self._bad) >= self.total:
                 raise UserError(f"none of the {self.what} can be read, first {name}: {reason}")

@@ -20,6 +20,7 @@ from emojax.train.face_data import (
     open_faces,
     smooth_label,
 )
+from emojax.train.stream import Unreadable
 
 MODEL = ClassifierConfig(widths=(2, 2, 2), dense=4, size=12)
 
@@ -296,3 +297,10 @@ def test_the_shared_packs(shared_data):
             np.testing.assert_allclose(votes.sum(1), 1, rtol=1e-5)
     batch = next(face_batches(config, ClassifierConfig(), 16, 0).iterator)
     assert batch["image"].shape == (16, 48, 48, 3) and batch["image"].std() > 20
+
+
+def test_the_first_bad_image_is_told_once_however_often_it_comes(capsys):
+    bad = Unreadable("faces", 3)
+    for _ in range(3):
+        bad.report(7, "number 7", ValueError("no jpeg"))
+    assert len(bad) == 1 and capsys.readouterr().err.count("no jpeg") == 1
