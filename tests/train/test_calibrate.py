@@ -1,5 +1,7 @@
 """`train_classifier.py calibrate`: the temperature, the bias, and what is written."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +22,7 @@ VGG16 = ClassifierConfig("vgg16", widths=(4, 4), size=16)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run's folder whose checkpoint has a training state and another temperature."""
-    variables = jax.tree.map(np.asarray, init_classifier(PAPER, jax.random.PRNGKey(0)))
+    variables = jax.tree.map(np.asarray, jax.jit(partial(init_classifier, PAPER))(jax.random.PRNGKey(0)))
     folder = tmp_path_factory.mktemp("run")
     variables["temperature"] = np.float32(3)
     state = {"moment": np.ones(3)}
@@ -32,7 +34,7 @@ def run(tmp_path_factory):
 
 @pytest.mark.parametrize("config", [PAPER, VGG16], ids=["paper", "vgg16"])
 def test_the_bias_shifts_the_tempered_logits(config):
-    variables = init_classifier(config, jax.random.PRNGKey(0))
+    variables = jax.jit(partial(init_classifier, config))(jax.random.PRNGKey(0))
     faces = jnp.asarray(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8))
     bias = np.linspace(-1, 1, 7)
     expected = jax.nn.softmax(classifier_logits(config, variables, faces) / 1.7 + bias[None, :])
