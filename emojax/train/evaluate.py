@@ -126,6 +126,11 @@ def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [["%", *scores], ["faces", *(str(values["faces"]) for values in scores.values())]]
     rows += [[name.replace("_", " "), *(_percent(values[name]) for values in scores.values())] for name in PERCENTAGES]
     rows += [[f"recall {name}", *(_percent(values["recall"][name]) for values in scores.values())] for name in EMOTIONS]
+    return markdown(rows)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of equal length, the first of them the head, as a Markdown table with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
     return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])

@@ -1,7 +1,7 @@
 """`python train_style.py evaluate`: a style checkpoint's scores on photos, as a table, metrics.json and a contact sheet.
 
 checkpoint, photos, paintings -> stylized photos -> losses, similarity, nearest painting, emotions kept -> means per style.
-With `--optimum N` also how long an optimizer takes for what the network does in one pass, on the first N photos at 256 x 256.
+With `--optimum N` also how long an optimizer takes for what the network does in one pass, on N of the photos at 256 x 256.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from emojax.files import write_atomically
 from emojax.images import to_uint8, to_unit
 from emojax.pipeline import PACKAGED, load_classifier, load_styles
 from emojax.stylizer import MULTIPLE, StylizerConfig, mix_styles, stylize_with_code
-from emojax.train.evaluate import read_faces
+from emojax.train.evaluate import markdown, read_faces
 from emojax.train.photo_data import PhotoConfig, center_crop, decode, open_photos
 from emojax.train.stream import UNREADABLE
 from emojax.train.style import painting_grams
@@ -174,10 +174,8 @@ def distance_to_optimum(
 def optimum_summary(rows: Sequence[Mapping[str, Any]], iterations: int) -> dict[str, float]:
     """Mean iterations per style and over the styles; where the optimizer did not get there, all of them count."""
     styles = dict.fromkeys(row["style"] for row in rows)
-    means = {
-        style: float(np.mean([row["iterations"] or iterations for row in rows if row["style"] == style]))
-        for style in styles
-    }
+    counts = [(row["style"], iterations if row["iterations"] is None else row["iterations"]) for row in rows]
+    means = {style: float(np.mean([count for name, count in counts if name == style])) for style in styles}
     return {**means, "mean": float(np.mean(list(means.values())))}
 
 
@@ -187,9 +185,7 @@ def table(scores: Mapping[str, Mapping[str, float]]) -> str:
     mean = {name: float(np.mean([row[name] for row in scores.values()])) for name in names}
     cells = [["", *names]]
     cells += [[style, *(f"{row[name]:.3f}" for name in names)] for style, row in [*scores.items(), ("mean", mean)]]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
-    return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
+    return markdown(cells)
 
 
 class Sheet:
@@ -244,7 +240,6 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         "--optimum",
         type=int,
         default=0,
-        choices=range(1000),
         metavar="N",
         help="photos to optimize directly, at 256 pixels",
     )

@@ -92,6 +92,8 @@ def test_every_style_is_compared_with_its_own_painting(flags):
 def test_iterations_that_were_not_enough_count_in_full():
     rows = [{"style": style, "iterations": n} for style, n in (("sad", 20), ("sad", None), ("happy", 100))]
     assert evaluate_styles.optimum_summary(rows, 150) == {"sad": 85, "happy": 100, "mean": 92.5}
+    none = [{"style": "sad", "iterations": 0}]  # a network that is no better than the photo
+    assert evaluate_styles.optimum_summary(none, 150) == {"sad": 0, "mean": 0}
 
 
 def test_the_sheet_shows_photo_and_styles_in_order():
@@ -136,6 +138,7 @@ def test_without_a_detector_the_rest_is_scored(flags, tmp_path, monkeypatch, cap
         (["--style-scale", "0"], "--style-scale 0.0"),
         (["--sheet-side", "0"], "--sheet-side 0"),
         (["--limit", "0"], "--limit 0"),
+        (["--optimum", "-1"], "--optimum -1: it is not negative"),
         (["--photos", "missing"], "missing"),
         (["--vgg16", "missing"], "--vgg16 names missing"),
         (["--stylescale", "1"], "did you mean '--style-scale'"),
