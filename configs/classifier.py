@@ -40,7 +40,7 @@ DEFAULT = ClassifierTraining(
 )
 
 # The second stage, all layers, with every class of a source drawn equally often and ExpW's share larger:
-#   python train_classifier.py finetune --data.packs ferplus48.npz expw_crops112.npz muxspace112.npz
+#   python train_classifier.py finetune --initial runs/default/step_00002214 --data.packs ferplus48.npz ... (the same three)
 #   python train_classifier.py calibrate --checkpoint runs/finetune/step_00001213 --data expw_crops112.npz --bias --output DIR
 # on 2 CPU cores, 2.0 s a step with other work beside it. It was stopped at step 1213 of 1492, after 41 minutes. Validation
 # accuracy 79.3 % on FER+ and 43.7 % on ExpW at step 1200; calibrated 78.1 % and 47.0 %. Test: docs/results.md.

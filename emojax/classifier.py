@@ -186,8 +186,8 @@ def classify(
 ) -> Float[Array, "N 7"]:
     """Probabilities of the seven emotions, in the order of `EMOTIONS`; rows sum to 1. Pure.
 
-    Logits are divided by the checkpoint's temperature first (Guo et al. 2017, arXiv:1706.04599), which training fits on
-    validation faces, so that the probabilities mean what they say.
+    Logits are divided by the checkpoint's temperature first (Guo et al. 2017, arXiv:1706.04599), which training, or
+    `calibrate`, fits on validation faces, so that the probabilities mean what they say.
 
     Args:
         variables: {"params", "batch_stats"} of `Classifier(config)`, and "temperature", above 0.

@@ -99,8 +99,8 @@ def fit_temperature_and_bias(
 ) -> tuple[float, Float[np.ndarray, " 7"]]:
     """T and b that make the labels likeliest under softmax(logits / T + b): bias-corrected temperature scaling.
 
-    Alexandari et al. 2020 (arXiv:1901.06852, section 3), with a penalty on the bias, `penalty` * ||b||^2, because a validation
-    split is small. The bias sums to 0.
+    Alexandari et al. 2020 (arXiv:1901.06852), but with a penalty on the bias, `penalty` * ||b||^2, because a validation
+    split is small. The bias sums to 0; T is 0.05 to 20.
     """
     from scipy.optimize import minimize
 
