@@ -1,5 +1,7 @@
 """Presets of train_style.py."""
 
+from dataclasses import replace
+
 from emojax.stylizer import StylizerConfig
 from emojax.train.loop import LoopConfig, OptimizerConfig
 from emojax.train.photo_data import PhotoConfig
@@ -39,6 +41,28 @@ EMOTIONS = StyleTraining(
     loop=LoopConfig(log_every=20, evaluate_every=250, save_every=100),
 )
 
+# Larger crops of photos that are enlarged up to three times, as they are in large photos, from a checkpoint of `emotions`.
+# The strengths are the style ratios of that checkpoint on the yardstick over their mean: what it paints too weakly counts more.
+REFINE = replace(
+    EMOTIONS,
+    batch_size=2,
+    steps=1600,
+    data=replace(EMOTIONS.data, crop=192, scale=(0.8, 3.0)),
+    loss=replace(EMOTIONS.loss, strengths=(1.18, 0.82, 1.21, 0.99, 0.84, 1.17, 0.79)),
+    optimizer=replace(EMOTIONS.optimizer, learning_rate=6e-4),
+    loop=LoopConfig(log_every=20, evaluate_every=400, save_every=50),
+)
+
+# One more style for a trained network: train_style.py add. Only its row of scales and shifts learns, so the steps may be long.
+ADD = StyleTraining(
+    batch_size=2,
+    steps=200,
+    data=PhotoConfig(crop=192, scale=(0.8, 3.0), held_out=4),
+    loss=EMOTIONS.loss,
+    optimizer=OptimizerConfig(learning_rate=1e-2, warmup_steps=10, schedule="cosine", clip_norm=1.0),
+    loop=LoopConfig(log_every=20, evaluate_every=100, save_every=50),
+)
+
 # Seconds, not minutes: for tests.
 TINY = StyleTraining(
     batch_size=2,
@@ -48,4 +72,4 @@ TINY = StyleTraining(
     loop=LoopConfig(log_every=1, evaluate_every=2, save_every=2),
 )
 
-PRESETS = {"paper": PAPER, "emotions": EMOTIONS, "tiny": TINY}
+PRESETS = {"paper": PAPER, "emotions": EMOTIONS, "refine": REFINE, "tiny": TINY}

@@ -69,7 +69,7 @@ class Job:
 def style_name(style: Mapping[str, float]) -> str:
     """What names call a style or mix: "sad", or "happy+surprise"; see the top of this module."""
     order = {emotion: index for index, emotion in enumerate(EMOTIONS)}
-    ranked = sorted(style, key=lambda name: (-round(style[name], 6), order[name]))
+    ranked = sorted(style, key=lambda name: (-round(style[name], 6), order.get(name, len(order)), name))
     total = sum(style.values())
     named = [name for name in ranked if round(style[name] / total, 6) >= _IN_THE_NAME]
     return "+".join(named or ranked[:1])
@@ -368,6 +368,7 @@ def _reading(result: Result) -> dict[str, Any]:
             "region": {side: float(getattr(read.face, side)) for side in ("x", "y", "w", "h")},
             "face_confidence": float(read.face.confidence),
             **_emotional_state(read.emotion),
+            **({"style": read.style} if read.style else {}),
         }
         for index, read in enumerate(result.faces)
     ]

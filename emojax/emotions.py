@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, SupportsFloat
 
 import numpy as np
@@ -53,14 +53,14 @@ def parse_weights(text: str) -> dict[str, float]:
     return weights
 
 
-def style_weights(emotion: str | Mapping[str, float]) -> np.ndarray:
-    """Normalized weights over `EMOTIONS`.
+def style_weights(emotion: str | Mapping[str, float], names: Sequence[str] = EMOTIONS) -> np.ndarray:
+    """Normalized weights over the names of styles, those of `EMOTIONS` by default.
 
     Args:
         emotion: a name, a text such as "happy:0.6,surprise:0.4", or a mapping from names to weights >= 0.
 
     Returns:
-        float32 [7], not negative, sums to 1.
+        float32 [S], not negative, sums to 1.
 
     Raises:
         UserError: an unknown emotion, or weights that are negative, not finite or all zero.
@@ -68,13 +68,13 @@ def style_weights(emotion: str | Mapping[str, float]) -> np.ndarray:
     weights = parse_weights(emotion) if isinstance(emotion, str) else emotion
     if not isinstance(weights, Mapping):
         raise UserError(f"emotion {emotion!r}: give a name, or a mapping from names to weights")
-    vector = np.zeros(len(EMOTIONS), np.float64)
+    vector = np.zeros(len(names), np.float64)
     for name, weight in weights.items():
-        if name not in EMOTIONS:
-            raise UserError(f"unknown emotion {name!r}{nearest(name, EMOTIONS)}: choose from {', '.join(EMOTIONS)}")
+        if name not in names:
+            raise UserError(f"unknown emotion {name!r}{nearest(name, names)}: choose from {', '.join(names)}")
         if not isinstance(weight, SupportsFloat) or not math.isfinite(weight) or weight < 0:
             raise UserError(f"the weight of {name!r} is {weight!r}: weights are finite and not negative")
-        vector[EMOTIONS.index(name)] = weight
+        vector[names.index(name)] = weight
     if vector.max() <= 0:
         raise UserError("the emotions' weights sum to zero: give at least one a weight above 0")
     vector /= vector.max()  # the sum of very large weights would overflow

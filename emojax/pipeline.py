@@ -6,11 +6,12 @@ middle, compiled once per size bucket; `Model` wraps it with decoding, face dete
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -29,7 +30,19 @@ from emojax.emotions import EMOTIONS, NEUTRAL, as_dict, style_weights
 from emojax.errors import UserError
 from emojax.faces import DetectorMissing, Face, check_choice, cut_crop, face_weights, find_faces, recut
 from emojax.images import Photo, read_photo, to_picture, to_uint8, to_unit
-from emojax.stylizer import MINIMUM, MULTIPLE, StylizerConfig, init_stylizer, mix_styles, stylize_with_code
+from emojax.regions import Regions, box_array, weight_changes
+from emojax.style_pack import StylePack, network_fingerprint
+from emojax.stylizer import (
+    MINIMUM,
+    MULTIPLE,
+    StylizerConfig,
+    choose_network,
+    init_stylizer,
+    mix_styles,
+    stack_bank,
+    stylize_with_code,
+    vary_styles,
+)
 
 Mix = Literal["dominant", "probabilities"]
 NoFace = Literal["neutral", "skip", "error"]
@@ -37,7 +50,12 @@ NoFace = Literal["neutral", "skip", "error"]
 MAX_FACES = 16
 """faces of a photo that are read: the largest ones (the number is fixed so that one program serves all photos)"""
 CLASSIFY_BATCH = 32
+STYLE_SCALES = (0.25, 4.0)
+"""the least and the greatest"""
 PACKAGED = Path(__file__).parent / "checkpoints"
+
+
+_BANK = "a bank has a network of its own for every style and cannot mix them"
 
 
 class NoFaceError(UserError):
@@ -51,11 +69,12 @@ def style_choice(styles: tuple[str, ...], emotion: Float[Array, " 7"], mix: Mix)
     """Weights over a network's styles from weights over the emotions.
 
     "dominant" gives the strongest emotion's style alone, as in the paper; "probabilities" blends. Emotions that the
-    network has no style for are left out; a network with one style (the paper's) uses it for every emotion.
+    network has no style for are left out, and so are styles that are no emotion's; a network with one style (the paper's)
+    uses it for every emotion.
     """
     if len(styles) == 1:
         return jnp.ones(1)
-    mine = emotion[jnp.array([EMOTIONS.index(style) for style in styles])]
+    mine = jnp.stack([emotion[EMOTIONS.index(style)] if style in EMOTIONS else jnp.zeros(()) for style in styles])
     if mix == "dominant":
         return jax.nn.one_hot(mine.argmax(), len(styles))
     return mine / jnp.maximum(mine.sum(), 1e-12)
@@ -67,10 +86,30 @@ def stylize(
     photos: UInt8[Array, "N H W 3"],
     weights: Float[Array, "N S"],
     size: Int[Array, " 2"] | None = None,
+    regions: Regions | None = None,
 ) -> UInt8[Array, "N H W 3"]:
-    """Repaints photos whose sides are multiples of 4 and at least 16; `size` (h, w) says how much of them is picture."""
-    code = mix_styles(params["styles"], weights)
+    """Repaints photos whose sides are multiples of 4 and at least 16. Pure.
+
+    A bank has no networks between its own: it takes the one with the largest weight.
+
+    Args:
+        size: (h, w), how much of the photos is picture.
+        regions: for a single photo and a shared network, where the weights are others.
+    """
     ends = None if size is None else (size[0], size[1])
+    if config.bank:
+
+        def one(photo_and_weights: tuple[Array, Array]) -> Array:
+            photo, mine = photo_and_weights
+            index = mine.argmax()
+            network = choose_network(params["network"], index)
+            code = mix_styles(params["styles"], jax.nn.one_hot(index, len(config.styles))[None])
+            return stylize_with_code(config, network, to_unit(photo[None]), code, ends)[0]
+
+        return to_uint8(jax.lax.map(one, (photos, weights)))
+    code = mix_styles(params["styles"], weights)
+    if regions is not None:
+        code = vary_styles(code, params["styles"], weight_changes(regions, weights[0], *photos.shape[1:3]))
     return to_uint8(stylize_with_code(config, params["network"], to_unit(photos), code, ends))
 
 
@@ -84,6 +123,7 @@ def classify_then_stylize(
     weights: Float[Array, " F"],
     fallback: Float[Array, " 7"],
     size: Int[Array, " 2"],
+    boxes: Float[Array, "F 4"] | None = None,
 ) -> tuple[Float[Array, "F 7"], UInt8[Array, "H W 3"]]:
     """The whole model: reads the faces, chooses the style, repaints the photo. Pure; the first three are static.
 
@@ -93,6 +133,7 @@ def classify_then_stylize(
         crops: faces as the classifier wants them; the rest is filling.
         weights: of the faces in the photo's emotion, summing to 1, 0 for filling; all 0 if there is no face.
         fallback: the emotion where there is no face.
+        boxes: of the faces in the photo, for a style per face; see `Regions`.
 
     Returns:
         The probabilities of every crop, and the stylized photo.
@@ -101,7 +142,10 @@ def classify_then_stylize(
     mean = jnp.matmul(weights, probabilities, precision=jax.lax.Precision.HIGHEST)
     emotion = jnp.where(weights.sum() > 0, mean, fallback)
     choice = style_choice(styles.styles, emotion, mix)
-    return probabilities, stylize(styles, params["styles"], photo[None], choice[None], size)[0]
+    regions = None
+    if boxes is not None:
+        regions = Regions(boxes, jax.vmap(lambda row: style_choice(styles.styles, row, mix))(probabilities))
+    return probabilities, stylize(styles, params["styles"], photo[None], choice[None], size, regions)[0]
 
 
 # Configs are hashable, so each pair of architectures is compiled once per process and size, whoever loads it.
@@ -178,6 +222,30 @@ def pad_to_bucket(photo: np.ndarray, buckets: Buckets) -> tuple[np.ndarray, np.n
     return np.pad(picture, ((0, bucket_h - h), (0, bucket_w - w), (0, 0))), np.array([h, w], np.int32)
 
 
+def check_style_scale(scale: float) -> None:
+    """Raises UserError unless a style scale is in `STYLE_SCALES`."""
+    least, greatest = STYLE_SCALES
+    if not least <= scale <= greatest:
+        raise UserError(f"style scale {scale}: it is {least:g} to {greatest:g}")
+
+
+def rescale(photo: UInt8[np.ndarray, "H W 3"], factor: float) -> UInt8[np.ndarray, "H2 W2 3"]:
+    """A photo with sides that are `factor` times as long, at least 1 pixel; the photo itself for 1."""
+    height, width = (max(1, round(side * factor)) for side in photo.shape[:2])
+    return _resize(photo, height, width)
+
+
+def resize_like(picture: UInt8[np.ndarray, "H2 W2 3"], photo: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    """A picture at the size of a photo."""
+    return _resize(picture, *photo.shape[:2])
+
+
+def _resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    if picture.shape[:2] == (height, width):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+
+
 # --- the friendly part --------------------------------------------------------------------------------------------
 
 
@@ -188,6 +256,8 @@ class ReadFace:
     face: Face
     emotion: dict[str, float]
     """the seven probabilities"""
+    style: dict[str, float] | None = None
+    """the weights of the styles that its region took; None if the picture has one style"""
 
 
 @dataclass(frozen=True)
@@ -222,15 +292,21 @@ class Model:
         mix: Mix = "dominant",
         face: str | int = "all",
         no_face: NoFace = "neutral",
+        per_face: bool = False,
+        style_scale: float = 1.0,
     ) -> Result:
         """Repaints a photo in the style of the emotion on its faces.
 
         Args:
             photo: a path, a PIL image, uint8 [H, W, 3], or what `images.read_photo` returned.
-            emotion: use this emotion, or these weights, and do not read the faces.
+            emotion: use this style, or these weights of styles, and do not read the faces. Besides emotions it may name
+                the packs of `with_packs`.
             mix: "dominant" uses the strongest emotion's style, "probabilities" blends the styles by the reading.
             face: whose emotion counts: "all" (weighted by area), "largest", or the number of a face, from 0.
             no_face: what to do with a photo without a face: "neutral" style, "skip", or "error".
+            per_face: every face's region takes the style of its own emotion, the rest of the picture the photo's.
+            style_scale: the size of the strokes, 0.25 to 4: the network sees the photo this much smaller, so that above 1
+                details are lost, and below 1 it takes more time and memory.
 
         Raises:
             UserError: a photo that cannot be read, an unknown choice, or (`NoFaceError`) no face with no_face="error".
@@ -239,10 +315,15 @@ class Model:
             if value not in choices:
                 raise UserError(f"{name} {value!r}: choose from {', '.join(choices)}")
         check_choice(face)
+        check_style_scale(style_scale)
+        if per_face and emotion is not None:
+            raise UserError("a style per face needs the faces read: leave out the emotion or style")
+        if self.styles.bank and (per_face or mix == "probabilities"):
+            raise UserError(f"{_BANK}: leave out --per-face and --mix probabilities, or take a network of all styles")
         photo = photo if isinstance(photo, Photo) else read_photo(photo)
         if emotion is not None:
             chosen = self._explicit_style(emotion)
-            stylized = self._stylize(photo.pixels, chosen)
+            stylized = self._stylize(photo.pixels, chosen, style_scale)
             return Result(to_picture(stylized, photo.alpha), [], None, self._style_dict(chosen), photo.note)
         try:
             faces, problem = find_faces(photo.pixels), "no face found"
@@ -266,17 +347,21 @@ class Model:
             crops[index] = cut_crop(photo.pixels, found, self.classifier.margin, side)
         weights, neutral = face_weights(faces, face, MAX_FACES), style_weights(EMOTIONS[NEUTRAL])
         program, buckets = _whole_program(self.classifier, self.styles, mix)
-        padded, size = pad_to_bucket(photo.pixels, buckets)
-        probabilities, stylized = program(self.params, padded, crops, weights, neutral, size)
-        height, width = photo.pixels.shape[:2]
+        seen = rescale(photo.pixels, 1 / style_scale)
+        padded, size = pad_to_bucket(seen, buckets)
+        scales = np.array(seen.shape[1::-1] * 2) / np.array(photo.pixels.shape[1::-1] * 2)
+        boxes = (box_array(faces, MAX_FACES) * scales).astype(np.float32) if per_face else None
+        probabilities, stylized = program(self.params, padded, crops, weights, neutral, size, boxes)
         probabilities = np.asarray(probabilities)
         reading = weights @ probabilities if faces else neutral
-        style = np.asarray(style_choice(self.styles.styles, jnp.asarray(reading), mix))
         return Result(
-            to_picture(np.asarray(stylized)[:height, :width], photo.alpha),
-            [ReadFace(found, as_dict(row)) for found, row in zip(faces, probabilities, strict=False)],
+            to_picture(resize_like(np.asarray(stylized)[: seen.shape[0], : seen.shape[1]], photo.pixels), photo.alpha),
+            [
+                ReadFace(found, as_dict(row), self._chosen(row, mix) if per_face else None)
+                for found, row in zip(faces, probabilities, strict=False)
+            ],
             as_dict(reading) if faces else None,
-            self._style_dict(style),
+            self._chosen(reading, mix),
             "; ".join(notes) or None,
         )
 
@@ -320,23 +405,40 @@ class Model:
         """Repaints a photo uint8 [H, W, 3], at least 1 x 1, in a given style or mix; same shape and dtype.
 
         Raises:
-            UserError: another dtype or shape, or an emotion that is unknown or that the network has no style for.
+            UserError: another dtype or shape, or a style that is unknown or that the network does not have.
         """
         return self._stylize(read_photo(photo, math.inf).pixels, self._explicit_style(emotion))
 
-    def _stylize(self, photo: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def with_packs(self, packs: Sequence[StylePack]) -> Model:
+        """This model with further styles, each a row of scales and shifts.
+
+        Raises:
+            UserError: a pack that was made for another network, or a name that is taken.
+        """
+        styles, params = add_packs(self.styles, self.params["styles"], packs)
+        return dataclasses.replace(self, styles=styles, params={**self.params, "styles": params})
+
+    def _stylize(self, photo: np.ndarray, weights: np.ndarray, style_scale: float = 1.0) -> np.ndarray:
         program, buckets = _stylize_program(self.styles)
-        padded, size = pad_to_bucket(photo, buckets)
+        seen = rescale(photo, 1 / style_scale)
+        padded, size = pad_to_bucket(seen, buckets)
         stylized = program(self.params["styles"], padded[None], weights[None], size)
-        return np.asarray(stylized)[0, : photo.shape[0], : photo.shape[1]]
+        return resize_like(np.asarray(stylized)[0, : seen.shape[0], : seen.shape[1]], photo)
 
     def _explicit_style(self, emotion: str | Mapping[str, float]) -> np.ndarray:
         """Weights float32 [S] over the network's styles for weights that the user gave."""
-        weights = as_dict(style_weights(emotion))
+        names = (*EMOTIONS, *(name for name in self.styles.styles if name not in EMOTIONS))
+        weights = dict(zip(names, style_weights(emotion, names).tolist(), strict=True))
         missing = [name for name, weight in weights.items() if weight and name not in self.styles.styles]
         if missing:
             raise UserError(f"this network has no style for {missing[0]!r}: it has {', '.join(self.styles.styles)}")
+        if self.styles.bank and max(weights.values()) < 1:
+            raise UserError(f"{_BANK}: name one emotion, not a mix")
         return np.array([weights[name] for name in self.styles.styles], np.float32)
+
+    def _chosen(self, reading: np.ndarray, mix: Mix) -> dict[str, float]:
+        """The style of a reading, as `classify_then_stylize` chooses it."""
+        return self._style_dict(np.asarray(style_choice(self.styles.styles, jnp.asarray(reading), mix)))
 
     def _style_dict(self, weights: np.ndarray) -> dict[str, float]:
         """The weights of the styles used, without those that are 0."""
@@ -359,6 +461,17 @@ def load(classifier: str | os.PathLike | None = None, styles: str | os.PathLike 
     return Model(faces_config, styles_config, jax.device_put({"classifier": variables, "styles": params}))
 
 
+def add_packs(config: StylizerConfig, params: Any, packs: Sequence[StylePack]) -> tuple[StylizerConfig, Any]:
+    """A network with further styles; see `Model.with_packs`."""
+    fingerprint = network_fingerprint(params["network"])
+    for pack in packs:
+        pack.check(config, fingerprint)
+        config = dataclasses.replace(config, styles=(*config.styles, pack.name))
+    rows = [jax.tree.map(lambda row: row[None], dict(pack.code)) for pack in packs]
+    table = jax.tree.map(lambda *rows: jnp.concatenate(rows), params["styles"], *rows)
+    return config, {**params, "styles": table}
+
+
 def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
     """A classifier's config and linen variables; see `load`."""
     found = ckpt.read_checkpoint(path, "classifier")
@@ -368,7 +481,9 @@ def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
 
 
 def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
-    """A transform net's config and parameters; see `load`."""
+    """A transform net's config and parameters; see `load`. A folder of them, one per emotion, becomes a bank."""
+    if singles := _bank_folders(Path(path)):
+        return _load_bank(singles)
     found = ckpt.read_checkpoint(path, "styles")
     config = ckpt.model_config(found, StylizerConfig)
     unknown = [name for name in config.styles if name not in EMOTIONS]
@@ -376,3 +491,23 @@ def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
         raise UserError(f"checkpoint {found.path} has a style {unknown[0]!r} that is not an emotion")
     expected = jax.eval_shape(lambda: init_stylizer(config, jax.random.PRNGKey(0)))
     return config, ckpt.load_params(found, expected)
+
+
+def _bank_folders(path: Path) -> dict[str, Path]:
+    """The checkpoints or runs of a bank, emotion -> folder; none if `path` itself is a checkpoint or run."""
+    if (path / "model.json").exists() or ckpt.checkpoints_in(path):
+        return {}
+    return {emotion: path / emotion for emotion in EMOTIONS if (path / emotion).is_dir()}
+
+
+def _load_bank(folders: Mapping[str, Path]) -> tuple[StylizerConfig, Any]:
+    found = {emotion: load_styles(folder) for emotion, folder in folders.items()}
+    shape = StylizerConfig(*next((config.width, config.blocks) for config, _ in found.values()))
+    for emotion, (config, _) in found.items():
+        if config != dataclasses.replace(shape, styles=(emotion,)):
+            raise UserError(
+                f"{folders[emotion]} is a {config}: a bank needs width {shape.width}, {shape.blocks} blocks and the one style "
+                f"{emotion!r} there"
+            )
+    bank = dataclasses.replace(shape, styles=tuple(found), bank=True)
+    return bank, jax.tree.map(np.asarray, stack_bank([params for _, params in found.values()]))

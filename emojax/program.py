@@ -11,9 +11,10 @@ from typing import NoReturn
 
 from emojax import __version__, batch
 from emojax.commandline import Parser, run
-from emojax.emotions import EMOTIONS, as_dict, style_weights
+from emojax.emotions import EMOTIONS, as_dict, parse_weights, style_weights
 from emojax.errors import UserError
 from emojax.images import MAX_MEGAPIXELS
+from emojax.style_pack import SUFFIX, StylePack, read_pack
 
 _DESCRIPTION = "Repaints photos in the style of the emotion on their faces."
 _EPILOG = f"""\
@@ -23,6 +24,8 @@ examples:
   stylize.py --input photo.jpg                        writes photo.happy.jpg beside it, or whatever the faces show
   stylize.py --input photo.jpg --emotion sad          does not read the faces
   stylize.py --input photo.jpg --emotion happy:0.6,surprise:0.4
+  stylize.py --input photo.jpg --style joy.pack:0.5,sad:0.5  a style of your own (train_style.py add), mixed with ours
+  stylize.py --input group.jpg --per-face             every face in the style of its own emotion
   stylize.py --input holiday/ --output art/ --json    a folder, one JSON object per photo on stdout
   stylize.py --input - --output - <in.jpg >out.png    a filter (writes PNG)
 
@@ -66,6 +69,23 @@ def parser() -> Parser:
     style = made.add_argument_group("style")
     style.add_argument("--emotion", metavar="NAME", help="this emotion, or a mix such as happy:0.6,surprise:0.4")
     style.add_argument(
+        "--style",
+        metavar="NAME",
+        help="like --emotion, and takes style packs (NAME.pack), too, alone or in a mix: joy.pack:0.5,sad:0.5",
+    )
+    style.add_argument(
+        "--per-face",
+        action="store_true",
+        help="every face's region takes its own emotion's style, the rest of the picture the photo's",
+    )
+    style.add_argument(
+        "--style-scale",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="size of the strokes, 0.25 to 4 (default 1): above 1 bolder, with less detail, below 1 finer, and slower",
+    )
+    style.add_argument(
         "--mix",
         choices=("dominant", "probabilities"),
         default="dominant",
@@ -85,7 +105,11 @@ def parser() -> Parser:
         help="a photo without a face gets the neutral style (default), is skipped, or fails",
     )
     style.add_argument("--classifier", metavar="DIR", help="of train_classifier.py; default: the packaged checkpoint")
-    style.add_argument("--styles", metavar="DIR", help="of train_style.py; default: the packaged checkpoint")
+    style.add_argument(
+        "--styles",
+        metavar="DIR",
+        help="of train_style.py, or a folder with a one-style network per emotion; default: the packaged checkpoint",
+    )
     telling = made.add_argument_group("messages")
     telling.add_argument("--json", action="store_true", help="one JSON object per photo on stdout, nothing else there")
     telling.add_argument("-q", "--quiet", action="store_true", help="only errors")
@@ -110,7 +134,13 @@ def stylize(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     if not options.max_megapixels > 0:
         raise UserError(f"--max-megapixels {options.max_megapixels:g}: give a number above 0")
-    style = None if options.emotion is None else as_dict(style_weights(options.emotion).tolist())
+    if options.emotion is not None and options.style is not None:
+        raise UserError("--emotion and --style both name the style: give one of them")
+    if options.per_face and (options.emotion is not None or options.style is not None):
+        raise UserError("--per-face reads the faces: leave out --emotion and --style")
+    if not 0.25 <= options.style_scale <= 4:
+        raise UserError(f"--style-scale {options.style_scale:g}: it is 0.25 to 4")
+    packs, style = _named_style(options)
     if options.output == batch.STREAM and sys.stdout is not None and sys.stdout.isatty():
         raise UserError("--output - would write a picture into the terminal: send it to a file or a pipe")
     jobs = batch.plan(
@@ -123,7 +153,7 @@ def stylize(argv: Sequence[str]) -> int:
     )
     return batch.run(
         jobs,
-        _load(options) if any(job.problem is None for job in jobs) else _nothing,
+        _load(options, packs, style) if any(job.problem is None for job in jobs) else _nothing,
         force=options.force,
         as_json=options.json,
         quiet=options.quiet,
@@ -131,7 +161,23 @@ def stylize(argv: Sequence[str]) -> int:
     )
 
 
-def _load(options: argparse.Namespace) -> functools.partial:
+def _named_style(options: argparse.Namespace) -> tuple[list[StylePack], dict[str, float] | None]:
+    """The packs of --style, and the weights of the styles if --style or --emotion names any."""
+    if options.style is None:
+        return [], None if options.emotion is None else as_dict(style_weights(options.emotion).tolist())
+    packs, weights = [], {}
+    for name, weight in parse_weights(options.style).items():
+        if name.endswith(SUFFIX):
+            packs.append(read_pack(name))
+            name = packs[-1].name
+        if name in weights:
+            raise UserError(f"the style {name!r} is named twice in {options.style!r}: give each style once")
+        weights[name] = weight
+    names = (*EMOTIONS, *(pack.name for pack in packs))
+    return packs, dict(zip(names, style_weights(weights, names).tolist(), strict=True))
+
+
+def _load(options: argparse.Namespace, packs: Sequence[StylePack], style: dict[str, float] | None) -> functools.partial:
     """The model with the options that concern it. Imports JAX, which takes a second: hence not at the top."""
     from emojax.compiling import enable_cache
     from emojax.pipeline import load
@@ -139,7 +185,13 @@ def _load(options: argparse.Namespace) -> functools.partial:
     enable_cache()
     model = load(options.classifier, options.styles)
     return functools.partial(
-        model, emotion=options.emotion, mix=options.mix, face=options.face, no_face=options.no_face
+        model.with_packs(packs) if packs else model,
+        emotion=style,
+        mix=options.mix,
+        face=options.face,
+        no_face=options.no_face,
+        per_face=options.per_face,
+        style_scale=options.style_scale,
     )
 
 

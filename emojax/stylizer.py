@@ -2,7 +2,8 @@
 
 Johnson et al. 2016 (arXiv:1603.08155) with conditional instance normalization (Dumoulin et al. 2017,
 arXiv:1610.07629): all styles share the convolutions, and a style is nothing but a scale and a shift for every channel
-of every norm layer. Photos are float32 [N, H, W, 3], RGB, 0 to 1, on both sides.
+of every norm layer. A mix of styles is a mix of those, and it may vary over the picture. Photos are float32
+[N, H, W, 3], RGB, 0 to 1, on both sides.
 
 Where we deviate: nearest-neighbour upsampling and a convolution in place of transposed convolutions (no
 checkerboard), reflection padding at every layer instead of once at the input, a sigmoid at the end instead of a
@@ -11,7 +12,7 @@ scaled tanh.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ from emojax.errors import UserError
 StyleCode = dict[str, dict[str, jax.Array]]
 """Per norm layer {"scale", "shift"}: float32 arrays that broadcast against [N, H, W, C].
 
-[N, 1, 1, C] is one style per photo; [N, H, W, C] would let the style vary over the picture. A *style table* has the
+[N, 1, 1, C] is one style per photo; [N, H, W, C] lets the style vary over the picture. A *style table* has the
 same structure with leaves [S, C], one row per style.
 """
 
@@ -45,6 +46,8 @@ class StylizerConfig:
     """residual blocks"""
     styles: tuple[str, ...] = EMOTIONS
     """names of the styles, one row of scales and shifts each"""
+    bank: bool = False
+    """whether every style has a network of its own, stacked, instead of sharing one; see `init_stylizer`"""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.blocks < 0:
@@ -87,6 +90,34 @@ def mix_styles(table: StyleCode, weights: Float[Array, "N S"]) -> StyleCode:
     return jax.tree.map(
         lambda rows: jnp.matmul(weights, rows, precision=jax.lax.Precision.HIGHEST)[:, None, None, :], table
     )
+
+
+def vary_styles(code: StyleCode, table: StyleCode, change: Callable[[int], Float[Array, "N h w S"]]) -> StyleCode:
+    """A code that varies over the picture: `code` plus, at every position, a change of the styles' weights.
+
+    Where the change is 0 the code stays exactly what it was.
+
+    Args:
+        code: leaves [N, 1, 1, C]; see `mix_styles`.
+        table: leaves [S, C].
+        change: at which the network's layers work, 1, 2 or 4 times smaller than the photo -> what to add to the weights.
+
+    Returns:
+        Leaves [N, h, w, C] of each layer's own size.
+    """
+    changes = {factor: change(factor) for factor in (1, 2, 4)}
+    return {
+        name: {
+            part: plain + jnp.matmul(changes[_factor(name)], table[name][part], precision=jax.lax.Precision.HIGHEST)
+            for part, plain in layer.items()
+        }
+        for name, layer in code.items()
+    }
+
+
+def _factor(norm_layer: str) -> int:
+    """How many times smaller than the photo a layer's output is."""
+    return {"down0": 1, "up1": 1, "down1": 2, "up0": 2}.get(norm_layer, 4)
 
 
 def reflect_pad(
@@ -193,12 +224,31 @@ def upsample(x: Float[Array, "N H W C"]) -> Float[Array, "N H2 W2 C"]:
 
 
 def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict:
-    """Fresh parameters: {"network": convolutions, "styles": style table with leaves [S, C]}."""
+    """Fresh parameters: {"network": convolutions, "styles": style table with leaves [S, C]}.
+
+    Those of a bank are networks with one style each, stacked: the leaves of "network" have a leading axis S.
+    """
+    if config.bank:
+        keys = jax.random.split(key, len(config.styles))
+        return stack_bank([init_stylizer(StylizerConfig(config.width, config.blocks, ("one",)), key) for key in keys])
     network_key, style_key = jax.random.split(key)
     code = mix_styles(init_style_table(config), jnp.ones((1, len(config.styles))) / len(config.styles))
     photo = jnp.zeros((1, MINIMUM, MINIMUM, 3))
     network = Stylizer(config).init(network_key, photo, code)["params"]
     return {"network": network, "styles": init_style_table(config, style_key)}
+
+
+def stack_bank(singles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A bank's parameters from those of networks with one style each."""
+    return {
+        "network": jax.tree.map(lambda *leaves: jnp.stack(leaves), *[single["network"] for single in singles]),
+        "styles": jax.tree.map(lambda *rows: jnp.concatenate(rows), *[single["styles"] for single in singles]),
+    }
+
+
+def choose_network(network: Any, index: Int[Array, ""]) -> Any:
+    """One network of a bank."""
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), network)
 
 
 def stylize_with_code(

@@ -16,7 +16,7 @@ def result(photo, style="happy", faces=1, note=None, image=True):
     notes = [text for text in (photo.note, note) if text]
     return SimpleNamespace(
         image=to_picture(255 - photo.pixels, photo.alpha) if image else None,
-        faces=[SimpleNamespace(face=face, emotion=emotion) for face in found],
+        faces=[SimpleNamespace(face=face, emotion=emotion, style=None) for face in found],
         emotion=emotion if faces else None,
         style=weights if image else None,
         note="; ".join(notes) or None,

@@ -6,6 +6,7 @@ from PIL import Image
 
 import emojax
 from emojax import pipeline
+from emojax.checkpoint import save_checkpoint
 from emojax.classifier import ClassifierConfig, classify, init_classifier
 from emojax.emotions import EMOTIONS, as_dict
 from emojax.errors import UserError
@@ -17,11 +18,14 @@ from emojax.pipeline import (
     NoFaceError,
     bucket_side,
     classify_then_stylize,
+    load_styles,
     network_side,
     pad_to_bucket,
     style_choice,
     stylize,
 )
+from emojax.regions import Regions
+from emojax.style_pack import StylePack, network_fingerprint
 from emojax.stylizer import StylizerConfig, init_stylizer
 
 FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
@@ -324,3 +328,143 @@ def test_the_packaged_model_repaints_the_astronaut():
     for i, one in enumerate(pictures):
         for other in pictures[:i]:
             assert np.abs(one - other).mean() > 8  # seven styles, all different
+
+
+# --- several styles in one picture
+
+
+def test_per_face_equal_styles_give_exactly_the_plain_picture(model, faces):
+    """Both faces and so the picture have the same dominant emotion: random weights read all faces alike."""
+    plain, varied = model(photo()), model(photo(), per_face=True)
+    assert [face.style for face in varied.faces] == [varied.style] * 2
+    np.testing.assert_array_equal(varied.image, plain.image)
+    assert plain.faces[0].style is None
+
+
+def test_per_face_every_region_has_its_own_style(model):
+    """In the middle of a face whose weights are one style's: that style's scales; far away: the picture's."""
+    params = model.params["styles"]
+    pixels = jnp.asarray(photo(96, 128))[None]
+    happy, sad = (jnp.eye(7)[EMOTIONS.index(name)] for name in ("happy", "sad"))
+    boxes = jnp.array([[64.0, 32, 32, 32], [0, 0, 0, 0]])
+    size = jnp.array([96, 128])
+    varied = stylize(STYLES, params, pixels, sad[None], size, Regions(boxes, jnp.stack([happy, happy])))[0]
+    plain = {name: stylize(STYLES, params, pixels, w[None], size)[0] for name, w in (("happy", happy), ("sad", sad))}
+    # Norm statistics are the whole picture's, so that no part is exactly what it would be alone.
+    middle, far = (slice(40, 56), slice(72, 88)), (slice(None), slice(0, 32))
+    for part, near, other in ((middle, "happy", "sad"), (far, "sad", "happy")):
+        assert apart(varied[part], plain[near][part]).mean() < 0.8 * apart(varied[part], plain[other][part]).mean()
+
+
+def test_per_face_names_each_faces_style(model, faces, monkeypatch):
+    """The faces are read as one would read them alone."""
+    result = model(photo(), per_face=True, mix="probabilities")
+    for face in result.faces:
+        assert face.style == pytest.approx(face.emotion)
+
+
+def test_per_face_reads_faces():
+    with pytest.raises(UserError, match="leave out"):
+        Model(FACES, STYLES, {})(photo(), per_face=True, emotion="sad")
+
+
+# --- the size of the strokes
+
+
+@pytest.mark.parametrize("scale", [0.5, 2])
+def test_style_scale_shows_the_network_another_size(model, scale):
+    pixels = photo(40, 48)
+    out = model(pixels, emotion="sad", style_scale=scale).image
+    assert out.size == (48, 40)
+    seen = np.asarray(Image.fromarray(pixels).resize((int(48 / scale), int(40 / scale)), Image.Resampling.LANCZOS))
+    expected = Image.fromarray(model.stylize(seen, "sad")).resize((48, 40), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_style_scale_one_is_the_default_and_faces_scale_along(model, faces):
+    np.testing.assert_array_equal(model(photo(), style_scale=1.0).image, model(photo()).image)
+    result = model(photo(), style_scale=2, per_face=True)
+    assert result.image.size == (50, 40) and result.faces[0].face == TWO_FACES[0]
+
+
+@pytest.mark.parametrize("scale", [0.2, 5, float("nan")])
+def test_style_scale_has_limits(model, scale):
+    with pytest.raises(UserError, match="0.25 to 4"):
+        model(photo(), style_scale=scale)
+
+
+# --- a bank of networks with one style each
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    """A folder with a tiny network for each of two emotions, and those networks."""
+    root, singles = tmp_path_factory.mktemp("bank"), {}
+    for index, name in enumerate(("fear", "neutral")):
+        config = StylizerConfig(width=4, blocks=1, styles=(name,))
+        params = init_stylizer(config, jax.random.PRNGKey(index))
+        save_checkpoint(root / name, "styles", config, params)
+        singles[name] = (config, params)
+    return root, singles
+
+
+def test_a_bank_paints_with_the_network_of_the_emotion(bank, model):
+    root, singles = bank
+    config, params = load_styles(root)
+    assert config.bank and config.styles == ("fear", "neutral")
+    banked = Model(FACES, config, {**model.params, "styles": params})
+    for name, (single, own) in singles.items():
+        alone = Model(FACES, single, {**model.params, "styles": own}).stylize(photo(), name)
+        assert apart(banked.stylize(photo(), name), alone).max() <= 1
+    two = stylize(config, jax.device_put(params), jnp.asarray(np.stack([photo(40, 48)] * 2)), jnp.eye(2))
+    assert apart(two[0], two[1]).mean() > 1
+
+
+def test_a_bank_reads_faces_like_any_network(bank, model, no_faces):
+    config, params = load_styles(bank[0])
+    banked = Model(FACES, config, {**model.params, "styles": params})
+    result = banked(photo())
+    assert result.style == {"neutral": 1.0}
+    np.testing.assert_array_equal(result.image, banked.stylize(photo(), "neutral"))
+
+
+def test_a_bank_does_not_mix(bank, model):
+    config, params = load_styles(bank[0])
+    banked = Model(FACES, config, {**model.params, "styles": params})
+    for options in ({"emotion": "fear:0.5,neutral:0.5"}, {"mix": "probabilities"}, {"per_face": True}):
+        with pytest.raises(UserError, match="cannot mix"):
+            banked(photo(), **options)
+    with pytest.raises(UserError, match="no style for 'sad'"):
+        banked(photo(), emotion="sad")
+
+
+def test_a_banks_networks_are_alike(bank, tmp_path):
+    save_checkpoint(tmp_path / "fear", "styles", *bank[1]["fear"])
+    save_checkpoint(tmp_path / "sad", "styles", *bank[1]["neutral"])
+    with pytest.raises(UserError, match="the one style 'sad' there"):
+        load_styles(tmp_path)
+
+
+# --- style packs
+
+
+def test_a_pack_is_one_more_style(model):
+    table, params = model.params["styles"]["styles"], model.params["styles"]
+    row = jax.tree.map(lambda rows: np.asarray(rows[4]), table)  # that of sad
+    pack = StylePack("joy", network_fingerprint(params["network"]), row, b"")
+    more = model.with_packs([pack])
+    assert more.styles.styles == (*EMOTIONS, "joy")
+    np.testing.assert_array_equal(more.stylize(photo(), "joy"), model.stylize(photo(), "sad"))
+    mixed = more(photo(), emotion={"joy": 1.0, "sad": 1.0})
+    assert mixed.style == {"sad": 0.5, "joy": 0.5}
+    assert apart(mixed.image, model.stylize(photo(), "sad")).max() <= 1
+    with pytest.raises(UserError, match="two styles 'joy'"):
+        more.with_packs([pack])
+    with pytest.raises(UserError, match="another network"):
+        model.with_packs([StylePack("joy", "0" * 64, row, b"")])
+
+
+def test_faces_are_read_with_a_pack_too(model, faces):
+    row = jax.tree.map(lambda rows: np.asarray(rows[4]), model.params["styles"]["styles"])
+    more = model.with_packs([StylePack("joy", network_fingerprint(model.params["styles"]["network"]), row, b"")])
+    np.testing.assert_array_equal(more(photo()).image, model(photo()).image)

@@ -16,6 +16,7 @@ from emojax.stylizer import (
     reflect_pad,
     stylize_with_code,
     upsample,
+    vary_styles,
 )
 
 TINY = StylizerConfig(width=4, blocks=2, styles=("sad", "happy", "fear"))
@@ -72,6 +73,29 @@ def test_a_code_may_vary_over_the_picture(params):
     }
     varying = stylize_with_code(TINY, params["network"], photos(1), spread)
     np.testing.assert_allclose(varying, plain, atol=1e-6)
+
+
+def test_a_varying_code_is_each_positions_mix(params):
+    """Left half one style, right half another; nothing changes where the change of the weights is 0."""
+    table, weights = params["styles"], jnp.eye(3)[:1]
+
+    def change(factor):
+        right = (jnp.arange(24 // factor) >= 12 // factor)[None, None, :, None]
+        return jnp.broadcast_to(
+            jnp.where(right, jnp.array([-1.0, 0.0, 1.0])[None, None, None], 0), (1, 20 // factor, 24 // factor, 3)
+        )
+
+    plain = mix_styles(table, weights)
+    varied = vary_styles(plain, table, change)
+    photo = photos(1)
+    stylize_with_code(TINY, params["network"], photo, varied)  # every layer finds its own size
+    for name, layer in varied.items():
+        for part, rows in layer.items():
+            middle = rows.shape[2] // 2
+            np.testing.assert_array_equal(
+                rows[:, :, :middle], jnp.broadcast_to(plain[name][part], rows[:, :, :middle].shape)
+            )
+            np.testing.assert_allclose(rows[0, 0, middle], table[name][part][2], atol=1e-6)
 
 
 def test_examples_do_not_see_each_other(params):

@@ -28,23 +28,22 @@ from emojax.errors import UserError
 from emojax.faces import DetectorMissing, cut_crop, find_faces
 from emojax.files import write_atomically
 from emojax.images import to_uint8, to_unit
-from emojax.pipeline import PACKAGED, load_classifier, load_styles
-from emojax.stylizer import MULTIPLE, StylizerConfig, mix_styles, stylize_with_code
+from emojax.pipeline import PACKAGED, add_packs, load_classifier, load_styles
+from emojax.style_pack import StylePack, read_pack
+from emojax.stylizer import MULTIPLE, StylizerConfig, choose_network, mix_styles, stylize_with_code
 from emojax.train.evaluate import markdown, read_faces
-from emojax.train.photo_data import PhotoConfig, center_crop, decode, open_photos
+from emojax.train.photo_data import PhotoConfig, center_crop, decode, open_photos, painting_size
 from emojax.train.stream import UNREADABLE
 from emojax.train.style import painting_grams
 from emojax.train.yardstick import descend, measure, objective
 from emojax.vgg import find_vgg16, load_vgg16
 
-PAINTING_SIDE = 256
-"""short side of the paintings at a style scale of 1, whatever the size of the photos"""
 OPTIMUM_SIDE = 256
 SMALLEST_FACE = 32
 """pixels of a face's box from which its emotion counts"""
 THUMBNAIL = 192
 COLUMNS = (
-    *("content", "content_relu3_3", "style", "style_ratio", "objective", "tv", "ssim"),
+    *("content", "content_relu3_3", "style", "style_ratio", "objective", "objective_ratio", "tv", "ssim"),
     *("nearest_painting", "emotion_retention"),
 )
 
@@ -84,7 +83,8 @@ def _program(config: StylizerConfig) -> Any:
     def run(params, vgg, grams, photo, style):
         photo = to_unit(photo)
         code = mix_styles(params["styles"], jax.nn.one_hot(style, len(config.styles))[None])
-        stylized = stylize_with_code(config, params["network"], photo, code)
+        network = choose_network(params["network"], style) if config.bank else params["network"]
+        stylized = stylize_with_code(config, network, photo, code)
         return stylized, measure(vgg, grams, photo, stylized)
 
     return compiling.jit(run)
@@ -100,9 +100,9 @@ def score_photos(
 ) -> dict[str, dict[str, float]]:
     """Means over the photos, style -> score.
 
-    The scores are those of `measure`, "style" being the loss to the style's own painting; "style_ratio", the mean of its
-    ratio to the unstylized photo's; "objective"; and, where there are several styles, "nearest_painting", the share of photos
-    whose nearest painting is the style's own.
+    The scores are those of `measure`, "style" being the loss to the style's own painting; "objective"; "style_ratio" and
+    "objective_ratio", the means of their ratios to the unstylized photo's; and, where there are several styles,
+    "nearest_painting", the share of photos whose nearest painting is the style's own.
 
     Args:
         look: is called with every photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3].
@@ -119,6 +119,7 @@ def score_photos(
             row = {name: float(value) for name, value in scores.items() if name != "style"}
             row |= {"style": float(distances[index]), "style_ratio": float(distances[index] / before[index])}
             row["objective"] = objective(row["content"], row["style"])
+            row["objective_ratio"] = row["objective"] / float(objective(0.0, before[index]))
             if len(config.styles) > 1:
                 row["nearest_painting"] = float(distances.argmin() == index)
             rows[style].append(row)
@@ -188,6 +189,18 @@ def table(scores: Mapping[str, Mapping[str, float]]) -> str:
     return markdown(cells)
 
 
+def only_packs(config: StylizerConfig, params: Any, packs: Sequence[StylePack]) -> tuple[StylizerConfig, Any]:
+    """A network with the styles of packs in place of its own.
+
+    Raises:
+        UserError: a pack for another network, two packs of one name.
+    """
+    own = len(config.styles)
+    config, params = add_packs(config, params, packs)
+    rows = jax.tree.map(lambda table: table[own:], params["styles"])
+    return dataclasses.replace(config, styles=config.styles[own:]), {**params, "styles": rows}
+
+
 class Sheet:
     """A contact sheet: a row per photo, the photo first, then every style."""
 
@@ -225,6 +238,9 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--checkpoint", type=Path, default=PACKAGED / "styles", help="a checkpoint or a run's folder")
+    parser.add_argument(
+        "--packs", nargs="+", default=[], metavar="PACK", help="score these style packs instead of its styles"
+    )
     parser.add_argument("--photos", nargs="+", required=True, help="folders or .tar files of photos")
     parser.add_argument("--paintings", nargs="+", required=True, help="a folder, or sad=PATH ..., as in training")
     parser.add_argument("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the user's cache folder")
@@ -251,22 +267,21 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     args = parser.parse_args(argv)
     if args.size % MULTIPLE or not 64 <= args.size <= 4096:
         raise UserError(f"--size {args.size}: give a multiple of {MULTIPLE}, 64 to 4096")
-    if not 0.1 <= args.style_scale <= 8:
-        raise UserError(f"--style-scale {args.style_scale}: it is 0.1 to 8")
     positive = {"limit": args.limit, "iterations": args.iterations, "sheet-side": args.sheet_side}
     for name, value in positive.items():
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: at least 1")
     if args.optimum < 0:
         raise UserError(f"--optimum {args.optimum}: it is not negative")
+    side = painting_size(args.style_scale)
     config, params = load_styles(args.checkpoint)
+    if args.packs:
+        config, params = only_packs(config, params, [read_pack(path) for path in args.packs])
     retention, sheet = Retention(args.classifier, len(config.styles)), Sheet(args.sheet_side)
     # The scores are compared between machines: no reduced precision on a GPU or TPU.
     with jax.default_matmul_precision("highest"):
         vgg = load_vgg16(find_vgg16(args.vgg16))
-        paintings = PhotoConfig(
-            paintings=tuple(args.paintings), prefer=prefer, painting_size=round(PAINTING_SIDE * args.style_scale)
-        )
+        paintings = PhotoConfig(paintings=tuple(args.paintings), prefer=prefer, painting_size=side)
         grams = painting_grams(vgg, paintings, config.styles)
         params, vgg = jax.device_put((params, vgg))
         photos = read_photos(args.photos, args.size, args.limit)

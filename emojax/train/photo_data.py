@@ -23,6 +23,9 @@ from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
+PAINTING_SIDE = 256
+"""short side of the paintings at a style scale of 1, whatever the size of the photos"""
+
 
 @dataclass(frozen=True)
 class PhotoConfig:
@@ -36,7 +39,10 @@ class PhotoConfig:
     """file names to take where the folder of an emotion holds several paintings"""
     crop: int = 256
     """side of the square training crops, in pixels; a multiple of 4"""
-    painting_size: int = 256
+    scale: tuple[float, ...] = (0.5, 1.0)
+    """photos are resized by a factor between these before a crop is cut: above 1 shows the network what larger photos look
+    like, smooth from pixel to pixel"""
+    painting_size: int = PAINTING_SIDE
     """short side of the paintings, in pixels: larger gives bolder strokes"""
     held_out: int = 8
     """photos kept out of training for the validation loss"""
@@ -46,6 +52,8 @@ class PhotoConfig:
     def __post_init__(self) -> None:
         if self.crop < 16 or self.crop % 4:
             raise UserError(f"crop {self.crop}: it has to be a multiple of 4, at least 16")
+        if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 16):
+            raise UserError(f"scale {self.scale}: give two factors, the smaller one first, above 0 and at most 16")
         if self.painting_size < 16 or min(self.held_out, self.workers) < 1:
             raise UserError(
                 f"painting size {self.painting_size}, {self.held_out} held out, {self.workers} workers: at least 16, 1, 1"
@@ -159,39 +167,45 @@ def decode(data: bytes | np.ndarray) -> Image.Image:
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 
-def random_crop(photo: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A random square of the photo at a random scale, at least `size` pixels of it where it has them; maybe mirrored.
+def random_crop(
+    photo: Image.Image, size: int, rng: np.random.Generator, scale: tuple[float, ...] = (0.5, 1.0)
+) -> np.ndarray:
+    """A random square of the photo after a resize by a random factor, all scales alike (log-uniform); maybe mirrored.
+
+    A photo that is too small for the square at that factor is enlarged until its short side fills it.
 
     Returns:
         uint8 [size, size, 3].
     """
-    short = min(photo.size)
-    side = int(rng.integers(min(size, short), short + 1))
-    left, top = (int(rng.integers(0, extent - side + 1)) for extent in photo.size)
+    factor = np.exp(rng.uniform(*np.log(scale)))
+    side = min(size / factor, *photo.size)
+    left, top = (rng.uniform(0, extent - side) for extent in photo.size)
     crop = photo.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
     array = np.asarray(crop)
     return array[:, ::-1] if rng.random() < 0.5 else array
 
 
-def center_crop(photo: Image.Image, size: int) -> np.ndarray:
-    """The largest centred square, resized. Returns uint8 [size, size, 3]."""
-    side = min(photo.size)
-    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+def center_crop(photo: Image.Image, size: int, factor: float = 0.0) -> np.ndarray:
+    """The centred square after a resize by a factor, or the largest one if that is larger. Returns uint8 [size, size, 3]."""
+    side = min(size / factor, *photo.size) if factor else min(photo.size)
+    left, top = ((extent - side) / 2 for extent in photo.size)
     return np.asarray(photo.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side)))
 
 
 class _Crops:
     """Decodes a photo, cuts a random crop and draws a style; another photo takes the place of an unreadable one."""
 
-    def __init__(self, source: EncodedPhotos | TfdsPhotos, photos: np.ndarray, crop: int, styles: int) -> None:
-        self.source, self.photos, self.crop, self.styles = source, photos, crop, styles
+    def __init__(
+        self, source: EncodedPhotos | TfdsPhotos, photos: np.ndarray, config: PhotoConfig, styles: int
+    ) -> None:
+        self.source, self.photos, self.config, self.styles = source, photos, config, styles
         self.bad = Unreadable("training photos", len(source))
 
     def __call__(self, element: int | np.integer, rng: np.random.Generator) -> dict[str, Any]:
         while True:
             index = int(element)
             try:
-                crop = random_crop(decode(self.source[index]), self.crop, rng)
+                crop = random_crop(decode(self.source[index]), self.config.crop, rng, self.config.scale)
                 return {"photo": np.ascontiguousarray(crop), "style": np.int32(rng.integers(self.styles))}
             except UNREADABLE as error:
                 self.bad.report(index, self.source.name(index), error)
@@ -226,13 +240,13 @@ def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) 
     order = np.random.default_rng(seed).permutation(len(source))
     held_out: list[np.ndarray] = []
     taken = 0
-    crops = _Crops(source, np.sort(order[config.held_out :]), config.crop, styles)
+    crops = _Crops(source, np.sort(order[config.held_out :]), config, styles)
     for index in order:  # a photo that cannot be read is replaced by the next one
         if len(held_out) == config.held_out:
             break
         taken += 1
         try:
-            held_out.append(center_crop(decode(source[int(index)]), config.crop))
+            held_out.append(center_crop(decode(source[int(index)]), config.crop, float(np.sqrt(np.prod(config.scale)))))
         except UNREADABLE as error:
             crops.bad.report(int(index), source.name(int(index)), error)
     indices = crops.photos = np.sort(order[taken:])
@@ -253,10 +267,9 @@ def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path
     """
     single = {name: Path(path) for name, _, path in (entry.partition("=") for entry in config.paintings) if path}
     folders = [Path(entry) for entry in config.paintings if "=" not in entry]
-    if unknown := [name for name in single if name not in EMOTIONS]:
-        raise UserError(
-            f"painting for {unknown[0]!r}{nearest(unknown[0], EMOTIONS)}: name one of {', '.join(EMOTIONS)}"
-        )
+    known = dict.fromkeys((*EMOTIONS, *styles))
+    if unknown := [name for name in single if name not in known]:
+        raise UserError(f"painting for {unknown[0]!r}{nearest(unknown[0], known)}: name one of {', '.join(known)}")
     if len(folders) > 1:
         raise UserError(f"two folders of paintings, {folders[0]} and {folders[1]}: give one")
     found = {}
@@ -283,6 +296,17 @@ def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path
             raise UserError(f"several paintings for {style!r} ({names}): name the one to use with --data.prefer")
         found[style] = chosen[0]
     return found
+
+
+def painting_size(style_scale: float) -> int:
+    """The short side, in pixels, of a painting at a style scale.
+
+    Raises:
+        UserError: a scale outside 0.1 to 8.
+    """
+    if not 0.1 <= style_scale <= 8:
+        raise UserError(f"--style-scale {style_scale}: it is 0.1 to 8")
+    return round(PAINTING_SIDE * style_scale)
 
 
 def read_painting(path: Path, short_side: int) -> np.ndarray:

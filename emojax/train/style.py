@@ -22,6 +22,7 @@ from emojax import compiling
 from emojax.emotions import EMOTIONS, nearest
 from emojax.errors import UserError
 from emojax.images import to_255, to_unit
+from emojax.pipeline import load_styles
 from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
 from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
 from emojax.train.losses import CONTENT_LAYER, STYLE_LAYERS, content_loss, gram_matrix, style_loss, total_variation
@@ -40,9 +41,11 @@ class StyleLossConfig:
     """weight of the relative style loss, the mean over relu1_2, 2_2, 3_3 and 4_3"""
     tv: float = 0.5
     """weight of the total variation of the stylized photo (0 to 1)"""
+    strengths: tuple[float, ...] = ()
+    """a factor of the style weight for each style, in their order; none: 1 for all"""
 
     def __post_init__(self) -> None:
-        if min(self.content, self.style, self.tv) < 0:
+        if min(self.content, self.style, self.tv, *self.strengths) < 0:
             raise UserError(f"{self}: weights are not negative")
 
 
@@ -66,6 +69,8 @@ class StyleTraining:
     """of the initialization, the order of the photos, crops and styles"""
     parallel: Mode = "jit"
     """jit (a batch sharded over all devices) or pmap"""
+    initial: str | None = None
+    """a checkpoint or run of the same shape, and with these styles, to start from; none: random"""
     vgg16: str | None = None
     """the VGG16 weights; none: $EMOJAX_VGG16, then the user's cache folder"""
     coordinator: str | None = None
@@ -85,6 +90,9 @@ class StyleTraining:
             raise UserError(f"unknown emotion {self.emotion!r}{nearest(self.emotion, EMOTIONS)}")
         if self.batch_size < 1 or self.epochs <= 0 or (self.steps is not None and self.steps < 1):
             raise UserError(f"batch size {self.batch_size}, epochs {self.epochs}, steps {self.steps}: all are above 0")
+        styles = self.resolved_model().styles
+        if self.loss.strengths and len(self.loss.strengths) != len(styles):
+            raise UserError(f"{len(self.loss.strengths)} strengths for {len(styles)} styles: give one each, or none")
 
     def resolved_model(self) -> StylizerConfig:
         """The model's config, with the one style of `emotion` if that is given."""
@@ -108,7 +116,7 @@ def perceptual_losses(
     """The parts of the loss, means over a batch.
 
     Args:
-        frozen: {"vgg": VGG16 parameters, "grams": layer -> float32 [S, C, C]}.
+        frozen: {"vgg": VGG16 parameters, "grams": layer -> float32 [S, C, C]}, and "network" if that is not trained.
         params: see `init_stylizer`.
         batch: {"photo": uint8 [N, H, W, 3], "style": int32 [N]}.
 
@@ -119,18 +127,18 @@ def perceptual_losses(
     photos = to_unit(jnp.asarray(batch["photo"]))
     styles = jnp.asarray(batch["style"])
     choice = jax.nn.one_hot(styles, len(model.styles))
-    stylized = stylize_with_code(model, params["network"], photos, mix_styles(params["styles"], choice), dtype=dtype)
+    network = {**frozen, **params}["network"]
+    stylized = stylize_with_code(model, network, photos, mix_styles(params["styles"], choice), dtype=dtype)
     vgg = jax.tree.map(lambda x: x.astype(dtype), frozen["vgg"])
     features = vgg16_features(vgg, to_255(stylized))
     target = vgg16_features(vgg, to_255(photos), last=CONTENT_LAYER)
     grams = {layer: rows[styles] for layer, rows in frozen["grams"].items()}
-    parts = {
-        "content": content_loss(features[CONTENT_LAYER], target[CONTENT_LAYER]).mean(),
-        "style": style_loss(features, grams).mean(),
-        "tv": total_variation(stylized).mean(),
-    }
-    weights = dataclasses.asdict(config.loss)
-    return {"loss": jnp.stack([weights[name] * value for name, value in parts.items()]).sum(), **parts}
+    content = content_loss(features[CONTENT_LAYER], target[CONTENT_LAYER])
+    style, tv = style_loss(features, grams), total_variation(stylized)
+    weights = config.loss
+    strengths = jnp.array(weights.strengths)[styles] if weights.strengths else 1.0
+    loss = weights.content * content + weights.style * strengths * style + weights.tv * tv
+    return {"loss": loss.mean(), "content": content.mean(), "style": style.mean(), "tv": tv.mean()}
 
 
 def make_step(config: StyleTraining, optimizer: optax.GradientTransformation) -> Step:
@@ -169,6 +177,22 @@ def make_evaluation(config: StyleTraining, held_out: np.ndarray) -> Evaluation:
     return evaluate
 
 
+def initial_params(config: StyleTraining) -> Any:
+    """Where the weights start: at random, or at a checkpoint's, of which the styles in question are taken.
+
+    Raises:
+        UserError: see `load_styles`; a checkpoint of another shape or without one of the styles.
+    """
+    model = config.resolved_model()
+    if config.initial is None:
+        return init_stylizer(model, jax.random.PRNGKey(config.seed))
+    found, params = load_styles(config.initial)
+    if dataclasses.replace(found, styles=model.styles) != model or not set(model.styles) <= set(found.styles):
+        raise UserError(f"--initial {config.initial} is a {found}, this run a {model}: make them alike")
+    rows = np.array([found.styles.index(style) for style in model.styles])
+    return {"network": params["network"], "styles": jax.tree.map(lambda table: table[rows], params["styles"])}
+
+
 def train(config: StyleTraining, run: Path) -> TrainState:
     """Trains to the end, or resumes; checkpoints in `run` are what `emojax.load(styles=run)` reads.
 
@@ -178,13 +202,22 @@ def train(config: StyleTraining, run: Path) -> TrainState:
     """
     initialize_hosts(config.coordinator, config.hosts, config.host)
     check_batch_size(config.batch_size)
-    model = config.resolved_model()
     vgg = load_vgg16(find_vgg16(config.vgg16))
-    frozen = {"vgg": vgg, "grams": painting_grams(vgg, config.data, model.styles)}
+    grams = painting_grams(vgg, config.data, config.resolved_model().styles)
+    return train_params(config, run, initial_params(config), {"vgg": vgg, "grams": grams})
+
+
+def train_params(config: StyleTraining, run: Path, params: Any, frozen: Mapping[str, Any]) -> TrainState:
+    """Trains some of a transform net's parameters; see `train`.
+
+    Args:
+        params: what is trained, of what `init_stylizer` makes.
+        frozen: the rest of that, and what else `perceptual_losses` needs.
+    """
+    model = config.resolved_model()
     data = photo_batches(config.data, config.batch_size, len(model.styles), config.seed)
     steps = config.steps or max(1, round(config.epochs * data.photos / config.batch_size))
     optimizer = config.optimizer.build(steps)
-    params = init_stylizer(model, jax.random.PRNGKey(config.seed))
     state = fit(
         run,
         "styles",
@@ -195,7 +228,7 @@ def train(config: StyleTraining, run: Path) -> TrainState:
         steps,
         loop=config.loop,
         parallel=Parallel(config.parallel),
-        to_params=lambda state, _: state.params,
+        to_params=lambda state, _: {name: {**state.frozen, **state.params}[name] for name in ("network", "styles")},
         evaluate=make_evaluation(config, data.held_out),
         settings=config,
     )

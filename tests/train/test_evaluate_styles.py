@@ -16,6 +16,8 @@ from emojax.classifier import ClassifierConfig, init_classifier
 from emojax.errors import UserError
 from emojax.faces import DetectorMissing, Face
 from emojax.images import to_unit
+from emojax.pipeline import load_styles
+from emojax.style_pack import StylePack, network_fingerprint, write_pack
 from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
 from emojax.train import evaluate_styles
 from emojax.train.evaluate_styles import score_photos
@@ -147,3 +149,32 @@ def test_without_a_detector_the_rest_is_scored(flags, tmp_path, monkeypatch, cap
 def test_bad_input(flags, change, part):
     with pytest.raises(UserError, match=part):
         evaluate_styles.main([*flags, *change])
+
+
+def test_packs_are_scored_instead_of_the_networks_styles(flags, tmp_path, capsys):
+    found = dict(zip(flags[::2], flags[1::2], strict=True))
+    _, params = load_styles(found["--checkpoint"])
+    row = jax.tree.map(lambda table: table[0], params["styles"])  # sad's
+    write_pack(tmp_path / "joy.pack", StylePack("joy", network_fingerprint(params["network"]), row, b""))
+    painting = Path(found["--paintings"]) / "sad" / "painting.png"
+    shared = [*flags, "--classifier", found["--classifier"], "--output", str(tmp_path / "out"), "--style-scale", "0.25"]
+    assert evaluate_styles.main([*shared, "--packs", str(tmp_path / "joy.pack"), "--paintings", f"joy={painting}"]) == 0
+    joy = json.loads((tmp_path / "out" / "metrics.json").read_text())["scores"]
+    assert evaluate_styles.main(shared) == 0
+    sad = json.loads((tmp_path / "out" / "metrics.json").read_text())["scores"]["sad"]
+    assert joy.keys() == {"joy"} and "nearest_painting" not in joy["joy"]
+    np.testing.assert_allclose(joy["joy"]["objective"], sad["objective"], rtol=1e-4)
+    np.testing.assert_allclose(joy["joy"]["objective_ratio"], sad["objective_ratio"], rtol=1e-4)
+
+
+def test_a_bank_is_scored_like_a_shared_network(flags, tmp_path):
+    for index, name in enumerate(("sad", "happy")):
+        single = StylizerConfig(width=4, blocks=1, styles=(name,))
+        save_checkpoint(tmp_path / "bank" / name, "styles", single, init_stylizer(single, jax.random.PRNGKey(index)))
+    scores = {}
+    for checkpoint in ("bank", "bank/sad"):
+        shared = [*flags, "--style-scale", "0.25", "--checkpoint", str(tmp_path / checkpoint)]
+        assert evaluate_styles.main([*shared, "--output", str(tmp_path / "out")]) == 0
+        scores[checkpoint] = json.loads((tmp_path / "out" / "metrics.json").read_text())["scores"]
+    assert list(scores["bank"]) == ["sad", "happy"]
+    np.testing.assert_allclose(scores["bank"]["sad"]["objective"], scores["bank/sad"]["sad"]["objective"], rtol=1e-4)

@@ -11,6 +11,7 @@ from emojax.errors import UserError
 from emojax.train.photo_data import (
     EncodedPhotos,
     PhotoConfig,
+    center_crop,
     decode,
     find_paintings,
     open_photos,
@@ -142,6 +143,29 @@ def test_crops_are_inside_the_photo_and_photos_smaller_than_a_crop_are_enlarged(
     slopes = {int(np.sign(int(crop[8, -1, 0]) - int(crop[8, 0, 0]))) for crop in crops}
     assert slopes == {-1, 1}  # some are mirrored, some not
     assert random_crop(Image.new("RGB", (3, 200)), 16, rng).shape == (16, 16, 3)
+
+
+def test_the_scale_says_how_much_of_the_photo_a_crop_shows():
+    """On a ramp of one grey level a pixel the crop's range is the number of pixels that it shows."""
+    ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :, None], (200, 200, 3))
+    photo, rng = Image.fromarray(ramp), np.random.default_rng(0)
+
+    def shown(scale):
+        crops = [random_crop(photo, 40, rng, scale) for _ in range(30)]
+        return [int(np.ptp(crop[20, :, 0].astype(int))) + 1 for crop in crops]
+
+    assert all(abs(width - 40) <= 2 for width in shown((1.0, 1.0)))
+    widths = shown((0.5, 2.0))
+    assert 18 <= min(widths) < 25 and 65 < max(widths) <= 82
+    assert all(abs(width - 200) <= 4 for width in shown((0.01, 0.02)))  # all of it, not more
+    assert abs(int(np.ptp(center_crop(photo, 40, 2.0)[20, :, 0])) - 19) <= 2
+    assert int(np.ptp(center_crop(photo, 40)[20, :, 0])) > 190
+
+
+@pytest.mark.parametrize("scale", [(1.0,), (2.0, 1.0), (0.0, 1.0), (1.0, 99.0)])
+def test_a_scale_is_a_range(scale):
+    with pytest.raises(UserError, match="two factors"):
+        PhotoConfig(scale=scale)
 
 
 def test_grey_photos_become_rgb():

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from configs.style import PRESETS
+from emojax.checkpoint import save_checkpoint
 from emojax.errors import UserError
 from emojax.pipeline import load_styles
 from emojax.stylizer import init_stylizer
@@ -17,7 +18,7 @@ from emojax.train.loop import TrainState
 from emojax.train.losses import STYLE_LAYERS
 from emojax.train.options import parse_preset
 from emojax.train.parallel import Parallel
-from emojax.train.style import make_step, painting_grams, perceptual_losses, train
+from emojax.train.style import initial_params, make_step, painting_grams, perceptual_losses, train
 from emojax.vgg import load_vgg16
 
 
@@ -76,6 +77,32 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(config, frozen):
     weights = config.loss
     total = weights.content * parts["content"] + weights.style * parts["style"] + weights.tv * parts["tv"]
     np.testing.assert_allclose(parts["loss"], total, rtol=1e-5)
+
+
+def test_strengths_weigh_each_styles_loss(config, frozen):
+    params = init_stylizer(config.model, jax.random.PRNGKey(0))
+    losses = jax.jit(perceptual_losses, static_argnums=0)
+    one_style = {**batch(), "style": np.full(4, 3, np.int32)}
+    strong = dataclasses.replace(
+        config, loss=dataclasses.replace(config.loss, strengths=(1.0, 1.0, 1.0, 2.0, 1.0, 1.0, 1.0))
+    )
+    plain, stronger = losses(config, frozen, params, one_style), losses(strong, frozen, params, one_style)
+    np.testing.assert_allclose(stronger["style"], plain["style"], rtol=1e-6)
+    np.testing.assert_allclose(stronger["loss"], plain["loss"] + config.loss.style * plain["style"], rtol=1e-5)
+    with pytest.raises(UserError, match="2 strengths for 7 styles"):
+        dataclasses.replace(config, loss=dataclasses.replace(config.loss, strengths=(1.0, 2.0)))
+
+
+def test_training_starts_at_a_checkpoint(config, tmp_path):
+    save_checkpoint(tmp_path / "start", "styles", config.model, init_stylizer(config.model, jax.random.PRNGKey(5)))
+    _, start = load_styles(tmp_path / "start")
+    warm = dataclasses.replace(config, initial=str(tmp_path / "start"))
+    jax.tree.map(np.testing.assert_array_equal, initial_params(warm), start)
+    fear = initial_params(dataclasses.replace(warm, emotion="fear"))
+    jax.tree.map(lambda row, table: np.testing.assert_array_equal(row, table[2:3]), fear["styles"], start["styles"])
+    other = dataclasses.replace(config.model, blocks=2)
+    with pytest.raises(UserError, match="make them alike"):
+        initial_params(dataclasses.replace(warm, model=other))
 
 
 def test_a_style_learns_from_its_own_photos_only(config, frozen):

@@ -1,0 +1,66 @@
+"""Several styles in one picture: the regions of faces, softly masked, as changes of the styles' weights.
+
+The rest of the picture keeps the photo's style. One forward pass paints all of it, so that strokes run on where one style
+fades into another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from emojax.faces import Face
+
+# Radii of the ellipse around a box's centre, in halves of the box's sides: inside the first a region is the face's alone,
+# outside the second it is the picture's. The box ends at chin and brow, the first radius about at the hair.
+_INNER, _OUTER = 1.0, 1.9
+
+
+class Regions(NamedTuple):
+    """The faces of a picture and the styles that they take."""
+
+    boxes: Float[Array, "F 4"]
+    """x, y, w, h in pixels; w = 0 for filling"""
+    weights: Float[Array, "F S"]
+    """of the styles, rows sum to 1"""
+
+
+def box_array(faces: Sequence[Face], maximum: int) -> Float[np.ndarray, "maximum 4"]:
+    """The boxes of faces (x, y, w, h), then filling."""
+    boxes = np.zeros((maximum, 4), np.float32)
+    for index, face in enumerate(faces[:maximum]):
+        boxes[index] = face.x, face.y, face.w, face.h
+    return boxes
+
+
+def face_masks(boxes: Float[Array, "F 4"], height: int, width: int, factor: int) -> Float[Array, "h w F"]:
+    """How much every pixel belongs to each face: 0 to 1, at most 1 in all, falling off smoothly around the face.
+
+    Args:
+        boxes: in pixels of the height x width picture.
+        factor: the masks are this much smaller than the picture, in each direction.
+    """
+    x, y, w, h = (side[None, None, :] for side in boxes.T)
+    rows = (jnp.arange(height // factor)[:, None, None] + 0.5) * factor
+    columns = (jnp.arange(width // factor)[None, :, None] + 0.5) * factor
+    across = (columns - (x + w / 2)) / jnp.maximum(w / 2, 1e-6)
+    down = (rows - (y + h / 2)) / jnp.maximum(h / 2, 1e-6)
+    inside = jnp.clip((_OUTER - jnp.hypot(across, down)) / (_OUTER - _INNER), 0, 1)
+    masks = jnp.where(w > 0, inside * inside * (3 - 2 * inside), 0)  # smoothstep
+    return masks / jnp.maximum(masks.sum(-1, keepdims=True), 1)
+
+
+def weight_changes(
+    regions: Regions, weights: Float[Array, " S"], height: int, width: int
+) -> Callable[[int], Float[Array, "1 h w S"]]:
+    """What the regions add to a picture's weights, for `vary_styles`; exactly 0 where a face has the picture's weights."""
+
+    def change(factor: int) -> Array:
+        masks = face_masks(regions.boxes, height, width, factor)
+        return jnp.einsum("hwf,fs->hws", masks, regions.weights - weights[None], precision="highest")[None]
+
+    return change

@@ -1,0 +1,147 @@
+"""`python train_style.py add`: a painting of your own becomes a style pack for a network that is trained already.
+
+painting -> Gram matrices -> one new row of scales and shifts, all convolutions frozen -> NAME.pack. The row starts at the
+one of the network's styles that comes nearest to the painting (Dumoulin et al. 2017, section 3.2, start at random).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from emojax import compiling
+from emojax.commandline import Parser
+from emojax.errors import UserError
+from emojax.files import refuse_existing
+from emojax.images import read_photo
+from emojax.pipeline import PACKAGED, load_styles, stylize
+from emojax.style_pack import SUFFIX, StylePack, check_name, network_fingerprint, write_pack
+from emojax.stylizer import StylizerConfig
+from emojax.train.loop import TrainState
+from emojax.train.photo_data import center_crop, painting_size, photo_batches
+from emojax.train.style import StyleTraining, make_evaluation, painting_grams, train_params
+from emojax.vgg import find_vgg16, load_vgg16
+
+PREVIEW_SIDE = 128
+
+
+def nearest_row(config: StyleTraining, shared: StylizerConfig, params: Any, frozen: Any) -> int:
+    """The style of a network whose loss is least on the held-out photos, for the one painting of `frozen`."""
+    held_out = photo_batches(config.data, config.batch_size, 1, config.seed).held_out
+    evaluate = make_evaluation(config, held_out)
+
+    def loss_of(index: int) -> float:
+        row = jax.tree.map(lambda table: table[index : index + 1], params["styles"])
+        state = TrainState(0, {"network": params["network"], "styles": row}, None, None, None, frozen=frozen)
+        return evaluate(state)[0]["loss"]
+
+    return int(np.argmin([loss_of(index) for index in range(len(shared.styles))]))
+
+
+def learn(config: StyleTraining, run: Path) -> tuple[StylizerConfig, Any]:
+    """Learns the one style of `config` for the network `config.initial`, or resumes.
+
+    Returns:
+        The config and parameters of that network with the new style as its only one.
+
+    Raises:
+        UserError, KeyboardInterrupt: see `train`.
+    """
+    assert config.initial is not None
+    shared, params = load_styles(config.initial)
+    if shared.bank:
+        raise UserError(f"{config.initial} is a bank of networks with one style each: give a network of several styles")
+    vgg = load_vgg16(find_vgg16(config.vgg16))
+    (name,) = config.model.styles
+    frozen = {"vgg": vgg, "grams": painting_grams(vgg, config.data, (name,))}
+    config = dataclasses.replace(config, model=dataclasses.replace(shared, styles=(name,)))
+    index = nearest_row(config, shared, params, frozen)
+    print(f"{name} starts from the style {shared.styles[index]!r}", file=sys.stderr)
+    row = jax.tree.map(lambda table: table[index : index + 1], params["styles"])
+    state = train_params(config, run, {"styles": row}, {**frozen, "network": params["network"]})
+    return config.model, {"network": params["network"], "styles": state.params["styles"]}
+
+
+def preview(config: StylizerConfig, params: Any, photo: np.ndarray) -> bytes:
+    """A photo uint8 [H, W, 3], sides multiples of 4, in the only style of a network, as a small JPEG."""
+    program = compiling.jit(functools.partial(stylize, config))
+    stylized = Image.fromarray(np.asarray(program(params, photo[None], np.ones((1, 1), np.float32))[0]))
+    buffer = io.BytesIO()
+    stylized.resize((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
+    """The command; returns its exit code.
+
+    Args:
+        defaults: the training that learns a style.
+        example: the photo of the preview, and of the training where no others are given.
+
+    Raises:
+        UserError: a painting, checkpoint, photos or weights that cannot be read, an unusable name, an output that exists.
+        KeyboardInterrupt: after a signal, with a checkpoint written: the same command goes on.
+    """
+    parser = Parser(
+        prog="train_style.py add",
+        description="Learns the style of one more painting: a style pack for stylize.py --style.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--painting", type=Path, required=True, help="a picture of the painting")
+    parser.add_argument("--name", required=True, help="what to call the style")
+    parser.add_argument("--checkpoint", type=Path, default=PACKAGED / "styles", help="the network to learn it for")
+    parser.add_argument(
+        "--photos", nargs="+", default=[str(example)], help="folders or .tar files of photos to learn on"
+    )
+    parser.add_argument("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the user's cache folder")
+    parser.add_argument("--steps", type=int, default=defaults.steps, help="of training")
+    parser.add_argument("--style-weight", type=float, default=defaults.loss.style, help="larger: stronger, less photo")
+    parser.add_argument("--style-scale", type=float, default=1.0, help="of the painting; larger: bolder strokes")
+    parser.add_argument("--author", default="", help="of the painting, for the pack")
+    parser.add_argument("--licence", default="", help="of the painting, for the pack")
+    parser.add_argument("--run", type=Path, help="folder for the training's checkpoints; none: runs/add_NAME")
+    parser.add_argument("--output", type=Path, help=f"the pack; none: NAME{SUFFIX}")
+    parser.add_argument("--force", action="store_true", help="replace an existing pack")
+    args = parser.parse_args(argv)
+    check_name(args.name)
+    output = args.output or Path(args.name + SUFFIX)
+    if output.suffix != SUFFIX:
+        raise UserError(f"--output {output}: the name of a style pack ends in {SUFFIX}")
+    refuse_existing(output, args.force)
+    config = dataclasses.replace(
+        defaults,
+        initial=str(args.checkpoint),
+        steps=args.steps,
+        vgg16=args.vgg16,
+        model=StylizerConfig(styles=(args.name,)),
+        loss=dataclasses.replace(defaults.loss, style=args.style_weight),
+        data=dataclasses.replace(
+            defaults.data,
+            photos=tuple(args.photos),
+            paintings=(f"{args.name}={args.painting}",),
+            painting_size=painting_size(args.style_scale),
+        ),
+    )
+    picture = center_crop(Image.fromarray(read_photo(example).pixels), 2 * PREVIEW_SIDE)
+    shared, params = learn(config, args.run or Path("runs") / f"add_{args.name}")
+    pack = StylePack(
+        name=args.name,
+        network=network_fingerprint(params["network"]),
+        code=jax.tree.map(lambda row: row[0], params["styles"]),
+        preview=preview(shared, params, picture),
+        author=args.author,
+        licence=args.licence,
+    )
+    write_pack(output, pack)
+    print(f"wrote {output}; use it with stylize.py --style {output}", file=sys.stderr)
+    return 0

@@ -1,0 +1,51 @@
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emojax.faces import Face
+from emojax.regions import Regions, box_array, face_masks, weight_changes
+
+FACES = [Face(40, 20, 30, 30, 0.9), Face(76, 24, 24, 24, 0.8)]
+
+
+def test_boxes_are_followed_by_filling():
+    np.testing.assert_array_equal(box_array(FACES, 3), [[40, 20, 30, 30], [76, 24, 24, 24], [0, 0, 0, 0]])
+
+
+@given(
+    st.lists(st.tuples(*[st.floats(-20, 140), st.floats(-20, 90)], *[st.floats(0, 150)] * 2), min_size=1, max_size=4),
+    st.sampled_from([1, 2, 4]),
+)
+def test_masks_are_shares_of_a_pixel(boxes, factor):
+    masks = np.asarray(face_masks(jnp.array(boxes, jnp.float32), 80, 128, factor))
+    assert masks.shape == (80 // factor, 128 // factor, len(boxes))
+    assert masks.min() >= 0 and masks.sum(-1).max() <= 1 + 1e-6
+    for index, (_, _, w, _) in enumerate(boxes):
+        assert w > 0 or masks[..., index].max() == 0
+
+
+def test_a_face_owns_its_middle_and_nothing_far_away():
+    first, second = np.moveaxis(np.asarray(face_masks(jnp.asarray(box_array(FACES, 2)), 80, 128, 1)), -1, 0)
+    assert first[35, 55] == 1 and second[35, 55] == 0
+    assert first[:, :20].max() == first[70:].max() == second[:, :60].max() == 0
+    assert (first > 0.99).sum() > 30 * 30 * 0.7  # most of the box
+
+
+def test_masks_have_no_seam():
+    mask = np.asarray(face_masks(jnp.asarray(box_array(FACES[:1], 1)), 80, 128, 1))[..., 0]
+    assert max(np.abs(np.diff(mask, axis=axis)).max() for axis in (0, 1)) < 0.15  # no step, on 15 pixels of falling off
+    small = np.asarray(face_masks(jnp.asarray(box_array(FACES[:1], 1)), 80, 128, 4))[..., 0]
+    pooled = mask.reshape(20, 4, 32, 4).mean((1, 3))
+    np.testing.assert_allclose(small, pooled, atol=0.06)  # all scales show the same mask
+
+
+def test_weights_change_only_where_a_face_has_others():
+    weights = jnp.array([0.25, 0.75])
+    boxes = jnp.asarray(box_array(FACES, 3))
+    same = weight_changes(Regions(boxes, jnp.tile(weights, (3, 1))), weights, 80, 128)(1)
+    assert not np.asarray(same).any()
+    other = weight_changes(Regions(boxes, jnp.array([[1.0, 0.0], [0.25, 0.75], [0.0, 1.0]])), weights, 80, 128)(1)
+    np.testing.assert_allclose(other[0, 35, 55], [0.75, -0.75], atol=1e-6)
+    np.testing.assert_allclose(other.sum(-1), 0, atol=1e-6)
+    assert not np.asarray(other)[0, 36, 95:].any()

@@ -1,0 +1,127 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+from emojax import style_pack
+from emojax.errors import UserError
+from emojax.style_pack import FORMAT, StylePack, check_name, network_fingerprint, open_preview, read_pack, write_pack
+from emojax.stylizer import StylizerConfig
+
+TINY = StylizerConfig(width=4, blocks=1)
+NETWORK = {"out": {"kernel": np.arange(6.0, dtype=np.float32).reshape(2, 3), "bias": np.zeros(3, np.float32)}}
+
+
+def code(seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        name: {part: rng.standard_normal(channels).astype(np.float32) for part in ("scale", "shift")}
+        for name, channels in TINY.norm_layers()
+    }
+
+
+def picture(side=8):
+    stream = io.BytesIO()
+    Image.new("RGB", (side, side), (9, 99, 199)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def pack(**changes):
+    fields = {
+        "name": "joy",
+        "network": "f" * 64,
+        "code": code(),
+        "preview": picture(),
+        "author": "me",
+        "licence": "CC0",
+    }
+    return StylePack(**{**fields, **changes})
+
+
+def test_a_pack_survives_its_file(tmp_path):
+    write_pack(tmp_path / "joy.pack", pack())
+    found = read_pack(tmp_path / "joy.pack")
+    assert (found.name, found.network, found.author, found.licence) == ("joy", "f" * 64, "me", "CC0")
+    assert open_preview(found).getpixel((0, 0)) == (9, 99, 199)
+    assert found.code.keys() == code().keys()
+    for name, layer in code().items():
+        for part, row in layer.items():
+            np.testing.assert_array_equal(found.code[name][part], row)
+
+
+def test_the_default_networks_pack_is_small(tmp_path):
+    rows = {name: dict.fromkeys(("scale", "shift"), np.ones(n)) for name, n in StylizerConfig().norm_layers()}
+    write_pack(tmp_path / "joy.pack", pack(code=rows))
+    assert (tmp_path / "joy.pack").stat().st_size < 30_000
+
+
+def test_a_pack_fits_its_network_only():
+    pack().check(TINY, "f" * 64)
+    for config, fingerprint in ((TINY, "0" * 64), (StylizerConfig(width=8, blocks=1), "f" * 64)):
+        with pytest.raises(UserError, match="another network"):
+            pack().check(config, fingerprint)
+    with pytest.raises(UserError, match="another network"):
+        pack().check(StylizerConfig(width=4, blocks=1, bank=True), "f" * 64)
+
+
+def test_the_fingerprint_is_of_names_shapes_and_values():
+    same = {"out": {"bias": NETWORK["out"]["bias"].copy(), "kernel": NETWORK["out"]["kernel"].astype(np.float64)}}
+    assert network_fingerprint(same) == network_fingerprint(NETWORK)
+    others = [
+        {"in": NETWORK["out"]},
+        {"out": {**NETWORK["out"], "kernel": NETWORK["out"]["kernel"].reshape(3, 2)}},
+        {"out": {**NETWORK["out"], "bias": np.array([0, 0, 1e-6], np.float32)}},
+    ]
+    assert len({network_fingerprint(network) for network in [NETWORK, *others]}) == 4
+
+
+@pytest.mark.parametrize("name", ["", "Joy", "a b", "../x", "x" * 33, "-x", "sad", "neutral"])
+def test_names_are_plain_and_no_emotions(name):
+    with pytest.raises(UserError, match="style name"):
+        check_name(name)
+
+
+def test_files_that_are_no_packs(tmp_path):
+    path, texts = tmp_path / "x.pack", {"format": FORMAT, "name": "joy", "network": "f", "author": "", "licence": ""}
+    row, preview = np.zeros(4, np.float32), np.frombuffer(picture(), np.uint8)
+    bad = [
+        ({"down0/scale": row, "preview": preview}, {**texts, "format": "emojax style pack 9"}, "format"),
+        ({"down0/scale": row, "preview": preview}, {"format": FORMAT}, "does not say its name"),
+        ({"down0/scale": row, "preview": preview}, {**texts, "name": "../../etc"}, "style name"),
+        ({"down0/kernel": row, "preview": preview}, texts, "down0/kernel"),
+        ({"down0/scale": row.astype(np.float64), "preview": preview}, texts, "float64"),
+        ({"down0/scale": row[None], "preview": preview}, texts, "not a row"),
+        ({"down0/scale": row + np.nan, "preview": preview}, texts, "not a row"),
+        ({"down0/scale": row}, texts, "no preview"),
+    ]
+    for tensors, metadata, reason in bad:
+        save_file(tensors, path, metadata)
+        with pytest.raises(UserError, match=reason):
+            read_pack(path)
+    path.write_bytes(b"no safetensors")
+    with pytest.raises(UserError, match="cannot read the style pack"):
+        read_pack(path)
+    path.write_bytes(bytes(style_pack.LARGEST + 1))
+    with pytest.raises(UserError, match="something else"):
+        read_pack(path)
+    for missing in (tmp_path / "none.pack", tmp_path):
+        with pytest.raises(UserError):
+            read_pack(missing)
+
+
+def test_a_preview_that_is_no_small_picture():
+    for data in (b"", b"GIF", picture(2000)):
+        with pytest.raises(UserError, match="preview"):
+            open_preview(pack(preview=data))
+
+
+def test_the_command_tells_what_is_in_a_pack(tmp_path, capsys):
+    write_pack(tmp_path / "joy.pack", pack(licence=""))
+    assert style_pack.main([str(tmp_path / "joy.pack"), "--preview", str(tmp_path / "joy.png")]) == 0
+    assert capsys.readouterr().out.splitlines() == ["name: joy", f"network: {'f' * 64}", "author: me", "licence: -"]
+    with Image.open(tmp_path / "joy.png") as preview:
+        assert preview.size == (8, 8)
+    with pytest.raises(UserError, match="exists"):
+        style_pack.main([str(tmp_path / "joy.pack"), "--preview", str(tmp_path / "joy.png")])
