@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
-import json
 import math
 import signal
 import sys
@@ -27,8 +25,9 @@ from tqdm import tqdm
 
 from emojax import checkpoint as ckpt
 from emojax.errors import UserError
-from emojax.files import write_atomically
+from emojax.train.metrics_log import MetricsLog
 from emojax.train.parallel import Parallel, Step, max_over_hosts
+from emojax.train.throughput import TIMED_STEPS, Stopwatch, describe_speed
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -163,6 +162,7 @@ def fit(
     to_params: Callable[[TrainState, Mapping[str, float]], Mapping[str, Any]],
     evaluate: Evaluation | None = None,
     settings: Any = None,
+    dtype: str = "float32",
 ) -> TrainState:
     """Trains up to `steps` steps in all, resuming from the newest checkpoint in `run`; returns the state, on the host.
 
@@ -173,6 +173,7 @@ def fit(
         step: pure `(state, batch, axis_name) -> (state, metrics)`; metrics are scalars, one of them "loss".
         to_params: what inference needs, from the state and what `evaluate` measured at this step (nothing, mostly).
         evaluate: runs every `loop.evaluate_every` steps and at the end; without it the score is minus the loss.
+        dtype: of the step's convolutions, to compare its speed with what the device can do.
         settings: the training config; a run is only resumed with the one that it began with (`MAY_CHANGE` apart).
 
     Raises:
@@ -201,7 +202,7 @@ def fit(
             MetricsLog(run, start).close()
         return state
     log = MetricsLog(run, start) if writes else None
-    compiled = parallel.compile(step)
+    compiled, watch = parallel.compile(step), Stopwatch()
     placed = parallel.place_state(state.replace(frozen=frozen))
     pending: Any = None
 
@@ -232,7 +233,8 @@ def fit(
         for number in range(start + 1, steps + 1):
             evaluated: dict[str, float] = {}
             score: float | None = None  # of this very step, where there is something to evaluate
-            placed, metrics = compiled(placed, parallel.place_batch(next(batches)))
+            batch = parallel.place_batch(next(batches))
+            placed, metrics = compiled(placed, batch)
             # Read the step before, so that the device already has work while the host waits for numbers.
             if pending is not None:
                 window.append(_finite(parallel.fetch_metrics(pending), number - 1, run))
@@ -243,9 +245,10 @@ def fit(
             # Hosts have to agree, for which they wait for one another: not at every step.
             asks = jax.process_count() == 1 or logs or saves
             stops = asks and max_over_hosts(signals.received is not None) > 0
-            if logs or saves or stops:
+            if logs or saves or stops or not watch.runs:
                 window.append(_finite(parallel.fetch_metrics(pending), number, run))
                 pending = None
+                watch.read(number)
             if logs:
                 means = {name: sum(m[name] for m in window) / len(window) for name in window[0]}
                 window = []
@@ -264,8 +267,11 @@ def fit(
             bar.update()
             if saves or stops:
                 save(number, evaluated, score)
+                watch.pause()
             if number == steps and log:
                 log.close()
+                if watch.steps >= TIMED_STEPS:
+                    print(describe_speed(watch, parallel, compiled, (placed, batch), dtype), file=sys.stderr)
             if stops and number < steps:
                 bar.write(f"stopped at step {number}; the same command goes on from there", sys.stderr)
                 raise KeyboardInterrupt
@@ -319,65 +325,6 @@ def _check_finite_parameters(params: Any, step: int, run: Path) -> None:
 
 def _not_finite(what: str, step: int, run: Path) -> UserError:
     return UserError(f"{what} at step {step}: lower --optimizer.learning_rate; {run} keeps the last checkpoint")
-
-
-class MetricsLog:
-    """metrics.jsonl, TensorBoard and, at the end, curves.png. One writer a run."""
-
-    def __init__(self, run: Path, start: int) -> None:
-        """Opens the log of a run that goes on after step `start`; lines of later steps are dropped."""
-        from tensorboardX import SummaryWriter
-
-        self.run, self.path = run, run / "metrics.jsonl"
-        try:
-            run.mkdir(parents=True, exist_ok=True)
-            lines = self.path.read_text().splitlines() if self.path.exists() else []
-            kept = [line for line in lines if _step_of(line) <= start]
-            write_atomically(self.path, "".join(f"{line}\n" for line in kept).encode())
-            self._board = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1 if start else None)
-        except OSError as error:
-            raise UserError(f"cannot write to {run}: {error.strerror or error}") from error
-
-    def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
-        """Adds one line, {"step", "split", metric: value, ...}."""
-        try:
-            with self.path.open("a") as file:
-                file.write(json.dumps({"step": step, "split": split, **metrics}) + "\n")
-        except OSError as error:
-            raise UserError(f"cannot write to {self.path}: {error.strerror or error}") from None
-        for name, value in metrics.items():
-            self._board.add_scalar(f"{split}/{name}", value, step)
-
-    def close(self) -> None:
-        """Flushes TensorBoard and draws the curves."""
-        self._board.close()
-        write_atomically(self.run / "curves.png", plot_curves(self.path))
-
-
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):  # a line cut short by a power failure
-        return math.inf
-
-
-def plot_curves(log: Path) -> bytes:
-    """Every metric of a metrics.jsonl over the steps, training and validation in one panel, as a PNG."""
-    from matplotlib.figure import Figure
-
-    rows = [json.loads(line) for line in log.read_text().splitlines()]
-    names = list(dict.fromkeys(name for row in rows for name in row if name not in ("step", "split")))
-    figure = Figure(figsize=(5 * max(len(names), 1), 3.5), layout="constrained")
-    for axes, name in zip(figure.subplots(1, max(len(names), 1), squeeze=False)[0], names, strict=False):
-        for split in ("train", "val"):
-            points = [(row["step"], row[name]) for row in rows if row["split"] == split and name in row]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=split)
-        axes.set(title=name, xlabel="step")
-        axes.legend()
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    return stream.getvalue()
 
 
 class _Signals(contextlib.AbstractContextManager):

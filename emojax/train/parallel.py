@@ -117,6 +117,17 @@ class Parallel:
             step, donate_argnums=0, compiler_options=options, out_shardings=(self._replicated, self._replicated)
         )
 
+    def examples(self, batch: Any) -> int:
+        """The number of examples in a batch of `place_batch`, over all hosts."""
+        shape = jax.tree.leaves(batch)[0].shape
+        return shape[0] * shape[1] * jax.process_count() if self.mode == "pmap" else shape[0]
+
+    def count_flops(self, compiled: Step, state: Any, batch: Any) -> float:
+        """Floating-point operations of a compiled step over all devices, as XLA counts them before it optimizes; 0: unknown."""
+        lowered: Any = getattr(compiled, "lower")(state, batch)  # noqa: B009 (a Step has no such attribute to mypy)
+        flops = (lowered.cost_analysis() or {}).get("flops", 0.0)
+        return flops * len(self.devices) if self.mode == "pmap" else flops
+
     def fetch_metrics(self, metrics: Any) -> dict[str, float]:
         """Metrics as Python floats; this waits for the device."""
         return {name: float(np.asarray(x.addressable_data(0)).reshape(-1)[0]) for name, x in metrics.items()}

@@ -231,6 +231,7 @@ def train_params(config: StyleTraining, run: Path, params: Any, frozen: Mapping[
         to_params=lambda state, _: {name: {**state.frozen, **state.params}[name] for name in ("network", "styles")},
         evaluate=make_evaluation(config, data.held_out),
         settings=config,
+        dtype=config.dtype,
     )
     if data.skipped():
         print(f"skipped {data.skipped()} photos that could not be read", file=sys.stderr)

@@ -12,7 +12,8 @@ import pytest
 from emojax import checkpoint as ckpt
 from emojax.errors import UserError
 from emojax.stylizer import StylizerConfig
-from emojax.train.loop import LoopConfig, MetricsLog, OptimizerConfig, TrainState, fit, plot_curves
+from emojax.train.loop import LoopConfig, OptimizerConfig, TrainState, fit
+from emojax.train.metrics_log import MetricsLog, plot_curves
 from emojax.train.parallel import Parallel, mean_over
 
 CONFIG = StylizerConfig(width=2, blocks=0, styles=("sad",))  # any model config: the loop only writes it down

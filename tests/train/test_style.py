@@ -129,7 +129,7 @@ def metrics(run):
 def test_training_resumes_exactly_and_its_checkpoint_loads(config, tmp_path, monkeypatch):
     train(config, tmp_path / "whole")
     monkeypatch.setattr(  # a signal while the run says what it evaluated at step 2
-        "emojax.train.loop.MetricsLog.write", interrupting(lambda step, split: (step, split) == (2, "val"))
+        "emojax.train.metrics_log.MetricsLog.write", interrupting(lambda step, split: (step, split) == (2, "val"))
     )
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "parts")
@@ -142,7 +142,7 @@ def test_training_resumes_exactly_and_its_checkpoint_loads(config, tmp_path, mon
 
 
 def interrupting(when):
-    from emojax.train.loop import MetricsLog
+    from emojax.train.metrics_log import MetricsLog
 
     write = MetricsLog.write
 
