@@ -39,8 +39,8 @@ def batch(seed=0):
     return {"photo": photo, "style": rng.integers(0, 7, 4).astype(np.int32)}
 
 
-def three_steps(config, frozen, parallel):
-    optimizer = optax.sgd(0.1)  # Adam would make steps of one size out of gradients of any
+def three_steps(config, frozen, parallel, rate=0.1):
+    optimizer = optax.sgd(rate)  # Adam would make steps of one size out of gradients of any
     params = init_stylizer(config.model, jax.random.PRNGKey(0))
     state = parallel.place_state(TrainState.create(params, optimizer, 0, frozen=frozen))
     step, losses = parallel.compile(make_step(config, optimizer)), []
@@ -116,9 +116,10 @@ def test_a_style_learns_from_its_own_photos_only(config, frozen):
 
 def test_bfloat16_trains_with_float32_parameters(config, frozen):
     half = dataclasses.replace(config, dtype="bfloat16")
-    losses, params = three_steps(half, frozen, Parallel("jit", jax.devices()[:1]))
-    full, _ = three_steps(config, frozen, Parallel("jit", jax.devices()[:1]))
-    np.testing.assert_allclose(losses, full, rtol=0.1)
+    # Small steps: large ones let the loss explode, and with it the difference.
+    losses, params = three_steps(half, frozen, Parallel("jit", jax.devices()[:1]), rate=0.003)
+    full, _ = three_steps(config, frozen, Parallel("jit", jax.devices()[:1]), rate=0.003)
+    np.testing.assert_allclose(losses, full, rtol=0.02)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
 
 
