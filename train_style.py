@@ -17,7 +17,7 @@ from emojax.commandline import run
 from emojax.compiling import enable_cache
 from emojax.train import add_style, evaluate_styles
 from emojax.train.options import parse_preset
-from emojax.train.style import train
+from emojax.train.style import pack, train
 
 
 def main() -> int:
@@ -27,7 +27,14 @@ def main() -> int:
     if sys.argv[1:2] == ["evaluate"]:
         return evaluate_styles.main(sys.argv[2:], PRIMARY_PAINTINGS)
     preset, config = parse_preset(sys.argv[1:], PRESETS, "train_style.py", commands=["evaluate", "add"])
-    train(config, Path(config.output or f"runs/{preset}"))
+    run_folder = Path(config.output or f"runs/{preset}")
+    train(config, run_folder)
+    if config.pack:
+        pack(run_folder, Path(config.pack))
+    if config.score_on:
+        paintings = ["--paintings", *config.data.paintings, *(["--vgg16", config.vgg16] if config.vgg16 else [])]
+        score = ["--checkpoint", str(run_folder), "--photos", *config.score_on, "--output", str(run_folder / "scores")]
+        return evaluate_styles.main([*score, *paintings], config.data.prefer)
     return 0
 
 

@@ -41,6 +41,8 @@ from emojax.vgg import find_vgg16, load_vgg16
 OPTIMUM_SIDE = 256
 SMALLEST_FACE = 32
 """pixels of a face's box from which its emotion counts"""
+SIZE = 512
+"""side of the photos, in pixels, if nothing else is said"""
 THUMBNAIL = 192
 COLUMNS = (
     *("content", "content_relu3_3", "style", "style_ratio", "objective", "objective_ratio", "tv", "ssim"),
@@ -244,7 +246,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     parser.add_argument("--photos", nargs="+", required=True, help="folders or .tar files of photos")
     parser.add_argument("--paintings", nargs="+", required=True, help="a folder, or sad=PATH ..., as in training")
     parser.add_argument("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the user's cache folder")
-    parser.add_argument("--size", type=int, default=512, help="side of the square photos, in pixels")
+    parser.add_argument("--size", type=int, default=SIZE, help="side of the square photos, in pixels")
     parser.add_argument(
         "--style-scale", type=float, default=1.0, help="of the paintings; 1: 256 pixels on the short side"
     )

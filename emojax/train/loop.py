@@ -278,7 +278,10 @@ def fit(
     return parallel.fetch_state(placed.replace(frozen=None))
 
 
-MAY_CHANGE = ("output", "steps", "epochs", "loop", "parallel", "coordinator", "hosts", "host", "data.workers")
+MAY_CHANGE = (
+    *("output", "score_on", "pack", "steps", "epochs", "loop", "parallel", "coordinator", "hosts", "host"),
+    "data.workers",
+)
 """fields of a training config that may differ when a run is resumed"""
 
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from emojax import checkpoint as ckpt
 from emojax import compiling
 from emojax.emotions import EMOTIONS, nearest
 from emojax.errors import UserError
@@ -55,6 +56,10 @@ class StyleTraining:
 
     output: str = ""
     """the run's folder; empty: runs/PRESET"""
+    score_on: tuple[str, ...] = ()
+    """photos to score the best checkpoint on when training is done, as `train_style.py evaluate` does"""
+    pack: str | None = None
+    """a folder for the best checkpoint, alone and without what only training needs, when training is done"""
     emotion: str | None = None
     """train this emotion alone (a network with one style, as in the paper) instead of the model's styles"""
     batch_size: int = 4
@@ -205,6 +210,13 @@ def train(config: StyleTraining, run: Path) -> TrainState:
     vgg = load_vgg16(find_vgg16(config.vgg16))
     grams = painting_grams(vgg, config.data, config.resolved_model().styles)
     return train_params(config, run, initial_params(config), {"vgg": vgg, "grams": grams})
+
+
+def pack(run: Path, path: Path) -> None:
+    """Writes a run's best checkpoint at `path`, without what only training needs."""
+    config, params = load_styles(run)
+    found = ckpt.read_checkpoint(run, "styles")
+    ckpt.save_checkpoint(path, "styles", config, params, step=found.step, metrics=found.metrics, score=found.score)
 
 
 def train_params(config: StyleTraining, run: Path, params: Any, frozen: Mapping[str, Any]) -> TrainState:

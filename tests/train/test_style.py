@@ -155,6 +155,21 @@ def interrupting(when):
     return wrapped
 
 
+def test_a_finished_run_is_scored_and_packed(config, tmp_path, monkeypatch, capsys):
+    """The script itself, with all that it is told to do after training."""
+    import train_style
+
+    flags = ["--data.photos", *config.data.photos, "--data.paintings", *config.data.paintings, "--vgg16", config.vgg16]
+    after = ["--score_on", *config.data.photos, "--pack", str(tmp_path / "mine"), "--output", str(tmp_path / "run")]
+    short = ["--steps", "1", "--model.styles", "sad", "--batch_size", "2"]
+    monkeypatch.setattr("sys.argv", ["train_style.py", "tiny", *flags, *after, *short])
+    monkeypatch.setattr("emojax.train.evaluate_styles.SIZE", 64)
+    assert train_style.main() == 0
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["model.json", "params"]
+    jax.tree.map(np.testing.assert_array_equal, load_styles(tmp_path / "mine")[1], load_styles(tmp_path / "run")[1])
+    assert "| sad " in capsys.readouterr().out and (tmp_path / "run" / "scores" / "sheet.png").exists()
+
+
 def test_one_emotion_alone(config, tmp_path):
     single = dataclasses.replace(config, emotion="fear", steps=1)
     train(single, tmp_path)
