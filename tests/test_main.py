@@ -15,6 +15,7 @@ from PIL import Image
 import emojax
 from emojax import program
 from emojax.images import encode, is_ours, read_photo
+from emojax.style_pack import StylePack, write_pack
 from tests import fakes
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +33,7 @@ def asked(monkeypatch):
     """A fake model; the options that it was made with."""
     seen = []
 
-    def load(options):
+    def load(options, packs, style):
         seen.append(options)
         return lambda photo: fakes.result(photo, options.emotion or "happy", faces=not options.emotion)
 
@@ -90,7 +91,75 @@ def test_the_real_model_gets_the_options(here, monkeypatch):
     monkeypatch.setattr("emojax.compiling.enable_cache", lambda: calls.append("cache"))
     fakes.write_photo(here / "photo.png")
     assert program.main(["--input", "photo.png", "--styles", "S", "--face", "largest", "--no-face", "error"]) == 0
-    assert calls == ["cache", (None, "S"), {"emotion": None, "mix": "dominant", "face": "largest", "no_face": "error"}]
+    options = {"emotion": None, "mix": "dominant", "face": "largest", "no_face": "error"}
+    assert calls == ["cache", (None, "S"), {**options, "per_face": False, "style_scale": 1.0}]
+
+
+def test_a_style_may_be_a_pack(here, monkeypatch, capsys):
+    """The mix names the pack by its own name, and the model gets it."""
+    pipeline, calls = pytest.importorskip("emojax.pipeline"), []
+
+    class FakeModel:
+        def with_packs(self, packs):
+            calls.append([pack.name for pack in packs])
+            return self
+
+        def __call__(self, photo, **options):
+            calls.append(options["emotion"])
+            return fakes.result(photo)
+
+    monkeypatch.setattr(pipeline, "load", lambda classifier, styles: FakeModel())
+    monkeypatch.setattr("emojax.compiling.enable_cache", lambda: None)
+    fakes.write_photo(here / "photo.png")
+    row = {"down0": dict.fromkeys(("scale", "shift"), np.ones(4, np.float32))}
+    write_pack(here / "mine.pack", StylePack("joy", "f" * 64, row, b""))
+    assert program.main(["--input", "photo.png", "--style", "mine.pack:0.5,sad:1.5"]) == 0
+    names, weights = calls
+    assert names == ["joy"] and {name: weight for name, weight in weights.items() if weight} == {
+        "joy": 0.25,
+        "sad": 0.75,
+    }
+    assert fakes.names(here) == ["mine.pack", "photo.png", "photo.sad+joy.png"]
+    for style, reason in (
+        ("none.pack", "cannot read the style pack none.pack"),
+        ("mine.pack,mine.pack:2", "named twice"),
+        ("joyy", "unknown emotion"),
+    ):
+        assert program.main(["--input", "photo.png", "--style", style]) == 2
+        error = capsys.readouterr().err
+        assert reason in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        ("--emotion sad --style happy", "give one of them"),
+        ("--emotion sad --per-face", "leave out --emotion"),
+        ("--style sad --per-face", "leave out --emotion"),
+        ("--style-scale 9", "0.25 to 4"),
+        ("--style-scale nan", "0.25 to 4"),
+    ],
+)
+def test_styles_that_contradict(here, asked, argv, reason, capsys):
+    fakes.write_photo(here / "photo.png")
+    assert program.main(["--input", "photo.png", *argv.split()]) == 2
+    assert reason in capsys.readouterr().err and not asked
+
+
+def test_json_names_each_faces_style(here, asked, monkeypatch, capsys):
+    def load(options, packs, style):
+        def stylize(photo):
+            made = fakes.result(photo, faces=2)
+            made.faces[1].style = {"sad": 1.0}
+            return made
+
+        return stylize
+
+    monkeypatch.setattr(program, "_load", load)
+    fakes.write_photo(here / "photo.png")
+    assert program.main(["--input", "photo.png", "--per-face", "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["faces"]
+    assert "style" not in first and second["style"] == {"sad": 1.0}
 
 
 # --- streams
@@ -121,7 +190,7 @@ def test_to_stdout_goes_the_picture_alone(here, asked, monkeypatch, source, form
 
 def test_json_to_a_reader_that_leaves(here, asked):
     code = "import sys; sys.path.insert(0, sys.argv[1]); from tests import fakes; from emojax import program as m\n"
-    code += "m._load = lambda options: fakes.result; sys.exit(m.main(sys.argv[2:]))"
+    code += "m._load = lambda *_: fakes.result; sys.exit(m.main(sys.argv[2:]))"
     for index in range(5):
         fakes.write_photo(here / f"{index}.png")
     read, write = os.pipe()
@@ -139,7 +208,7 @@ def test_json_to_a_reader_that_leaves(here, asked):
 def test_ctrl_c(here):
     code = "import sys, time; sys.path.insert(0, sys.argv[1]); from emojax import program as m\n"
     code += "def stylize(photo):\n  print('here', flush=True)\n  time.sleep(60)\n"
-    code += "m._load = lambda options: stylize; sys.exit(m.main(sys.argv[2:]))"
+    code += "m._load = lambda *_: stylize; sys.exit(m.main(sys.argv[2:]))"
     fakes.write_photo(here / "photo.png")
     command = [sys.executable, "-c", code, str(ROOT), "--input", "photo.png"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
