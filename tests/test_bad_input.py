@@ -25,7 +25,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def model(monkeypatch):
-    monkeypatch.setattr(program, "_load", lambda options: fakes.result)
+    monkeypatch.setattr(program, "_load", lambda *_: fakes.result)
 
 
 def noise(side=64):
@@ -312,7 +312,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("arguments", "part"), MISTAKES, ids=[arguments for arguments, _ in MISTAKES])
 def test_a_mistake_in_the_request(here, monkeypatch, capsys, arguments, part):
-    def load(options):
+    def load(options, *_):
         raise AssertionError("the mistake can be found without a model")
 
     monkeypatch.setattr(program, "_load", load)
@@ -326,7 +326,7 @@ def test_a_mistake_in_the_request(here, monkeypatch, capsys, arguments, part):
 
 @pytest.mark.parametrize("flag", ["--classifier", "--styles"])
 def test_a_bad_checkpoint_is_told_before_any_photo(here, monkeypatch, capsys, flag):
-    def load(options):
+    def load(options, *_):
         raise UserError(f"no checkpoint at {options.styles or options.classifier}")
 
     monkeypatch.setattr(program, "_load", load)

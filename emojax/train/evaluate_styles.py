@@ -284,7 +284,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     with jax.default_matmul_precision("highest"):
         vgg = load_vgg16(find_vgg16(args.vgg16))
         paintings = PhotoConfig(paintings=tuple(args.paintings), prefer=prefer, painting_size=side)
-        grams = painting_grams(vgg, paintings, config.styles)
+        grams = painting_grams(vgg, paintings, config.styles, of=lambda features: features)
         params, vgg = jax.device_put((params, vgg))
         photos = read_photos(args.photos, args.size, args.limit)
         detector = True

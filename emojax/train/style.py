@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,15 @@ from emojax.images import to_255, to_unit
 from emojax.pipeline import load_styles
 from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
 from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
-from emojax.train.losses import CONTENT_LAYER, STYLE_LAYERS, content_loss, gram_matrix, style_loss, total_variation
+from emojax.train.losses import (
+    CONTENT_LAYER,
+    STYLE_LAYERS,
+    content_loss,
+    gram_matrix,
+    interior,
+    style_loss,
+    total_variation,
+)
 from emojax.train.parallel import Mode, Parallel, Step, check_batch_size, initialize_hosts, mean_over
 from emojax.train.photo_data import PhotoConfig, find_paintings, photo_batches, read_painting
 from emojax.vgg import find_vgg16, load_vgg16, vgg16_features
@@ -104,14 +112,20 @@ class StyleTraining:
         return dataclasses.replace(self.model, styles=(self.emotion,)) if self.emotion else self.model
 
 
-def painting_grams(vgg: Any, config: PhotoConfig, styles: tuple[str, ...]) -> dict[str, jax.Array]:
-    """Gram matrices of the styles' paintings: layer -> float32 [S, C, C]."""
+def painting_grams(
+    vgg: Any, config: PhotoConfig, styles: tuple[str, ...], of: Callable[[jax.Array], jax.Array] = interior
+) -> dict[str, jax.Array]:
+    """Gram matrices of the styles' paintings: layer -> float32 [S, C, C].
+
+    Args:
+        of: what of the features they are of; see `interior`.
+    """
     features = compiling.jit(vgg16_features)
     grams = []
     for path in find_paintings(config, styles).values():
         painting = read_painting(path, config.painting_size)[None].astype(np.float32)
         seen = features(vgg, painting)
-        grams.append({layer: gram_matrix(seen[layer])[0] for layer in STYLE_LAYERS})
+        grams.append({layer: gram_matrix(of(seen[layer]))[0] for layer in STYLE_LAYERS})
     return {layer: jnp.stack([gram[layer] for gram in grams]) for layer in STYLE_LAYERS}
 
 
@@ -139,7 +153,8 @@ def perceptual_losses(
     target = vgg16_features(vgg, to_255(photos), last=CONTENT_LAYER)
     grams = {layer: rows[styles] for layer, rows in frozen["grams"].items()}
     content = content_loss(features[CONTENT_LAYER], target[CONTENT_LAYER])
-    style, tv = style_loss(features, grams), total_variation(stylized)
+    style = style_loss({layer: interior(features[layer]) for layer in grams}, grams)
+    tv = total_variation(stylized)
     weights = config.loss
     strengths = jnp.array(weights.strengths)[styles] if weights.strengths else 1.0
     loss = weights.content * content + weights.style * strengths * style + weights.tv * tv

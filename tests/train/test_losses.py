@@ -7,6 +7,7 @@ from emojax.train.losses import (
     content_loss,
     cross_entropy,
     gram_matrix,
+    interior,
     relative_error,
     style_loss,
     total_variation,
@@ -79,3 +80,14 @@ def test_class_weights_scale_their_class(index):
     weights = jnp.ones(3).at[index].set(2.0)
     ratio = cross_entropy(logits, labels, class_weights=weights) / cross_entropy(logits, labels)
     np.testing.assert_allclose(ratio, weights, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("side", "left"), [(128, 120), (32, 28), (16, 14), (15, 15), (2, 2)])
+def test_the_interior_leaves_out_a_thin_border(side, left):
+    features = jnp.arange(side * (side + 1), dtype=jnp.float32).reshape(1, side, side + 1, 1)
+    inner = interior(features)
+    assert inner.shape == (1, left, left + 1, 1)
+    drop = (side - left) // 2
+    assert (
+        inner[0, 0, 0, 0] == features[0, drop, drop, 0] and inner[0, -1, -1, 0] == features[0, -1 - drop, -1 - drop, 0]
+    )
