@@ -203,6 +203,15 @@ def only_packs(config: StylizerConfig, params: Any, packs: Sequence[StylePack]) 
     return dataclasses.replace(config, styles=config.styles[own:]), {**params, "styles": rows}
 
 
+def even_strengths(scores: Mapping[str, Mapping[str, float]]) -> list[float]:
+    """Strengths for the next training, see `StyleLossConfig`: each style ratio over their mean.
+
+    What is painted too weakly, next to how far the photos are from the painting, then counts more.
+    """
+    ratios = np.array([row["style_ratio"] for row in scores.values()])
+    return [round(float(strength), 2) for strength in ratios / ratios.mean()]
+
+
 class Sheet:
     """A contact sheet: a row per photo, the photo first, then every style."""
 
@@ -304,10 +313,13 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
             scores[style]["emotion_retention"] = float(retention.same[index] / retention.faces)
         metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "photos": list(photos), "size": args.size}
         metrics |= {"style_scale": args.style_scale, "faces": retention.faces, "scores": scores, "optimum": []}
+        metrics["strengths"] = even_strengths(scores)
         write_atomically(args.output / "sheet.png", sheet.png())
         _write(args.output, metrics)
         print(f"{len(photos)} photos at {args.size} x {args.size}, style scale {args.style_scale:g}", end=", ")
         print(f"{retention.faces} faces\n\n{table(scores)}")
+        if len(scores) > 1:
+            print(f"\neven styles: train on with --loss.strengths {' '.join(map(str, metrics['strengths']))}")
         if args.optimum:
             small = read_photos(args.photos, OPTIMUM_SIDE, args.optimum)
             for row in distance_to_optimum(config, params, vgg, grams, small, args.iterations):

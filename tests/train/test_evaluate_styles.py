@@ -66,6 +66,8 @@ def test_the_command(flags, tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "2 photos at 64 x 64, style scale 0.25, 2 faces" in printed and "| mean " in printed
     assert "\nhappy: " in printed
+    sad, happy = (metrics["scores"][name]["style_ratio"] for name in ("sad", "happy"))
+    np.testing.assert_allclose(metrics["strengths"], [2 * sad / (sad + happy), 2 * happy / (sad + happy)], atol=0.006)
 
 
 def test_every_style_is_compared_with_its_own_painting(flags):
