@@ -56,14 +56,7 @@ GPU = replace(
 )
 
 # Larger crops of photos that are enlarged up to three times, as they are in large photos, from an earlier checkpoint. The
-# strengths are what `evaluate` proposed for that one. The packaged styles went on from `emotions` in three runs of this, on
-# 4,702 photos and 2 CPU cores (PHOTOS: content_s.tar content_rest_1.tar content_rest_2.tar; with paintings and VGG16 as above):
-#   python train_style.py refine --initial runs/emotions --data.photos PHOTOS                              53 minutes
-#   python train_style.py refine --initial runs/refine --output runs/refine256 --data.crop 256 --steps 300 --optimizer.learning_rate 2e-4
-#                                                                                                          15 minutes
-#   python train_style.py refine --initial runs/refine256 --output runs/refine_b --data.crop 256 --steps 700 --optimizer.learning_rate 4e-4
-#       --loss.style 4 --loss.strengths 1.32 0.77 1.18 1.19 0.81 1.08 0.65 --seed 1                        TIME minutes
-# The first two runs did not leave the border out of the Gram matrices yet, see `emojax.train.losses.interior`.
+# strengths are what `evaluate` proposed for that one.
 REFINE = replace(
     EMOTIONS,
     batch_size=2,
