@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Trains the styles: `python train_style.py PRESET --data.photos ... --data.paintings ... [--field value ...]`.
 
-`python train_style.py evaluate --checkpoint DIR --photos DIR --paintings DIR` scores a checkpoint, and
+`python train_style.py evaluate --checkpoint DIR --photos DIR --paintings DIR` scores a checkpoint.
 `python train_style.py add --painting FILE --name NAME` learns one more style for it: a style pack.
+`python train_style.py average --checkpoints RUN RUN --output DIR` writes the mean of the weights of several runs.
 """
 
 import sys
@@ -15,7 +16,7 @@ exit_on_interrupt()  # the imports below take a while
 from configs.style import ADD, PRESETS, PRIMARY_PAINTINGS
 from emojax.commandline import run
 from emojax.compiling import enable_cache
-from emojax.train import add_style, evaluate_styles
+from emojax.train import add_style, average, evaluate_styles
 from emojax.train.options import parse_preset
 from emojax.train.style import pack, train
 
@@ -26,7 +27,9 @@ def main() -> int:
         return add_style.main(sys.argv[2:], ADD, Path(__file__).parent / "examples" / "astronaut.jpg")
     if sys.argv[1:2] == ["evaluate"]:
         return evaluate_styles.main(sys.argv[2:], PRIMARY_PAINTINGS)
-    preset, config = parse_preset(sys.argv[1:], PRESETS, "train_style.py", commands=["evaluate", "add"])
+    if sys.argv[1:2] == ["average"]:
+        return average.main(sys.argv[2:])
+    preset, config = parse_preset(sys.argv[1:], PRESETS, "train_style.py", commands=["evaluate", "add", "average"])
     run_folder = Path(config.output or f"runs/{preset}")
     train(config, run_folder)
     if config.pack:

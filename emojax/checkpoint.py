@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -26,6 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from emojax.errors import UserError
+from emojax.files import refuse_existing
 
 FORMAT = 1
 Kind = Literal["classifier", "styles"]
@@ -225,6 +226,22 @@ def _check_hash(checkpoint: Checkpoint, part: str, expected: str, header: Any = 
         raise UserError(
             f"checkpoint {checkpoint.path} is damaged or incomplete: model.json and {part}/ do not match; get it again"
         )
+
+
+def check_output(output: Path, sources: Sequence[Path], force: bool) -> None:
+    """Whether a new checkpoint may be written at `output`, made from others.
+
+    Raises:
+        UserError: something is there and `force` is not given, or it is no checkpoint; or `output` and a source overlap.
+    """
+    refuse_existing(output, force)
+    ours = output.resolve()
+    for source in sources:
+        theirs = source.resolve()
+        if ours == theirs or ours in theirs.parents or theirs in ours.parents:
+            raise UserError(f"--output {output} holds the checkpoint {source} or lies in it: choose another folder")
+    if output.exists() and not (output / "model.json").is_file():
+        raise UserError(f"--output {output} is no checkpoint, so it is not replaced: choose another folder")
 
 
 def checkpoints_in(run: Path) -> list[Path]:

@@ -17,8 +17,6 @@ import numpy as np
 from emojax import checkpoint as ckpt
 from emojax.commandline import Parser
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
-from emojax.files import refuse_existing
 from emojax.pipeline import load_classifier
 from emojax.train.evaluate import score_faces
 from emojax.train.scores import fit_temperature, fit_temperature_and_bias
@@ -62,15 +60,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
     parser.add_argument("--force", action="store_true", help="replace an existing one")
     args = parser.parse_args(argv)
-    refuse_existing(args.output, args.force)
     found = ckpt.read_checkpoint(args.checkpoint, "classifier")
-    ours, theirs = args.output.resolve(), found.path.resolve()
-    if ours == theirs or ours in theirs.parents or theirs in ours.parents:
-        raise UserError(
-            f"--output {args.output} holds the checkpoint {found.path} or lies in it: choose another folder"
-        )
-    if args.output.exists() and not (args.output / "model.json").is_file():
-        raise UserError(f"--output {args.output} is no checkpoint, so it is not replaced: choose another folder")
+    ckpt.check_output(args.output, [found.path], args.force)
     config, variables = load_classifier(found.path)
     raw = {**variables, "temperature": np.float32(1)}
     rows = score_faces(config, raw, args.data, args.split)
