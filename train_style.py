@@ -13,11 +13,15 @@ from emojax.interrupts import exit_on_interrupt
 
 exit_on_interrupt()  # the imports below take a while
 
+import jax
+
 from configs.style import ADD, PRESETS, PRIMARY_PAINTINGS
+from emojax.checkpoint import check_output
 from emojax.commandline import run
 from emojax.compiling import enable_cache
 from emojax.train import add_style, average, evaluate_styles
 from emojax.train.options import parse_preset
+from emojax.train.photo_data import open_photos
 from emojax.train.style import pack, train
 
 
@@ -30,8 +34,15 @@ def main() -> int:
     if sys.argv[1:2] == ["average"]:
         return average.main(sys.argv[2:])
     preset, config = parse_preset(sys.argv[1:], PRESETS, "train_style.py", commands=["evaluate", "add", "average"])
-    run_folder = Path(config.output or f"runs/{preset}")
+    # A folder per emotion: runs/paper is then a bank.
+    run_folder = Path(config.output or f"runs/{preset}/{config.emotion or ''}")
+    if config.pack:
+        check_output(Path(config.pack), [run_folder], force=True)
+    if config.score_on:
+        open_photos(config.score_on)
     train(config, run_folder)
+    if jax.process_index() != 0:  # one host packs and scores
+        return 0
     if config.pack:
         pack(run_folder, Path(config.pack))
     if config.score_on:

@@ -16,6 +16,16 @@ def refuse_existing(path: Path, force: bool) -> None:
         raise UserError(f"{path} exists: choose another output, or replace it with --force")
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder for outputs before the work begins; raises UserError if nothing can be written into it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write into {path}: {error.strerror or error}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write into {path}: permission denied")
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a temporary file beside `path`, then renames it; missing folders are made.
 

@@ -40,6 +40,7 @@ from emojax.errors import UserError
 from emojax.files import write_atomically
 
 MAX_MEGAPIXELS = 100.0
+STYLE_SCALES = (0.25, 4.0)
 MARK = "emojax"
 """the first word of the software that our pictures name in their metadata"""
 
@@ -144,6 +145,30 @@ def to_picture(pixels: np.ndarray, alpha: np.ndarray | None = None) -> Image.Ima
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
+
+
+def check_style_scale(scale: float) -> None:
+    """Raises UserError unless a style scale is in `STYLE_SCALES`."""
+    least, greatest = STYLE_SCALES
+    if not least <= scale <= greatest:
+        raise UserError(f"style scale {scale:g}: it is {least:g} to {greatest:g}")
+
+
+def rescale(photo: UInt8[np.ndarray, "H W 3"], factor: float) -> UInt8[np.ndarray, "H2 W2 3"]:
+    """A photo with sides that are `factor` times as long, at least 1 pixel; the photo itself for 1."""
+    height, width = (max(1, round(side * factor)) for side in photo.shape[:2])
+    return _resize(photo, height, width)
+
+
+def resize_like(picture: UInt8[np.ndarray, "H2 W2 3"], photo: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    """A picture at the size of a photo."""
+    return _resize(picture, *photo.shape[:2])
+
+
+def _resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    if picture.shape[:2] == (height, width):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def read_photo(

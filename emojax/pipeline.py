@@ -29,7 +29,16 @@ from emojax.classifier import ClassifierConfig
 from emojax.emotions import EMOTIONS, NEUTRAL, as_dict, style_weights
 from emojax.errors import UserError
 from emojax.faces import DetectorMissing, Face, check_choice, cut_crop, face_weights, find_faces, recut
-from emojax.images import Photo, read_photo, to_picture, to_uint8, to_unit
+from emojax.images import (
+    Photo,
+    check_style_scale,
+    read_photo,
+    rescale,
+    resize_like,
+    to_picture,
+    to_uint8,
+    to_unit,
+)
 from emojax.regions import Regions, box_array, weight_changes
 from emojax.style_pack import StylePack, network_fingerprint
 from emojax.stylizer import (
@@ -50,10 +59,8 @@ NoFace = Literal["neutral", "skip", "error"]
 MAX_FACES = 16
 """faces of a photo that are read: the largest ones (the number is fixed so that one program serves all photos)"""
 CLASSIFY_BATCH = 32
-STYLE_SCALES = (0.25, 4.0)
 """the least and the greatest"""
 PACKAGED = Path(__file__).parent / "checkpoints"
-
 
 _BANK = "a bank has a network of its own for every style and cannot mix them"
 
@@ -222,30 +229,6 @@ def pad_to_bucket(photo: np.ndarray, buckets: Buckets) -> tuple[np.ndarray, np.n
     return np.pad(picture, ((0, bucket_h - h), (0, bucket_w - w), (0, 0))), np.array([h, w], np.int32)
 
 
-def check_style_scale(scale: float) -> None:
-    """Raises UserError unless a style scale is in `STYLE_SCALES`."""
-    least, greatest = STYLE_SCALES
-    if not least <= scale <= greatest:
-        raise UserError(f"style scale {scale}: it is {least:g} to {greatest:g}")
-
-
-def rescale(photo: UInt8[np.ndarray, "H W 3"], factor: float) -> UInt8[np.ndarray, "H2 W2 3"]:
-    """A photo with sides that are `factor` times as long, at least 1 pixel; the photo itself for 1."""
-    height, width = (max(1, round(side * factor)) for side in photo.shape[:2])
-    return _resize(photo, height, width)
-
-
-def resize_like(picture: UInt8[np.ndarray, "H2 W2 3"], photo: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    """A picture at the size of a photo."""
-    return _resize(picture, *photo.shape[:2])
-
-
-def _resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    if picture.shape[:2] == (height, width):
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
-
-
 # --- the friendly part --------------------------------------------------------------------------------------------
 
 
@@ -335,7 +318,7 @@ class Model:
                 raise NoFaceError(f"{problem}: choose another --no-face, or name a style with --emotion")
             if no_face == "skip":
                 return Result(None, [], None, None, "; ".join([*notes, f"{problem}, skipped"]))
-            if EMOTIONS[NEUTRAL] not in self.styles.styles and len(self.styles.styles) > 1:
+            if EMOTIONS[NEUTRAL] not in self.styles.styles and sum(s in EMOTIONS for s in self.styles.styles) > 1:
                 raise NoFaceError(f"{problem}, and no neutral style: choose --no-face skip, or a style with --emotion")
             notes.append(f"{problem}, used the neutral style")
         if len(faces) > MAX_FACES:

@@ -13,7 +13,7 @@ from emojax import __version__, batch
 from emojax.commandline import Parser, run
 from emojax.emotions import EMOTIONS, as_dict, parse_weights, style_weights
 from emojax.errors import UserError
-from emojax.images import MAX_MEGAPIXELS
+from emojax.images import MAX_MEGAPIXELS, check_style_scale
 from emojax.style_pack import SUFFIX, StylePack, read_pack
 
 _DESCRIPTION = "Repaints photos in the style of the emotion on their faces."
@@ -138,8 +138,7 @@ def stylize(argv: Sequence[str]) -> int:
         raise UserError("--emotion and --style both name the style: give one of them")
     if options.per_face and (options.emotion is not None or options.style is not None):
         raise UserError("--per-face reads the faces: leave out --emotion and --style")
-    if not 0.25 <= options.style_scale <= 4:
-        raise UserError(f"--style-scale {options.style_scale:g}: it is 0.25 to 4")
+    check_style_scale(options.style_scale)
     packs, style = _named_style(options)
     if options.output == batch.STREAM and sys.stdout is not None and sys.stdout.isatty():
         raise UserError("--output - would write a picture into the terminal: send it to a file or a pipe")

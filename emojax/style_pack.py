@@ -63,11 +63,13 @@ class StylePack:
         """Raises UserError unless the pack fits a network and adds a name to its styles."""
         shapes = {name: {part: row.shape for part, row in layer.items()} for name, layer in self.code.items()}
         wanted = {name: {"scale": (channels,), "shift": (channels,)} for name, channels in config.norm_layers()}
-        if config.bank or self.network != fingerprint or shapes != wanted:
+        if config.bank or self.network != fingerprint:
             raise UserError(
                 f"the style {self.name!r} was made for another network ({self.network[:12]}, this one is "
                 f"{fingerprint[:12]}): give that one with --styles, or learn the style again with train_style.py add"
             )
+        if shapes != wanted:
+            raise UserError(f"the style {self.name!r} is damaged: its scales and shifts are not those of its network")
         if self.name in config.styles:
             raise UserError(f"there are two styles {self.name!r}: give one pack of that name")
 
@@ -117,7 +119,7 @@ def read_pack(path: str | os.PathLike[str]) -> StylePack:
         with safe_open(path, "np") as file:
             texts = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (OSError, SafetensorError, TypeError) as error:
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:  # the last two: a dtype that NumPy lacks
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot read the style pack {path} ({reason}): make one with train_style.py add") from None
     if (found := texts.get("format")) != FORMAT:
@@ -147,7 +149,7 @@ def open_preview(pack: StylePack) -> Image.Image:
         UserError: it is none, or a large one.
     """
     try:
-        picture = Image.open(io.BytesIO(pack.preview))
+        picture = Image.open(io.BytesIO(pack.preview), formats=("JPEG", "PNG"))
         if max(picture.size) > _PREVIEW_SIDE:
             raise UserError(f"the preview of {pack.name!r} has {picture.size} pixels: it is not ours")
         return picture.convert("RGB")
@@ -163,11 +165,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     args = parser.parse_args(argv)
     pack = read_pack(args.pack)
-    for field in dataclasses.fields(pack):
-        if field.name not in ("code", "preview"):
-            print(f"{field.name}: {getattr(pack, field.name) or '-'}")
     if args.preview:
         refuse_existing(args.preview, args.force)
+        if args.preview.resolve() == args.pack.resolve():
+            raise UserError(f"--preview {args.preview} is the pack itself: choose another file")
+    for field in dataclasses.fields(pack):
+        if field.name not in ("code", "preview"):
+            text = "".join(
+                c if c.isprintable() else "?" for c in getattr(pack, field.name)
+            )  # a stranger may have made it
+            print(f"{field.name}: {text or '-'}")
+    if args.preview:
         buffer = io.BytesIO()
         open_preview(pack).save(buffer, "PNG")
         write_atomically(args.preview, buffer.getvalue())

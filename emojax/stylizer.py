@@ -100,7 +100,7 @@ def vary_styles(code: StyleCode, table: StyleCode, change: Callable[[int], Float
     Args:
         code: leaves [N, 1, 1, C]; see `mix_styles`.
         table: leaves [S, C].
-        change: at which the network's layers work, 1, 2 or 4 times smaller than the photo -> what to add to the weights.
+        change: how many times smaller than the photo a layer works (1, 2 or 4) -> what to add to the weights there.
 
     Returns:
         Leaves [N, h, w, C] of each layer's own size.

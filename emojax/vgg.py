@@ -158,7 +158,7 @@ def read_weights(path: str | os.PathLike[str], family: str | None = None) -> Wei
             metadata = file.metadata() or {}
             wanted = [name for name in file.keys() if not _DROPPED.fullmatch(name)]  # noqa: SIM118 (not a mapping)
             return _checked(path, {n: file.get_tensor(n) for n in wanted}, family or metadata.get("family"))
-    except (SafetensorError, OSError, TypeError) as error:  # TypeError: a dtype that NumPy does not have
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: a dtype that NumPy lacks
         raise UserError(f"{path}: not a readable safetensors file ({error}); fetch or port it again") from error
 
 

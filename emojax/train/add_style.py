@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import hashlib
 import io
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,20 +21,38 @@ import jax
 import numpy as np
 from PIL import Image
 
+from emojax import checkpoint as ckpt
 from emojax import compiling
 from emojax.commandline import Parser
 from emojax.errors import UserError
-from emojax.files import refuse_existing
+from emojax.files import make_folder, refuse_existing
 from emojax.images import read_photo
 from emojax.pipeline import PACKAGED, load_styles, stylize
 from emojax.style_pack import SUFFIX, StylePack, check_name, network_fingerprint, write_pack
-from emojax.stylizer import StylizerConfig
+from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.train.loop import TrainState
-from emojax.train.photo_data import center_crop, painting_size, photo_batches
+from emojax.train.photo_data import center_crop, find_paintings, painting_size, photo_batches
 from emojax.train.style import StyleTraining, make_evaluation, painting_grams, train_params
 from emojax.vgg import find_vgg16, load_vgg16
 
 PREVIEW_SIDE = 128
+
+
+def run_folder(name: str, network: str, painting: Path) -> Path:
+    """Where the checkpoints of a style's training go by default: another network or painting is another run."""
+    inputs = network.encode() + painting.read_bytes()
+    return Path("runs") / f"add_{name}_{hashlib.sha256(inputs).hexdigest()[:8]}"
+
+
+def check_run(run: Path, model: StylizerConfig, network: str) -> bool:
+    """Whether a run has begun; raises UserError if it learned for another network."""
+    for path in ckpt.checkpoints_in(run)[-1:]:
+        expected = jax.eval_shape(lambda: init_stylizer(model, jax.random.PRNGKey(0)))
+        params = ckpt.load_params(ckpt.read_checkpoint(path, "styles"), expected)
+        if network_fingerprint(params["network"]) != network:
+            raise UserError(f"{run} learned a style for another network: choose another --run")
+        return True
+    return False
 
 
 def nearest_row(config: StyleTraining, shared: StylizerConfig, params: Any, frozen: Any) -> int:
@@ -48,8 +68,11 @@ def nearest_row(config: StyleTraining, shared: StylizerConfig, params: Any, froz
     return int(np.argmin([loss_of(index) for index in range(len(shared.styles))]))
 
 
-def learn(config: StyleTraining, run: Path) -> tuple[StylizerConfig, Any]:
+def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]:
     """Learns the one style of `config` for the network `config.initial`, or resumes.
+
+    Args:
+        run: the folder of its checkpoints; none: see `run_folder`.
 
     Returns:
         The config and parameters of that network with the new style as its only one.
@@ -64,9 +87,15 @@ def learn(config: StyleTraining, run: Path) -> tuple[StylizerConfig, Any]:
     vgg = load_vgg16(find_vgg16(config.vgg16))
     (name,) = config.model.styles
     frozen = {"vgg": vgg, "grams": painting_grams(vgg, config.data, (name,))}
-    config = dataclasses.replace(config, model=dataclasses.replace(shared, styles=(name,)))
-    index = nearest_row(config, shared, params, frozen)
-    print(f"{name} starts from the style {shared.styles[index]!r}", file=sys.stderr)
+    model = dataclasses.replace(shared, styles=(name,))
+    # Every device gets a photo at least; the batch is not the user's to choose.
+    config = dataclasses.replace(config, model=model, batch_size=math.lcm(config.batch_size, jax.device_count()))
+    network = network_fingerprint(params["network"])
+    run = run or run_folder(name, network, find_paintings(config.data, (name,))[name])
+    index = 0
+    if not check_run(run, model, network):
+        index = nearest_row(config, shared, params, frozen)
+        print(f"{name} starts from the style {shared.styles[index]!r}", file=sys.stderr)
     row = jax.tree.map(lambda table: table[index : index + 1], params["styles"])
     state = train_params(config, run, {"styles": row}, {**frozen, "network": params["network"]})
     return config.model, {"network": params["network"], "styles": state.params["styles"]}
@@ -101,7 +130,7 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
     parser.add_argument("--name", required=True, help="what to call the style")
     parser.add_argument("--checkpoint", type=Path, default=PACKAGED / "styles", help="the network to learn it for")
     parser.add_argument(
-        "--photos", nargs="+", default=[str(example)], help="folders or .tar files of photos to learn on"
+        "--photos", nargs="+", help="folders, .tar files or photos to learn on; none: the astronaut alone"
     )
     parser.add_argument("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the user's cache folder")
     parser.add_argument("--steps", type=int, default=defaults.steps, help="of training")
@@ -109,7 +138,7 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
     parser.add_argument("--style-scale", type=float, default=1.0, help="of the painting; larger: bolder strokes")
     parser.add_argument("--author", default="", help="of the painting, for the pack")
     parser.add_argument("--licence", default="", help="of the painting, for the pack")
-    parser.add_argument("--run", type=Path, help="folder for the training's checkpoints; none: runs/add_NAME")
+    parser.add_argument("--run", type=Path, help="folder for the training's checkpoints; none: runs/add_NAME_HASH")
     parser.add_argument("--output", type=Path, help=f"the pack; none: NAME{SUFFIX}")
     parser.add_argument("--force", action="store_true", help="replace an existing pack")
     args = parser.parse_args(argv)
@@ -118,6 +147,7 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
     if output.suffix != SUFFIX:
         raise UserError(f"--output {output}: the name of a style pack ends in {SUFFIX}")
     refuse_existing(output, args.force)
+    make_folder(output.parent)
     config = dataclasses.replace(
         defaults,
         initial=str(args.checkpoint),
@@ -127,13 +157,15 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
         loss=dataclasses.replace(defaults.loss, style=args.style_weight),
         data=dataclasses.replace(
             defaults.data,
-            photos=tuple(args.photos),
+            # One photo is on both sides: the score only tells how far the learning is.
+            photos=tuple(args.photos or [str(example)] * 2),
+            held_out=defaults.data.held_out if args.photos else 1,
             paintings=(f"{args.name}={args.painting}",),
             painting_size=painting_size(args.style_scale),
         ),
     )
     picture = center_crop(Image.fromarray(read_photo(example).pixels), 2 * PREVIEW_SIDE)
-    shared, params = learn(config, args.run or Path("runs") / f"add_{args.name}")
+    shared, params = learn(config, args.run)
     pack = StylePack(
         name=args.name,
         network=network_fingerprint(params["network"]),

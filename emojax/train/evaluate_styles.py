@@ -26,7 +26,7 @@ from emojax import compiling
 from emojax.commandline import Parser
 from emojax.errors import UserError
 from emojax.faces import DetectorMissing, cut_crop, find_faces
-from emojax.files import write_atomically
+from emojax.files import make_folder, write_atomically
 from emojax.images import to_uint8, to_unit
 from emojax.pipeline import PACKAGED, add_packs, load_classifier, load_styles
 from emojax.style_pack import StylePack, read_pack
@@ -204,7 +204,7 @@ def only_packs(config: StylizerConfig, params: Any, packs: Sequence[StylePack]) 
 
 
 def even_strengths(scores: Mapping[str, Mapping[str, float]]) -> list[float]:
-    """Strengths for the next training, see `StyleLossConfig`: each style ratio over their mean.
+    """Factors of the strengths for the next training, see `StyleLossConfig`: each style ratio over their mean.
 
     What is painted too weakly, next to how far the photos are from the painting, then counts more.
     """
@@ -285,6 +285,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     if args.optimum < 0:
         raise UserError(f"--optimum {args.optimum}: it is not negative")
     side = painting_size(args.style_scale)
+    make_folder(args.output)
     config, params = load_styles(args.checkpoint)
     if args.packs:
         config, params = only_packs(config, params, [read_pack(path) for path in args.packs])
@@ -296,6 +297,10 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         grams = painting_grams(vgg, paintings, config.styles, of=lambda features: features)
         params, vgg = jax.device_put((params, vgg))
         photos = read_photos(args.photos, args.size, args.limit)
+        if (args.output / "sheet.png").resolve() in {Path(name).resolve() for name in photos}:
+            raise UserError(
+                f"--output {args.output} holds the photo sheet.png, which would be lost: choose another folder"
+            )
         detector = True
 
         def look(photo: np.ndarray, pictures: np.ndarray) -> None:
@@ -319,7 +324,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         print(f"{len(photos)} photos at {args.size} x {args.size}, style scale {args.style_scale:g}", end=", ")
         print(f"{retention.faces} faces\n\n{table(scores)}")
         if len(scores) > 1:
-            print(f"\neven styles: train on with --loss.strengths {' '.join(map(str, metrics['strengths']))}")
+            print(f"\neven styles: multiply --loss.strengths by {' '.join(map(str, metrics['strengths']))}")
         if args.optimum:
             small = read_photos(args.photos, OPTIMUM_SIDE, args.optimum)
             for row in distance_to_optimum(config, params, vgg, grams, small, args.iterations):

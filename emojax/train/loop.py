@@ -308,7 +308,7 @@ def _check_settings(path: Path, before: Mapping[str, Any], config: Any) -> None:
         old, new = before.get(name, defaults.get(name, "nothing")), now.get(name, "nothing")
         if old != new:
             raise UserError(
-                f"{path} was trained with {name} {old!r}, now it is {new!r}: choose another --output, or go on as before"
+                f"{path} was trained with {name} {old!r}, now it is {new!r}: choose another folder, or go on as before"
             )
 
 
@@ -327,7 +327,7 @@ def _check_finite_parameters(params: Any, step: int, run: Path) -> None:
 
 
 def _not_finite(what: str, step: int, run: Path) -> UserError:
-    return UserError(f"{what} at step {step}: lower --optimizer.learning_rate; {run} keeps the last checkpoint")
+    return UserError(f"{what} at step {step}: lower the learning rate; {run} keeps the last checkpoint")
 
 
 class _Signals(contextlib.AbstractContextManager):

@@ -19,6 +19,7 @@ from PIL import Image
 
 from emojax.emotions import EMOTIONS, nearest
 from emojax.errors import UserError
+from emojax.images import read_photo
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -32,7 +33,7 @@ class PhotoConfig:
     """Where photos and paintings come from."""
 
     photos: tuple[str, ...] = ()
-    """folders (searched recursively), .tar files, or the name of a TFDS data set such as coco/2017"""
+    """folders (searched recursively), .tar files, single photos, or the name of a TFDS data set such as coco/2017"""
     paintings: tuple[str, ...] = ()
     """folder with a folder of paintings per emotion, or sad=PATH for single ones, which come before the folder's"""
     prefer: tuple[str, ...] = ()
@@ -72,7 +73,7 @@ class _Slice:
 
 
 class EncodedPhotos:
-    """A random access source of encoded photos (bytes) in folders and tar files."""
+    """A random access source of encoded photos (bytes): those of folders and tar files, and single ones."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         """Lists the photos; raises UserError for a path that is missing or damaged, or where there are none."""
@@ -88,8 +89,10 @@ class EncodedPhotos:
                 except (tarfile.TarError, OSError) as error:
                     raise UserError(f"cannot read {path}: {error}; it has to be an uncompressed tar file") from None
                 self._slices += [_Slice(str(path), m.offset_data, m.size, m.name) for m in members]
+            elif path.suffix.lower() in SUFFIXES and path.is_file():
+                self._slices.append(_Slice(str(path)))
             else:
-                raise UserError(f"no photos at {path}: give a folder or a .tar file that exists, or a TFDS name")
+                raise UserError(f"no photos at {path}: give a folder, .tar file or photo that exists, or a TFDS name")
         if not self._slices:
             raise UserError(f"no photos in {', '.join(map(str, paths))}: none ends in {', '.join(SUFFIXES)}")
 
@@ -124,7 +127,7 @@ class TfdsPhotos:
         except Exception as error:  # TFDS has no common base class: unknown names, failed downloads, file formats
             reason = " ".join(str(error).split())[:80]
             raise UserError(
-                f"no photos at {name!r}: no such folder or .tar file, and no data set that TFDS can open ({reason})"
+                f"no photos at {name!r}: no such folder, .tar file or photo, and no data set that TFDS can open ({reason})"
             ) from None
         if "image" not in self._source.dataset_info.features:
             raise UserError(f"the TFDS data set {name!r} has no feature 'image': choose one that has")
@@ -236,7 +239,7 @@ def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) 
     """
     source = open_photos(config.photos)
     if len(source) <= config.held_out:
-        raise UserError(f"{len(source)} photos with {config.held_out} held out: give more, or lower --data.held_out")
+        raise UserError(f"{len(source)} photos with {config.held_out} held out: give more photos, or hold out fewer")
     order = np.random.default_rng(seed).permutation(len(source))
     held_out: list[np.ndarray] = []
     taken = 0
@@ -280,7 +283,7 @@ def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path
             found[style] = single[style]
             continue
         if not folders:
-            raise UserError(f"no painting for {style!r}: give --data.paintings a folder with a folder per emotion")
+            raise UserError(f"no painting for {style!r}: give a folder with a folder per emotion, or {style}=PATH")
         (root,) = folders
         if not root.is_dir():
             raise UserError(f"no paintings at {root}: the folder does not exist")
@@ -293,7 +296,7 @@ def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path
             raise UserError(f"no painting for {style!r}: put one into {folder}{hint}")
         if len(chosen) > 1:
             names = ", ".join(p.name for p in chosen)
-            raise UserError(f"several paintings for {style!r} ({names}): name the one to use with --data.prefer")
+            raise UserError(f"several paintings for {style!r} ({names}): name the one to use, {style}=PATH")
         found[style] = chosen[0]
     return found
 
@@ -315,10 +318,7 @@ def read_painting(path: Path, short_side: int) -> np.ndarray:
     Raises:
         UserError: a file that cannot be read.
     """
-    try:
-        painting = Image.open(path).convert("RGB")
-    except UNREADABLE as error:
-        raise UserError(f"cannot read the painting {path} ({error}): replace it") from None
+    painting = Image.fromarray(read_photo(path, name=f"the painting {path}").pixels)
     scale = short_side / min(painting.size)
     size = (max(1, round(painting.width * scale)), max(1, round(painting.height * scale)))
     return np.asarray(painting.resize(size, Image.Resampling.LANCZOS))

@@ -63,7 +63,7 @@ class StyleTraining:
     """A training run of the transform net."""
 
     output: str = ""
-    """the run's folder; empty: runs/PRESET"""
+    """the run's folder; empty: runs/PRESET, and in it a folder of the emotion if one is trained alone"""
     score_on: tuple[str, ...] = ()
     """photos to score the best checkpoint on when training is done, as `train_style.py evaluate` does"""
     pack: str | None = None
@@ -103,6 +103,10 @@ class StyleTraining:
             raise UserError(f"unknown emotion {self.emotion!r}{nearest(self.emotion, EMOTIONS)}")
         if self.batch_size < 1 or self.epochs <= 0 or (self.steps is not None and self.steps < 1):
             raise UserError(f"batch size {self.batch_size}, epochs {self.epochs}, steps {self.steps}: all are above 0")
+        if self.model.bank:
+            raise UserError(
+                "a bank is not trained as a whole: train its networks one by one, each with its own --emotion"
+            )
         styles = self.resolved_model().styles
         if self.loss.strengths and len(self.loss.strengths) != len(styles):
             raise UserError(f"{len(self.loss.strengths)} strengths for {len(styles)} styles: give one each, or none")
@@ -222,6 +226,10 @@ def train(config: StyleTraining, run: Path) -> TrainState:
     """
     initialize_hosts(config.coordinator, config.hosts, config.host)
     check_batch_size(config.batch_size)
+    if unknown := [style for style in config.resolved_model().styles if style not in EMOTIONS]:
+        raise UserError(
+            f"the style {unknown[0]!r} is no emotion{nearest(unknown[0], EMOTIONS)}: `add` learns other styles"
+        )
     vgg = load_vgg16(find_vgg16(config.vgg16))
     grams = painting_grams(vgg, config.data, config.resolved_model().styles)
     return train_params(config, run, initial_params(config), {"vgg": vgg, "grams": grams})

@@ -13,7 +13,7 @@ from configs.style import ADD
 from emojax.checkpoint import save_checkpoint
 from emojax.errors import UserError
 from emojax.pipeline import load, load_styles
-from emojax.style_pack import open_preview, read_pack
+from emojax.style_pack import network_fingerprint, open_preview, read_pack
 from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.train import add_style
 from emojax.train.loop import LoopConfig
@@ -84,4 +84,26 @@ def _learned(run):
 )
 def test_mistakes_are_told_before_the_work(flags, more, reason, tmp_path):
     with pytest.raises(UserError, match=reason):
-        add_style.main([*flags, "--run", str(tmp_path), *more], TINY, EXAMPLE)
+        add_style.main([*flags, "--run", str(tmp_path / "run"), *more], TINY, EXAMPLE)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_astronaut_is_enough_to_learn_on(flags, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos = flags.index("--photos")
+    assert add_style.main([*flags[:photos], *flags[photos + 2 :]], dataclasses.replace(TINY, steps=1), EXAMPLE) == 0
+    assert read_pack("joy.pack").name == "joy"
+    assert [path.name[:8] for path in Path("runs").iterdir()] == ["add_joy_"]
+
+
+def test_another_network_or_painting_is_another_run(flags, tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_bytes(b"1")
+    second.write_bytes(b"2")
+    assert len({add_style.run_folder("joy", network, p) for network in "xy" for p in (first, second)}) == 4
+    other = dataclasses.replace(CONFIG, styles=("joy",))
+    params = jax.tree.map(np.asarray, init_stylizer(other, jax.random.PRNGKey(1)))
+    save_checkpoint(tmp_path / "run" / "step_00000001", "styles", other, params)
+    assert add_style.check_run(tmp_path / "run", other, network_fingerprint(params["network"]))
+    with pytest.raises(UserError, match="for another network"):
+        add_style.main([*flags, "--run", str(tmp_path / "run"), "--output", str(tmp_path / "j.pack")], TINY, EXAMPLE)

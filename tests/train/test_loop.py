@@ -162,7 +162,7 @@ def test_other_settings_are_not_mixed_into_a_run(tmp_path):
     train(tmp_path, steps=4, settings=Settings())
     longer = Settings(steps=10, loop=LoopConfig(log_every=2))
     assert int(train(tmp_path, steps=5, settings=longer).step) == 5
-    with pytest.raises(UserError, match="was trained with seed 0, now it is 1: choose another --output"):
+    with pytest.raises(UserError, match="was trained with seed 0, now it is 1: choose another folder"):
         train(tmp_path, settings=Settings(seed=1))
     with pytest.raises(UserError, match=r"model.styles \['sad'\], now it is \['fear'\]"):
         train(tmp_path, settings=Settings(model=dataclasses.replace(CONFIG, styles=("fear",))))

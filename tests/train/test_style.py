@@ -13,7 +13,7 @@ from configs.style import PRESETS
 from emojax.checkpoint import save_checkpoint
 from emojax.errors import UserError
 from emojax.pipeline import load_styles
-from emojax.stylizer import init_stylizer
+from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.train.loop import TrainState
 from emojax.train.losses import STYLE_LAYERS
 from emojax.train.options import parse_preset
@@ -170,6 +170,26 @@ def test_a_finished_run_is_scored_and_packed(config, tmp_path, monkeypatch, caps
     assert "| sad " in capsys.readouterr().out and (tmp_path / "run" / "scores" / "sheet.png").exists()
 
 
+def test_packing_replaces_nothing_but_checkpoints(tmp_path, monkeypatch):
+    import train_style
+
+    (tmp_path / "paintings").mkdir()
+    run = ["--output", str(tmp_path / "run"), "--data.photos", "none", "--pack"]
+    for output in ("paintings", "run", "."):
+        monkeypatch.setattr("sys.argv", ["train_style.py", "tiny", *run, str(tmp_path / output)])
+        with pytest.raises(UserError, match="choose another folder"):
+            train_style.main()
+    monkeypatch.setattr("sys.argv", ["train_style.py", "tiny", *run[:2], "--score_on", str(tmp_path / "missing")])
+    with pytest.raises(UserError, match="no photos at"):
+        train_style.main()
+    assert [path.name for path in tmp_path.iterdir()] == ["paintings"]
+
+
+def test_styles_of_a_whole_network_are_emotions(config, tmp_path):
+    with pytest.raises(UserError, match=r"'joy' is no emotion.*`add`"):
+        train(dataclasses.replace(config, model=dataclasses.replace(config.model, styles=("joy",))), tmp_path)
+
+
 def test_one_emotion_alone(config, tmp_path):
     single = dataclasses.replace(config, emotion="fear", steps=1)
     train(single, tmp_path)
@@ -177,7 +197,9 @@ def test_one_emotion_alone(config, tmp_path):
     assert json.loads(metrics(tmp_path).splitlines()[0])["loss"] > 0
 
 
-@pytest.mark.parametrize("bad", [{"emotion": "fera"}, {"batch_size": 0}, {"epochs": 0}, {"steps": 0}])
+@pytest.mark.parametrize(
+    "bad", [{"emotion": "fera"}, {"batch_size": 0}, {"epochs": 0}, {"steps": 0}, {"model": StylizerConfig(bank=True)}]
+)
 def test_invalid_configs(config, bad):
     with pytest.raises(UserError):
         dataclasses.replace(config, **bad)
