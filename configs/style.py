@@ -27,11 +27,7 @@ PAPER = StyleTraining(
     optimizer=OptimizerConfig(learning_rate=1e-3),
 )
 
-# All seven styles in one network, from scratch: the first stage of what the package ships.
-#   python train_style.py emotions --data.photos content_s.tar --data.paintings styles --vgg16 vgg16_to_conv4_3_f16.safetensors
-# on 1,592 photos and the seven paintings above, on 2 CPU cores: 47 minutes with other work beside it, 1.1 s a step without.
-# The order of the photos has changed since, so that the same command gives other weights of this quality, not these.
-# Validation loss on the 8 photos held out: 1.303 at step 2000 (content 0.565, style 0.245, tv 0.007); the best of the run.
+# All seven styles in one network, from scratch: the first step to what the package ships, see packaged_styles.sh.
 EMOTIONS = StyleTraining(
     batch_size=4,
     steps=2000,
@@ -55,8 +51,8 @@ GPU = replace(
     loop=LoopConfig(log_every=50, evaluate_every=2000, save_every=1000),
 )
 
-# Larger crops of photos that are enlarged up to three times, as they are in large photos, from an earlier checkpoint. The
-# strengths are what `evaluate` proposed for that one.
+# The next steps: larger crops of photos that are enlarged up to three times, as they are in large photos, from an earlier
+# checkpoint. The strengths are what `evaluate` proposed for that one.
 REFINE = replace(
     EMOTIONS,
     batch_size=2,

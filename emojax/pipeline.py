@@ -58,6 +58,7 @@ NoFace = Literal["neutral", "skip", "error"]
 
 MAX_FACES = 16
 """faces of a photo that are read: the largest ones (the number is fixed so that one program serves all photos)"""
+READ_AT_ONCE = 4
 CLASSIFY_BATCH = 32
 """the least and the greatest"""
 PACKAGED = Path(__file__).parent / "checkpoints"
@@ -120,6 +121,19 @@ def stylize(
     return to_uint8(stylize_with_code(config, params["network"], to_unit(photos), code, ends))
 
 
+def read_faces(
+    classifier: ClassifierConfig, variables: Any, crops: UInt8[Array, "F S S 3"], count: Int[Array, ""]
+) -> Float[Array, "F 7"]:
+    """The probabilities of the first `count` crops, read in groups, as many as that takes. Pure; the first is static."""
+    groups = crops.reshape(-1, READ_AT_ONCE, *crops.shape[1:])
+
+    def read(index: Int[Array, ""], probabilities: Float[Array, "G R 7"]) -> Float[Array, "G R 7"]:
+        return probabilities.at[index].set(cnn.classify(classifier, variables, groups[index]))
+
+    empty = jnp.zeros((*groups.shape[:2], len(EMOTIONS)))
+    return jax.lax.fori_loop(0, -(-count // READ_AT_ONCE), read, empty).reshape(len(crops), -1)
+
+
 def classify_then_stylize(
     classifier: ClassifierConfig,
     styles: StylizerConfig,
@@ -127,6 +141,7 @@ def classify_then_stylize(
     params: Mapping[str, Any],
     photo: UInt8[Array, "H W 3"],
     crops: UInt8[Array, "F S S 3"],
+    count: Int[Array, ""],
     weights: Float[Array, " F"],
     fallback: Float[Array, " 7"],
     size: Int[Array, " 2"],
@@ -137,15 +152,16 @@ def classify_then_stylize(
     Args:
         params: {"classifier": linen variables, "styles": see `init_stylizer`}.
         photo: padded to its bucket; its top left size[0] x size[1] is picture, multiples of 4 and at least 16.
-        crops: faces as the classifier wants them; the rest is filling.
+        crops: faces as the classifier wants them; F is a multiple of `READ_AT_ONCE`.
+        count: how many of the crops are faces; the rest is filling.
         weights: of the faces in the photo's emotion, summing to 1, 0 for filling; all 0 if there is no face.
         fallback: the emotion where there is no face.
         boxes: of the faces in the photo, for a style per face; see `Regions`.
 
     Returns:
-        The probabilities of every crop, and the stylized photo.
+        The probabilities of every face (of the filling, anything), and the stylized photo.
     """
-    probabilities = cnn.classify(classifier, params["classifier"], crops)
+    probabilities = read_faces(classifier, params["classifier"], crops, count)
     mean = jnp.matmul(weights, probabilities, precision=jax.lax.Precision.HIGHEST)
     emotion = jnp.where(weights.sum() > 0, mean, fallback)
     choice = style_choice(styles.styles, emotion, mix)
@@ -334,7 +350,8 @@ class Model:
         padded, size = pad_to_bucket(seen, buckets)
         scales = np.array(seen.shape[1::-1] * 2) / np.array(photo.pixels.shape[1::-1] * 2)
         boxes = (box_array(faces, MAX_FACES) * scales).astype(np.float32) if per_face else None
-        probabilities, stylized = program(self.params, padded, crops, weights, neutral, size, boxes)
+        count = np.int32(len(faces))
+        probabilities, stylized = program(self.params, padded, crops, count, weights, neutral, size, boxes)
         probabilities = np.asarray(probabilities)
         reading = weights @ probabilities if faces else neutral
         return Result(

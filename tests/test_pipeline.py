@@ -13,6 +13,7 @@ from emojax.errors import UserError
 from emojax.faces import DetectorMissing, Face, cut_crop
 from emojax.pipeline import (
     MAX_FACES,
+    READ_AT_ONCE,
     Buckets,
     Model,
     NoFaceError,
@@ -84,10 +85,20 @@ def test_the_whole_is_its_parts(model, mix):
     weights = jnp.zeros(MAX_FACES).at[:2].set(jnp.array([0.75, 0.25]))
     fallback = jnp.eye(7)[6]
     probabilities, out = classify_then_stylize(
-        FACES, STYLES, mix, model.params, jnp.asarray(padded), jnp.asarray(crops), weights, fallback, jnp.asarray(size)
+        FACES,
+        STYLES,
+        mix,
+        model.params,
+        jnp.asarray(padded),
+        jnp.asarray(crops),
+        5,
+        weights,
+        fallback,
+        jnp.asarray(size),
     )
     read = classify(FACES, model.params["classifier"], jnp.asarray(crops))
-    np.testing.assert_allclose(probabilities, read, atol=1e-6)
+    np.testing.assert_allclose(probabilities[:5], read[:5], atol=1e-6)
+    assert np.all(probabilities[2 * READ_AT_ONCE :] == 0)  # filling is not read
     choice = style_choice(EMOTIONS, 0.75 * read[0] + 0.25 * read[1], mix)
     expected = stylize(STYLES, model.params["styles"], jnp.asarray(padded)[None], choice[None], jnp.asarray(size))[0]
     assert apart(out, expected).max() <= 1
@@ -98,6 +109,7 @@ def test_the_whole_is_its_parts(model, mix):
         model.params,
         jnp.asarray(padded),
         jnp.asarray(crops),
+        0,
         0 * weights,
         fallback,
         jnp.asarray(size),
