@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from emojax.convolutions import convolve, enlarge_and_convolve
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 
@@ -121,21 +122,25 @@ def _factor(norm_layer: str) -> int:
 
 
 def reflect_pad(
-    x: Float[Array, "N H W C"], pad: int, size: tuple[Int[Array, ""], Int[Array, ""]] | None
+    x: Float[Array, "N H W C"],
+    pad: int,
+    size: tuple[Int[Array, ""], Int[Array, ""]] | None,
+    mode: Literal["reflect", "symmetric"] = "reflect",
 ) -> Float[Array, "N H2 W2 C"]:
-    """Pads the two spatial axes by reflection.
+    """Pads the two spatial axes by reflection, which leaves out ("reflect") or repeats ("symmetric") the border itself.
 
     With `size` = (h, w), the picture is the top left h x w part of x and the rest is filling: then the reflection at the
     bottom and right edges is written where the picture ends, so that the picture never sees the filling.
     """
     if pad == 0:
         return x
-    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
+    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode=mode)
     if size is None:
         return x
     for axis, end in zip((1, 2), size, strict=True):
-        # The picture now spans [pad, pad + end); its last rows but one, reversed, come behind it.
-        mirror = jnp.flip(jax.lax.dynamic_slice_in_dim(x, end - 1, pad, axis), axis)
+        # The picture now spans [pad, pad + end); its last rows, reversed, come behind it.
+        start = end - 1 if mode == "reflect" else end
+        mirror = jnp.flip(jax.lax.dynamic_slice_in_dim(x, start, pad, axis), axis)
         x = jax.lax.dynamic_update_slice_in_dim(x, mirror, pad + end, axis)
     return x
 
@@ -184,8 +189,9 @@ class Stylizer(nn.Module):
             raise ValueError(f"photos of {height}x{width}: pad both sides to a multiple of {MULTIPLE}, >= {MINIMUM}")
         w = self.config.width
 
-        def conv(x, features, kernel, name, stride=1, size=None):
-            x = reflect_pad(x, kernel // 2, size)
+        def conv(x, features, kernel, name, stride=1, size=None, enlarge=False):
+            # Enlarging repeats the border, so that a reflection without it is one with it before.
+            x = reflect_pad(x, kernel // 2, size, "symmetric" if enlarge else "reflect")
             layer = nn.Conv(
                 features,
                 (kernel, kernel),
@@ -194,13 +200,14 @@ class Stylizer(nn.Module):
                 use_bias=name == "out",  # elsewhere the norm's shift takes the bias's place
                 dtype=self.dtype,
                 name=name,
+                conv_general_dilated=enlarge_and_convolve if enlarge else convolve,
             )
             return layer(x)
 
-        def conv_norm(x, features, kernel, name, stride=1, size=None):
-            x = conv(x, features, kernel, name, stride, size)
+        def conv_norm(x, features, kernel, name, stride=1, size=None, enlarge=False):
+            x = conv(x, features, kernel, name, stride, size, enlarge)
             if size is not None:
-                size = (size[0] // stride, size[1] // stride)
+                size = tuple(2 * side if enlarge else side // stride for side in size)
             return instance_norm(x, code[name]["scale"], code[name]["shift"], size)
 
         half = quarter = None
@@ -213,14 +220,9 @@ class Stylizer(nn.Module):
         for i in range(self.config.blocks):
             y = nn.relu(conv_norm(x, 4 * w, 3, f"block{i}_a", 1, quarter))
             x = x + conv_norm(y, 4 * w, 3, f"block{i}_b", 1, quarter)
-        x = nn.relu(conv_norm(upsample(x), 2 * w, 3, "up0", 1, half))
-        x = nn.relu(conv_norm(upsample(x), w, 3, "up1", 1, size))
+        x = nn.relu(conv_norm(x, 2 * w, 3, "up0", 1, quarter, enlarge=True))
+        x = nn.relu(conv_norm(x, w, 3, "up1", 1, half, enlarge=True))
         return nn.sigmoid(conv(x, 3, 9, "out", 1, size).astype(jnp.float32))
-
-
-def upsample(x: Float[Array, "N H W C"]) -> Float[Array, "N H2 W2 C"]:
-    """Nearest-neighbour upsampling by 2."""
-    return x.repeat(2, axis=1).repeat(2, axis=2)
 
 
 def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict:

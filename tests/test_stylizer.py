@@ -15,7 +15,6 @@ from emojax.stylizer import (
     mix_styles,
     reflect_pad,
     stylize_with_code,
-    upsample,
     vary_styles,
 )
 
@@ -134,10 +133,6 @@ def test_instance_norm_normalizes_every_channel():
     np.testing.assert_allclose(out.std((1, 2)), 2, atol=1e-2)
     # A constant picture has no variance to divide by: the shift is all that is left.
     np.testing.assert_allclose(instance_norm(jnp.full((1, 16, 16, 3), 0.3), one, zero + 5, None), 5, atol=1e-3)
-
-
-def test_upsample_repeats_pixels():
-    np.testing.assert_array_equal(upsample(jnp.array([[[[1.0], [2.0]]]]))[0, :, :, 0], [[1, 1, 2, 2], [1, 1, 2, 2]])
 
 
 def test_bfloat16_is_close(params):

@@ -1,0 +1,82 @@
+"""The CPU's forms equal the plain convolutions, and only a CPU gets them."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emojax.convolutions import by_phases, by_rows, convolve, enlarge_and_convolve, winograd
+
+OPTIONS = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+
+
+def plain(x, kernel, strides=(1, 1)):
+    return jax.lax.conv_general_dilated(x, kernel, strides, "VALID", **OPTIONS)
+
+
+def enlarged(x, kernel):
+    return plain(x.repeat(2, axis=1).repeat(2, axis=2)[:, 1:-1, 1:-1], kernel)
+
+
+def arrays(height, width, side, channels, outputs):
+    x_key, kernel_key = jax.random.split(jax.random.PRNGKey(height * width))
+    kernel = jax.random.normal(kernel_key, (side, side, channels, outputs)) / (side * channels**0.5)
+    return jax.random.normal(x_key, (2, height, width, channels)), kernel
+
+
+@pytest.mark.parametrize("width", [3, 4, 7, 9, 14])
+@pytest.mark.parametrize(
+    ("form", "reference", "side"),
+    [(winograd, plain, 3), (by_rows, plain, 9), (by_rows, plain, 4), (by_phases, enlarged, 3)],
+)
+def test_a_form_equals_the_plain_convolution(form, reference, side, width):
+    x, kernel = arrays(9, max(width, side), side, 6, 5)
+    ours, expected = jax.jit(lambda x, kernel: (form(x, kernel), reference(x, kernel)))(x, kernel)
+    np.testing.assert_allclose(ours, expected, atol=3e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "reference", "shape", "strides"),
+    [
+        (convolve, plain, (6, 9, 3, 64, 64), (1, 1)),
+        (convolve, plain, (10, 12, 9, 4, 3), (1, 1)),
+        (convolve, plain, (10, 12, 3, 64, 64), (2, 2)),
+        (enlarge_and_convolve, enlarged, (6, 5, 3, 4, 3), (1, 1)),
+    ],
+)
+def test_what_the_network_calls_and_its_gradient(function, reference, shape, strides):
+    x, kernel = arrays(*shape)
+    if strides != (1, 1):
+        reference = partial(reference, strides=strides)
+
+    def value(convolution, x, kernel):
+        y = convolution(x, kernel)
+        return (y * jnp.cos(jnp.arange(y.size).reshape(y.shape))).sum(), y
+
+    ours = partial(function, strides=strides, padding="VALID", **OPTIONS)
+    results = []
+    for convolution in (ours, reference):
+        results.append(jax.jit(jax.value_and_grad(partial(value, convolution), (0, 1), has_aux=True))(x, kernel))
+    ((_, y), gradients), ((_, expected), expected_gradients) = results
+    np.testing.assert_allclose(y, expected, atol=3e-5)
+    for gradient, wanted in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(gradient, wanted, atol=3e-5 * float(jnp.abs(wanted).max()))
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [(convolve, (6, 9, 3, 64, 64)), (convolve, (10, 12, 9, 4, 3)), (enlarge_and_convolve, (6, 5, 3, 4, 3))],
+)
+def test_other_platforms_and_precisions_are_plain(function, shape):
+    def shapes(platform, dtype):
+        x, kernel = (array.astype(dtype) for array in arrays(*shape))
+        program = jax.jit(partial(function, strides=(1, 1), padding="VALID", **OPTIONS)).trace(x, kernel)
+        text = program.lower(lowering_platforms=(platform,)).as_text()
+        return [line.split(" -> ")[-1] for line in text.splitlines() if "stablehlo.convolution" in line]
+
+    on_gpu = shapes("cuda", jnp.float32)
+    assert len(on_gpu) == 1 and on_gpu == shapes("tpu", jnp.float32) != shapes("cpu", jnp.float32)
+    assert len(shapes("cpu", jnp.bfloat16)) == 1
+    assert shapes("cpu", jnp.bfloat16)[0].replace("bf16", "f32") == on_gpu[0]
