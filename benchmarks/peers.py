@@ -39,7 +39,7 @@ def onnx_graph(config: StylizerConfig, params: Mapping[str, Any], style: int, he
         return name
 
     def node(operator: str, inputs: list[str], **attributes: Any) -> str:
-        output = f"{operator.lower()}{len(nodes)}"
+        output = f"{operator}_{len(nodes)}"
         nodes.append(helper.make_node(operator, inputs, [output], **attributes))
         return output
 
