@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import chart, main, table
+from benchmarks.timing import interleaved
+from emojax.errors import UserError
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -16,3 +20,43 @@ def test_the_classifiers_benchmark_prints_its_figures():
     assert "GFLOP a face" in done.stdout and "batches of 2 on" in done.stdout
     wrong = subprocess.run([*command, "--batch", "0"], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert wrong.returncode == 2 and "--batch 0" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+@pytest.mark.slow
+def test_the_layers_benchmark_sums_up():
+    command = [sys.executable, "-m", "benchmarks.layers", "--side", "16", "--repeats", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if line.startswith("| ")
+    ]
+    times = {row[0]: int(row[1]) * float(row[4]) for row in rows[2:-1]}
+    assert len(times) == 10 and float(rows[-1][4]) == pytest.approx(sum(times.values()), rel=0.05, abs=2)
+
+
+def test_rounds_are_interleaved_and_warm_up_does_not_count():
+    calls = []
+    seconds = interleaved({name: lambda name=name: calls.append(name) for name in "ab"}, repeats=3, warm_up=1)
+    assert calls == list("abababab")
+    assert all(low <= median <= high for low, median, high in seconds.values()) and list(seconds) == ["a", "b"]
+
+
+def test_times_are_multiples_of_ours():
+    rows = [
+        {"what": "network", "name": "emojax", "side": 64, "seconds": [1.0, 2.0, 3.0]},
+        {"what": "network", "name": "peer", "side": 64, "seconds": [4.0, 5.0, 6.0], "memory": 1.5},
+        {"what": "folder", "name": "emojax", "side": None, "seconds": [1.0, 1.0, 1.0]},
+    ]
+    lines = table(rows).splitlines()
+    assert lines[3] == "| network | 64 | peer | 5.000 (4.000 to 6.000) | 2.50 | 1.50 |"
+    assert "| 1.00 |" in lines[2] and "| folder |  | emojax |" in lines[4]
+    assert chart(rows).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [(["--sides", "30"], "at least 64"), (["--sides", "66"], "multiples of 4"), (["--repeats", "0"], "1")],
+)
+def test_mistakes(flags, part, tmp_path):
+    with pytest.raises(UserError, match=part):
+        main([*flags, "--output", str(tmp_path)])
