@@ -91,7 +91,7 @@ def test_the_whole_is_its_parts(model, mix):
         model.params,
         jnp.asarray(padded),
         jnp.asarray(crops),
-        5,
+        jnp.int32(5),
         weights,
         fallback,
         jnp.asarray(size),
@@ -109,7 +109,7 @@ def test_the_whole_is_its_parts(model, mix):
         model.params,
         jnp.asarray(padded),
         jnp.asarray(crops),
-        0,
+        jnp.int32(0),
         0 * weights,
         fallback,
         jnp.asarray(size),
@@ -137,7 +137,10 @@ def test_the_result_does_not_depend_on_the_bucket(model, h, w):
     np.testing.assert_array_equal(padded[:h, :w], image)
     weights = jnp.eye(7)[3:4]
     unbucketed = stylize(STYLES, model.params["styles"], jnp.asarray(padded)[None, :ph, :pw], weights)
-    assert apart(out, unbucketed[0, :h, :w]).mean() <= 1 / 50 and apart(out, unbucketed[0, :h, :w]).max() <= 1
+    differences = apart(out, unbucketed[0, :h, :w])
+    assert differences.max() <= 1
+    if h * w > 1:  # the norms divide the rounding of a flat picture by the root of their epsilon
+        assert differences.mean() <= 1 / 50
 
 
 def test_a_folder_of_mixed_sizes_compiles_a_handful_of_programs(model):
