@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,13 @@ def chart(rows: Sequence[dict[str, Any]]) -> bytes:
     return buffer.getvalue()
 
 
+def _write(output: Path, threads: int, rows: Sequence[dict[str, Any]]) -> None:
+    where = {"machine": platform.machine(), "threads": threads, "python": platform.python_version(), "rows": rows}
+    write_atomically(output / "results.json", json.dumps(where, indent=2).encode())
+    write_atomically(output / "results.md", table(rows).encode())
+    write_atomically(output / "chart.png", chart(rows))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = Parser(
@@ -80,21 +87,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             os.environ["EMOJAX_CACHE"] = str(folder / "cache")
-            # The commands come first: each part then finds the caches as the one before left them.
-            if "folder" in args.parts:
-                rows += job.mixed_folder(folder, args.photos)
-            if "command" in args.parts:
-                rows += job.commands(folder, args.job_sides, args.repeats)
-            if "photo" in args.parts:
-                rows += job.warm(folder, args.job_sides, threads, args.repeats)
-            if "network" in args.parts:
-                rows += network.measure(args.sides, threads, args.repeats)
+            # In this order: each part finds the caches as the one before left them, the folder's photos find none.
+            parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
+                "folder": lambda: job.mixed_folder(folder, args.photos),
+                "command": lambda: job.commands(folder, args.job_sides, args.repeats),
+                "photo": lambda: job.warm(folder, args.job_sides, threads, args.repeats),
+                "network": lambda: network.measure(args.sides, threads, args.repeats),
+            }
+            for part, measure in parts.items():
+                if part in args.parts:
+                    print(f"measuring: {part}", file=sys.stderr)
+                    rows += measure()
+                    _write(args.output, threads, rows)
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed: pip install -r benchmarks/requirements.txt") from None
-    where = {"machine": platform.machine(), "threads": threads, "python": platform.python_version(), "rows": rows}
-    write_atomically(args.output / "results.json", json.dumps(where, indent=2).encode())
-    write_atomically(args.output / "results.md", table(rows).encode())
-    write_atomically(args.output / "chart.png", chart(rows))
     print(f"{threads} threads\n\n{table(rows)}")
     print(f"wrote {args.output}", file=sys.stderr)
     return 0
