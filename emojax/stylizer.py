@@ -35,6 +35,7 @@ same structure with leaves [S, C], one row per style.
 MULTIPLE = 4  # two stride-2 layers: the network's own sizes are multiples of 4
 MINIMUM = 16  # the 9x9 layer reflects 4 pixels, and the residual blocks need at least 2 at a quarter of the size
 _EPSILON = 1e-5
+_FLAT = 1e-8  # variance; convolutions of values around 1 round by 1e-5 at most
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,11 @@ def instance_norm(
     shift: Float[Array, "*dims C"],
     size: tuple[Int[Array, ""], Int[Array, ""]] | None,
 ) -> Float[Array, "N H W C"]:
-    """Instance normalization with a given scale and shift; the statistics are float32 and over the h x w picture only."""
+    """Instance normalization with a given scale and shift; the statistics are float32 and over the h x w picture only.
+
+    Where a channel is flat, its variance not above 1e-8, the result is the shift (Ulyanov et al. 2016 would divide what
+    rounding left by the root of epsilon).
+    """
     x32 = x.astype(jnp.float32)
     if size is None:
         mean = x32.mean((1, 2), keepdims=True)
@@ -162,7 +167,8 @@ def instance_norm(
         count = (size[0] * size[1]).astype(jnp.float32)
         mean = jnp.where(inside, x32, 0).sum((1, 2), keepdims=True) / count
         variance = jnp.where(inside, jnp.square(x32 - mean), 0).sum((1, 2), keepdims=True) / count
-    factor = scale * jax.lax.rsqrt(variance + _EPSILON)
+    # What varies by rounding alone is flat: norm after norm, dividing by the root of epsilon, would make a pattern of it.
+    factor = scale * jnp.where(variance > _FLAT, jax.lax.rsqrt(variance + _EPSILON), 0)
     return (x32 * factor + (shift - mean * factor)).astype(x.dtype)
 
 
