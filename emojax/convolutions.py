@@ -1,9 +1,9 @@
 """Convolutions of the transform net in the forms that a CPU is fast at.
 
-Each function equals a plain convolution, and is one on a GPU or TPU: the platform that a program is compiled for decides,
-so that an exported program is right and fast on all of them. In other precisions than float32, whose rounding the CPU's
-forms would multiply, they are plain everywhere. Arrays are [N, H, W, C], kernels [k, k, C, D]; the signature is that of
-`jax.lax.conv_general_dilated`, for `flax.linen.Conv(conv_general_dilated=...)`, and padding is "VALID".
+Each function equals a plain convolution but for rounding, and is one on a GPU or TPU: the platform that a program is
+compiled for decides, so that an exported program is right and fast on all of them. In other precisions than float32, whose
+rounding the CPU's forms would multiply, they are plain everywhere. Arrays are [N, H, W, C], kernels [k, k, C, D]; the signature
+is that of `jax.lax.conv_general_dilated`, for `flax.linen.Conv(conv_general_dilated=...)`, and padding is "VALID".
 """
 
 from __future__ import annotations

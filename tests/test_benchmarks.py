@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import chart, main, table
+from benchmarks.__main__ import PARTS, chart, main, table
 from benchmarks.timing import interleaved
 from emojax.errors import UserError
 
@@ -60,3 +60,10 @@ def test_times_are_multiples_of_ours():
 def test_mistakes(flags, part, tmp_path):
     with pytest.raises(UserError, match=part):
         main([*flags, "--output", str(tmp_path)])
+
+
+def test_missing_peers_are_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setitem(PARTS, "photo", ("no_such_package",))
+    with pytest.raises(UserError, match=r"no_such_package is not installed: pip install -r"):
+        main(["--parts", "photo", "--output", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
