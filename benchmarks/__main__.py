@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if any(side % 4 for side in args.sides):
         raise UserError(f"--sides {args.sides}: multiples of 4, which the bare network needs")
     for part in args.parts:
-        for module in PARTS[part]:
+        for module in (*PARTS[part], "matplotlib"):
             if importlib.util.find_spec(module) is None:
                 raise UserError(f"{module} is not installed: pip install -r benchmarks/requirements.txt")
     make_folder(args.output)

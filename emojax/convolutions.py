@@ -3,7 +3,7 @@
 Each function equals a plain convolution but for rounding, and is one on a GPU or TPU: the platform that a program is
 compiled for decides, so that an exported program is right and fast on all of them. In other precisions than float32, whose
 rounding the CPU's forms would multiply, they are plain everywhere. Arrays are [N, H, W, C], kernels [k, k, C, D]; the signature
-is that of `jax.lax.conv_general_dilated`, for `flax.linen.Conv(conv_general_dilated=...)`, and padding is "VALID".
+is that of `jax.lax.conv_general_dilated`, for `flax.linen.Conv(conv_general_dilated=...)`, without dilation and groups.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def convolve(
 
     side, _, channels, outputs = kernel.shape
     form = None
-    if tuple(strides) == (1, 1) and x.dtype == jnp.float32:
+    if padding == "VALID" and tuple(strides) == (1, 1) and x.dtype == jnp.float32:
         if side == 3 and min(channels, outputs) >= 64:
             form = winograd
         elif side > 3 and outputs < 8:
@@ -79,7 +79,7 @@ def enlarge_and_convolve(
         large = x.repeat(2, axis=1).repeat(2, axis=2)[:, 1:-1, 1:-1]
         return lax.conv_general_dilated(large, kernel, strides, padding, **options)
 
-    if x.dtype != jnp.float32:
+    if padding != "VALID" or x.dtype != jnp.float32:
         return plain(x, kernel)
     return lax.platform_dependent(x, kernel, cpu=by_phases, default=plain)
 

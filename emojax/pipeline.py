@@ -59,6 +59,7 @@ NoFace = Literal["neutral", "skip", "error"]
 MAX_FACES = 16
 """faces of a photo that are read: the largest ones (the number is fixed so that one program serves all photos)"""
 READ_AT_ONCE = 4
+"""faces in a group: filling costs time, and so does a group; divides MAX_FACES"""
 CLASSIFY_BATCH = 32
 """the least and the greatest"""
 PACKAGED = Path(__file__).parent / "checkpoints"

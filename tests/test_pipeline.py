@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,36 +87,24 @@ def test_the_whole_is_its_parts(model, mix):
     crops = photo(16, 16 * MAX_FACES).reshape(16, MAX_FACES, 16, 3).transpose(1, 0, 2, 3)
     weights = jnp.zeros(MAX_FACES).at[:2].set(jnp.array([0.75, 0.25]))
     fallback = jnp.eye(7)[6]
-    probabilities, out = classify_then_stylize(
+    run = partial(
+        classify_then_stylize,
         FACES,
         STYLES,
         mix,
         model.params,
         jnp.asarray(padded),
         jnp.asarray(crops),
-        jnp.int32(5),
-        weights,
-        fallback,
-        jnp.asarray(size),
+        size=jnp.asarray(size),
     )
+    probabilities, out = run(jnp.int32(5), weights, fallback)
     read = classify(FACES, model.params["classifier"], jnp.asarray(crops))
     np.testing.assert_allclose(probabilities[:5], read[:5], atol=1e-6)
     assert np.all(probabilities[2 * READ_AT_ONCE :] == 0)  # filling is not read
     choice = style_choice(EMOTIONS, 0.75 * read[0] + 0.25 * read[1], mix)
     expected = stylize(STYLES, model.params["styles"], jnp.asarray(padded)[None], choice[None], jnp.asarray(size))[0]
     assert apart(out, expected).max() <= 1
-    _, neutral = classify_then_stylize(
-        FACES,
-        STYLES,
-        mix,
-        model.params,
-        jnp.asarray(padded),
-        jnp.asarray(crops),
-        jnp.int32(0),
-        0 * weights,
-        fallback,
-        jnp.asarray(size),
-    )
+    _, neutral = run(jnp.int32(0), 0 * weights, fallback)
     alone = stylize(STYLES, model.params["styles"], jnp.asarray(padded)[None], fallback[None], jnp.asarray(size))[0]
     assert apart(neutral, alone).max() <= 1
 

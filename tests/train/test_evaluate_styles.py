@@ -163,9 +163,9 @@ def test_without_a_detector_the_rest_is_scored(flags, tmp_path, monkeypatch, cap
         (["--stylescale", "1"], "did you mean '--style-scale'"),
     ],
 )
-def test_bad_input(flags, change, part):
+def test_bad_input(flags, change, part, tmp_path):
     with pytest.raises(UserError, match=part):
-        evaluate_styles.main([*flags, *change])
+        evaluate_styles.main([*flags, "--output", str(tmp_path), *change])
 
 
 def test_packs_are_scored_instead_of_the_networks_styles(flags, tmp_path, capsys):
