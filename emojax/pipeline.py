@@ -503,12 +503,12 @@ def _bank_folders(path: Path) -> dict[str, Path]:
 
 def _load_bank(folders: Mapping[str, Path]) -> tuple[StylizerConfig, Any]:
     found = {emotion: load_styles(folder) for emotion, folder in folders.items()}
-    shape = StylizerConfig(*next((config.width, config.blocks) for config, _ in found.values()))
+    shape = next(config for config, _ in found.values())
     for emotion, (config, _) in found.items():
         if config != dataclasses.replace(shape, styles=(emotion,)):
             raise UserError(
-                f"{folders[emotion]} is a {config}: a bank needs width {shape.width}, {shape.blocks} blocks and the one style "
-                f"{emotion!r} there"
+                f"{folders[emotion]} is a {config}: a bank needs width {shape.width}, {shape.blocks} blocks, patches "
+                f"of {shape.patch} and the one style {emotion!r} there"
             )
     bank = dataclasses.replace(shape, styles=tuple(found), bank=True)
     return bank, jax.tree.map(np.asarray, stack_bank([params for _, params in found.values()]))

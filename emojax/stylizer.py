@@ -7,11 +7,13 @@ of every norm layer. A mix of styles is a mix of those, and it may vary over the
 
 Where we deviate: nearest-neighbour upsampling and a convolution in place of transposed convolutions (no
 checkerboard), reflection padding at every layer instead of once at the input, a sigmoid at the end instead of a
-scaled tanh.
+scaled tanh. With patches of more than a pixel (Shi et al. 2016, arXiv:1609.05158, at both ends) the network has no layers
+at the photo's full size, which cost a CPU the most for what they do.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -32,8 +34,10 @@ StyleCode = dict[str, dict[str, jax.Array]]
 same structure with leaves [S, C], one row per style.
 """
 
-MULTIPLE = 4  # two stride-2 layers: the network's own sizes are multiples of 4
+MULTIPLE = 4  # the residual blocks work at a quarter of the size: the network's own sizes are multiples of 4
 MINIMUM = 16  # the 9x9 layer reflects 4 pixels, and the residual blocks need at least 2 at a quarter of the size
+PATCHES = (1, 2, 4)
+_DOWN, _UP = {1: "down0", 2: "down1", 4: "down2"}, {2: "up0", 1: "up1"}  # how many times smaller -> the layer's name
 _EPSILON = 1e-5
 _FLAT = 1e-8  # variance; convolutions of values around 1 round by 1e-5 at most
 
@@ -43,27 +47,35 @@ class StylizerConfig:
     """Shape of the transform net. With one style it is the paper's one-network-per-emotion."""
 
     width: int = 32
-    """channels of the first layer; the deepest layers have four times as many"""
+    """channels at the photo's full size; twice as many at half of it, four times as many in the residual blocks"""
     blocks: int = 5
-    """residual blocks"""
+    """residual blocks, at a quarter of the size"""
     styles: tuple[str, ...] = EMOTIONS
     """names of the styles, one row of scales and shifts each"""
     bank: bool = False
     """whether every style has a network of its own, stacked, instead of sharing one; see `init_stylizer`"""
+    patch: int = 1
+    """pixels along a side of what is read and painted as one: 1, or 2 or 4, which leave out the larger layers"""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.blocks < 0:
             raise UserError(f"width {self.width} and blocks {self.blocks}: width is at least 1, blocks at least 0")
+        if self.patch not in PATCHES:
+            raise UserError(f"patch {self.patch}: choose from {', '.join(map(str, PATCHES))}")
         if not self.styles or len(set(self.styles)) != len(self.styles):
             raise UserError(f"styles {self.styles}: give at least one name, each once")
 
+    def channels(self, factor: int) -> int:
+        """Of the layers that work `factor` times smaller than the photo."""
+        return factor * self.width
+
     def norm_layers(self) -> Iterator[tuple[str, int]]:
         """(name, channels) of every conditional instance norm, in order."""
-        w = self.width
-        yield from (("down0", w), ("down1", 2 * w), ("down2", 4 * w))
+        sizes = [factor for factor in (1, 2, 4) if factor >= self.patch]
+        yield from ((_DOWN[factor], self.channels(factor)) for factor in sizes)
         for i in range(self.blocks):
-            yield from ((f"block{i}_a", 4 * w), (f"block{i}_b", 4 * w))
-        yield from (("up0", 2 * w), ("up1", w))
+            yield from ((f"block{i}_a", self.channels(4)), (f"block{i}_b", self.channels(4)))
+        yield from ((_UP[factor], self.channels(factor)) for factor in sizes[-2::-1])
 
 
 def init_style_table(config: StylizerConfig, key: PRNGKeyArray | jax.Array | None = None) -> StyleCode:
@@ -107,7 +119,7 @@ def vary_styles(code: StyleCode, table: StyleCode, change: Callable[[int], Float
     Returns:
         Leaves [N, h, w, C] of each layer's own size.
     """
-    changes = {factor: change(factor) for factor in (1, 2, 4)}
+    changes = {factor: change(factor) for factor in {_factor(name) for name in code}}
     return {
         name: {
             part: plain + jnp.matmul(changes[_factor(name)], table[name][part], precision=jax.lax.Precision.HIGHEST)
@@ -119,7 +131,7 @@ def vary_styles(code: StyleCode, table: StyleCode, change: Callable[[int], Float
 
 def _factor(norm_layer: str) -> int:
     """How many times smaller than the photo a layer's output is."""
-    return {"down0": 1, "up1": 1, "down1": 2, "up0": 2}.get(norm_layer, 4)
+    return next((factor for names in (_DOWN, _UP) for factor, name in names.items() if name == norm_layer), 4)
 
 
 def reflect_pad(
@@ -135,15 +147,22 @@ def reflect_pad(
     """
     if pad == 0:
         return x
-    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode=mode)
-    if size is None:
-        return x
-    for axis, end in zip((1, 2), size, strict=True):
-        # The picture now spans [pad, pad + end); its last rows, reversed, come behind it.
-        start = end - 1 if mode == "reflect" else end
-        mirror = jnp.flip(jax.lax.dynamic_slice_in_dim(x, start, pad, axis), axis)
-        x = jax.lax.dynamic_update_slice_in_dim(x, mirror, pad + end, axis)
-    return x
+    if size is None:  # whose gradient is cheap
+        return jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode=mode)
+    n, height, width, channels = x.shape
+    rows, columns = (_reflected(extent, pad, end, mode) for extent, end in zip((height, width), size, strict=True))
+    positions = (rows[:, None] * width + columns[None, :]).reshape(-1)
+    padded = x.reshape(n, height * width, channels).at[:, positions].get(mode="promise_in_bounds")
+    return padded.reshape(n, len(rows), len(columns), channels)
+
+
+def _reflected(extent: int, pad: int, end: Int[Array, ""], mode: str) -> Int[Array, " P"]:
+    """Where each of the extent + 2 * pad positions of a padded axis comes from; the picture ends at `end`."""
+    border = 0 if mode == "reflect" else 1
+    index = jnp.arange(-pad, extent + pad)
+    index = jnp.where(index < 0, -index - border, index)
+    index = jnp.where(index < end, index, 2 * end - 2 + border - index)
+    return jnp.clip(index, 0, extent - 1)  # far behind the picture's end: anything
 
 
 def instance_norm(
@@ -172,6 +191,22 @@ def instance_norm(
     return (x32 * factor + (shift - mean * factor)).astype(x.dtype)
 
 
+def space_to_depth(x: Float[Array, "N H W C"], patch: int) -> Float[Array, "N H2 W2 D"]:
+    """The pixels of every patch x patch square as the channels of one position, row by row: D = patch^2 C."""
+    n, height, width, channels = x.shape
+    h, w = height // patch, width // patch
+    x = x.reshape(n, h, patch, w, patch, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, h, w, patch * patch * channels)
+
+
+def depth_to_space(x: Float[Array, "N H2 W2 D"], patch: int) -> Float[Array, "N H W C"]:
+    """The inverse of `space_to_depth`."""
+    n, h, w, depth = x.shape
+    channels = depth // (patch * patch)
+    x = x.reshape(n, h, w, patch, patch, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, h * patch, w * patch, channels)
+
+
 class Stylizer(nn.Module):
     """Johnson's residual transform net; parameters are the convolutions only, the styles come in as a code.
 
@@ -193,11 +228,15 @@ class Stylizer(nn.Module):
         height, width = photos.shape[1:3]
         if height % MULTIPLE or width % MULTIPLE or height < MINIMUM or width < MINIMUM:
             raise ValueError(f"photos of {height}x{width}: pad both sides to a multiple of {MULTIPLE}, >= {MINIMUM}")
-        w = self.config.width
+        config, patch = self.config, self.config.patch
+        kernel = 8 // patch + 1  # of the first and the last layer: about the same in pixels
 
-        def conv(x, features, kernel, name, stride=1, size=None, enlarge=False):
+        def ends(factor: int) -> tuple[Array, Array] | None:
+            return None if size is None else (size[0] // factor, size[1] // factor)
+
+        def conv(x, features, kernel, name, ends, stride=1, enlarge=False):
             # Enlarging repeats the border, so that a reflection without it is one with it before.
-            x = reflect_pad(x, kernel // 2, size, "symmetric" if enlarge else "reflect")
+            x = reflect_pad(x, kernel // 2, ends, "symmetric" if enlarge else "reflect")
             layer = nn.Conv(
                 features,
                 (kernel, kernel),
@@ -210,25 +249,25 @@ class Stylizer(nn.Module):
             )
             return layer(x)
 
-        def conv_norm(x, features, kernel, name, stride=1, size=None, enlarge=False):
-            x = conv(x, features, kernel, name, stride, size, enlarge)
-            if size is not None:
-                size = tuple(2 * side if enlarge else side // stride for side in size)
-            return instance_norm(x, code[name]["scale"], code[name]["shift"], size)
+        def conv_norm(x, factor, name, kernel=3, stride=1, enlarge=False):
+            before = factor * 2 if enlarge else factor // stride
+            x = conv(x, config.channels(factor), kernel, name, ends(before), stride, enlarge)
+            return instance_norm(x, code[name]["scale"], code[name]["shift"], ends(factor))
 
-        half = quarter = None
-        if size is not None:
-            half, quarter = (size[0] // 2, size[1] // 2), (size[0] // 4, size[1] // 4)
-        x = photos.astype(self.dtype) - 0.5
-        x = nn.relu(conv_norm(x, w, 9, "down0", 1, size))
-        x = nn.relu(conv_norm(x, 2 * w, 3, "down1", 2, size))
-        x = nn.relu(conv_norm(x, 4 * w, 3, "down2", 2, half))
-        for i in range(self.config.blocks):
-            y = nn.relu(conv_norm(x, 4 * w, 3, f"block{i}_a", 1, quarter))
-            x = x + conv_norm(y, 4 * w, 3, f"block{i}_b", 1, quarter)
-        x = nn.relu(conv_norm(x, 2 * w, 3, "up0", 1, quarter, enlarge=True))
-        x = nn.relu(conv_norm(x, w, 3, "up1", 1, half, enlarge=True))
-        return nn.sigmoid(conv(x, 3, 9, "out", 1, size).astype(jnp.float32))
+        x = space_to_depth(photos.astype(self.dtype) - 0.5, patch)
+        factor = patch
+        x = nn.relu(conv_norm(x, factor, _DOWN[factor], kernel))
+        while factor < 4:
+            factor *= 2
+            x = nn.relu(conv_norm(x, factor, _DOWN[factor], stride=2))
+        for i in range(config.blocks):
+            y = nn.relu(conv_norm(x, factor, f"block{i}_a"))
+            x = x + conv_norm(y, factor, f"block{i}_b")
+        while factor > patch:
+            factor //= 2
+            x = nn.relu(conv_norm(x, factor, _UP[factor], enlarge=True))
+        x = conv(x, 3 * patch * patch, kernel, "out", ends(patch))
+        return nn.sigmoid(depth_to_space(x, patch).astype(jnp.float32))
 
 
 def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict:
@@ -238,7 +277,8 @@ def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict
     """
     if config.bank:
         keys = jax.random.split(key, len(config.styles))
-        return stack_bank([init_stylizer(StylizerConfig(config.width, config.blocks, ("one",)), key) for key in keys])
+        single = dataclasses.replace(config, styles=("one",), bank=False)
+        return stack_bank([init_stylizer(single, key) for key in keys])
     network_key, style_key = jax.random.split(key)
     code = mix_styles(init_style_table(config), jnp.ones((1, len(config.styles))) / len(config.styles))
     photo = jnp.zeros((1, MINIMUM, MINIMUM, 3))

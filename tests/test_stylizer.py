@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,11 +11,13 @@ from emojax.errors import UserError
 from emojax.stylizer import (
     Stylizer,
     StylizerConfig,
+    depth_to_space,
     init_style_table,
     init_stylizer,
     instance_norm,
     mix_styles,
     reflect_pad,
+    space_to_depth,
     stylize_with_code,
     vary_styles,
 )
@@ -45,6 +49,34 @@ def test_the_layers_are_johnsons():
     assert kernels["down1"] == (3, 3, 32, 64) and kernels["down2"] == (3, 3, 64, 128)
     assert sum(name.startswith("block") for name in kernels) == 10
     assert kernels["up0"] == (3, 3, 128, 64) and kernels["up1"] == (3, 3, 64, 32)
+
+
+@pytest.mark.parametrize(
+    ("patch", "first", "last", "left_out"),
+    [
+        (2, ("down1", (5, 5, 12, 8)), (5, 5, 8, 12), {"down0", "up1"}),
+        (4, ("down2", (3, 3, 48, 16)), (3, 3, 16, 48), {"down0", "up1", "down1", "up0"}),
+    ],
+)
+def test_larger_patches_leave_out_the_larger_layers(patch, first, last, left_out):
+    whole, config = StylizerConfig(width=4, blocks=1), StylizerConfig(width=4, blocks=1, patch=patch)
+    expected, made = (
+        jax.eval_shape(lambda c=c: init_stylizer(c, jax.random.PRNGKey(0)))["network"] for c in (whole, config)
+    )
+    assert expected.keys() - made.keys() == left_out
+    assert made[first[0]]["kernel"].shape == first[1] and made["out"]["kernel"].shape == last
+    assert [name for name, _ in config.norm_layers()] == [n for n, _ in whole.norm_layers() if n not in left_out]
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+def test_patches_hold_a_square_row_by_row(patch):
+    x = photos(2, 8, 12)
+    deep = space_to_depth(x, patch)
+    assert deep.shape == (2, 8 // patch, 12 // patch, 3 * patch * patch)
+    np.testing.assert_array_equal(
+        deep[1, 1, 2].reshape(patch, patch, 3), x[1, patch : 2 * patch, 2 * patch :][:, :patch]
+    )
+    np.testing.assert_array_equal(depth_to_space(deep, patch), x)
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
@@ -104,24 +136,26 @@ def test_examples_do_not_see_each_other(params):
     np.testing.assert_allclose(both[1:], second, atol=1e-5)
 
 
-@pytest.mark.parametrize(("h", "w"), [(16, 32), (28, 24)])
-def test_a_photo_in_a_larger_bucket_gives_the_same_picture(h, w):
-    made = init_stylizer(TINY, jax.random.PRNGKey(0))
+@pytest.mark.parametrize(("h", "w", "patch"), [(16, 32, 1), (28, 24, 1), (28, 24, 2), (16, 20, 4)])
+def test_a_photo_in_a_larger_bucket_gives_the_same_picture(h, w, patch):
+    config = dataclasses.replace(TINY, patch=patch)
+    made = init_stylizer(config, jax.random.PRNGKey(0))
     code = mix_styles(made["styles"], jnp.eye(3)[:1])
     photo = photos(1, h, w)
     filled = jnp.full((1, 32, 40, 3), 0.9).at[:, :h, :w].set(photo)
-    alone = stylize_with_code(TINY, made["network"], photo, code)
-    bucketed = stylize_with_code(TINY, made["network"], filled, code, (jnp.int32(h), jnp.int32(w)))
+    alone = stylize_with_code(config, made["network"], photo, code)
+    bucketed = stylize_with_code(config, made["network"], filled, code, (jnp.int32(h), jnp.int32(w)))
     np.testing.assert_allclose(bucketed[:, :h, :w], alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["reflect", "symmetric"])
 @pytest.mark.parametrize("pad", [0, 1, 4])
-def test_reflect_pad_equals_numpy_also_inside_a_larger_array(pad):
+def test_reflect_pad_equals_numpy_also_inside_a_larger_array(pad, mode):
     x = np.asarray(photos(1, 12, 8))
-    expected = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
-    np.testing.assert_array_equal(reflect_pad(jnp.asarray(x), pad, None), expected)
+    expected = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode=mode)
+    np.testing.assert_array_equal(reflect_pad(jnp.asarray(x), pad, None, mode), expected)
     larger = jnp.full((1, 20, 20, 3), -1.0).at[:, :12, :8].set(x)
-    padded = reflect_pad(larger, pad, (jnp.int32(12), jnp.int32(8)))
+    padded = reflect_pad(larger, pad, (jnp.int32(12), jnp.int32(8)), mode)
     np.testing.assert_array_equal(padded[:, : 12 + 2 * pad, : 8 + 2 * pad], expected)
 
 
@@ -149,7 +183,9 @@ def test_sizes_that_the_network_cannot_take_are_refused(params, h, w):
         Stylizer(TINY).apply({"params": params["network"]}, photos(1, h, w), code)
 
 
-@pytest.mark.parametrize("bad", [{"width": 0}, {"blocks": -1}, {"styles": ()}, {"styles": ("sad", "sad")}])
+@pytest.mark.parametrize(
+    "bad", [{"width": 0}, {"blocks": -1}, {"patch": 3}, {"styles": ()}, {"styles": ("sad", "sad")}]
+)
 def test_invalid_configs(bad):
     with pytest.raises(UserError):
         StylizerConfig(**bad)
