@@ -1,6 +1,7 @@
-"""`python -m benchmarks`: emojax beside its peers on the CPU, in one run; writes JSON, a Markdown table and a chart.
+"""`python -m benchmarks`: emojax beside its peers, in one run; writes JSON, a Markdown table and a chart.
 
-Install `benchmarks/requirements.txt` first. Runs are interleaved; figures are medians with quartiles after warm-up.
+Install `benchmarks/requirements.txt` first. Runs are interleaved; figures are medians with quartiles after warm-up. With
+`--device gpu` the network and the training steps run on an NVIDIA GPU, beside PyTorch alone.
 """
 
 from __future__ import annotations
@@ -27,20 +28,30 @@ PARTS = {
     "photo": (PEER,),
     "command": (PEER,),
     "folder": (PEER,),
+    "training": ("torch", "optax", "grain"),
 }
 """what is measured, and the packages that this takes"""
+ON_GPU = {"network": ("torch",), "training": PARTS["training"]}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as Markdown; each time also as a multiple of emojax's."""
-    lines = ["| what | side | name | seconds (quartiles) | times ours | GB |", "| --- | --- | --- | --- | --- | --- |"]
+    """The rows as Markdown; each time also as a multiple of emojax's; further columns where some row fills them."""
+    extra = {"rate": ("a second", ".3g"), "share": ("of the peak", ".0%"), "memory": ("GB", ".2f")}
+    extra = {key: column for key, column in extra.items() if any(key in row for row in rows)}
+    header = ["what", "side", "name", "seconds (quartiles)", "times ours", *(title for title, _ in extra.values())]
+    lines = [_line(header), _line(["---"] * len(header))]
     for row in rows:
-        ours = next(r for r in rows if (r["what"], r["side"]) == (row["what"], row["side"]) and r["name"] == "emojax")
-        low, median, high = row["seconds"]
-        memory = f"{row['memory']:.2f}" if "memory" in row else ""
-        cells = [row["what"], str(row["side"] or ""), row["name"], f"{median:.3f} ({low:.3f} to {high:.3f})"]
-        lines.append("| " + " | ".join([*cells, f"{median / ours['seconds'][1]:.2f}", memory]) + " |")
+        alike = (r for r in rows if (r["what"], r["side"]) == (row["what"], row["side"]))
+        ours = next(r for r in alike if r["name"].startswith("emojax"))
+        low, median, high = (f"{value:.4f}" if row["seconds"][1] < 0.1 else f"{value:.3f}" for value in row["seconds"])
+        cells = [row["what"], str(row["side"] or ""), row["name"], f"{median} ({low} to {high})"]
+        cells.append(f"{row['seconds'][1] / ours['seconds'][1]:.2f}")
+        lines.append(_line([*cells, *(f"{row[key]:{form}}" if key in row else "" for key, (_, form) in extra.items())]))
     return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def chart(rows: Sequence[dict[str, Any]]) -> bytes:
@@ -60,9 +71,9 @@ def chart(rows: Sequence[dict[str, Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def _write(output: Path, threads: int, rows: Sequence[dict[str, Any]]) -> None:
-    where = {"machine": platform.machine(), "threads": threads, "python": platform.python_version(), "rows": rows}
-    write_atomically(output / "results.json", json.dumps(where, indent=2).encode())
+def _write(output: Path, where: str, rows: Sequence[dict[str, Any]]) -> None:
+    found = {"machine": platform.machine(), "device": where, "python": platform.python_version(), "rows": rows}
+    write_atomically(output / "results.json", json.dumps(found, indent=2).encode())
     write_atomically(output / "results.md", table(rows).encode())
     write_atomically(output / "chart.png", chart(rows))
 
@@ -71,10 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = Parser(
         prog="python -m benchmarks",
-        description="Times emojax and its peers side by side on the CPU.",
+        description="Times emojax and its peers side by side.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is measured")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: network and training alone")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="what is measured; all if not given")
     parser.add_argument("--sides", nargs="+", type=int, default=[256, 512, 1024], help="of the network's photos")
     parser.add_argument("--job-sides", nargs="+", type=int, default=[512, 1024, 2048], help="of the files")
     parser.add_argument("--repeats", type=int, default=7, help="rounds that are timed")
@@ -85,34 +97,73 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError("--sides and --job-sides are at least 64, --repeats and --photos at least 1")
     if any(side % 4 for side in args.sides):
         raise UserError(f"--sides {args.sides}: multiples of 4, which the bare network needs")
-    for part in args.parts:
-        for module in (*PARTS[part], "matplotlib"):
+    needed = ON_GPU if args.device == "gpu" else PARTS
+    parts = args.parts or list(needed)
+    for part in parts:
+        if part not in needed:
+            raise UserError(f"--parts {part} is measured on the CPU alone: leave it out, or --device gpu")
+        for module in (*needed[part], "matplotlib"):
             if importlib.util.find_spec(module) is None:
                 raise UserError(f"{module} is not installed: pip install -r benchmarks/requirements.txt")
     make_folder(args.output)
-    os.environ["JAX_PLATFORMS"] = "cpu"
+    # Before JAX starts: its platform, and the GPU's memory as it is needed, since PyTorch wants some, too.
+    device = "cuda" if args.device == "gpu" else "cpu"
+    os.environ.update(JAX_PLATFORMS=device, XLA_PYTHON_CLIENT_PREALLOCATE="false")
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    from benchmarks import job, network
-
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["EMOJAX_CACHE"] = str(folder / "cache")
-        # In this order: each part finds the caches as the one before left them, the folder's photos find none.
-        parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
-            "folder": lambda: job.mixed_folder(folder, args.photos),
-            "command": lambda: job.commands(folder, args.job_sides, args.repeats),
-            "photo": lambda: job.warm(folder, args.job_sides, threads, args.repeats),
-            "network": lambda: network.measure(args.sides, threads, args.repeats),
-        }
-        for part, measure in parts.items():
-            if part in args.parts:
-                print(f"measuring: {part}", file=sys.stderr)
-                rows += measure()
-                _write(args.output, threads, rows)
-    print(f"{threads} threads\n\n{table(rows)}")
+        where = _describe(device, threads)
+        measures = _measures(folder, args, device, threads)
+        for part in [part for part in measures if part in parts]:
+            print(f"measuring: {part}", file=sys.stderr)
+            rows += measures[part]()
+            _write(args.output, where, rows)
+    print(f"{where}\n\n{table(rows)}")
     print(f"wrote {args.output}", file=sys.stderr)
     return 0
+
+
+def _describe(device: str, threads: int) -> str:
+    """The device in words; raises UserError where there is no GPU."""
+    if device == "cpu":
+        return f"CPU, {threads} threads"
+    import jax
+
+    try:
+        return f"{jax.devices()[0].device_kind}, jax {jax.__version__}"
+    except RuntimeError as error:
+        raise UserError(f"no GPU for JAX ({' '.join(str(error).split())[:100]}): leave out --device gpu") from None
+
+
+def _measures(
+    folder: Path, args: argparse.Namespace, device: str, threads: int
+) -> dict[str, Callable[[], list[dict[str, Any]]]]:
+    """Part -> what measures it. In this order: each finds the caches as the one before left them, the folder finds none."""
+
+    def of_job(name: str, *arguments: Any) -> list[dict[str, Any]]:
+        from benchmarks import job
+
+        return list(getattr(job, name)(folder, *arguments))
+
+    def network() -> list[dict[str, Any]]:
+        from benchmarks import network
+
+        return network.measure(args.sides, device, threads, args.repeats)
+
+    def training() -> list[dict[str, Any]]:
+        from benchmarks import training
+
+        return training.measure(device, threads, args.repeats)
+
+    return {
+        "folder": lambda: of_job("mixed_folder", args.photos),
+        "command": lambda: of_job("commands", args.job_sides, args.repeats),
+        "photo": lambda: of_job("warm", args.job_sides, threads, args.repeats),
+        "network": network,
+        "training": training,
+    }
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import onnx_graph, torch_function
+from benchmarks.peers import layers, onnx_graph, torch_function, torch_parameters
 from benchmarks.timing import interleaved
 from emojax import compiling
 from emojax.pipeline import PACKAGED, load_styles
 from emojax.stylizer import mix_styles, stylize_with_code
+from emojax.train.throughput import measure_matmul_peak
 
 TOLERANCE = 1e-3  # between float32 networks, on a scale of 0 to 1
+DTYPES = {"": "float32", "bf16": "bfloat16"}
 
 
 def runners(side: int, threads: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
@@ -45,7 +47,7 @@ def runners(side: int, threads: int) -> dict[str, Callable[[np.ndarray], np.ndar
         return lambda photo: np.asarray(model(photo)[0])
 
     torch.set_num_threads(threads)
-    eager = torch_function(config, params_of(params), 0)
+    eager = partial(torch_function(config), torch_parameters(params_of(params), 0))
     compiled: Any = torch.compile(eager)
 
     def pytorch(function: Any, dtype: Any = None) -> Callable[[np.ndarray], np.ndarray]:
@@ -73,25 +75,101 @@ def params_of(params: Any) -> Any:
     return jax.tree.map(np.asarray, params)
 
 
-def measure(sides: list[int], threads: int, repeats: int) -> list[dict[str, Any]]:
+def gpu_runners(photo: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """Every implementation on a GPU by its name: nothing -> float32 [1, 3, H, W], there, when it is done.
+
+    The photo, float32 [1, 3, H, W], already lies on the GPU.
+    """
+    import jax
+    import jax.numpy as jnp
+    import torch
+
+    config, params = load_styles(PACKAGED / "styles")
+    choice = jnp.eye(len(config.styles))[:1]
+    placed, mine = jax.device_put((params, photo))
+
+    def ours(dtype: Any) -> Callable[[], Any]:
+        def stylize(p: Any, x: Any) -> Any:
+            x, code = x.transpose(0, 2, 3, 1), mix_styles(p["styles"], choice)
+            return stylize_with_code(config, p["network"], x, code, dtype=dtype).transpose(0, 3, 1, 2)
+
+        program = compiling.jit(stylize)
+        return lambda: program(placed, mine).block_until_ready()
+
+    torch.set_float32_matmul_precision("high")  # tensor cores for float32, as JAX does by itself
+    weights = torch_parameters(params, 0)
+    for layer in weights.values():
+        layer.update({part: value.cuda() for part, value in layer.items()})
+        layer["kernel"] = layer["kernel"].to(memory_format=torch.channels_last)
+    theirs = torch.from_numpy(photo).cuda().to(memory_format=torch.channels_last)
+
+    def pytorch(function: Any, dtype: Any = None) -> Callable[[], Any]:
+        def run() -> Any:
+            with torch.inference_mode(), torch.autocast("cuda", dtype, enabled=dtype is not None):
+                stylized = function(weights, theirs).float()
+            torch.cuda.synchronize()
+            return stylized
+
+        return run
+
+    eager = torch_function(config)
+    compiled: Any = torch.compile(eager)
+    return {
+        "emojax": ours(jnp.float32),
+        "emojax bf16": ours(jnp.bfloat16),
+        "PyTorch eager": pytorch(eager),
+        "PyTorch eager bf16": pytorch(eager, torch.bfloat16),
+        "PyTorch compile bf16": pytorch(compiled, torch.bfloat16),
+    }
+
+
+def count_flops(side: int) -> float:
+    """Operations of the network's plain convolutions; a multiplication and an addition are 2."""
+    config, params = load_styles(PACKAGED / "styles")
+    factors = {"down0": 1, "down1": 2, "up0": 2, "up1": 1, "out": config.patch}  # how many times smaller; else 4
+    kernels = {name: layer["kernel"] for name, layer in layers(params, 0).items()}
+    return sum(2.0 * kernel.size * (side // factors.get(name, 4)) ** 2 for name, kernel in kernels.items())
+
+
+def on_host(array: Any) -> np.ndarray:
+    """A JAX, torch or NumPy array as a NumPy one."""
+    return np.asarray(array.cpu() if hasattr(array, "cpu") else array)
+
+
+def make_photo(side: int) -> np.ndarray:
+    """Smooth noise, float32 [1, 3, side, side]: without the smoothing the network's own rounding would be larger."""
+    photo = np.random.default_rng(0).random((1, 3, side, side), np.float32)
+    return np.asarray(sum(np.roll(photo, (i, j), (2, 3)) for i in range(4) for j in range(4)) / 16, np.float32)
+
+
+def measure(sides: list[int], device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
     """A row per size and implementation: name, side, seconds (quartiles), and the largest difference to ours.
+
+    Args:
+        device: "cpu" or "cuda".
 
     Raises:
         RuntimeError: a float32 implementation whose output is not ours.
     """
     rows: list[dict[str, Any]] = []
     for side in sides:
-        photo = np.random.default_rng(0).random((1, 3, side, side), np.float32)
-        # Smooth, as photos are: noise would make the network's own rounding larger.
-        photo = np.asarray(sum(np.roll(photo, (i, j), (2, 3)) for i in range(4) for j in range(4)) / 16, np.float32)
-        found = runners(side, threads)
-        expected = found["emojax"](photo)
-        differences = {name: float(np.abs(runner(photo) - expected).max()) for name, runner in found.items()}
+        photo = make_photo(side)
+        found: dict[str, Callable[[], Any]]
+        ideal: dict[str, float] = {}
+        if device == "cuda":
+            found, tolerance = gpu_runners(photo), 2e-2  # tensor cores round the factors to 10 bits
+            flops = count_flops(side)
+            ideal = {suffix: flops / measure_matmul_peak(dtype) for suffix, dtype in DTYPES.items()}
+        else:
+            found = {name: partial(runner, photo) for name, runner in runners(side, threads).items()}
+            tolerance = TOLERANCE
+        expected = on_host(found["emojax"]())
+        differences = {name: float(np.abs(on_host(runner()) - expected).max()) for name, runner in found.items()}
         for name, difference in differences.items():
-            if difference > TOLERANCE and "bf16" not in name:
+            if difference > tolerance and "bf16" not in name:
                 raise RuntimeError(f"{name} differs by {difference:.4f} at {side}: it is not the same network")
-        timed = interleaved({name: partial(runner, photo) for name, runner in found.items()}, repeats)
-        for name, seconds in timed.items():
+        for name, seconds in interleaved(found, repeats).items():
             row = {"what": "network", "name": name, "side": side, "difference": differences[name]}
-            rows.append({**row, "seconds": seconds})
+            least = ideal.get("bf16" if name.endswith("bf16") else "")
+            rows.append({**row, "seconds": seconds, **({"share": least / seconds[1]} if least else {})})
     return rows

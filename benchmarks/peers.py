@@ -15,8 +15,8 @@ from emojax.stylizer import StylizerConfig
 EPSILON = 1e-5
 
 
-def layers(params: Mapping[str, Any], style: int) -> dict[str, dict[str, np.ndarray]]:
-    """Layer -> its "kernel" as OIHW, and "bias" or the style's "scale" and "shift"."""
+def layers(params: Mapping[str, Any], style: int | slice) -> dict[str, dict[str, np.ndarray]]:
+    """Layer -> its "kernel" as OIHW, and "bias" or "scale" and "shift": of a style, [C], or of several, [S, C]."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, layer in params["network"].items():
         found[name] = {"kernel": np.ascontiguousarray(np.asarray(layer["kernel"]).transpose(3, 2, 0, 1))}
@@ -64,14 +64,21 @@ def onnx_graph(config: StylizerConfig, params: Mapping[str, Any], style: int, he
         return norm(conv(x, name, parameters[name], stride), name, parameters[name])
 
     parameters = layers(params, style)
+    first, *downs = (name for name, _ in config.norm_layers() if name.startswith("down"))
     x = node("Sub", ["photo", constant("half", np.float32(0.5))])
-    for name, stride in (("down0", 1), ("down1", 2), ("down2", 2)):
-        x = node("Relu", [run(name, x, stride)])
+    if config.patch > 1:
+        x = node("SpaceToDepth", [x], blocksize=config.patch)
+    x = node("Relu", [run(first, x)])
+    for name in downs:
+        x = node("Relu", [run(name, x, 2)])
     for i in range(config.blocks):
         x = node("Add", [x, run(f"block{i}_b", node("Relu", [run(f"block{i}_a", x)]))])
-    for name in ("up0", "up1"):
+    for name in (name for name, _ in config.norm_layers() if name.startswith("up")):
         x = node("Relu", [run(name, enlarge(x))])
-    nodes.append(helper.make_node("Sigmoid", [conv(x, "out", parameters["out"])], ["stylized"]))
+    x = conv(x, "out", parameters["out"])
+    if config.patch > 1:
+        x = node("DepthToSpace", [x], blocksize=config.patch)
+    nodes.append(helper.make_node("Sigmoid", [x], ["stylized"]))
     ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 3, height, width]) for n in ("photo", "stylized")]
     graph = helper.make_graph(nodes, "emojax", ends[:1], ends[1:], list(constants.values()))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -79,34 +86,57 @@ def onnx_graph(config: StylizerConfig, params: Mapping[str, Any], style: int, he
     return bytes(model.SerializeToString())
 
 
-def torch_function(config: StylizerConfig, params: Mapping[str, Any], style: int) -> Callable[[Any], Any]:
-    """The network as a function of a torch tensor [1, 3, H, W]."""
+def torch_parameters(params: Mapping[str, Any], style: int | slice) -> dict[str, dict[str, Any]]:
+    """What `layers` finds, as torch tensors."""
+    import torch
+
+    return {name: {k: torch.tensor(v) for k, v in layer.items()} for name, layer in layers(params, style).items()}
+
+
+def torch_function(config: StylizerConfig) -> Callable[[Mapping[str, Any], Any], Any]:
+    """The network as a function of `torch_parameters` and a torch tensor [N, 3, H, W], of one style or of one per photo.
+
+    Scales and shifts are [C], or [N, C] for a style per photo.
+    """
     import torch
     from torch.nn import functional
 
-    parameters = {
-        name: {part: torch.tensor(value) for part, value in layer.items()}
-        for name, layer in layers(params, style).items()
-    }
+    patch = config.patch
 
-    def conv(x: Any, name: str, stride: int = 1) -> Any:
-        kernel = parameters[name]["kernel"]
-        pad = kernel.shape[-1] // 2
+    def conv(x: Any, layer: Mapping[str, Any], stride: int = 1) -> Any:
+        pad = layer["kernel"].shape[-1] // 2
         x = functional.pad(x, (pad,) * 4, mode="reflect")
-        return functional.conv2d(x, kernel, parameters[name].get("bias"), stride)
+        return functional.conv2d(x, layer["kernel"], layer.get("bias"), stride)
 
-    def run(name: str, x: Any, stride: int = 1) -> Any:
-        layer = parameters[name]
-        return functional.instance_norm(conv(x, name, stride), weight=layer["scale"], bias=layer["shift"], eps=EPSILON)
+    def run(x: Any, layer: Mapping[str, Any], stride: int = 1) -> Any:
+        x = conv(x, layer, stride)
+        if layer["scale"].ndim == 1:
+            return functional.instance_norm(x, weight=layer["scale"], bias=layer["shift"], eps=EPSILON)
+        scale, shift = (layer[part][:, :, None, None] for part in ("scale", "shift"))
+        return functional.instance_norm(x, eps=EPSILON) * scale + shift
 
-    def apply(x: Any) -> Any:
-        x = x - 0.5
-        for name, stride in (("down0", 1), ("down1", 2), ("down2", 2)):
-            x = torch.relu(run(name, x, stride))
+    def space_to_depth(x: Any) -> Any:  # pixel_unshuffle would order the channels otherwise
+        n, c, height, width = x.shape
+        x = x.reshape(n, c, height // patch, patch, width // patch, patch)
+        return x.permute(0, 3, 5, 1, 2, 4).reshape(n, -1, height // patch, width // patch)
+
+    def depth_to_space(x: Any) -> Any:
+        n, _, h, w = x.shape
+        x = x.reshape(n, patch, patch, 3, h, w).permute(0, 3, 4, 1, 5, 2)
+        return x.reshape(n, 3, h * patch, w * patch)
+
+    first, *downs = (name for name, _ in config.norm_layers() if name.startswith("down"))
+    ups = [name for name, _ in config.norm_layers() if name.startswith("up")]
+
+    def apply(parameters: Mapping[str, Any], x: Any) -> Any:
+        x = torch.relu(run(space_to_depth(x - 0.5) if patch > 1 else x - 0.5, parameters[first]))
+        for name in downs:
+            x = torch.relu(run(x, parameters[name], 2))
         for i in range(config.blocks):
-            x = x + run(f"block{i}_b", torch.relu(run(f"block{i}_a", x)))
-        for name in ("up0", "up1"):
-            x = torch.relu(run(name, functional.interpolate(x, scale_factor=2, mode="nearest")))
-        return torch.sigmoid(conv(x, "out"))
+            x = x + run(torch.relu(run(x, parameters[f"block{i}_a"])), parameters[f"block{i}_b"])
+        for name in ups:
+            x = torch.relu(run(functional.interpolate(x, scale_factor=2, mode="nearest"), parameters[name]))
+        x = conv(x, parameters["out"])
+        return torch.sigmoid(depth_to_space(x) if patch > 1 else x)
 
     return apply

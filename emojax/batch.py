@@ -10,6 +10,7 @@ write its format, or could not mark the picture as ours in it, and for standard 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import json
@@ -17,7 +18,8 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +30,17 @@ from tqdm import tqdm
 from emojax.emotions import EMOTIONS, dominant, valence_arousal
 from emojax.errors import UserError
 from emojax.files import refuse_existing
-from emojax.images import FORMATS, IMAGE_SUFFIXES, MAX_MEGAPIXELS, UNMARKED, Photo, is_ours, read_photo, write_image
+from emojax.images import (
+    FORMATS,
+    IMAGE_SUFFIXES,
+    MAX_MEGAPIXELS,
+    UNMARKED,
+    Photo,
+    is_ours,
+    read_photo,
+    read_size,
+    write_image,
+)
 
 if TYPE_CHECKING:  # it imports JAX, which a mistake in the request should not wait for
     from emojax.pipeline import Result
@@ -269,9 +281,48 @@ def _check_folder(folder: Path) -> None:
 # --- the work -----------------------------------------------------------------------------------------------------
 
 
+@dataclass
+class _Work:
+    """A job that is under way: what is known so far, and how long it took."""
+
+    job: Job
+    row: dict[str, Any]
+    """what is told about it, in the keys of --json"""
+    photo: Photo | None = None
+    result: Result | None = None
+    """None where it failed or is not there yet"""
+    seconds: float = 0.0
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """Does a part of the work: the time counts, and a failure of this photo alone goes into the row."""
+        start = time.perf_counter()
+        try:
+            yield
+        except BrokenPipeError:  # whoever read our output has gone, so there is nobody left to work for
+            raise
+        except (UserError, OSError) as error:
+            self.row["error"] = _reason(error)
+        except MemoryError:
+            self.row["error"] = "not enough memory: make the photo smaller"
+        except RuntimeError as error:  # how JAX says that the device's memory is full
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            self.row["error"] = "not enough memory on the device: make the photo smaller"
+        finally:
+            self.seconds += time.perf_counter() - start
+
+
+def sizes(jobs: Iterable[Job], max_megapixels: float = MAX_MEGAPIXELS) -> list[tuple[int, int]]:
+    """The (height, width) of the photos in their order, from the headers alone; without those that have none."""
+    paths = [job.source for job in jobs if job.problem is None and job.source != STREAM]
+    return [size for path in paths if (size := read_size(path, max_megapixels)) is not None]
+
+
 def run(
     jobs: Sequence[Job],
     stylize: Callable[[Photo], Result],
+    prepare: Iterable[Callable[[], Any]] = (),
     *,
     force: bool = False,
     as_json: bool = False,
@@ -280,8 +331,11 @@ def run(
 ) -> int:
     """Does the jobs one after the other.
 
+    While one photo is painted, the next is read and the one before is written and told about, each in a thread of its own.
+
     Args:
         stylize: what turns a photo into its result.
+        prepare: what may be done meanwhile in one more thread; see `Model.expect`.
         as_json: one JSON object per photo on stdout, instead of a line.
         quiet: neither lines on stdout nor notes on stderr, only errors.
 
@@ -289,52 +343,84 @@ def run(
         The exit code: `DONE` (a skipped photo is done), `SOME_FAILED` of several, or `FAILED` for a single photo.
     """
     taken, failures = protected(jobs), 0
-    bar = tqdm(jobs, unit="photo", disable=None if len(jobs) > 1 and not quiet else True)
-    with bar:
-        for job in bar:
-            row = _do(job, stylize, taken, force, max_megapixels)
-            failures += "error" in row
-            for line in _messages(job, row, quiet):
-                _say(line, sys.stderr)
-            if as_json:
-                _say(json.dumps(row, allow_nan=False), sys.stdout)
-            elif row["output"] not in (None, STREAM) and not quiet:
-                _say(f"{job.label} -> {row['output']} ({_summary(row)})", sys.stdout)
+
+    def finish(work: _Work) -> None:
+        nonlocal failures
+        _write(work, taken, force)
+        row = work.row | {"seconds": round(work.seconds, 3)}
+        failures += "error" in row
+        for line in _messages(work.job, row, quiet):
+            _say(line, sys.stderr)
+        if as_json:
+            _say(json.dumps(row, allow_nan=False), sys.stdout)
+        elif row["output"] not in (None, STREAM) and not quiet:
+            _say(f"{work.job.label} -> {row['output']} ({_summary(row)})", sys.stdout)
+        bar.update()
+
+    with (
+        tqdm(total=len(jobs), unit="photo", disable=None if len(jobs) > 1 and not quiet else True) as bar,
+        ThreadPoolExecutor(1) as reader,
+        ThreadPoolExecutor(1) as writer,
+        _in_a_thread(prepare),
+    ):
+        finishing: Future[None] | None = None
+        for work in _read_ahead(reader, jobs, max_megapixels):
+            if work.photo is not None:
+                with work.step():
+                    work.result = stylize(work.photo)
+            if finishing is not None:
+                finishing.result()
+            finishing = writer.submit(finish, work)
+        if finishing is not None:
+            finishing.result()
     return DONE if not failures else FAILED if len(jobs) == 1 else SOME_FAILED
 
 
-def _do(
-    job: Job,
-    stylize: Callable[[Photo], Result],
-    taken: set[tuple[int, int]],
-    force: bool,
-    max_megapixels: float,
-) -> dict[str, Any]:
-    """Does one job and tells about it, in the keys of --json."""
-    row: dict[str, Any] = {"input": job.source, "output": None, "size": None, "faces": []}
-    row |= {**_emotional_state(None), "style": None}
-    start = time.perf_counter()
+@contextlib.contextmanager
+def _in_a_thread(steps: Iterable[Callable[[], Any]]) -> Iterator[None]:
+    """Takes the steps one after the other while the block runs; those not begun by its end are dropped."""
+    executor = ThreadPoolExecutor(1)
+    for step in steps:
+        executor.submit(step)
     try:
+        yield
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _read_ahead(reader: ThreadPoolExecutor, jobs: Iterable[Job], max_megapixels: float) -> Iterator[_Work]:
+    """Begins the jobs in their order, the next one in a thread while the caller is busy with one."""
+    coming: Future[_Work] | None = None
+    for job in jobs:
+        ready, coming = coming, reader.submit(_read, job, max_megapixels)
+        if ready is not None:
+            yield ready.result()
+    if coming is not None:
+        yield coming.result()
+
+
+def _read(job: Job, max_megapixels: float) -> _Work:
+    """Begins a job: reads the photo."""
+    row: dict[str, Any] = {"input": job.source, "output": None, "size": None, "faces": []}
+    work = _Work(job, row | {**_emotional_state(None), "style": None})
+    with work.step():
         if job.problem:
             raise UserError(job.problem)
         photo = read_photo(_read_stdin() if job.source == STREAM else job.source, max_megapixels, name=job.label)
-        row["size"] = [photo.pixels.shape[1], photo.pixels.shape[0]]
-        result = stylize(photo)
-        row |= _reading(result)
-        if result.image is not None and result.style is not None:  # else it was skipped
-            row["output"] = _write(job, result.image, style_name(result.style), taken, force)
-    except BrokenPipeError:  # whoever read our output has gone, so there is nobody left to work for
-        raise
-    except (UserError, OSError) as error:
-        row["error"] = _reason(error)
-    except MemoryError:
-        row["error"] = "not enough memory: make the photo smaller"
-    except RuntimeError as error:  # how JAX says that the device's memory is full
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        row["error"] = "not enough memory on the device: make the photo smaller"
-    row["seconds"] = round(time.perf_counter() - start, 3)
-    return row
+        work.row["size"] = [photo.pixels.shape[1], photo.pixels.shape[0]]
+        work.photo = photo
+    return work
+
+
+def _write(work: _Work, taken: set[tuple[int, int]], force: bool) -> None:
+    """Ends a job: fills in what was seen, and writes the picture unless the photo was skipped."""
+    with work.step():
+        if (result := work.result) is not None:
+            work.row |= _reading(result)
+            if result.image is not None and result.style is not None:
+                output = work.job.output_for(style_name(result.style))
+                _write_image(result.image, output, work.job.suffix, taken, force)
+                work.row["output"] = output
 
 
 def _reason(error: Exception) -> str:
@@ -342,17 +428,15 @@ def _reason(error: Exception) -> str:
     return " ".join(str(getattr(error, "strerror", None) or error).split())
 
 
-def _write(job: Job, image: Image.Image, emotion: str, taken: set[tuple[int, int]], force: bool) -> str:
-    output = job.output_for(emotion)
+def _write_image(image: Image.Image, output: str, suffix: str, taken: set[tuple[int, int]], force: bool) -> None:
     if output == STREAM:
-        write_image(image, sys.stdout.buffer, FORMATS[job.suffix.lower()])
-        return output
+        write_image(image, sys.stdout.buffer, FORMATS[suffix.lower()])
+        return
     check_output(output, taken, force)
     write_image(image, output)
     written = _identity(output)
     if written is not None:
         taken.add(written)  # on a file system that ignores case two names may be one file
-    return output
 
 
 def _read_stdin() -> bytes:

@@ -93,6 +93,7 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what makes the picture upright"""
+_SIDEWAYS = frozenset({5, 6, 7, 8})  # the orientations that swap height and width
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +157,13 @@ def check_style_scale(scale: float) -> None:
 
 def rescale(photo: UInt8[np.ndarray, "H W 3"], factor: float) -> UInt8[np.ndarray, "H2 W2 3"]:
     """A photo with sides that are `factor` times as long, at least 1 pixel; the photo itself for 1."""
-    height, width = (max(1, round(side * factor)) for side in photo.shape[:2])
-    return _resize(photo, height, width)
+    height, width = photo.shape[:2]
+    return _resize(photo, *scaled_size(height, width, factor))
+
+
+def scaled_size(height: int, width: int, factor: float) -> tuple[int, int]:
+    """The (height, width) that `rescale` gives a photo."""
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def resize_like(picture: UInt8[np.ndarray, "H2 W2 3"], photo: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
@@ -239,6 +245,25 @@ def _check_size(pixels: float, max_megapixels: float, name: str) -> None:
         raise UserError(
             f"{name} has {pixels / 1e6:.4g} megapixels, more than {max_megapixels:g}: allow it with --max-megapixels"
         )
+
+
+def read_size(path: str | os.PathLike, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[int, int] | None:
+    """The (height, width) that `read_photo` will find, from the header alone; None where that is not to be had.
+
+    A guess for planning ahead: the orientation of a PNG is not looked for behind its pixels.
+    """
+    if not os.path.isfile(path):  # a pipe can be read only once
+        return None
+    try:
+        with _pillow_limits(max_megapixels), _open(path) as image:
+            width, height = image.size
+            # Pillow has turned a TIFF's size already, and would decode a PNG in search of the tag.
+            tagged = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+            if tagged and _exif(image).get(ExifTags.Base.Orientation, 1) in _SIDEWAYS:
+                width, height = height, width
+    except Exception:  # as in `read_photo`, which reports what is wrong
+        return None
+    return (height, width) if 0 < height * width <= max_megapixels * 1e6 else None
 
 
 _pillow_lock = threading.Lock()

@@ -11,8 +11,9 @@ import dataclasses
 import functools
 import math
 import os
+import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -36,6 +37,7 @@ from emojax.images import (
     read_photo,
     rescale,
     resize_like,
+    scaled_size,
     to_picture,
     to_uint8,
     to_unit,
@@ -66,6 +68,13 @@ READ_AT_ONCE = 4
 CLASSIFY_BATCH = 32
 """the least and the greatest"""
 PACKAGED = Path(__file__).parent / "checkpoints"
+
+PLANNED, PHOTOS_EACH = 12, 4
+"""at most this many programs for the photos of one run, or one for so many photos, whichever is more"""
+COMPILATION = 750_000
+"""pixels that cost as much as compiling a program (1.5 s of one core, while others paint); more with a smaller network"""
+_STEP = 32  # of planned buckets' sides: in finer ones, other photos would find fewer of their programs in the cache
+_MOST_COMPARED = 256
 
 _BANK = "a bank has a network of its own for every style and cannot mix them"
 
@@ -264,12 +273,50 @@ def bucket_side(side: int) -> int:
     return next(power * step // 4 for step in (4, 5, 6, 7, 8) if power * step // 4 >= side)
 
 
+def plan_buckets(sizes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The buckets for photos whose sizes are all known: few of them, and every photo fits one.
+
+    Each photo has its own bucket at first; then, again and again, the two whose union pads the photos least become one, as
+    long as that pads less than compiling costs, or there are too many.
+
+    Args:
+        sizes: (height, width) of every photo, as the network sees it.
+
+    Returns:
+        (height, width) of each bucket, multiples of 32, in no order.
+    """
+    step, photos = _STEP, Counter(sizes)
+    while True:  # coarser for thousands of different sizes, because the time grows with the cube of their number
+        own: Counter[tuple[int, int]] = Counter()
+        for (h, w), count in photos.items():
+            own[-(-h // step) * step, -(-w // step) * step] += count
+        if len(own) <= _MOST_COMPARED:
+            break
+        step *= 2
+    if not own:
+        return []
+    heights, widths = np.array(sorted(own)).T
+    counts = np.array([own[bucket] for bucket in sorted(own)])
+    most = max(PLANNED, counts.sum() // PHOTOS_EACH)
+    while len(counts) > 1:
+        tall, wide = np.maximum.outer(heights, heights), np.maximum.outer(widths, widths)
+        pixels = heights * widths * counts
+        padding = tall * wide * np.add.outer(counts, counts) - np.add.outer(pixels, pixels)
+        np.fill_diagonal(padding, np.iinfo(padding.dtype).max)
+        i, j = np.unravel_index(padding.argmin(), padding.shape)
+        if len(counts) <= most and padding[i, j] >= COMPILATION:
+            break
+        heights[i], widths[i], counts[i] = tall[i, j], wide[i, j], counts[i] + counts[j]
+        heights, widths, counts = (np.delete(values, j) for values in (heights, widths, counts))
+    return list(zip(heights.tolist(), widths.tolist(), strict=True))
+
+
 class Buckets:
     """The sizes that a program was compiled for so far; chooses the one for the next photo.
 
     Compiling takes seconds, whatever the size, so until a bucket has come `PATIENCE` times, a program that is there already
-    serves it, if it has at most twice as many pixels. What a photo becomes may so depend on the photos before it, but by
-    no more than rounding.
+    serves it, if it has at most twice as many pixels. Sizes that were told by `expect` have the buckets of `plan_buckets`.
+    What a photo becomes may so depend on the photos before it, but by no more than rounding.
     """
 
     PATIENCE = 8
@@ -278,9 +325,25 @@ class Buckets:
     def __init__(self) -> None:
         self.compiled: set[tuple[int, int]] = set()
         self._wanted: Counter[tuple[int, int]] = Counter()
+        self._expected: dict[tuple[int, int], tuple[int, int]] = {}
+        self._locks: dict[tuple[int, int], threading.Lock] = {}
+
+    def expect(self, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Plans the buckets for photos of these (height, width) and returns them in the order in which they come."""
+        planned = plan_buckets(sizes)
+        for h, w in sizes:
+            self._expected[h, w] = min(((y, x) for y, x in planned if y >= h and x >= w), key=math.prod)
+        return list(dict.fromkeys(self._expected[size] for size in sizes))
+
+    def compiling(self, bucket: tuple[int, int]) -> threading.Lock:
+        """To be held by whoever may compile a bucket's program, so that no two threads do."""
+        return self._locks.setdefault(bucket, threading.Lock())
 
     def choose(self, h: int, w: int) -> tuple[int, int]:
         """The (height, width) of the program for a photo of h x w, which counts as compiled from now on."""
+        if (h, w) in self._expected:
+            self.compiled.add(self._expected[h, w])
+            return self._expected[h, w]
         own = bucket_side(h), bucket_side(w)
         self._wanted[own] += 1
         if own not in self.compiled and self._wanted[own] <= self.PATIENCE:
@@ -467,7 +530,8 @@ class Model:
         if tiles.fits(seen):
             program, buckets = _whole_program(self.classifier, self.styles, mix)
             padded, size = pad_to_bucket(seen, buckets)
-            probabilities, stylized = program(self.params, padded, crops, count, weights, neutral, size, boxes)
+            with buckets.compiling(padded.shape[:2]):
+                probabilities, stylized = program(self.params, padded, crops, count, weights, neutral, size, boxes)
         else:
             reader = _reading_program(self.classifier, self.styles.styles, mix)
             probabilities, choice, choices = reader(self.params["classifier"], crops, count, weights, neutral)
@@ -485,6 +549,47 @@ class Model:
             self._chosen(reading, mix),
             "; ".join(notes) or None,
         )
+
+    def expect(
+        self,
+        sizes: Iterable[tuple[int, int]],
+        *,
+        read: bool = True,
+        mix: Mix = "dominant",
+        per_face: bool = False,
+        style_scale: float = 1.0,
+    ) -> list[Callable[[], Any]]:
+        """Chooses the programs for photos that will come, so that few are compiled and the photos are padded little.
+
+        Args:
+            sizes: (height, width) of every photo, in the order in which they come.
+            read: whether their faces will be read, that is, no emotion given.
+            mix, per_face, style_scale: as they will be given.
+
+        Returns:
+            For each program, in the order of need, what compiles it: to be called in another thread while photos are
+            painted, or not at all.
+        """
+        shape = jax.ShapeDtypeStruct
+        size, weights = shape((2,), np.int32), shape((1, len(self.styles.styles)), np.float32)
+        side = self.classifier.size
+        faces = shape((MAX_FACES, side, side, 3), np.uint8), shape((), np.int32), shape((MAX_FACES,), np.float32)
+        neutral, boxes = shape((len(EMOTIONS),), np.float32), shape((MAX_FACES, 4), np.float32) if per_face else None
+        program, buckets = _whole_program(self.classifier, self.styles, mix) if read else _stylize_program(self.styles)
+
+        def compile(bucket: tuple[int, int]) -> None:
+            with buckets.compiling(bucket):
+                if read:
+                    photo = shape((*bucket, 3), np.uint8)
+                    program.lower(self.params, photo, *faces, neutral, size, boxes).compile()
+                else:
+                    photo = shape((1, *bucket, 3), np.uint8)
+                    program.lower(self.params["styles"], photo, weights, size).compile()
+
+        seen = (scaled_size(height, width, 1 / style_scale) for height, width in sizes)
+        whole = [size for size in seen if math.prod(size) <= tiles.WHOLE]  # the others go through tiles
+        planned = buckets.expect([(network_side(height), network_side(width)) for height, width in whole])
+        return [functools.partial(compile, bucket) for bucket in planned]
 
     def classify(self, crops: np.ndarray, margin: float = 0.0) -> np.ndarray:
         """Reads the emotions of cropped faces.
@@ -545,7 +650,8 @@ class Model:
             return resize_like(stylize_in_tiles(self.styles, self.params["styles"], seen, weights), photo)
         program, buckets = _stylize_program(self.styles)
         padded, size = pad_to_bucket(seen, buckets)
-        stylized = program(self.params["styles"], padded[None], weights[None], size)
+        with buckets.compiling(padded.shape[:2]):
+            stylized = program(self.params["styles"], padded[None], weights[None], size)
         return resize_like(np.asarray(stylized)[0, : seen.shape[0], : seen.shape[1]], photo)
 
     def _explicit_style(self, emotion: str | Mapping[str, float]) -> np.ndarray:

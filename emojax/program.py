@@ -6,15 +6,18 @@ import argparse
 import functools
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from emojax import __version__, batch
 from emojax.commandline import Parser, run
 from emojax.emotions import EMOTIONS, as_dict, parse_weights, style_weights
 from emojax.errors import UserError
-from emojax.images import MAX_MEGAPIXELS, check_style_scale
+from emojax.images import MAX_MEGAPIXELS, Photo, check_style_scale
 from emojax.style_pack import SUFFIX, StylePack, read_pack
+
+if TYPE_CHECKING:  # it imports JAX
+    from emojax.pipeline import Result
 
 _DESCRIPTION = "Repaints photos in the style of the emotion on their faces."
 _EPILOG = f"""\
@@ -150,9 +153,12 @@ def stylize(argv: Sequence[str]) -> int:
         recursive=options.recursive,
         as_json=options.json,
     )
+    possible = any(job.problem is None for job in jobs)
+    stylize, prepare = _load(options, packs, style, jobs) if possible else (_nothing, [])
     return batch.run(
         jobs,
-        _load(options, packs, style) if any(job.problem is None for job in jobs) else _nothing,
+        stylize,
+        prepare,
         force=options.force,
         as_json=options.json,
         quiet=options.quiet,
@@ -176,22 +182,24 @@ def _named_style(options: argparse.Namespace) -> tuple[list[StylePack], dict[str
     return packs, dict(zip(names, style_weights(weights, names).tolist(), strict=True))
 
 
-def _load(options: argparse.Namespace, packs: Sequence[StylePack], style: dict[str, float] | None) -> functools.partial:
-    """The model with the options that concern it. Imports JAX, which takes a second: hence not at the top."""
+def _load(
+    options: argparse.Namespace, packs: Sequence[StylePack], style: dict[str, float] | None, jobs: Sequence[batch.Job]
+) -> tuple[Callable[[Photo], Result], list[Callable[[], Any]]]:
+    """The model with the options that concern it, and what prepares it for the photos if there are several.
+
+    Imports JAX, which takes a second: hence not at the top.
+    """
     from emojax.compiling import enable_cache
     from emojax.pipeline import load
 
     enable_cache()
     model = load(options.classifier, options.styles)
-    return functools.partial(
-        model.with_packs(packs) if packs else model,
-        emotion=style,
-        mix=options.mix,
-        face=options.face,
-        no_face=options.no_face,
-        per_face=options.per_face,
-        style_scale=options.style_scale,
-    )
+    if packs:
+        model = model.with_packs(packs)
+    shared = {"mix": options.mix, "per_face": options.per_face, "style_scale": options.style_scale}
+    sizes = batch.sizes(jobs, options.max_megapixels) if len(jobs) > 1 else []
+    prepare = model.expect(sizes, read=style is None, **shared) if len(sizes) > 1 else []
+    return functools.partial(model, emotion=style, face=options.face, no_face=options.no_face, **shared), prepare
 
 
 def _nothing(photo: object) -> NoReturn:

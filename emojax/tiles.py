@@ -2,8 +2,7 @@
 
 An output sees only so far (`StylizerConfig.receptive_radius`) once the norm statistics are given. A window therefore shows
 a *halo* of at least that beyond what is kept of it, except at the photo's own borders, and the kept parts join without a
-seam. Here are the sizes, the cutting and the
-statistics; `emojax.pipeline` knows the networks.
+seam. Here are the sizes, the cutting and the statistics; `emojax.pipeline` knows the networks.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def model(monkeypatch):
-    monkeypatch.setattr(program, "_load", lambda *_: fakes.result)
+    monkeypatch.setattr(program, "_load", lambda *_: (fakes.result, []))
 
 
 def noise(side=64):

@@ -1,5 +1,7 @@
 import json
 import os
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -204,15 +206,9 @@ def test_two_names_for_one_output(here):
     for name in ("a.png", "b.png"):
         fakes.write_photo(here / name)
     (here / "art").mkdir()
-    jobs = plan(["a.png", "b.png"], "art")
-
-    def stylize(photo):
-        if (here / "art" / "a.happy.png").exists():
-            (here / "art" / "b.happy.png").symlink_to("a.happy.png")
-        return fakes.result(photo)
-
-    assert run(jobs, stylize, force=True) == SOME_FAILED
-    assert (here / "art" / "b.happy.png").is_symlink()
+    (here / "art" / "b.happy.png").symlink_to("a.happy.png")
+    assert run(plan(["a.png", "b.png"], "art"), fakes.result, force=True) == SOME_FAILED
+    assert (here / "art" / "b.happy.png").is_symlink() and is_ours(here / "art" / "a.happy.png")
 
 
 @pytest.mark.parametrize("early", [True, False])
@@ -342,6 +338,120 @@ def test_a_bug_is_not_hidden(here):
     fakes.write_photo(here / "a.png")
     with pytest.raises(ZeroDivisionError):
         run(plan(["a.png"]), lambda photo: 1 // 0)
+
+
+# --- several photos at once
+
+
+def until(condition):
+    """Waits for what another thread does."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("the other thread did nothing")
+
+
+def several(here, names="abcde"):
+    """Photos of different heights."""
+    for index, name in enumerate(names):
+        fakes.write_photo(here / f"{name}.png", size=(8, 10 + index))
+    return plan([f"{name}.png" for name in names])
+
+
+def test_reading_painting_and_writing_overlap(here, monkeypatch, capsys):
+    jobs, read, painted, ahead = several(here), [], [], []
+
+    def reading(path, *args, **options):
+        photo = read_photo(path, *args, **options)
+        read.append(path)
+        return photo
+
+    def stylize(photo):
+        index = photo.pixels.shape[0] - 10
+        until(lambda: len(read) >= min(index + 2, 5))  # the next one is there while this one is painted
+        until(lambda: index == 0 or (here / f"{'abcde'[index - 1]}.happy.png").exists())  # the one before is written
+        ahead.append(len(read) - index - 1)
+        painted.append(index)
+        return fakes.result(photo)
+
+    monkeypatch.setattr(batch, "read_photo", reading)
+    assert run(jobs, stylize) == DONE
+    assert painted == [0, 1, 2, 3, 4] and max(ahead) == 1  # no more photos are held
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [job.source for job in jobs]
+
+
+def test_lines_keep_their_order_whatever_fails(here, capsys):
+    jobs = several(here, "abcdef")
+    (here / "b.png").write_bytes(b"junk")
+    fakes.write_photo(here / "e.happy.png")
+
+    def stylize(photo):
+        if photo.pixels.shape[0] == 12:
+            raise UserError("too blue")
+        return fakes.result(photo, note="hm")
+
+    assert run(jobs, stylize, as_json=True) == SOME_FAILED
+    captured = capsys.readouterr()
+    rows = [json.loads(line) for line in captured.out.splitlines()]
+    assert [row["input"] for row in rows] == [job.source for job in jobs]
+    assert [row["input"] for row in rows if "error" in row] == ["b.png", "c.png", "e.png"]
+    assert all(list(row)[-1] == "seconds" and row["seconds"] >= 0 for row in rows)
+    told = [line.split(": ")[1:3] for line in captured.err.splitlines()]
+    assert [name for name, _ in told if name != "error"] == ["a.png", "d.png", "e.png", "f.png"]
+
+
+@pytest.mark.parametrize("where", ["read_photo", "stylize", "write_image"])
+def test_a_bug_ends_the_run_after_what_is_done_was_told(here, monkeypatch, capsys, where):
+    jobs, calls = several(here), []
+    real = {"read_photo": read_photo, "stylize": fakes.result, "write_image": write_image}[where]
+
+    def third_time_wrong(*args, **options):
+        calls.append(args)
+        return real(*args, **options) if len(calls) < 3 else 1 // 0
+
+    if where != "stylize":
+        monkeypatch.setattr(batch, where, third_time_wrong)
+    with pytest.raises(ZeroDivisionError):
+        run(jobs, third_time_wrong if where == "stylize" else fakes.result)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["a.png", "b.png"]
+    assert not (here / "c.happy.png").exists() and not (here / "e.happy.png").exists()
+
+
+def test_what_prepares_runs_beside_and_may_fail(here):
+    done, begun = [], threading.Event()
+
+    def slowly():
+        begun.set()
+        until((here / "a.happy.png").exists)
+        done.append(threading.current_thread())
+
+    assert run(several(here), lambda photo: begun.wait() and fakes.result(photo), [lambda: 1 // 0, slowly]) == DONE
+    assert len(done) == 1 and done[0] is not threading.current_thread()
+
+
+def test_what_is_not_prepared_in_time_is_dropped(here):
+    begun, over = threading.Event(), threading.Event()
+
+    def first():
+        begun.set()
+        until(over.is_set)
+
+    def stylize(photo):
+        begun.wait()
+        threading.Timer(0.1, over.set).start()
+        return fakes.result(photo)
+
+    assert run(several(here, "a"), stylize, [first, *[lambda: pytest.fail("prepared")] * 99]) == DONE
+
+
+def test_sizes(here):
+    several(here, "ab")
+    (here / "c.png").write_bytes(b"junk")
+    fakes.write_photo(here / "d.png", size=(200, 100))
+    jobs = [*plan(["d.png", "c.png", "b.png", "a.png"]), Job("-"), Job("d.png", problem="it is")]
+    assert batch.sizes(jobs) == [(100, 200), (11, 8), (10, 8)]
+    assert batch.sizes(jobs, max_megapixels=0.01) == [(11, 8), (10, 8)]
 
 
 def test_alpha_survives_where_it_can(here):

@@ -20,6 +20,9 @@ from emojax.images import (
     encode,
     is_ours,
     read_photo,
+    read_size,
+    rescale,
+    scaled_size,
     to_picture,
     to_uint8,
     to_unit,
@@ -37,6 +40,11 @@ def file_of(image, format, **options) -> bytes:
 
 
 # --- conversions
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([0.25, 0.3, 1.0, 1.7, 4.0]))
+def test_scaled_size_is_that_of_rescale(height, width, factor):
+    assert rescale(np.zeros((height, width, 3), np.uint8), factor).shape == (*scaled_size(height, width, factor), 3)
 
 
 def test_conversions_are_inverse_and_their_ends_exact():
@@ -365,6 +373,26 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(junk, format, data):
     except UserError:
         return
     assert photo.pixels.dtype == np.uint8 and photo.pixels.ndim == 3
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif", ".gif", ".bmp", ".jp2"])
+@pytest.mark.parametrize("orientation", [None, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+def test_the_size_in_the_header_is_that_of_the_photo(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    if orientation:
+        exif[ExifTags.Base.Orientation] = orientation
+    Image.new("RGB", (12, 7)).save(tmp_path / f"photo{suffix}", exif=exif)
+    assert read_size(tmp_path / f"photo{suffix}") == read_photo(tmp_path / f"photo{suffix}").pixels.shape[:2]
+
+
+def test_no_size_where_there_is_no_photo(tmp_path):
+    (tmp_path / "junk.png").write_bytes(b"junk")
+    os.mkfifo(tmp_path / "pipe.png")  # nobody writes into it: opening it would wait for ever
+    Image.new("RGB", (200, 100)).save(tmp_path / "large.png")
+    for name in ("junk.png", "pipe.png", "missing.png", "a\0b"):
+        assert read_size(tmp_path / name) is None
+    assert read_size(tmp_path / "large.png", max_megapixels=0.01) is None
+    assert read_size(tmp_path / "large.png", max_megapixels=0.02) == (100, 200)
 
 
 # --- writing

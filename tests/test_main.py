@@ -33,9 +33,9 @@ def asked(monkeypatch):
     """A fake model; the options that it was made with."""
     seen = []
 
-    def load(options, packs, style):
+    def load(options, *_):
         seen.append(options)
-        return lambda photo: fakes.result(photo, options.emotion or "happy", faces=not options.emotion)
+        return lambda photo: fakes.result(photo, options.emotion or "happy", faces=not options.emotion), []
 
     monkeypatch.setattr(program, "_load", load)
     return seen
@@ -130,6 +130,31 @@ def test_a_style_may_be_a_pack(here, monkeypatch, capsys):
         assert reason in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("read", [True, False])
+def test_the_model_hears_of_the_sizes_of_several_photos(here, monkeypatch, read):
+    pipeline, told = pytest.importorskip("emojax.pipeline"), []
+
+    class FakeModel:
+        def expect(self, sizes, **options):
+            told.append((sizes, options))
+            return [lambda: told.append("prepared")]
+
+        def __call__(self, photo, **options):
+            return fakes.result(photo)
+
+    monkeypatch.setattr(pipeline, "load", lambda classifier, styles: FakeModel())
+    monkeypatch.setattr("emojax.compiling.enable_cache", lambda: None)
+    fakes.write_photo(here / "a.png", size=(30, 20))
+    fakes.write_photo(here / "b.png", size=(20, 40))
+    (here / "c.png").touch()
+    options = ["--style-scale", "2", "--per-face"] if read else ["--emotion", "happy"]
+    assert program.main(["--input", "a.png"]) == 0 and told == []  # a single photo needs no plan
+    assert program.main(["--input", ".", "--force", *options]) == 1
+    scale = 2.0 if read else 1.0
+    given = {"read": read, "mix": "dominant", "per_face": read, "style_scale": scale}
+    assert told == [([(20, 30), (40, 20)], given), "prepared"]
+
+
 @pytest.mark.parametrize(
     ("argv", "reason"),
     [
@@ -147,13 +172,13 @@ def test_styles_that_contradict(here, asked, argv, reason, capsys):
 
 
 def test_json_names_each_faces_style(here, asked, monkeypatch, capsys):
-    def load(options, packs, style):
+    def load(*_):
         def stylize(photo):
             made = fakes.result(photo, faces=2)
             made.faces[1].style = {"sad": 1.0}
             return made
 
-        return stylize
+        return stylize, []
 
     monkeypatch.setattr(program, "_load", load)
     fakes.write_photo(here / "photo.png")
@@ -190,7 +215,7 @@ def test_to_stdout_goes_the_picture_alone(here, asked, monkeypatch, source, form
 
 def test_json_to_a_reader_that_leaves(here, asked):
     code = "import sys; sys.path.insert(0, sys.argv[1]); from tests import fakes; from emojax import program as m\n"
-    code += "m._load = lambda *_: fakes.result; sys.exit(m.main(sys.argv[2:]))"
+    code += "m._load = lambda *_: (fakes.result, []); sys.exit(m.main(sys.argv[2:]))"
     for index in range(5):
         fakes.write_photo(here / f"{index}.png")
     read, write = os.pipe()
@@ -208,7 +233,7 @@ def test_json_to_a_reader_that_leaves(here, asked):
 def test_ctrl_c(here):
     code = "import sys, time; sys.path.insert(0, sys.argv[1]); from emojax import program as m\n"
     code += "def stylize(photo):\n  print('here', flush=True)\n  time.sleep(60)\n"
-    code += "m._load = lambda *_: stylize; sys.exit(m.main(sys.argv[2:]))"
+    code += "m._load = lambda *_: (stylize, []); sys.exit(m.main(sys.argv[2:]))"
     fakes.write_photo(here / "photo.png")
     command = [sys.executable, "-c", code, str(ROOT), "--input", "photo.png"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

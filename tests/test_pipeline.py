@@ -1,12 +1,17 @@
+import math
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import emojax
+from benchmarks import job
 from emojax import pipeline
 from emojax.checkpoint import save_checkpoint
 from emojax.classifier import ClassifierConfig, classify, init_classifier
@@ -25,6 +30,7 @@ from emojax.pipeline import (
     load_styles,
     network_side,
     pad_to_bucket,
+    plan_buckets,
     style_choice,
     stylize,
 )
@@ -171,6 +177,77 @@ def test_a_size_that_keeps_coming_gets_its_own_program():
     patience = Buckets.PATIENCE
     assert [buckets.choose(420, 630) for _ in range(patience + 2)] == [(512, 768)] * patience + [(448, 640)] * 2
     assert buckets.choose(100, 100) == (128, 128)  # a far larger program is not used
+
+
+SIZES = st.lists(st.tuples(st.integers(4, 1000), st.integers(4, 1000)), min_size=1, max_size=80)
+
+
+@given(SIZES)
+def test_every_expected_photo_fits_its_bucket_and_there_are_few(quarters):
+    sizes, buckets = [(4 * h, 4 * w) for h, w in quarters], Buckets()
+    planned = buckets.expect(sizes)
+    chosen = [buckets.choose(*size) for size in sizes]
+    assert all(y >= h and x >= w for (y, x), (h, w) in zip(chosen, sizes, strict=True))
+    assert all(y % 32 == x % 32 == 0 for y, x in planned)
+    assert len(planned) <= max(12, len(sizes) // 4)
+    assert planned == list(dict.fromkeys(chosen)) and buckets.compiled == set(planned)
+    assert Buckets().expect(sizes) == planned and set(plan_buckets(sizes[::-1])) >= set(planned)
+    alone = sum(-(-h // 32) * -(-w // 32) * 32 * 32 for h, w in sizes)
+    if len(planned) < max(12, len(sizes) // 4):  # each merge has padded less than a compilation costs
+        assert sum(y * x for y, x in chosen) < alone + len(set(sizes)) * pipeline.COMPILATION
+
+
+def test_the_benchmarks_folder_is_padded_little_with_few_programs():
+    rng, buckets = np.random.default_rng(0), Buckets()
+    sizes = [rng.integers(*job.MIXED, 2).tolist()[::-1] for _ in range(50)]
+    seen = [(network_side(h), network_side(w)) for h, w in sizes]
+    assert len(buckets.expect(seen)) <= 12
+    assert sum(math.prod(buckets.choose(h, w)) for h, w in seen) <= 1.3 * sum(h * w for h, w in sizes)
+
+
+def test_thousands_of_sizes_are_planned_too():
+    rng = np.random.default_rng(0)
+    sizes = [(int(h), int(w)) for h, w in 4 * rng.integers(75, 1000, (2000, 2))]
+    buckets = Buckets()
+    planned = buckets.expect(sizes)
+    assert len(planned) <= 256
+    assert sum(math.prod(buckets.choose(*size)) for size in sizes) <= 1.3 * sum(map(math.prod, sizes))
+
+
+def test_sizes_that_were_not_expected_are_chosen_as_ever():
+    buckets, plain = Buckets(), Buckets()
+    assert buckets.expect([]) == [] and buckets.expect([(40, 40), (3000, 3000)]) == [(64, 64), (3008, 3008)]
+    assert [buckets.choose(500, 700), buckets.choose(420, 630)] == [plain.choose(500, 700), plain.choose(420, 630)]
+
+
+@pytest.fixture
+def compilations():
+    """The seconds of every compilation, or of reading it from the cache."""
+    seen = []
+
+    def listen(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            seen.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_expected_programs_are_compiled_ahead_and_the_pictures_stay(model, no_faces, compilations, read):
+    image, options = photo(150, 90), {} if read else {"emotion": "neutral"}
+    plain = model(image, **options).image
+    prepare = model.expect([(300, 180), (40, 50), (296, 178)], read=read, style_scale=2.0)
+    assert len(prepare) == 1
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda step: step(), prepare * 2))
+    before = len(compilations)
+    scaled = model(np.repeat(np.repeat(image, 2, 0), 2, 1), style_scale=2.0, **options).image
+    assert len(compilations) == before
+    expected = model(image, **options).image
+    np.testing.assert_array_equal(scaled.resize((90, 150), Image.Resampling.NEAREST).size, expected.size)
+    assert apart(expected, plain).max() <= 1
 
 
 # --- the model
