@@ -218,7 +218,7 @@ def read_styles(
     styles: tuple[str, ...],
     mix: Mix,
     variables: Any,
-    crops: UInt8[Array, "F S S 3"],
+    crops: UInt8[Array, "F P P 3"],
     count: Int[Array, ""],
     weights: Float[Array, " F"],
     fallback: Float[Array, " 7"],

@@ -62,7 +62,7 @@ def spans(length: int, halo: int, most: int = SIDE) -> tuple[int, list[Span]]:
     count = max(1, -(-(inside - 2 * halo) // (most - 2 * halo)))
     side = _up(-(-(inside - 2 * halo) // count) + 2 * halo, STEP)
     end = max(0, inside - side)
-    starts = [*range(0, end, side - 2 * halo), end]
+    starts = [*range(0, end, max(MULTIPLE, side - 2 * halo)), end]
     cuts = [0, *(start + side - halo for start in starts[:-1]), length]
     return side, [Span(*span) for span in zip(starts, cuts, cuts[1:], strict=False)]
 
