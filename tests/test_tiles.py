@@ -11,7 +11,7 @@ from emojax import pipeline, tiles
 from emojax.classifier import ClassifierConfig, init_classifier
 from emojax.emotions import EMOTIONS
 from emojax.faces import Face
-from emojax.pipeline import Buckets, Model, estimate_statistics, measure, pad_to_bucket, stylize, stylize_in_tiles
+from emojax.pipeline import Buckets, Model, estimate_statistics, pad_to_bucket, stylize_in_tiles
 from emojax.regions import Regions
 from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.tiles import SAMPLE, STEP, corrected, network_side, sample_corners, spans
@@ -50,14 +50,16 @@ def apart(a, b):
 
 def untiled(config, params, image, weights, regions=None, statistics=None):
     padded, size = pad_to_bucket(image, Buckets())
-    painted = stylize(config, params, padded[None], weights[None], size, regions, statistics)
+    _, program, _ = pipeline._tile_programs(config)
+    painted = program(params, padded[None], weights[None], size, regions, statistics)
     return np.asarray(painted)[0, : image.shape[0], : image.shape[1]]
 
 
 def exactly(config, params, image, weights, regions=None):
     """The statistics of a pass over the whole photo."""
     padded, size = pad_to_bucket(image, Buckets())
-    return measure(config, params, padded[None], weights, size, regions)
+    program, _, _ = pipeline._tile_programs(config)
+    return program(params, padded[None], weights, size, regions)
 
 
 # --- the plan
@@ -71,7 +73,7 @@ def test_windows_cover_every_pixel_once_with_their_halos(length, halo, most):
     inside = network_side(length)
     assert side % STEP == 0 and side <= max(most, 4 * halo + STEP)
     for start, first, last in windows:
-        assert start % 4 == 0 and 0 <= start and start + side <= max(inside, side)
+        assert start % 4 == 0 and start >= 0 and start + side <= max(inside, side)
         assert first == 0 or first - start >= halo
         assert last == length or start + side - last >= halo
     fewest = max(1, -(-(inside - 2 * halo) // (max(most, 4 * halo) - 2 * halo)))
