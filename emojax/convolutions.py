@@ -13,6 +13,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -41,6 +42,23 @@ _OUTPUTS = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0
 _PHASES = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
 
 
+# Within a program, layers of equal shapes are traced and lowered once: less to do before it is compiled or read from the cache.
+_once = functools.partial(
+    jax.jit,
+    static_argnames=(
+        "strides",
+        "padding",
+        "lhs_dilation",
+        "rhs_dilation",
+        "dimension_numbers",
+        "feature_group_count",
+        "precision",
+        "preferred_element_type",
+    ),
+)
+
+
+@_once
 def convolve(
     x: Float[Array, "N H W C"],
     kernel: Float[Array, "k k C D"],
@@ -63,6 +81,7 @@ def convolve(
     return plain(x, kernel) if form is None else lax.platform_dependent(x, kernel, cpu=form, default=plain)
 
 
+@_once
 def enlarge_and_convolve(
     x: Float[Array, "N H W C"],
     kernel: Float[Array, "3 3 C D"],

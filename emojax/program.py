@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
+import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from emojax import __version__, batch
@@ -189,17 +191,29 @@ def _load(
 
     Imports JAX, which takes a second: hence not at the top.
     """
-    from emojax.compiling import enable_cache
-    from emojax.pipeline import load
+    with _uncollected():
+        from emojax.compiling import enable_cache
+        from emojax.pipeline import load
 
-    enable_cache()
-    model = load(options.classifier, options.styles)
+        enable_cache()
+        model = load(options.classifier, options.styles)
     if packs:
         model = model.with_packs(packs)
     shared = {"mix": options.mix, "per_face": options.per_face, "style_scale": options.style_scale}
     sizes = batch.sizes(jobs, options.max_megapixels) if len(jobs) > 1 else []
     prepare = model.expect(sizes, read=style is None, **shared) if len(sizes) > 1 else []
     return functools.partial(model, emotion=style, face=options.face, no_face=options.no_face, **shared), prepare
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Spares Python's garbage collection what the block makes, which is to stay: looking through it takes a while."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _nothing(photo: object) -> NoReturn:

@@ -14,6 +14,7 @@ at the photo's full size, which cost a CPU the most for what they do.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -134,6 +135,7 @@ def _factor(norm_layer: str) -> int:
     return next((factor for names in (_DOWN, _UP) for factor, name in names.items() if name == norm_layer), 4)
 
 
+@functools.partial(jax.jit, static_argnames=("pad", "mode"))  # as in emojax.convolutions, traced once for equal layers
 def reflect_pad(
     x: Float[Array, "N H W C"],
     pad: int,
@@ -165,6 +167,7 @@ def _reflected(extent: int, pad: int, end: Int[Array, ""], mode: str) -> Int[Arr
     return jnp.clip(index, 0, extent - 1)  # far behind the picture's end: anything
 
 
+@jax.jit
 def instance_norm(
     x: Float[Array, "N H W C"],
     scale: Float[Array, "*dims C"],
