@@ -14,6 +14,7 @@ at the photo's full size, which cost a CPU the most for what they do.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -143,11 +144,14 @@ def vary_styles(code: StyleCode, table: StyleCode, change: Callable[[int], Float
         Leaves [N, h, w, C] of each layer's own size.
     """
     changes = {factor: change(factor) for factor in {_factor(name) for name in code}}
+
+    def added(change: Array, rows: Array) -> Array:
+        # A matrix product, but one that is computed where it is used: as such, those of all layers would be there at once.
+        terms = (change[..., s : s + 1] * row for s, row in enumerate(rows[:, None, None, None]))
+        return functools.reduce(operator.add, terms)
+
     return {
-        name: {
-            part: plain + jnp.matmul(changes[_factor(name)], table[name][part], precision=jax.lax.Precision.HIGHEST)
-            for part, plain in layer.items()
-        }
+        name: {part: plain + added(changes[_factor(name)], table[name][part]) for part, plain in layer.items()}
         for name, layer in code.items()
     }
 
