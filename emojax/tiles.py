@@ -17,7 +17,7 @@ from jaxtyping import Array, Int, Int32, UInt8
 from emojax.stylizer import EPSILON, MINIMUM, MULTIPLE, Statistics
 
 WHOLE = 1_500_000
-"""pixels of the largest photo that goes through the network at once; in its bucket it takes 1.2 GB at most"""
+"""pixels of the largest photo that goes through the network at once; the command takes 1.0 GB, 1.4 with a style per face"""
 SIDE = 1088
 """of the largest window, a multiple of `STEP`"""
 STEP = 64
