@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from emojax import compiling
     from emojax.convolutions import convolve, enlarge_and_convolve
-    from emojax.stylizer import StylizerConfig, instance_norm
+    from emojax.stylizer import StylizerConfig, instance_norm, moments
 
     config, rng = StylizerConfig(), np.random.default_rng(0)
     options: dict[str, Any] = {"padding": "VALID", "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return plain(x.repeat(2, 1).repeat(2, 2)[:, 1:-1, 1:-1], kernel, strides)
 
     def norm(x: jax.Array, scale: jax.Array) -> jax.Array:
-        return jax.nn.relu(instance_norm(x, scale, scale, None))
+        return jax.nn.relu(instance_norm(x, scale, scale, moments(x, None)))
 
     def milliseconds(functions: Sequence[Callable[..., Any]], *operands: jax.Array) -> list[float]:
         programs = [compiling.jit(function) for function in functions]

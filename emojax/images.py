@@ -351,6 +351,11 @@ def _deep_to_grey(values: np.ndarray) -> np.ndarray:
     return to_uint8((values - low) / ((high - low) or 1))
 
 
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Mode RGB; no copy, as Pillow would make, of what has it already."""
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 def _to_srgb(image: Image.Image) -> tuple[Image.Image, str | None]:
     """Any mode -> RGB in sRGB, without alpha; and a note where the colour profile could not be used."""
     profile = image.info.get("icc_profile")
@@ -363,9 +368,9 @@ def _to_srgb(image: Image.Image) -> tuple[Image.Image, str | None]:
     elif image.mode == "RGBa":
         image = image.convert("RGBA").convert("RGB")
     elif image.mode != "CMYK":
-        image = image.convert("RGB")
+        image = _to_rgb(image)
     if not profile or profile == srgb_profile():
-        return image.convert("RGB"), None
+        return _to_rgb(image), None
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = profile[16:20].decode("ascii", "replace").strip()  # the header's field for the pictures it describes
@@ -409,8 +414,8 @@ def encode(image: Image.Image, format: str) -> bytes:
     text.add_text("Software", software)
     options = {"icc_profile": srgb_profile(), "comment": software, **_SAVE_OPTIONS.get(format, {})}
     options |= {"pnginfo": text} if format == "PNG" else {"exif": exif}
-    # A bare copy: Pillow would also write what it finds in image.info.
-    bare = Image.frombytes(image.mode, image.size, image.tobytes())
+    bare = image.copy()
+    bare.info = {}  # Pillow would also write what it finds there
     stream = io.BytesIO()
     try:
         bare.save(stream, format, **options)

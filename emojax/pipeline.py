@@ -1,7 +1,8 @@
 """photo -> faces -> emotion probabilities -> style code -> stylized photo.
 
 Photos are uint8 [H, W, 3], upright sRGB, on the way in and out. `classify_then_stylize` is the pure function in the
-middle, compiled once per size bucket; `Model` wraps it with decoding, face detection and padding.
+middle, compiled once per size bucket; `Model` wraps it with decoding, face detection and padding. A photo that is too
+large for that is painted in tiles, and its faces are read before.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Real, UInt8
 from PIL import Image
 
 from emojax import checkpoint as ckpt
 from emojax import classifier as cnn
-from emojax import compiling
+from emojax import compiling, tiles
 from emojax.classifier import ClassifierConfig
 from emojax.emotions import EMOTIONS, NEUTRAL, as_dict, style_weights
 from emojax.errors import UserError
@@ -44,16 +45,18 @@ from emojax.images import (
 from emojax.regions import Regions, box_array, weight_changes
 from emojax.style_pack import StylePack, network_fingerprint
 from emojax.stylizer import (
-    MINIMUM,
-    MULTIPLE,
+    Statistics,
+    StyleCode,
     StylizerConfig,
     choose_network,
     init_stylizer,
     mix_styles,
+    norm_statistics,
     stack_bank,
     stylize_with_code,
     vary_styles,
 )
+from emojax.tiles import network_side
 
 Mix = Literal["dominant", "probabilities"]
 NoFace = Literal["neutral", "skip", "error"]
@@ -105,6 +108,8 @@ def stylize(
     weights: Float[Array, "N S"],
     size: Int[Array, " 2"] | None = None,
     regions: Regions | None = None,
+    statistics: Statistics | None = None,
+    corners: Real[Array, "N 2"] | None = None,
 ) -> UInt8[Array, "N H W 3"]:
     """Repaints photos whose sides are multiples of 4 and at least 16. Pure.
 
@@ -113,22 +118,52 @@ def stylize(
     Args:
         size: (h, w), how much of the photos is picture.
         regions: for a single photo and a shared network, where the weights are others.
+        statistics: of the norms, for a single photo; by default the photos' own.
+        corners: (x, y) of the photo in that of the regions, if it is a window of it.
     """
     ends = None if size is None else (size[0], size[1])
+
+    def repaint(photos: Array, weights: Array) -> Array:
+        network, code = _network_and_code(config, params, photos, weights, regions, corners)
+        return to_uint8(stylize_with_code(config, network, to_unit(photos), code, ends, statistics=statistics))
+
+    if not config.bank:
+        return repaint(photos, weights)
+    return jax.lax.map(lambda one: repaint(one[0][None], one[1][None])[0], (photos, weights))
+
+
+def measure(
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photos: UInt8[Array, "N H W 3"],
+    weights: Float[Array, " S"],
+    size: Int[Array, " 2"],
+    regions: Regions | None = None,
+    corners: Real[Array, "N 2"] | None = None,
+) -> Statistics:
+    """The norms' statistics over photos that are one, or windows of one; the rest as for `stylize`. Pure."""
+    network, code = _network_and_code(config, params, photos, weights[None], regions, corners)
+    return norm_statistics(config, network, to_unit(photos), code, (size[0], size[1]))
+
+
+def _network_and_code(
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photos: Array,
+    weights: Array,
+    regions: Regions | None,
+    corners: Array | None,
+) -> tuple[Any, StyleCode]:
+    """What paints photos, whose weights are [N, S], or [1, S] for all; in a bank, the network of the first."""
     if config.bank:
-
-        def one(photo_and_weights: tuple[Array, Array]) -> Array:
-            photo, mine = photo_and_weights
-            index = mine.argmax()
-            network = choose_network(params["network"], index)
-            code = mix_styles(params["styles"], jax.nn.one_hot(index, len(config.styles))[None])
-            return stylize_with_code(config, network, to_unit(photo[None]), code, ends)[0]
-
-        return to_uint8(jax.lax.map(one, (photos, weights)))
+        index = weights[0].argmax()
+        code = mix_styles(params["styles"], jax.nn.one_hot(index, len(config.styles))[None])
+        return choose_network(params["network"], index), code
     code = mix_styles(params["styles"], weights)
     if regions is not None:
-        code = vary_styles(code, params["styles"], weight_changes(regions, weights[0], *photos.shape[1:3]))
-    return to_uint8(stylize_with_code(config, params["network"], to_unit(photos), code, ends))
+        change = weight_changes(regions, weights[0], photos.shape[1], photos.shape[2], corners)
+        code = vary_styles(code, params["styles"], change)
+    return params["network"], code
 
 
 def read_faces(
@@ -171,14 +206,33 @@ def classify_then_stylize(
     Returns:
         The probabilities of every face (of the filling, anything), and the stylized photo.
     """
-    probabilities = read_faces(classifier, params["classifier"], crops, count)
+    probabilities, choice, choices = read_styles(
+        classifier, styles.styles, mix, params["classifier"], crops, count, weights, fallback
+    )
+    regions = None if boxes is None else Regions(boxes, choices)
+    return probabilities, stylize(styles, params["styles"], photo[None], choice[None], size, regions)[0]
+
+
+def read_styles(
+    classifier: ClassifierConfig,
+    styles: tuple[str, ...],
+    mix: Mix,
+    variables: Any,
+    crops: UInt8[Array, "F P P 3"],
+    count: Int[Array, ""],
+    weights: Float[Array, " F"],
+    fallback: Float[Array, " 7"],
+) -> tuple[Float[Array, "F 7"], Float[Array, " S"], Float[Array, "F S"]]:
+    """Reads the faces and chooses the style; see `classify_then_stylize`. Pure; the first three are static.
+
+    Returns:
+        The probabilities of every face, the weights of the photo's styles, and those of every face's.
+    """
+    probabilities = read_faces(classifier, variables, crops, count)
     mean = jnp.matmul(weights, probabilities, precision=jax.lax.Precision.HIGHEST)
     emotion = jnp.where(weights.sum() > 0, mean, fallback)
-    choice = style_choice(styles.styles, emotion, mix)
-    regions = None
-    if boxes is not None:
-        regions = Regions(boxes, jax.vmap(lambda row: style_choice(styles.styles, row, mix))(probabilities))
-    return probabilities, stylize(styles, params["styles"], photo[None], choice[None], size, regions)[0]
+    choices = jax.vmap(lambda row: style_choice(styles, row, mix))(probabilities)
+    return probabilities, style_choice(styles, emotion, mix), choices
 
 
 # Configs are hashable, so each pair of architectures is compiled once per process and size, whoever loads it.
@@ -193,17 +247,22 @@ def _stylize_program(styles: StylizerConfig) -> tuple[Any, Buckets]:
 
 
 @functools.cache
+def _tile_programs(styles: StylizerConfig) -> tuple[Any, Any, Buckets]:
+    return (*(compiling.jit(functools.partial(part, styles)) for part in (measure, stylize)), Buckets())
+
+
+@functools.cache
 def classify_program(classifier: ClassifierConfig) -> Any:
     """`emojax.classifier.classify`, compiled: (variables, crops uint8 [N, S, S, 3]) -> probabilities."""
     return compiling.jit(functools.partial(cnn.classify, classifier))
 
 
+@functools.cache
+def _reading_program(classifier: ClassifierConfig, styles: tuple[str, ...], mix: Mix) -> Any:
+    return compiling.jit(functools.partial(read_styles, classifier, styles, mix))
+
+
 # --- sizes --------------------------------------------------------------------------------------------------------
-
-
-def network_side(side: int) -> int:
-    """The side that the network sees: the next multiple of 4, at least 16."""
-    return max(MINIMUM, -(-side // MULTIPLE) * MULTIPLE)
 
 
 def bucket_side(side: int) -> int:
@@ -302,11 +361,66 @@ def pad_to_bucket(photo: np.ndarray, buckets: Buckets) -> tuple[np.ndarray, np.n
     Returns:
         The padded photo, and int32 [2], how much of it is picture.
     """
-    height, width = photo.shape[:2]
-    h, w = network_side(height), network_side(width)
-    picture = np.pad(photo, ((0, h - height), (0, w - width), (0, 0)), mode="reflect")
-    bucket_h, bucket_w = buckets.choose(h, w)
-    return np.pad(picture, ((0, bucket_h - h), (0, bucket_w - w), (0, 0))), np.array([h, w], np.int32)
+    h, w = (network_side(side) for side in photo.shape[:2])
+    return tiles.pad(photo, *buckets.choose(h, w))
+
+
+# --- large photos -------------------------------------------------------------------------------------------------
+
+
+def stylize_in_tiles(
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photo: UInt8[np.ndarray, "H W 3"],
+    weights: Float[Any, " S"],
+    regions: Regions | None = None,
+    whole: int = tiles.WHOLE,
+    most: int = tiles.SIDE,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Repaints a photo window by window, all with the same norm statistics; see `stylize` and `emojax.tiles`.
+
+    Args:
+        whole: pixels of the largest photo whose statistics are measured at once.
+        most: the largest side of a window.
+    """
+    statistics = estimate_statistics(config, params, photo, weights, regions, whole)
+    _, program, _ = _tile_programs(config)
+
+    def painter(window: np.ndarray, size: np.ndarray, corner: np.ndarray) -> np.ndarray:
+        return np.asarray(program(params, window, weights[None], size, regions, statistics, corner))[0]
+
+    return tiles.paint(photo, config.receptive_radius, painter, most)
+
+
+def estimate_statistics(
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photo: UInt8[np.ndarray, "H W 3"],
+    weights: Float[Any, " S"],
+    regions: Regions | None = None,
+    whole: int = tiles.WHOLE,
+) -> Statistics:
+    """About the norm statistics of a photo of any size: those of one pass over the photo halved until it is small enough.
+
+    A photo of half the size has sharper detail, so every halving is made up for by what it does to the statistics of
+    windows that are spread over the photo, and that are measured at both sizes (a control variate; with several halvings
+    the multilevel Monte Carlo method of Giles 2008, doi:10.1287/opre.1070.0496, with fixed samples).
+    """
+    program, _, buckets = _tile_programs(config)
+    if tiles.fits(photo, whole):
+        padded, size = pad_to_bucket(photo, buckets)
+        return program(params, padded[None], weights, size, regions)
+    half = rescale(photo, 0.5)
+    halved = None if regions is None else Regions(regions.boxes / 2, regions.weights)
+    corners = tiles.sample_corners(*photo.shape[:2])
+
+    def sample(photo: np.ndarray, corners: np.ndarray, side: int, regions: Regions | None) -> Statistics:
+        windows, size = tiles.cut(photo, corners, side, side)
+        return program(params, windows, weights, size, regions, corners)
+
+    windows = sample(photo, corners, tiles.SAMPLE, regions)
+    halves = sample(half, corners // 2, tiles.SAMPLE // 2, halved)
+    return tiles.corrected(estimate_statistics(config, params, half, weights, halved, whole), halves, windows)
 
 
 # --- the friendly part --------------------------------------------------------------------------------------------
@@ -409,14 +523,20 @@ class Model:
         for index, found in enumerate(faces):
             crops[index] = cut_crop(photo.pixels, found, self.classifier.margin, side)
         weights, neutral = face_weights(faces, face, MAX_FACES), style_weights(EMOTIONS[NEUTRAL])
-        program, buckets = _whole_program(self.classifier, self.styles, mix)
         seen = rescale(photo.pixels, 1 / style_scale)
-        padded, size = pad_to_bucket(seen, buckets)
         scales = np.array(seen.shape[1::-1] * 2) / np.array(photo.pixels.shape[1::-1] * 2)
         boxes = (box_array(faces, MAX_FACES) * scales).astype(np.float32) if per_face else None
         count = np.int32(len(faces))
-        with buckets.compiling(padded.shape[:2]):
-            probabilities, stylized = program(self.params, padded, crops, count, weights, neutral, size, boxes)
+        if tiles.fits(seen):
+            program, buckets = _whole_program(self.classifier, self.styles, mix)
+            padded, size = pad_to_bucket(seen, buckets)
+            with buckets.compiling(padded.shape[:2]):
+                probabilities, stylized = program(self.params, padded, crops, count, weights, neutral, size, boxes)
+        else:
+            reader = _reading_program(self.classifier, self.styles.styles, mix)
+            probabilities, choice, choices = reader(self.params["classifier"], crops, count, weights, neutral)
+            regions = None if boxes is None else Regions(boxes, choices)
+            stylized = stylize_in_tiles(self.styles, self.params["styles"], seen, choice, regions)
         probabilities = np.asarray(probabilities)
         reading = weights @ probabilities if faces else neutral
         return Result(
@@ -467,7 +587,8 @@ class Model:
                     program.lower(self.params["styles"], photo, weights, size).compile()
 
         seen = (scaled_size(height, width, 1 / style_scale) for height, width in sizes)
-        planned = buckets.expect([(network_side(height), network_side(width)) for height, width in seen])
+        whole = [size for size in seen if math.prod(size) <= tiles.WHOLE]  # the others go through tiles
+        planned = buckets.expect([(network_side(height), network_side(width)) for height, width in whole])
         return [functools.partial(compile, bucket) for bucket in planned]
 
     def classify(self, crops: np.ndarray, margin: float = 0.0) -> np.ndarray:
@@ -524,8 +645,10 @@ class Model:
         return dataclasses.replace(self, styles=styles, params={**self.params, "styles": params})
 
     def _stylize(self, photo: np.ndarray, weights: np.ndarray, style_scale: float = 1.0) -> np.ndarray:
-        program, buckets = _stylize_program(self.styles)
         seen = rescale(photo, 1 / style_scale)
+        if not tiles.fits(seen):
+            return resize_like(stylize_in_tiles(self.styles, self.params["styles"], seen, weights), photo)
+        program, buckets = _stylize_program(self.styles)
         padded, size = pad_to_bucket(seen, buckets)
         with buckets.compiling(padded.shape[:2]):
             stylized = program(self.params["styles"], padded[None], weights[None], size)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from emojax.faces import Face
 
@@ -55,12 +56,22 @@ def face_masks(boxes: Float[Array, "F 4"], height: int, width: int, factor: int)
 
 
 def weight_changes(
-    regions: Regions, weights: Float[Array, " S"], height: int, width: int
-) -> Callable[[int], Float[Array, "1 h w S"]]:
-    """What the regions add to a picture's weights, for `vary_styles`; exactly 0 where a face has the picture's weights."""
+    regions: Regions,
+    weights: Float[Array, " S"],
+    height: int,
+    width: int,
+    corners: Real[Array, "N 2"] | None = None,
+) -> Callable[[int], Float[Array, "N h w S"]]:
+    """What the regions add to a picture's weights, for `vary_styles`; exactly 0 where a face has the picture's weights.
+
+    Args:
+        corners: (x, y) of the height x width windows of the picture that are wanted; by default one at (0, 0).
+    """
+    corners = jnp.zeros((1, 2)) if corners is None else corners
+    boxes = regions.boxes[None] - jnp.pad(corners, ((0, 0), (0, 2)))[:, None]
 
     def change(factor: int) -> Array:
-        masks = face_masks(regions.boxes, height, width, factor)
-        return jnp.einsum("hwf,fs->hws", masks, regions.weights - weights[None], precision="highest")[None]
+        masks = jax.vmap(lambda boxes: face_masks(boxes, height, width, factor))(boxes)
+        return jnp.einsum("nhwf,fs->nhws", masks, regions.weights - weights[None], precision="highest")
 
     return change

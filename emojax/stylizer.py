@@ -14,6 +14,8 @@ at the photo's full size, which cost a CPU the most for what they do.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -34,11 +36,14 @@ StyleCode = dict[str, dict[str, jax.Array]]
 same structure with leaves [S, C], one row per style.
 """
 
+Statistics = dict[str, dict[str, jax.Array]]
+"""Per norm layer {"mean", "variance"}: float32 [N, 1, 1, C], or [1, 1, 1, C] of all photos together."""
+
 MULTIPLE = 4  # the residual blocks work at a quarter of the size: the network's own sizes are multiples of 4
 MINIMUM = 16  # the 9x9 layer reflects 4 pixels, and the residual blocks need at least 2 at a quarter of the size
 PATCHES = (1, 2, 4)
 _DOWN, _UP = {1: "down0", 2: "down1", 4: "down2"}, {2: "up0", 1: "up1"}  # how many times smaller -> the layer's name
-_EPSILON = 1e-5
+EPSILON = 1e-5
 _FLAT = 1e-8  # variance; convolutions of values around 1 round by 1e-5 at most
 
 
@@ -76,6 +81,25 @@ class StylizerConfig:
         for i in range(self.blocks):
             yield from ((f"block{i}_a", self.channels(4)), (f"block{i}_b", self.channels(4)))
         yield from ((_UP[factor], self.channels(factor)) for factor in sizes[-2::-1])
+
+    @property
+    def kernel(self) -> int:
+        """Side of the kernels of the first and the last layer, in patches: about the same in pixels."""
+        return 8 // self.patch + 1
+
+    @property
+    def receptive_radius(self) -> int:
+        """Pixels from a cut through a photo, at a multiple of 4, to the outputs that do not change by it.
+
+        That is for given norm statistics: those of its own make every output see the whole photo.
+        """
+        radius, factor = self.kernel // 2, self.patch
+        while factor < 4:
+            radius, factor = radius // 2 + 1, factor * 2  # a stride of 2 sees one position before its own two
+        radius += 2 * self.blocks
+        while factor > self.patch:
+            radius, factor = 2 * radius + 1, factor // 2
+        return (radius + self.kernel // 2) * self.patch
 
 
 def init_style_table(config: StylizerConfig, key: PRNGKeyArray | jax.Array | None = None) -> StyleCode:
@@ -120,11 +144,14 @@ def vary_styles(code: StyleCode, table: StyleCode, change: Callable[[int], Float
         Leaves [N, h, w, C] of each layer's own size.
     """
     changes = {factor: change(factor) for factor in {_factor(name) for name in code}}
+
+    def added(change: Array, rows: Array) -> Array:
+        # A matrix product, but one that is computed where it is used: as such, those of all layers would be there at once.
+        terms = (change[..., s : s + 1] * row for s, row in enumerate(rows[:, None, None, None]))
+        return functools.reduce(operator.add, terms)
+
     return {
-        name: {
-            part: plain + jnp.matmul(changes[_factor(name)], table[name][part], precision=jax.lax.Precision.HIGHEST)
-            for part, plain in layer.items()
-        }
+        name: {part: plain + added(changes[_factor(name)], table[name][part]) for part, plain in layer.items()}
         for name, layer in code.items()
     }
 
@@ -165,29 +192,37 @@ def _reflected(extent: int, pad: int, end: Int[Array, ""], mode: str) -> Int[Arr
     return jnp.clip(index, 0, extent - 1)  # far behind the picture's end: anything
 
 
+def moments(
+    x: Float[Array, "N H W C"], size: tuple[Int[Array, ""], Int[Array, ""]] | None, together: bool = False
+) -> dict[str, Float[Array, "#N 1 1 C"]]:
+    """Mean and variance of every channel over the h x w picture, in float32; or over all of the batch's together."""
+    x32, axes = x.astype(jnp.float32), (0, 1, 2) if together else (1, 2)
+    if size is None:
+        mean = x32.mean(axes, keepdims=True)
+        variance = jnp.square(x32 - mean).mean(axes, keepdims=True)
+    else:
+        inside = (jnp.arange(x.shape[1])[:, None] < size[0]) & (jnp.arange(x.shape[2])[None, :] < size[1])
+        inside = inside[None, :, :, None]
+        count = (size[0] * size[1]).astype(jnp.float32) * (x.shape[0] if together else 1)
+        mean = jnp.where(inside, x32, 0).sum(axes, keepdims=True) / count
+        variance = jnp.where(inside, jnp.square(x32 - mean), 0).sum(axes, keepdims=True) / count
+    return {"mean": mean, "variance": variance}
+
+
 def instance_norm(
     x: Float[Array, "N H W C"],
     scale: Float[Array, "*dims C"],
     shift: Float[Array, "*dims C"],
-    size: tuple[Int[Array, ""], Int[Array, ""]] | None,
+    statistics: Mapping[str, Float[Array, "#N 1 1 C"]],
 ) -> Float[Array, "N H W C"]:
-    """Instance normalization with a given scale and shift; the statistics are float32 and over the h x w picture only.
+    """Instance normalization with a given scale and shift, and with given statistics; see `moments`.
 
     Where a channel is flat, its variance not above 1e-8, the result is the shift (Ulyanov et al. 2016 would divide what
     rounding left by the root of epsilon).
     """
-    x32 = x.astype(jnp.float32)
-    if size is None:
-        mean = x32.mean((1, 2), keepdims=True)
-        variance = jnp.square(x32 - mean).mean((1, 2), keepdims=True)
-    else:
-        inside = (jnp.arange(x.shape[1])[:, None] < size[0]) & (jnp.arange(x.shape[2])[None, :] < size[1])
-        inside = inside[None, :, :, None]
-        count = (size[0] * size[1]).astype(jnp.float32)
-        mean = jnp.where(inside, x32, 0).sum((1, 2), keepdims=True) / count
-        variance = jnp.where(inside, jnp.square(x32 - mean), 0).sum((1, 2), keepdims=True) / count
+    x32, mean, variance = x.astype(jnp.float32), statistics["mean"], statistics["variance"]
     # What varies by rounding alone is flat: norm after norm, dividing by the root of epsilon, would make a pattern of it.
-    factor = scale * jnp.where(variance > _FLAT, jax.lax.rsqrt(variance + _EPSILON), 0)
+    factor = scale * jnp.where(variance > _FLAT, jax.lax.rsqrt(variance + EPSILON), 0)
     return (x32 * factor + (shift - mean * factor)).astype(x.dtype)
 
 
@@ -212,11 +247,14 @@ class Stylizer(nn.Module):
 
     `__call__` takes photos float32 [N, H, W, 3] in 0 to 1, H and W multiples of 4 and at least 16, and a `StyleCode`;
     it returns the same shape and range. `size` = (h, w), int32 scalars that are multiples of 4 and at least 16, says
-    that only the top left h x w is picture (a photo in a larger bucket). `dtype` is that of the convolutions.
+    that only the top left h x w is picture (a photo in a larger bucket). The norms' statistics are every photo's own,
+    or of all `together`, and are sown into the collection "statistics", unless they are given. `dtype` is that of the
+    convolutions.
     """
 
     config: StylizerConfig
     dtype: Any = jnp.float32
+    together: bool = False
 
     @nn.compact
     def __call__(
@@ -224,12 +262,12 @@ class Stylizer(nn.Module):
         photos: Float[Array, "N H W 3"],
         code: StyleCode,
         size: tuple[Int[Array, ""], Int[Array, ""]] | None = None,
+        statistics: Statistics | None = None,
     ) -> Float[Array, "N H W 3"]:
         height, width = photos.shape[1:3]
         if height % MULTIPLE or width % MULTIPLE or height < MINIMUM or width < MINIMUM:
             raise ValueError(f"photos of {height}x{width}: pad both sides to a multiple of {MULTIPLE}, >= {MINIMUM}")
-        config, patch = self.config, self.config.patch
-        kernel = 8 // patch + 1  # of the first and the last layer: about the same in pixels
+        config, patch, kernel = self.config, self.config.patch, self.config.kernel
 
         def ends(factor: int) -> tuple[Array, Array] | None:
             return None if size is None else (size[0] // factor, size[1] // factor)
@@ -252,7 +290,12 @@ class Stylizer(nn.Module):
         def conv_norm(x, factor, name, kernel=3, stride=1, enlarge=False):
             before = factor * 2 if enlarge else factor // stride
             x = conv(x, config.channels(factor), kernel, name, ends(before), stride, enlarge)
-            return instance_norm(x, code[name]["scale"], code[name]["shift"], ends(factor))
+            if statistics is None:
+                mine = moments(x, ends(factor), self.together)
+                self.sow("statistics", "norms", {name: mine}, init_fn=dict, reduce_fn=operator.or_)
+            else:
+                mine = statistics[name]
+            return instance_norm(x, code[name]["scale"], code[name]["shift"], mine)
 
         x = space_to_depth(photos.astype(self.dtype) - 0.5, patch)
         factor = patch
@@ -306,8 +349,25 @@ def stylize_with_code(
     code: StyleCode,
     size: tuple[Int[Array, ""], Int[Array, ""]] | None = None,
     dtype: Any = jnp.float32,
+    statistics: Statistics | None = None,
 ) -> Float[Array, "N H W 3"]:
     """Applies the network; see `Stylizer`. Pure."""
-    stylized = Stylizer(config, dtype).apply({"params": network}, photos, code, size)
+    stylized = Stylizer(config, dtype).apply({"params": network}, photos, code, size, statistics)
     assert isinstance(stylized, jax.Array)
     return stylized
+
+
+def norm_statistics(
+    config: StylizerConfig,
+    network: dict,
+    photos: Float[Array, "N H W 3"],
+    code: StyleCode,
+    size: tuple[Int[Array, ""], Int[Array, ""]] | None = None,
+) -> Statistics:
+    """The statistics that the norms find in photos that count as one: parts of a larger photo, say. Pure.
+
+    Returns:
+        Leaves [1, 1, 1, C].
+    """
+    _, sown = Stylizer(config, together=True).apply({"params": network}, photos, code, size, mutable=["statistics"])
+    return sown["statistics"]["norms"]

@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,8 @@ from emojax.stylizer import (
     init_stylizer,
     instance_norm,
     mix_styles,
+    moments,
+    norm_statistics,
     reflect_pad,
     space_to_depth,
     stylize_with_code,
@@ -162,11 +165,58 @@ def test_reflect_pad_equals_numpy_also_inside_a_larger_array(pad, mode):
 def test_instance_norm_normalizes_every_channel():
     x = 3 + 2 * photos(2, 16, 16)
     one, zero = jnp.ones((1, 1, 1, 3)), jnp.zeros((1, 1, 1, 3))
-    out = instance_norm(x, 2 * one, zero + 5, None)
+    out = instance_norm(x, 2 * one, zero + 5, moments(x, None))
     np.testing.assert_allclose(out.mean((1, 2)), 5, atol=1e-4)
     np.testing.assert_allclose(out.std((1, 2)), 2, atol=1e-2)
     # A constant picture has no variance to divide by: the shift is all that is left.
-    np.testing.assert_allclose(instance_norm(jnp.full((1, 16, 16, 3), 0.3), one, zero + 5, None), 5, atol=1e-3)
+    flat = jnp.full((1, 16, 16, 3), 0.3)
+    np.testing.assert_allclose(instance_norm(flat, one, zero + 5, moments(flat, None)), 5, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [None, (jnp.int32(16), jnp.int32(20))])
+def test_a_pictures_own_statistics_given_change_nothing(params, size):
+    code = mix_styles(params["styles"], jnp.eye(3)[:1])
+    own = norm_statistics(TINY, params["network"], photos(1), code, size)
+    assert {name: layer["mean"].shape for name, layer in own.items()} == {
+        name: (1, 1, 1, channels) for name, channels in TINY.norm_layers()
+    }
+    given = stylize_with_code(TINY, params["network"], photos(1), code, size, statistics=own)
+    computed = stylize_with_code(TINY, params["network"], photos(1), code, size)
+    np.testing.assert_allclose(given, computed, atol=1e-6)
+
+
+def test_windows_of_one_photo_share_the_moments_of_all(params):
+    """The law of total variance."""
+    x = photos(3, 16, 20) + jnp.arange(3)[:, None, None, None]
+    together, size = moments(x, None, together=True), (jnp.int32(16), jnp.int32(20))
+    np.testing.assert_allclose(together["mean"][0, 0, 0], x.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(together["variance"][0, 0, 0], x.var((0, 1, 2)), rtol=1e-5)
+    filled = jnp.pad(x, ((0, 0), (0, 4), (0, 4), (0, 0)), constant_values=9)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), moments(filled, size, together=True), together)
+    code = mix_styles(params["styles"], jnp.eye(3)[:1])
+    one, three = (
+        norm_statistics(TINY, params["network"], x, code) for x in (photos(1), jnp.tile(photos(1), (3, 1, 1, 1)))
+    )
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), one, three)
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+@pytest.mark.parametrize("blocks", [0, 2])
+def test_the_receptive_radius_is_how_far_a_cut_is_seen(patch, blocks):
+    """From there on nothing changes, and a multiple of 4 before something does: a tile's halo is as small as it can be."""
+    config = dataclasses.replace(TINY, patch=patch, blocks=blocks)
+    made = init_stylizer(config, jax.random.PRNGKey(0))
+    code, photo = mix_styles(made["styles"], jnp.eye(3)[:1]), photos(1, 64, 96)
+    given = norm_statistics(config, made["network"], photo, code)
+    whole = stylize_with_code(config, made["network"], photo, code, statistics=given)
+    for part, change in (
+        (slice(32, 96), lambda x: x),  # a cut on the left
+        (slice(0, 64), lambda x: x[:, :, ::-1]),  # on the right
+    ):
+        tile = stylize_with_code(config, made["network"], photo[:, :, part], code, statistics=given)
+        apart = np.asarray(change(jnp.abs(tile - whole[:, :, part])).max((0, 1, 3)))
+        radius = config.receptive_radius
+        assert apart[radius:].max() < 1e-5 < 1e-4 < apart[max(0, radius - 8) : radius].max()
 
 
 def test_bfloat16_is_close(params):

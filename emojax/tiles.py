@@ -1,0 +1,142 @@
+"""Photos that are too large for one pass: windows of the photo, painted one by one.
+
+An output sees only so far (`StylizerConfig.receptive_radius`) once the norm statistics are given. A window therefore shows
+a *halo* of at least that beyond what is kept of it, except at the photo's own borders, and the kept parts join without a
+seam. Here are the sizes, the cutting and the statistics; `emojax.pipeline` knows the networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Int32, UInt8
+
+from emojax.stylizer import EPSILON, MINIMUM, MULTIPLE, Statistics
+
+WHOLE = 1_500_000
+"""pixels of the largest photo that goes through the network at once; the command takes 1.0 GB, 1.4 with a style per face"""
+SIDE = 1088
+"""of the largest window, a multiple of `STEP`"""
+STEP = 64
+"""Windows have sides that are multiples of this: few programs serve all photos, and little is painted twice."""
+SAMPLE, SAMPLES = 192, 6
+"""side of the windows that sample a photo, and how many there are along each axis"""
+
+
+class Span(NamedTuple):
+    """A window along one axis of a photo, in pixels."""
+
+    start: int
+    """where the window begins, a multiple of 4; its length is the same for all windows of a photo"""
+    first: int
+    last: int
+    """what is kept of it: from `first` up to, but without, `last`"""
+
+
+def fits(photo: UInt8[np.ndarray, "H W 3"], whole: int = WHOLE) -> bool:
+    """Whether a photo goes through the network at once."""
+    return photo.shape[0] * photo.shape[1] <= whole
+
+
+def network_side(side: int) -> int:
+    """The side that the network sees: the next multiple of 4, at least 16."""
+    return max(MINIMUM, _up(side, MULTIPLE))
+
+
+def spans(length: int, halo: int, most: int = SIDE) -> tuple[int, list[Span]]:
+    """The windows along an axis: as few as there can be, no longer than they need to be.
+
+    Args:
+        length: of the axis.
+        halo: a multiple of 4.
+        most: the longest window, a multiple of `STEP`; where the halos leave no half of it, longer.
+
+    Returns:
+        The windows' length, a multiple of `STEP`; and the windows, of which the last may reach beyond a short axis.
+    """
+    most = max(most, _up(4 * halo, STEP))
+    inside = network_side(length)  # the picture as the network would see it at once: the last window ends with it
+    count = max(1, -(-(inside - 2 * halo) // (most - 2 * halo)))
+    side = _up(-(-(inside - 2 * halo) // count) + 2 * halo, STEP)
+    end = max(0, inside - side)
+    starts = [*range(0, end, max(MULTIPLE, side - 2 * halo)), end]
+    cuts = [0, *(start + side - halo for start in starts[:-1]), length]
+    return side, [Span(*span) for span in zip(starts, cuts, cuts[1:], strict=False)]
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def pad(photo: UInt8[np.ndarray, "H W 3"], height: int, width: int) -> tuple[np.ndarray, Int32[np.ndarray, " 2"]]:
+    """Pads a photo to height x width: by reflection to what the network sees, then with zeros, never seen.
+
+    Returns:
+        The padded photo, and int32 [2], how much of it is picture.
+    """
+    h, w = (network_side(side) for side in photo.shape[:2])
+    picture = np.pad(photo, ((0, h - photo.shape[0]), (0, w - photo.shape[1]), (0, 0)), mode="reflect")
+    return np.pad(picture, ((0, height - h), (0, width - w), (0, 0))), np.array([h, w], np.int32)
+
+
+def cut(
+    photo: UInt8[np.ndarray, "H W 3"], corners: Int[np.ndarray, "N 2"], height: int, width: int
+) -> tuple[UInt8[np.ndarray, "N height width 3"], Int32[np.ndarray, " 2"]]:
+    """Windows of a photo from their corners (x, y) on, all with as much of the photo; see `pad`."""
+    windows, sizes = zip(*(pad(photo[y : y + height, x : x + width], height, width) for x, y in corners), strict=True)
+    return np.stack(windows), sizes[0]
+
+
+def paint(
+    photo: UInt8[np.ndarray, "H W 3"],
+    radius: int,
+    painter: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    most: int = SIDE,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Repaints a photo window by window.
+
+    Args:
+        radius: how far, in pixels, what is kept of a window may see beyond it.
+        painter: (window uint8 [1, h, w, 3], int32 [2], how much of it is photo, int [1, 2], its corner (x, y) in the photo)
+            -> the window repainted, uint8 [h, w, 3].
+        most: the largest side of a window.
+    """
+    halo = _up(radius, MULTIPLE)
+    (height, rows), (width, columns) = (spans(length, halo, most) for length in photo.shape[:2])
+    painted = np.empty_like(photo)
+    for y, top, bottom in rows:
+        for x, left, right in columns:
+            corner = np.array([[x, y]], np.int32)
+            kept = painter(*cut(photo, corner, height, width), corner)[top - y : bottom - y, left - x : right - x]
+            painted[top:bottom, left:right] = kept
+    return painted
+
+
+def sample_corners(height: int, width: int) -> Int32[np.ndarray, "N 2"]:
+    """(x, y) of the windows of a sample, spread evenly over a photo: multiples of 8, so that half of them are of 4."""
+    rows, columns = (
+        np.clip((np.arange(SAMPLES) + 0.5) * length / SAMPLES - SAMPLE / 2, 0, max(0, length - SAMPLE)) // 8 * 8
+        for length in (height, width)
+    )
+    return np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2).astype(np.int32)
+
+
+def corrected(whole: Statistics, before: Statistics, after: Statistics) -> Statistics:
+    """Statistics of a whole photo after a change, from those before it and from what the change does to a sample of it.
+
+    Means change by a difference, variances by a factor, which is near 1 where all of them are far below the norms' epsilon.
+    """
+    return {
+        name: {
+            "mean": mine["mean"] + after[name]["mean"] - before[name]["mean"],
+            "variance": _changed(mine["variance"], before[name]["variance"], after[name]["variance"]),
+        }
+        for name, mine in whole.items()
+    }
+
+
+def _changed(whole: Array, before: Array, after: Array) -> Array:
+    return jnp.maximum((whole + EPSILON) * (after + EPSILON) / (before + EPSILON) - EPSILON, 0)

@@ -1,0 +1,241 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emojax import pipeline, tiles
+from emojax.classifier import ClassifierConfig, init_classifier
+from emojax.emotions import EMOTIONS
+from emojax.faces import Face
+from emojax.pipeline import Buckets, Model, estimate_statistics, pad_to_bucket, stylize_in_tiles
+from emojax.regions import Regions
+from emojax.stylizer import StylizerConfig, init_stylizer
+from emojax.tiles import SAMPLE, STEP, corrected, network_side, sample_corners, spans
+
+FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
+STYLES = StylizerConfig(width=4, blocks=1)
+SIDE = 128  # of the tests' largest window
+NEAR = 4  # levels, on average: what the statistics' estimate may do to a picture of these networks of random numbers
+
+
+def styles_params(config, seed=0):
+    made = init_stylizer(config, jax.random.PRNGKey(seed))
+    noisy = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), made["styles"])
+    return {**made, "styles": noisy}
+
+
+@pytest.fixture(scope="module")
+def params():
+    return styles_params(STYLES)
+
+
+def photo(h=150, w=203, seed=0):
+    """Blobs of several sizes and colours, so that statistics differ from place to place."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:h, :w]
+    waves = [
+        np.sin((a * rows + b * columns) / scale + c)[..., None] * colour
+        for scale in (3, 9, 40)
+        for a, b, c, *colour in rng.uniform(-1, 1, (3, 6))
+    ]
+    return (127.5 + 40 * sum(waves) + rng.normal(0, 5, (h, w, 3))).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def few_samples(monkeypatch):
+    """A quarter of the work, for photos that are small themselves."""
+    monkeypatch.setattr(tiles, "SAMPLES", 3)
+
+
+def apart(a, b):
+    return np.abs(np.asarray(a).astype(int) - np.asarray(b).astype(int))
+
+
+def untiled(config, params, image, weights, regions=None, statistics=None):
+    padded, size = pad_to_bucket(image, Buckets())
+    _, program, _ = pipeline._tile_programs(config)
+    painted = program(params, padded[None], weights[None], size, regions, statistics)
+    return np.asarray(painted)[0, : image.shape[0], : image.shape[1]]
+
+
+def exactly(config, params, image, weights, regions=None):
+    """The statistics of a pass over the whole photo."""
+    padded, size = pad_to_bucket(image, Buckets())
+    program, _, _ = pipeline._tile_programs(config)
+    return program(params, padded[None], weights, size, regions)
+
+
+# --- the plan
+
+
+@given(st.integers(1, 9000), st.integers(1, 30).map(lambda n: 4 * n), st.integers(2, 17).map(lambda n: STEP * n))
+def test_windows_cover_every_pixel_once_with_their_halos(length, halo, most):
+    side, windows = spans(length, halo, most)
+    kept = np.concatenate([np.arange(first, last) for _, first, last in windows])
+    np.testing.assert_array_equal(kept, np.arange(length))
+    inside = network_side(length)
+    assert side % STEP == 0 and side <= max(most, 4 * halo + STEP)
+    for start, first, last in windows:
+        assert start % 4 == 0 and start >= 0 and start + side <= max(inside, side)
+        assert first == 0 or first - start >= halo
+        assert last == length or start + side - last >= halo
+    fewest = max(1, -(-(inside - 2 * halo) // (max(most, 4 * halo) - 2 * halo)))
+    assert len(windows) <= fewest
+
+
+def test_little_is_painted_twice():
+    """The mean over common sizes, and no size takes half as long again, with the halo of the packaged network."""
+    sizes = [
+        (1200, 1600),
+        (1080, 1920),
+        (1536, 2048),
+        (2048, 2048),
+        (2000, 3000),
+        (2160, 3840),
+        (3000, 4000),
+        (8192, 8192),
+    ]
+    work = []
+    for height, width in sizes:
+        (h, rows), (w, columns) = spans(height, 56), spans(width, 56)
+        work.append(h * w * len(rows) * len(columns) / (height * width))
+    assert np.mean(work) < 1.25 and max(work) < 1.5
+
+
+@given(st.integers(1, 9000), st.integers(1, 9000))
+def test_a_sample_lies_inside_the_photo(height, width):
+    corners = sample_corners(height, width)
+    assert corners.shape == (tiles.SAMPLES**2, 2) and not (corners % 8).any() and corners.min() >= 0
+    assert (corners[:, 0] + min(SAMPLE, width)).max() <= width and (corners[:, 1] + min(SAMPLE, height)).max() <= height
+
+
+def test_a_correction_needs_no_variance_to_divide_by():
+    def statistics(variance):
+        return {"norm": {"mean": jnp.full((1, 1, 1, 1), variance), "variance": jnp.full((1, 1, 1, 1), variance)}}
+
+    for whole, before, after, expected in (
+        (2.0, 1.0, 3.0, 6.0),
+        (2.0, 0.0, 0.0, 2.0),  # what the sample does not have
+        (0.0, 0.0, 3.0, 3.0),  # what only the change brings in
+        (0.0, 0.0, 0.0, 0.0),
+        (0.0, 1.0, 0.0, 0.0),
+    ):
+        layer = corrected(statistics(whole), statistics(before), statistics(after))["norm"]
+        np.testing.assert_allclose(layer["variance"], expected, rtol=1e-4, atol=1e-9)
+        np.testing.assert_allclose(layer["mean"], whole + after - before)
+
+
+# --- the picture
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+@pytest.mark.parametrize(("h", "w"), [(150, 203), (30, 300), (7, 260)])
+def test_tiles_with_the_exact_statistics_are_the_untiled_picture(monkeypatch, patch, h, w):
+    """So there is no seam; sizes that are no multiples of 4, and sides shorter than a window."""
+    config = dataclasses.replace(STYLES, patch=patch)
+    params, image, weights = styles_params(config), photo(h, w), np.eye(7, dtype=np.float32)[3]
+    exact = exactly(config, params, image, weights)
+    monkeypatch.setattr(pipeline, "estimate_statistics", lambda *args: exact)
+    tiled = stylize_in_tiles(config, params, image, weights, most=SIDE)
+    assert tiled.shape == image.shape and tiled.dtype == np.uint8
+    assert apart(tiled, untiled(config, params, image, weights)).max() <= 1
+    assert tiled.std() > 5
+
+
+def test_a_style_per_face_goes_on_over_the_tiles(monkeypatch, params):
+    """A face on the border of two tiles, and one in a corner."""
+    image, weights = photo(), np.eye(7, dtype=np.float32)[3]
+    boxes = np.array([[90, 60, 40, 40], [0, 0, 30, 30], [0, 0, 0, 0]], np.float32)
+    regions = Regions(boxes, np.eye(7, dtype=np.float32)[[0, 5, 1]])
+    exact = exactly(STYLES, params, image, weights, regions)
+    monkeypatch.setattr(pipeline, "estimate_statistics", lambda *args: exact)
+    tiled = stylize_in_tiles(STYLES, params, image, weights, regions, most=SIDE)
+    expected = untiled(STYLES, params, image, weights, regions)
+    assert apart(tiled, expected).max() <= 1
+    assert apart(expected, untiled(STYLES, params, image, weights)).max() > 10
+
+
+@pytest.mark.parametrize(
+    "regions", [None, Regions(np.array([[150.0, 90, 90, 90]], np.float32), np.eye(7, dtype=np.float32)[:1])]
+)
+def test_the_estimate_is_near_the_exact_statistics(params, few_samples, regions):
+    """Two halvings, and nearer than a photo of half the size is without a sample."""
+    image, weights = photo(400, 500), np.eye(7, dtype=np.float32)[3]
+    expected = untiled(STYLES, params, image, weights, regions)
+    halved = None if regions is None else Regions(regions.boxes / 2, regions.weights)
+    plain = exactly(STYLES, params, pipeline.rescale(image, 0.5), weights, halved)
+    estimate = estimate_statistics(STYLES, params, image, weights, regions, whole=20_000)
+    assert estimate.keys() == plain.keys()
+    errors = [
+        apart(untiled(STYLES, params, image, weights, regions, given), expected).mean() for given in (estimate, plain)
+    ]
+    assert errors[0] <= NEAR < errors[1]
+
+
+def test_a_photo_of_one_colour_stays_one(params, few_samples):
+    image = np.full((150, 203, 3), 128, np.uint8)
+    out = stylize_in_tiles(STYLES, params, image, np.eye(7, dtype=np.float32)[3], whole=8000, most=SIDE)
+    assert (out.max((0, 1)).astype(int) - out.min((0, 1))).max() <= 1
+
+
+# --- the model
+
+
+@pytest.fixture
+def model(params):
+    return Model(FACES, STYLES, {"classifier": init_classifier(FACES, jax.random.PRNGKey(1)), "styles": params})
+
+
+@pytest.fixture
+def small_tiles(monkeypatch, few_samples):
+    """The whole way in the size of a test: what has more than 20000 pixels is large."""
+    fits, paint = tiles.fits, tiles.paint
+    monkeypatch.setattr(tiles, "fits", lambda photo, whole=0: fits(photo, 20_000))
+    monkeypatch.setattr(tiles, "paint", lambda photo, radius, painter, most: paint(photo, radius, painter, SIDE))
+
+
+FOUND = [Face(4, 4, 60, 60, 0.9), Face(130, 60, 50, 50, 0.8)]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"mix": "probabilities"}, {"per_face": True, "mix": "probabilities"}, {"style_scale": 0.8}]
+)
+def test_every_way_into_the_model(model, monkeypatch, small_tiles, options):
+    monkeypatch.setattr(pipeline, "find_faces", lambda photo: list(FOUND))
+    image = photo()
+    large = model(image, **options)
+    monkeypatch.setattr(tiles, "fits", lambda photo: True)
+    whole = model(image, **options)
+    assert large.style == pytest.approx(whole.style, abs=1e-5)
+    assert large.emotion == pytest.approx(whole.emotion, abs=1e-5)
+    assert [read.emotion for read in large.faces] == [pytest.approx(read.emotion, abs=1e-5) for read in whole.faces]
+    assert large.image.size == whole.image.size
+    assert apart(large.image, whole.image).mean() <= NEAR
+
+
+def test_no_face_and_given_styles(model, monkeypatch, small_tiles):
+    monkeypatch.setattr(pipeline, "find_faces", lambda photo: [])
+    image = photo()
+    np.testing.assert_array_equal(model(image).image, model.stylize(image, "neutral"))
+    np.testing.assert_array_equal(model(image, emotion="sad").image, model.stylize(image, "sad"))
+    assert apart(model.stylize(image, "sad"), model.stylize(image, "happy:0.5,sad:0.5")).mean() > 1
+
+
+def test_a_bank(small_tiles):
+    config = dataclasses.replace(STYLES, styles=("fear", "neutral"), bank=True)
+    made = styles_params(config)
+    model, image = Model(FACES, config, {"classifier": None, "styles": made}), photo()
+    for index, name in enumerate(config.styles):
+        expected = untiled(config, made, image, np.eye(2, dtype=np.float32)[index])
+        assert apart(model.stylize(image, name), expected).mean() <= NEAR
+
+
+def test_just_above_the_limit(model, few_samples):
+    """The real sizes of tiles, of a photo that they take the largest windows for."""
+    image = photo(1160, 1300)
+    assert not tiles.fits(image) and tiles.fits(image[:1150])
+    assert model.stylize(image, EMOTIONS[0]).shape == image.shape
