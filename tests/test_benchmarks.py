@@ -53,9 +53,33 @@ def test_times_are_multiples_of_ours():
     assert chart(rows).startswith(b"\x89PNG")
 
 
+def test_further_columns_are_there_where_a_row_fills_them():
+    """And on a GPU the first of ours is the measure, whatever its precision."""
+    rows = [
+        {
+            "what": "step",
+            "name": "emojax bf16",
+            "side": None,
+            "seconds": [0.01, 0.02, 0.03],
+            "rate": 200.0,
+            "share": 0.5,
+        },
+        {"what": "step", "name": "peer bf16", "side": None, "seconds": [0.03, 0.04, 0.05], "rate": 100.0},
+    ]
+    lines = table(rows).splitlines()
+    assert lines[0] == "| what | side | name | seconds (quartiles) | times ours | a second | of the peak |"
+    assert lines[2] == "| step |  | emojax bf16 | 0.0200 (0.0100 to 0.0300) | 1.00 | 200 | 50% |"
+    assert lines[3] == "| step |  | peer bf16 | 0.0400 (0.0300 to 0.0500) | 2.00 | 100 |  |"
+
+
 @pytest.mark.parametrize(
     ("flags", "part"),
-    [(["--sides", "30"], "at least 64"), (["--sides", "66"], "multiples of 4"), (["--repeats", "0"], "1")],
+    [
+        (["--sides", "30"], "at least 64"),
+        (["--sides", "66"], "multiples of 4"),
+        (["--repeats", "0"], "1"),
+        (["--device", "gpu", "--parts", "photo"], "CPU alone"),
+    ],
 )
 def test_mistakes(flags, part, tmp_path):
     with pytest.raises(UserError, match=part):

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -555,3 +556,13 @@ def test_faces_are_read_with_a_pack_too(model, faces):
     row = jax.tree.map(lambda rows: np.asarray(rows[4]), model.params["styles"]["styles"])
     more = model.with_packs([StylePack("joy", network_fingerprint(model.params["styles"]["network"]), row, b"")])
     np.testing.assert_array_equal(more(photo()).image, model(photo()).image)
+
+
+@pytest.mark.parametrize(("name", "patch"), [("light", 2), ("fast", 4)])
+def test_smaller_networks_travel_in_the_package(name, patch):
+    """They have the default's styles, and paint."""
+    config, params = load_styles(name)
+    assert config == dataclasses.replace(StylizerConfig(width=16, patch=patch), blocks=config.blocks)
+    model = Model(FACES, config, {"classifier": None, "styles": params})
+    picture = model.stylize(photo(), "happy")
+    assert picture.shape == photo().shape and np.abs(picture.astype(int) - model.stylize(photo(), "sad")).mean() > 5
