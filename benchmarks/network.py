@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.peers import layers, onnx_graph, torch_function, torch_parameters
 from benchmarks.timing import interleaved
 from emojax import compiling
-from emojax.pipeline import PACKAGED, load_styles
+from emojax.pipeline import find_styles, load_styles
 from emojax.stylizer import mix_styles, stylize_with_code
 from emojax.train.throughput import measure_matmul_peak
 
@@ -27,7 +27,7 @@ def runners(styles: str | None, side: int, threads: int) -> dict[str, Callable[[
     import openvino
     import torch
 
-    config, params = load_styles(styles or PACKAGED / "styles")
+    config, params = load_styles(find_styles(styles))
     graph = onnx_graph(config, params, 0, side, side)
     choice = jax.numpy.eye(len(config.styles))[:1]
     params = jax.device_put(params)
@@ -85,7 +85,7 @@ def gpu_runners(styles: str | None, photo: np.ndarray) -> dict[str, Callable[[],
     import jax.numpy as jnp
     import torch
 
-    config, params = load_styles(styles or PACKAGED / "styles")
+    config, params = load_styles(find_styles(styles))
     choice = jnp.eye(len(config.styles))[:1]
     placed, mine = jax.device_put((params, photo))
 
@@ -127,7 +127,7 @@ def gpu_runners(styles: str | None, photo: np.ndarray) -> dict[str, Callable[[],
 
 def count_flops(styles: str | None, side: int) -> float:
     """Operations of the network's plain convolutions; a multiplication and an addition are 2."""
-    config, params = load_styles(styles or PACKAGED / "styles")
+    config, params = load_styles(find_styles(styles))
     factors = {"down0": 1, "down1": 2, "up0": 2, "up1": 1, "out": config.patch}  # how many times smaller; else 4
     kernels = {name: layer["kernel"] for name, layer in layers(params, 0).items()}
     return sum(2.0 * kernel.size * (side // factors.get(name, 4)) ** 2 for name, kernel in kernels.items())

@@ -31,7 +31,7 @@ from emojax.classifier import ClassifierConfig, classify
 from emojax.commandline import Parser, run
 from emojax.emotions import EMOTIONS
 from emojax.files import refuse_existing, write_atomically
-from emojax.pipeline import PACKAGED, load_classifier, load_styles, stylize
+from emojax.pipeline import PACKAGED, find_styles, load_classifier, load_styles, stylize
 from emojax.stylizer import MINIMUM, MULTIPLE, StylizerConfig
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", choices=("stylize", "classify"), default="stylize", help="of stablehlo")
     parser.add_argument("--output", type=Path, required=True, help="the file to write")
     parser.add_argument("--classifier", type=Path, default=PACKAGED / "classifier", help="a checkpoint or run")
-    parser.add_argument("--styles", type=Path, default=PACKAGED / "styles", help="a checkpoint or run")
+    parser.add_argument("--styles", type=find_styles, default=find_styles(), help="a checkpoint or run, light or fast")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     args = parser.parse_args(argv)
     refuse_existing(args.output, args.force)

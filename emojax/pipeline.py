@@ -688,8 +688,15 @@ def load(classifier: str | os.PathLike | None = None, styles: str | os.PathLike 
         UserError: a checkpoint that is missing, damaged, of another kind or of another architecture.
     """
     faces_config, variables = load_classifier(classifier or PACKAGED / "classifier")
-    styles_config, params = load_styles(styles or PACKAGED / "styles")
+    styles_config, params = load_styles(find_styles(styles))
     return Model(faces_config, styles_config, jax.device_put({"classifier": variables, "styles": params}))
+
+
+def find_styles(styles: str | os.PathLike | None = None) -> Path:
+    """The checkpoint that a user means: the packaged default for none, a packaged one for a name of `SMALLER`, else a path."""
+    if not styles:
+        return PACKAGED / "styles"
+    return PACKAGED / styles if styles in SMALLER else Path(styles)  # a folder of that name is ./light
 
 
 def add_packs(config: StylizerConfig, params: Any, packs: Sequence[StylePack]) -> tuple[StylizerConfig, Any]:
@@ -713,8 +720,6 @@ def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
 
 def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
     """A transform net's config and parameters; see `load`. A folder of them, one per emotion, becomes a bank."""
-    if os.fspath(path) in SMALLER:  # a folder of that name is ./light
-        path = PACKAGED / path
     if singles := _bank_folders(Path(path)):
         return _load_bank(singles)
     found = ckpt.read_checkpoint(path, "styles")

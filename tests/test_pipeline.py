@@ -2,6 +2,7 @@ import dataclasses
 import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,7 @@ from emojax.pipeline import (
     NoFaceError,
     bucket_side,
     classify_then_stylize,
+    find_styles,
     load,
     load_styles,
     network_side,
@@ -560,8 +562,12 @@ def test_faces_are_read_with_a_pack_too(model, faces):
 
 @pytest.mark.parametrize(("name", "patch"), [("light", 2), ("fast", 4)])
 def test_smaller_networks_travel_in_the_package(name, patch):
-    """They have the default's styles, and paint."""
-    config, params = load_styles(name)
+    """They have the default's styles, and paint; a path is what it says."""
+    assert (
+        find_styles(Path(name)) == find_styles(f"./{name}") == Path(name)
+        and find_styles() == pipeline.PACKAGED / "styles"
+    )
+    config, params = load_styles(find_styles(name))
     assert config == dataclasses.replace(StylizerConfig(width=16, patch=patch), blocks=config.blocks)
     model = Model(FACES, config, {"classifier": None, "styles": params})
     picture = model.stylize(photo(), "happy")

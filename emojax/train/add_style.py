@@ -27,7 +27,7 @@ from emojax.commandline import Parser
 from emojax.errors import UserError
 from emojax.files import make_folder, refuse_existing
 from emojax.images import read_photo
-from emojax.pipeline import PACKAGED, load_styles, stylize
+from emojax.pipeline import find_styles, load_styles, stylize
 from emojax.style_pack import SUFFIX, StylePack, check_name, network_fingerprint, write_pack
 from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.train.loop import TrainState
@@ -128,7 +128,7 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
     )
     parser.add_argument("--painting", type=Path, required=True, help="a picture of the painting")
     parser.add_argument("--name", required=True, help="what to call the style")
-    parser.add_argument("--checkpoint", type=Path, default=PACKAGED / "styles", help="the network to learn it for")
+    parser.add_argument("--checkpoint", type=find_styles, default=find_styles(), help="the network to learn it for")
     parser.add_argument(
         "--photos", nargs="+", help="folders, .tar files or photos to learn on; none: the astronaut alone"
     )

@@ -28,7 +28,7 @@ from emojax.errors import UserError
 from emojax.faces import DetectorMissing, cut_crop, find_faces
 from emojax.files import make_folder, write_atomically
 from emojax.images import to_uint8, to_unit
-from emojax.pipeline import PACKAGED, add_packs, load_classifier, load_styles
+from emojax.pipeline import PACKAGED, add_packs, find_styles, load_classifier, load_styles
 from emojax.style_pack import StylePack, read_pack
 from emojax.stylizer import MULTIPLE, StylizerConfig, choose_network, mix_styles, stylize_with_code
 from emojax.train.evaluate import markdown, read_faces
@@ -248,7 +248,9 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         description="Scores a style checkpoint on photos that it was not trained on.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--checkpoint", type=Path, default=PACKAGED / "styles", help="a checkpoint or a run's folder")
+    parser.add_argument(
+        "--checkpoint", type=find_styles, default=find_styles(), help="a checkpoint or run, light or fast"
+    )
     parser.add_argument(
         "--packs", nargs="+", default=[], metavar="PACK", help="score these style packs instead of its styles"
     )
