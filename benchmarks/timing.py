@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+REST = 0.1  # seconds; the threads of some runners go on spinning for a while after a run, and would take the next one's cores
+
 
 def interleaved(runners: Mapping[str, Callable[[], Any]], repeats: int, warm_up: int = 2) -> dict[str, list[float]]:
     """Seconds of each runner, by its name: [first quartile, median, third quartile] of `repeats` rounds after warm-up."""
     seconds: dict[str, list[float]] = {name: [] for name in runners}
     for turn in range(warm_up + repeats):
         for name, runner in runners.items():
+            time.sleep(REST)
             start = time.perf_counter()
             runner()
             if turn >= warm_up:

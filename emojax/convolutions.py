@@ -56,7 +56,7 @@ def convolve(
     side, _, channels, outputs = kernel.shape
     form = None
     if padding == "VALID" and tuple(strides) == (1, 1) and x.dtype == jnp.float32:
-        if side == 3 and min(channels, outputs) >= 64:
+        if side == 3 and min(channels, outputs) >= 48:
             form = winograd
         elif side > 3 and outputs < 8:
             form = by_rows
