@@ -13,7 +13,7 @@ from benchmarks.peers import layers, onnx_graph, torch_function, torch_parameter
 from benchmarks.timing import interleaved
 from emojax import compiling
 from emojax.pipeline import find_styles, load_styles
-from emojax.stylizer import mix_styles, stylize_with_code
+from emojax.stylizer import StylizerConfig, even_phases, mix_styles, stylize_with_code
 from emojax.train.throughput import measure_matmul_peak
 
 TOLERANCE = 1e-3  # between float32 networks, on a scale of 0 to 1
@@ -31,7 +31,7 @@ def runners(styles: str | None, photo: np.ndarray, threads: int) -> dict[str, Ca
     import openvino
     import torch
 
-    config, params = load_styles(find_styles(styles))
+    config, params = _load(styles)
     graph = onnx_graph(config, params, 0, *photo.shape[2:])
     choice = jax.numpy.eye(len(config.styles))[:1]
     params = jax.device_put(params)
@@ -74,6 +74,12 @@ def runners(styles: str | None, photo: np.ndarray, threads: int) -> dict[str, Ca
     }
 
 
+def _load(styles: str | None) -> tuple[StylizerConfig, Any]:
+    """A network with the last layer that it paints with."""
+    config, params = load_styles(find_styles(styles))
+    return config, {**params, "network": even_phases(config, params["network"])}
+
+
 def params_of(params: Any) -> Any:
     """Parameters as NumPy arrays."""
     import jax
@@ -90,7 +96,7 @@ def gpu_runners(styles: str | None, photo: np.ndarray) -> dict[str, Callable[[],
     import jax.numpy as jnp
     import torch
 
-    config, params = load_styles(find_styles(styles))
+    config, params = _load(styles)
     choice = jnp.eye(len(config.styles))[:1]
     placed, mine = jax.device_put((params, photo))
 

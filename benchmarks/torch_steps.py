@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from benchmarks.peers import torch_function, torch_parameters
 from emojax.classifier import VGG16_DEPTHS
+from emojax.stylizer import even_phases
 from emojax.train.classifier import ClassifierTraining
 from emojax.train.loop import OptimizerConfig
 from emojax.train.losses import CONTENT_LAYER, STYLE_LAYERS
@@ -27,7 +28,8 @@ Step = Callable[[Mapping[str, np.ndarray]], Any]
 def style_step(config: StyleTraining, frozen: Mapping[str, Any], params: Any, device: str, compiled: bool) -> Step:
     """See `emojax.train.style.make_step`; `frozen` and `params` are its own, as NumPy arrays."""
     low = config.dtype == "bfloat16"
-    parameters = torch_parameters(params, slice(None))
+    network = even_phases(config.resolved_model(), params["network"])
+    parameters = torch_parameters({**params, "network": network}, slice(None))
     for layer in parameters.values():
         for part, value in layer.items():
             layer[part] = _place(value, device, low).requires_grad_()
@@ -41,7 +43,7 @@ def style_step(config: StyleTraining, frozen: Mapping[str, Any], params: Any, de
     }
     mean = torch.tensor(frozen["vgg"]["mean"], device=device)[:, None, None]
     grams = {name: torch.tensor(rows, device=device) for name, rows in frozen["grams"].items()}
-    network, weights = torch_function(config.resolved_model()), config.loss
+    apply, weights = torch_function(config.resolved_model()), config.loss
     strengths = torch.tensor(weights.strengths or [1.0] * len(config.resolved_model().styles), device=device)
 
     def features(photos: Any, last: str) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def style_step(config: StyleTraining, frozen: Mapping[str, Any], params: Any, de
             for name, layer in parameters.items()
         }
         with torch.autocast(device, torch.bfloat16, enabled=low):
-            stylized = network(chosen, photos).float()
+            stylized = apply(chosen, photos).float()
             found = features(stylized, STYLE_LAYERS[-1])
             with torch.no_grad():
                 target = features(photos, CONTENT_LAYER)[CONTENT_LAYER]

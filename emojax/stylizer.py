@@ -242,6 +242,24 @@ def depth_to_space(x: Float[Array, "N H2 W2 D"], patch: int) -> Float[Array, "N 
     return x.reshape(n, h * patch, w * patch, channels)
 
 
+def even_phases(config: StylizerConfig, network: dict) -> dict:
+    """Parameters whose last layer answers features that are the same everywhere with pixels that are the same everywhere.
+
+    With patches every pixel of a patch has a kernel and a bias of its own, and where their sums differ a flat part of a
+    picture gets a grid of the patch's size (Aitken et al. 2017, arXiv:1707.02937, who even them out before training). Here
+    each input channel's sums, and the biases, become their mean over the patch. Twice is once; with patches of 1 it is nothing.
+    """
+    pixels = config.patch**2
+    if pixels == 1:
+        return network
+    kernel, bias = network["out"]["kernel"], network["out"]["bias"].reshape(pixels, 3)
+    kernels = kernel.reshape(*kernel.shape[:3], pixels, 3)
+    sums = kernels.mean((0, 1), keepdims=True)
+    kernels = kernels + (sums.mean(-2, keepdims=True) - sums)
+    out = {"kernel": kernels.reshape(kernel.shape), "bias": jnp.broadcast_to(bias.mean(0), bias.shape).reshape(-1)}
+    return {**network, "out": out}
+
+
 class Stylizer(nn.Module):
     """Johnson's residual transform net; parameters are the convolutions only, the styles come in as a code.
 
@@ -351,8 +369,9 @@ def stylize_with_code(
     dtype: Any = jnp.float32,
     statistics: Statistics | None = None,
 ) -> Float[Array, "N H W 3"]:
-    """Applies the network; see `Stylizer`. Pure."""
-    stylized = Stylizer(config, dtype).apply({"params": network}, photos, code, size, statistics)
+    """Applies the network, with `even_phases`; see `Stylizer`. Pure."""
+    params = even_phases(config, network)
+    stylized = Stylizer(config, dtype).apply({"params": params}, photos, code, size, statistics)
     assert isinstance(stylized, jax.Array)
     return stylized
 

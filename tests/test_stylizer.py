@@ -13,6 +13,7 @@ from emojax.stylizer import (
     Stylizer,
     StylizerConfig,
     depth_to_space,
+    even_phases,
     init_style_table,
     init_stylizer,
     instance_norm,
@@ -80,6 +81,29 @@ def test_patches_hold_a_square_row_by_row(patch):
         deep[1, 1, 2].reshape(patch, patch, 3), x[1, patch : 2 * patch, 2 * patch :][:, :patch]
     )
     np.testing.assert_array_equal(depth_to_space(deep, patch), x)
+
+
+@pytest.mark.parametrize("patch", [2, 4])
+def test_a_flat_photo_gets_no_grid_of_the_patch(patch):
+    config = StylizerConfig(width=4, blocks=1, styles=("sad",), patch=patch)
+    made = init_stylizer(config, jax.random.PRNGKey(0))
+    out = {"kernel": made["network"]["out"]["kernel"], "bias": jnp.linspace(-1, 1, 3 * patch**2)}
+    network = {**made["network"], "out": out}
+    table = jax.tree.map(lambda leaf: leaf + 0.5, made["styles"])  # where all is flat the norms answer with the shift
+    photo, code = jnp.full((1, 32, 32, 3), 0.25), mix_styles(table, jnp.ones((1, 1)))
+    painted = stylize_with_code(config, network, photo, code)
+    np.testing.assert_allclose(painted, jnp.broadcast_to(painted[:, :1, :1], painted.shape), atol=1e-5)
+    gridded = Stylizer(config).apply({"params": network}, photo, code)
+    assert np.ptp(gridded) > 0.1
+
+
+def test_even_phases_leave_even_ones_alone():
+    config = StylizerConfig(width=4, blocks=1, styles=("sad",), patch=2)
+    network = init_stylizer(config, jax.random.PRNGKey(0))["network"]
+    once = even_phases(config, network)
+    assert np.abs(once["out"]["kernel"] - network["out"]["kernel"]).max() > 0.01
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), even_phases(config, once), once)
+    assert even_phases(TINY, network) is network
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
