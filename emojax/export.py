@@ -32,7 +32,7 @@ from emojax.commandline import Parser, run
 from emojax.emotions import EMOTIONS
 from emojax.files import refuse_existing, write_atomically
 from emojax.pipeline import PACKAGED, find_styles, load_classifier, load_styles, stylize
-from emojax.stylizer import MINIMUM, MULTIPLE, StylizerConfig
+from emojax.stylizer import MINIMUM, MULTIPLE, StylizerConfig, even_phases
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -83,7 +83,8 @@ def export_classify(config: ClassifierConfig, variables: Any) -> bytes:
 
 
 def export_safetensors(classifier: ClassifierConfig, variables: Any, styles: StylizerConfig, params: Any) -> bytes:
-    """Both models' arrays; see the module for their names."""
+    """Both models' arrays; see the module for their names. The last layer is that of `even_phases`, as it paints."""
+    params = {**params, "network": even_phases(styles, params["network"])}
     leaves = jax.tree_util.tree_flatten_with_path({"classifier": variables, "styles": params})[0]
     tensors = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
     metadata = {

@@ -248,15 +248,22 @@ def even_phases(config: StylizerConfig, network: dict) -> dict:
     With patches every pixel of a patch has a kernel and a bias of its own, and where their sums differ a flat part of a
     picture gets a grid of the patch's size (Aitken et al. 2017, arXiv:1707.02937, who even them out before training). Here
     each input channel's sums, and the biases, become their mean over the patch. Twice is once; with patches of 1 it is nothing.
+
+    Args:
+        network: as from `init_stylizer`; a bank's leaves have a leading axis.
+
+    Returns:
+        The same structure, of which "out" is new: kernel float32 [k, k, C, 3 patch^2], bias [3 patch^2].
     """
     pixels = config.patch**2
     if pixels == 1:
         return network
-    kernel, bias = network["out"]["kernel"], network["out"]["bias"].reshape(pixels, 3)
-    kernels = kernel.reshape(*kernel.shape[:3], pixels, 3)
-    sums = kernels.mean((0, 1), keepdims=True)
+    kernel, bias = network["out"]["kernel"], network["out"]["bias"]
+    kernels, biases = (leaf.reshape(*leaf.shape[:-1], pixels, 3) for leaf in (kernel, bias))
+    sums = kernels.mean((-5, -4), keepdims=True)  # over the kernel's rows and columns
     kernels = kernels + (sums.mean(-2, keepdims=True) - sums)
-    out = {"kernel": kernels.reshape(kernel.shape), "bias": jnp.broadcast_to(bias.mean(0), bias.shape).reshape(-1)}
+    biases = jnp.broadcast_to(biases.mean(-2, keepdims=True), biases.shape)
+    out = {"kernel": kernels.reshape(kernel.shape), "bias": biases.reshape(bias.shape)}
     return {**network, "out": out}
 
 
@@ -267,7 +274,7 @@ class Stylizer(nn.Module):
     it returns the same shape and range. `size` = (h, w), int32 scalars that are multiples of 4 and at least 16, says
     that only the top left h x w is picture (a photo in a larger bucket). The norms' statistics are every photo's own,
     or of all `together`, and are sown into the collection "statistics", unless they are given. `dtype` is that of the
-    convolutions.
+    convolutions. It takes parameters as they are: `stylize_with_code` is where `even_phases` comes in.
     """
 
     config: StylizerConfig

@@ -96,6 +96,19 @@ def test_safetensors_hold_every_array_under_its_path(styles, variables, tmp_path
     assert any(name.startswith("classifier/batch_stats/") for name in tensors)
 
 
+@pytest.mark.parametrize("bank", [False, True])
+def test_safetensors_hold_the_last_layer_that_paints(variables, tmp_path, bank):
+    config = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"), patch=2, bank=bank)
+    network = init_stylizer(config, jax.random.PRNGKey(0))["network"]
+    path = tmp_path / "all.safetensors"
+    path.write_bytes(export_safetensors(FACES, variables, config, {"network": network, "styles": {}}))
+    with safe_open(path, "numpy") as file:
+        kernel = file.get_tensor("styles/network/out/kernel")
+    assert kernel.shape == network["out"]["kernel"].shape
+    sums = kernel.sum((-4, -3)).reshape(-1, 4, 3)
+    np.testing.assert_allclose(sums, np.broadcast_to(sums[:, :1], sums.shape), atol=1e-5)
+
+
 def test_the_command(tmp_path, capsys):
     for argv in (
         ["--format", "safetensors"],
