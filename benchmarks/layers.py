@@ -1,6 +1,6 @@
 """`python -m benchmarks.layers`: where the transform net's time goes on the CPU, layer by layer, and what its forms save.
 
-Every layer of the default network is timed alone, convolutions in the plain form and in the one of `emojax.convolutions`.
+Every layer of a network is timed alone, convolutions in the plain form and in the one of `emojax.convolutions`.
 Milliseconds are medians of interleaved rounds; GFLOP are those of the plain convolution, a multiplication and an addition
 being 2.
 """
@@ -28,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Times the transform net's layers on the CPU.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    parser.add_argument(
+        "--styles", help="the network: a checkpoint or run, or the name of a packaged one; none: the default"
+    )
     parser.add_argument("--side", type=int, default=512, help="of the photo, a multiple of 4")
     parser.add_argument("--repeats", type=int, default=7, help="rounds that are timed")
     args = parser.parse_args(argv)
@@ -38,20 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     import jax.numpy as jnp
 
     from emojax import compiling
-    from emojax.convolutions import convolve, enlarge_and_convolve
-    from emojax.stylizer import StylizerConfig, instance_norm, moments
+    from emojax.convolutions import convolve, enlarge_and_convolve, plain
+    from emojax.pipeline import find_styles, load_styles
+    from emojax.stylizer import instance_norm, moments
 
-    config, rng = StylizerConfig(), np.random.default_rng(0)
-    options: dict[str, Any] = {"padding": "VALID", "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+    config, rng = load_styles(find_styles(args.styles))[0], np.random.default_rng(0)
 
     def array(*shape: int) -> jax.Array:
         return jnp.asarray(rng.standard_normal(shape, np.float32))
 
-    def plain(x: jax.Array, kernel: jax.Array, strides: tuple[int, int]) -> jax.Array:
-        return jax.lax.conv_general_dilated(x, kernel, strides, **options)
-
-    def plain_enlarge(x: jax.Array, kernel: jax.Array, strides: tuple[int, int]) -> jax.Array:
-        return plain(x.repeat(2, 1).repeat(2, 2)[:, 1:-1, 1:-1], kernel, strides)
+    def plain_enlarge(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return plain(x.repeat(2, 1).repeat(2, 2)[:, 1:-1, 1:-1], kernel)
 
     def norm(x: jax.Array, scale: jax.Array) -> jax.Array:
         return jax.nn.relu(instance_norm(x, scale, scale, moments(x, None)))
@@ -65,37 +65,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     (product,) = milliseconds([jnp.matmul], square, square)
     print(f"a matrix product of {len(square)}: {2 * len(square) ** 3 / product / 1e6:.0f} GFLOP/s\n")
     print("| layer | times | GFLOP | plain, ms | as it is, ms | GFLOP/s |\n| --- | --- | --- | --- | --- | --- |")
-    w, side, sums = config.width, args.side, np.zeros(3)
+    patch, sums = config.patch, np.zeros(3)
+    sizes = [factor for factor in (1, 2, 4) if factor >= patch]
+    ends, w = (config.kernel, 3 * patch**2), config.channels
     layers = [
-        # name, how often, side of the input, kernel, channels in and out, stride, enlarging
-        ("down0", 1, side, 9, 3, w, 1, False),
-        ("down1", 1, side, 3, w, 2 * w, 2, False),
-        ("down2", 1, side // 2, 3, 2 * w, 4 * w, 2, False),
-        ("block", 2 * config.blocks, side // 4, 3, 4 * w, 4 * w, 1, False),
-        ("up0", 1, side // 4, 3, 4 * w, 2 * w, 1, True),
-        ("up1", 1, side // 2, 3, 2 * w, w, 1, True),
-        ("out", 1, side, 9, w, 3, 1, False),
+        # name, how often, how many times smaller its input is than the photo, kernel, channels in and out, stride, enlarging
+        ("first", 1, patch, ends[0], ends[1], w(patch), 1, False),
+        *((f"down to 1/{2 * n}", 1, n, 3, w(n), w(2 * n), 2, False) for n in sizes[:-1]),
+        ("block", 2 * config.blocks, 4, 3, w(4), w(4), 1, False),
+        *((f"up to 1/{n // 2}", 1, n, 3, w(n), w(n // 2), 1, True) for n in sizes[:0:-1]),
+        ("out", 1, patch, ends[0], w(patch), ends[1], 1, False),
     ]
-    for name, times, length, kernel, inputs, outputs, stride, enlarge in layers:
+    for name, times, factor, kernel, inputs, outputs, stride, enlarge in layers:
+        length = args.side // factor
         padded = length + 2 * (kernel // 2)
-        forms = (plain_enlarge, enlarge_and_convolve) if enlarge else (plain, convolve)
-        functions = [
-            partial(forms[0], strides=(stride, stride)),
-            partial(forms[1], strides=(stride, stride), **options),
-        ]
+        functions: list[Callable[..., Any]] = [plain_enlarge, enlarge_and_convolve]
+        if not enlarge:
+            functions = [partial(form, stride=stride) for form in (plain, convolve)]
         found = milliseconds(functions, array(1, padded, padded, inputs), array(kernel, kernel, inputs, outputs))
         end = 2 * length if enlarge else length // stride
         gflop = 2e-9 * end**2 * kernel**2 * inputs * outputs
         sums += times * np.array([gflop, *found])
         print(f"| {name} | {times} | {gflop:.2f} | {found[0]:.1f} | {found[1]:.1f} | {1e3 * gflop / found[1]:.0f} |")
-    for name, times, length, channels in (
-        ("norm and ReLU, full size", 2, side, w),
-        ("norm and ReLU, half", 2, side // 2, 2 * w),
-        ("norm and ReLU, quarter", 1 + 2 * config.blocks, side // 4, 4 * w),
-    ):
-        (found_norm,) = milliseconds([norm], array(1, length, length, channels), array(1, 1, 1, channels))
+    for n in sizes:
+        times, length = 2 * config.blocks + 1 if n == 4 else 2, args.side // n
+        (found_norm,) = milliseconds([norm], array(1, length, length, w(n)), array(1, 1, 1, w(n)))
         sums[1:] += times * found_norm
-        print(f"| {name} | {times} | | {found_norm:.1f} | {found_norm:.1f} | |")
+        print(f"| norm and ReLU, 1/{n} | {times} | | {found_norm:.1f} | {found_norm:.1f} | |")
     print(f"| sum | | {sums[0]:.1f} | {sums[1]:.0f} | {sums[2]:.0f} | {1e3 * sums[0] / sums[2]:.0f} |")
     return 0
 

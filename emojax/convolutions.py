@@ -2,8 +2,8 @@
 
 Each function equals a plain convolution but for rounding, and is one on a GPU or TPU: the platform that a program is
 compiled for decides, so that an exported program is right and fast on all of them. In other precisions than float32, whose
-rounding the CPU's forms would multiply, they are plain everywhere. Arrays are [N, H, W, C], kernels [k, k, C, D]; the signature
-is that of `jax.lax.conv_general_dilated`, for `flax.linen.Conv(conv_general_dilated=...)`, without dilation and groups.
+rounding the CPU's forms would multiply, they are plain everywhere. Arrays are [N, H, W, C], kernels [k, k, C, D]; nothing is
+padded.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -41,47 +40,35 @@ _OUTPUTS = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0
 _PHASES = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
 
 
-def convolve(
-    x: Float[Array, "N H W C"],
-    kernel: Float[Array, "k k C D"],
-    strides: Sequence[int],
-    padding: str,
-    **options: Any,
-) -> Float[Array, "N H2 W2 D"]:
-    """A convolution; on a CPU by Winograd's method or by rows where these are faster."""
+def plain(x: Float[Array, "N H W C"], kernel: Float[Array, "k l C D"], stride: int = 1) -> Float[Array, "N H2 W2 D"]:
+    """A convolution without padding, as it is."""
+    return lax.conv_general_dilated(x, kernel, (stride, stride), "VALID", dimension_numbers=_LAYOUT)
 
-    def plain(x: Array, kernel: Array) -> Array:
-        return lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
+def convolve(x: Float[Array, "N H W C"], kernel: Float[Array, "k k C D"], stride: int = 1) -> Float[Array, "N H2 W2 D"]:
+    """A convolution without padding; on a CPU by Winograd's method or by rows where these are faster."""
     side, _, channels, outputs = kernel.shape
     form = None
-    if padding == "VALID" and tuple(strides) == (1, 1) and x.dtype == jnp.float32:
+    if stride == 1 and x.dtype == jnp.float32:
         if side == 3 and min(channels, outputs) >= 48:
             form = winograd
         elif side > 3 and outputs < 8:
             form = by_rows
-    return plain(x, kernel) if form is None else lax.platform_dependent(x, kernel, cpu=form, default=plain)
+    return plain(x, kernel, stride) if form is None else lax.platform_dependent(x, kernel, cpu=form, default=plain)
 
 
-def enlarge_and_convolve(
-    x: Float[Array, "N H W C"],
-    kernel: Float[Array, "3 3 C D"],
-    strides: Sequence[int],
-    padding: str,
-    **options: Any,
-) -> Float[Array, "N H2 W2 D"]:
+def enlarge_and_convolve(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]) -> Float[Array, "N H2 W2 D"]:
     """Nearest-neighbour upsampling by 2, a pixel cut off at every border, and a 3 x 3 convolution.
 
     On a picture that is padded by one pixel this convolves the enlarged picture, padded by one pixel: H2 = 2 (H - 2).
     """
 
-    def plain(x: Array, kernel: Array) -> Array:
-        large = x.repeat(2, axis=1).repeat(2, axis=2)[:, 1:-1, 1:-1]
-        return lax.conv_general_dilated(large, kernel, strides, padding, **options)
+    def enlarged(x: Array, kernel: Array) -> Array:
+        return plain(x.repeat(2, axis=1).repeat(2, axis=2)[:, 1:-1, 1:-1], kernel)
 
-    if padding != "VALID" or x.dtype != jnp.float32:
-        return plain(x, kernel)
-    return lax.platform_dependent(x, kernel, cpu=by_phases, default=plain)
+    if x.dtype != jnp.float32:
+        return enlarged(x, kernel)
+    return lax.platform_dependent(x, kernel, cpu=by_phases, default=enlarged)
 
 
 def winograd(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]) -> Float[Array, "N H2 W2 D"]:
@@ -94,12 +81,7 @@ def winograd(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]) -> Flo
     x = jnp.pad(x, ((0, 0), (0, 0), (0, 4 * tiles - width), (0, 0)))
     inputs = [lax.slice_in_dim(x, i, i + 4 * tiles - 3, 4, axis=2) for i in range(6)]
     kernels = jnp.einsum("tj,ijcd->ticd", _KERNEL, kernel)
-    products = [
-        lax.conv_general_dilated(
-            _combine(row, inputs), taps[:, None], window_strides=(1, 1), padding="VALID", dimension_numbers=_LAYOUT
-        )
-        for row, taps in zip(_INPUTS, kernels, strict=True)
-    ]
+    products = [plain(_combine(row, inputs), taps[:, None]) for row, taps in zip(_INPUTS, kernels, strict=True)]
     y = jnp.stack([_combine(row, products) for row in _OUTPUTS], axis=3)
     return y.reshape(*y.shape[:2], 4 * tiles, y.shape[-1])[:, :, :width]
 
@@ -108,7 +90,7 @@ def by_rows(x: Float[Array, "N H W C"], kernel: Float[Array, "k k C D"]) -> Floa
     """A convolution with few outputs: those of all rows of the kernel at once, which fill a vector, then their sum."""
     side, _, channels, outputs = kernel.shape
     rows = kernel.transpose(1, 2, 0, 3).reshape(1, side, channels, side * outputs)
-    y = lax.conv_general_dilated(x, rows, window_strides=(1, 1), padding="VALID", dimension_numbers=_LAYOUT)
+    y = plain(x, rows)
     height = x.shape[1] - side + 1
     return functools.reduce(operator.add, (y[:, i : i + height, :, i * outputs :][..., :outputs] for i in range(side)))
 
@@ -117,7 +99,7 @@ def by_phases(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]) -> Fl
     """Upsampling and convolution as four 2 x 2 convolutions of the small picture, 4/9 of the multiplications."""
     channels, outputs = kernel.shape[2:]
     phases = jnp.einsum("pyi,qxj,ijcd->yxcpqd", _PHASES, _PHASES, kernel).reshape(2, 2, channels, 4 * outputs)
-    y = lax.conv_general_dilated(x, phases, window_strides=(1, 1), padding="VALID", dimension_numbers=_LAYOUT)
+    y = plain(x, phases)
     n, height, width, _ = y.shape
     y = y.reshape(n, height, width, 2, 2, outputs).transpose(0, 1, 3, 2, 4, 5)
     return y.reshape(n, 2 * height, 2 * width, outputs)[:, 1:-1, 1:-1]

@@ -115,7 +115,7 @@ def init_style_table(config: StylizerConfig, key: PRNGKeyArray | jax.Array | Non
 
 
 def mix_styles(table: StyleCode, weights: Float[Array, "N S"]) -> StyleCode:
-    """The code of a mix of styles: scales and shifts mix linearly, one matrix product per leaf.
+    """The code of a mix of styles: scales and shifts mix linearly.
 
     Args:
         table: leaves [S, C].
@@ -124,10 +124,16 @@ def mix_styles(table: StyleCode, weights: Float[Array, "N S"]) -> StyleCode:
     Returns:
         Leaves [N, 1, 1, C].
     """
-    # Full precision: on a GPU or TPU a default matrix product would round a one-hot choice to bf16 or tf32.
-    return jax.tree.map(
-        lambda rows: jnp.matmul(weights, rows, precision=jax.lax.Precision.HIGHEST)[:, None, None, :], table
-    )
+    return jax.tree.map(lambda rows: _mixed(weights[:, None, None, :], rows), table)
+
+
+def _mixed(weights: Float[Array, "N h w S"], rows: Float[Array, "S C"]) -> Float[Array, "N h w C"]:
+    """weights @ rows, but computed where it is used.
+
+    A matrix product would be a kernel of its own to compile and an array to keep, and on a GPU or TPU it would round.
+    """
+    terms = (weights[..., s : s + 1] * row for s, row in enumerate(rows[:, None, None, None]))
+    return functools.reduce(operator.add, terms)
 
 
 def vary_styles(code: StyleCode, table: StyleCode, change: Callable[[int], Float[Array, "N h w S"]]) -> StyleCode:
@@ -145,13 +151,8 @@ def vary_styles(code: StyleCode, table: StyleCode, change: Callable[[int], Float
     """
     changes = {factor: change(factor) for factor in {_factor(name) for name in code}}
 
-    def added(change: Array, rows: Array) -> Array:
-        # A matrix product, but one that is computed where it is used: as such, those of all layers would be there at once.
-        terms = (change[..., s : s + 1] * row for s, row in enumerate(rows[:, None, None, None]))
-        return functools.reduce(operator.add, terms)
-
     return {
-        name: {part: plain + added(changes[_factor(name)], table[name][part]) for part, plain in layer.items()}
+        name: {part: plain + _mixed(changes[_factor(name)], table[name][part]) for part, plain in layer.items()}
         for name, layer in code.items()
     }
 
@@ -292,50 +293,84 @@ class Stylizer(nn.Module):
         height, width = photos.shape[1:3]
         if height % MULTIPLE or width % MULTIPLE or height < MINIMUM or width < MINIMUM:
             raise ValueError(f"photos of {height}x{width}: pad both sides to a multiple of {MULTIPLE}, >= {MINIMUM}")
-        config, patch, kernel = self.config, self.config.patch, self.config.kernel
+        config, patch = self.config, self.config.patch
+        channels = dict(config.norm_layers())
 
         def ends(factor: int) -> tuple[Array, Array] | None:
             return None if size is None else (size[0] // factor, size[1] // factor)
 
-        def conv(x, features, kernel, name, ends, stride=1, enlarge=False):
+        def layer(name, inputs, side=3):
+            kernel = _Convolution((side, side, inputs, channels[name]), name=name)()["kernel"]
+            return {"kernel": kernel, **code[name], "statistics": statistics and statistics[name]}
+
+        def conv(x, kernel, ends, stride=1, enlarge=False):
             # Enlarging repeats the border, so that a reflection without it is one with it before.
-            x = reflect_pad(x, kernel // 2, ends, "symmetric" if enlarge else "reflect")
-            layer = nn.Conv(
-                features,
-                (kernel, kernel),
-                strides=stride,
-                padding="VALID",
-                use_bias=name == "out",  # elsewhere the norm's shift takes the bias's place
-                dtype=self.dtype,
-                name=name,
-                conv_general_dilated=enlarge_and_convolve if enlarge else convolve,
-            )
-            return layer(x)
+            x = reflect_pad(x, kernel.shape[0] // 2, ends, "symmetric" if enlarge else "reflect")
+            kernel = kernel.astype(self.dtype)
+            return enlarge_and_convolve(x, kernel) if enlarge else convolve(x, kernel, stride)
 
-        def conv_norm(x, factor, name, kernel=3, stride=1, enlarge=False):
+        def conv_norm(x, layer, factor, stride=1, enlarge=False):
             before = factor * 2 if enlarge else factor // stride
-            x = conv(x, config.channels(factor), kernel, name, ends(before), stride, enlarge)
-            if statistics is None:
-                mine = moments(x, ends(factor), self.together)
-                self.sow("statistics", "norms", {name: mine}, init_fn=dict, reduce_fn=operator.or_)
-            else:
-                mine = statistics[name]
-            return instance_norm(x, code[name]["scale"], code[name]["shift"], mine)
+            x = conv(x, layer["kernel"], ends(before), stride, enlarge)
+            mine = layer["statistics"] or moments(x, ends(factor), self.together)
+            return instance_norm(x, layer["scale"], layer["shift"], mine), mine
 
+        def block(x, layers):
+            y, a = conv_norm(x, layers["a"], 4)
+            y, b = conv_norm(nn.relu(y), layers["b"], 4)
+            return x + y, {"a": a, "b": b}
+
+        found = {}
         x = space_to_depth(photos.astype(self.dtype) - 0.5, patch)
-        factor = patch
-        x = nn.relu(conv_norm(x, factor, _DOWN[factor], kernel))
-        while factor < 4:
-            factor *= 2
-            x = nn.relu(conv_norm(x, factor, _DOWN[factor], stride=2))
-        for i in range(config.blocks):
-            y = nn.relu(conv_norm(x, factor, f"block{i}_a"))
-            x = x + conv_norm(y, factor, f"block{i}_b")
-        while factor > patch:
-            factor //= 2
-            x = nn.relu(conv_norm(x, factor, _UP[factor], enlarge=True))
-        x = conv(x, 3 * patch * patch, kernel, "out", ends(patch))
+        for factor in (f for f in (1, 2, 4) if f >= patch):
+            name = _DOWN[factor]
+            side, stride = (config.kernel, 1) if factor == patch else (3, 2)
+            x, found[name] = conv_norm(x, layer(name, x.shape[-1], side), factor, stride)
+            x = nn.relu(x)
+        blocks = [{part: layer(f"block{i}_{part}", x.shape[-1]) for part in "ab"} for i in range(config.blocks)]
+        x, of_blocks = _one_after_another(block, x, blocks)
+        found |= {f"block{i}_{part}": mine for i, both in enumerate(of_blocks) for part, mine in both.items()}
+        for factor in (f for f in (2, 1) if f >= patch):
+            x, found[_UP[factor]] = conv_norm(x, layer(_UP[factor], x.shape[-1]), factor, enlarge=True)
+            x = nn.relu(x)
+        self.sow("statistics", "norms", found, init_fn=dict, reduce_fn=operator.or_)
+        out = _Convolution((config.kernel, config.kernel, x.shape[-1], 3 * patch * patch), bias=True, name="out")()
+        x = conv(x, out["kernel"], ends(patch)) + out["bias"][None, None, None].astype(self.dtype)
         return nn.sigmoid(depth_to_space(x, patch).astype(jnp.float32))
+
+
+class _Convolution(nn.Module):
+    """The parameters of a convolution: a kernel, and a bias where no norm's shift takes its place."""
+
+    shape: tuple[int, int, int, int]
+    bias: bool = False
+
+    @nn.compact
+    def __call__(self) -> dict[str, Array]:
+        made = {"kernel": self.param("kernel", nn.initializers.lecun_normal(), self.shape)}
+        return made | ({"bias": self.param("bias", nn.initializers.zeros_init(), self.shape[-1:])} if self.bias else {})
+
+
+def _stack(*arrays: Array) -> Array:
+    """`jnp.stack`; of flat arrays, because XLA's CPU compiler takes a second for those of four axes."""
+    return jnp.stack([array.ravel() for array in arrays]).reshape(len(arrays), *arrays[0].shape)
+
+
+def _one_after_another(block: Callable, x: Array, blocks: Sequence[Any]) -> tuple[Array, list[Any]]:
+    """x through the blocks, each with its own layers, and what else each of them gives.
+
+    A loop of the compiled program, which then has one block to compile. Where the styles vary over the picture the blocks are
+    unrolled, because a loop would have to have all their codes, as large as the features, in memory.
+    """
+    uniform = all(layer["scale"].shape[1:3] == (1, 1) for layers in blocks for layer in layers.values())
+    if len(blocks) > 1 and uniform:
+        x, stacked = jax.lax.scan(block, x, jax.tree.map(_stack, *blocks))
+        return x, [jax.tree.map(operator.itemgetter(i), stacked) for i in range(len(blocks))]
+    found = []
+    for layers in blocks:
+        x, mine = block(x, layers)
+        found.append(mine)
+    return x, found
 
 
 def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict:
