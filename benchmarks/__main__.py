@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: network and training alone")
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="what is measured; all if not given")
-    parser.add_argument("--styles", help="our network: light, fast, a checkpoint or run; none: the packaged default")
+    parser.add_argument("--styles", help="our network: fast, a checkpoint or run; none: the packaged default")
     parser.add_argument("--sides", nargs="+", type=int, default=[256, 512, 1024], help="of the network's photos")
     parser.add_argument("--job-sides", nargs="+", type=int, default=[512, 1024, 2048], help="of the files")
     parser.add_argument("--repeats", type=int, default=7, help="rounds that are timed")

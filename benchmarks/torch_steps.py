@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from benchmarks.peers import torch_function, torch_parameters
 from emojax.classifier import VGG16_DEPTHS
-from emojax.stylizer import even_phases
 from emojax.train.classifier import ClassifierTraining
 from emojax.train.loop import OptimizerConfig
 from emojax.train.losses import CONTENT_LAYER, STYLE_LAYERS
@@ -28,8 +27,8 @@ Step = Callable[[Mapping[str, np.ndarray]], Any]
 def style_step(config: StyleTraining, frozen: Mapping[str, Any], params: Any, device: str, compiled: bool) -> Step:
     """See `emojax.train.style.make_step`; `frozen` and `params` are its own, as NumPy arrays."""
     low = config.dtype == "bfloat16"
-    network = even_phases(config.resolved_model(), params["network"])
-    parameters = torch_parameters({**params, "network": network}, slice(None))
+    pixels = config.resolved_model().patch ** 2
+    parameters = torch_parameters(params, slice(None))
     for layer in parameters.values():
         for part, value in layer.items():
             layer[part] = _place(value, device, low).requires_grad_()
@@ -68,12 +67,20 @@ def style_step(config: StyleTraining, frozen: Mapping[str, Any], params: Any, de
         value, target = value.float().flatten(1), target.float().flatten(1)
         return (value - target).square().sum(1) / target.square().sum(1)
 
+    def even(layer: Mapping[str, Any]) -> dict[str, Any]:
+        """See `emojax.stylizer.even_phases`."""
+        kernels, biases = (layer[part].unflatten(0, (pixels, 3)) for part in ("kernel", "bias"))
+        sums = kernels.mean((-2, -1), keepdim=True)
+        kernels = kernels + (sums.mean(0, keepdim=True) - sums)
+        return {"kernel": kernels.flatten(0, 1), "bias": biases.mean(0, keepdim=True).expand(pixels, 3).flatten()}
+
     def loss_of(photos: Any, styles: Any) -> Any:
         photos = photos.permute(0, 3, 1, 2).float() / 255
         chosen = {
             name: {part: value[styles] if part in ("scale", "shift") else value for part, value in layer.items()}
             for name, layer in parameters.items()
         }
+        chosen["out"] = even(chosen["out"])
         with torch.autocast(device, torch.bfloat16, enabled=low):
             stylized = apply(chosen, photos).float()
             found = features(stylized, STYLE_LAYERS[-1])

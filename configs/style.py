@@ -18,6 +18,9 @@ PRIMARY_PAINTINGS = (
     "seurat_la_grande_jatte.jpg",
 )
 
+# The packaged network: without layers at the photo's full size, which take a CPU the most time, see docs/results.md.
+PACKAGED = StylizerConfig(width=16, patch=2)
+
 # The paper: one network per emotion (choose it with --emotion), 5 epochs over the photos, batch 4, 256 x 256.
 PAPER = StyleTraining(
     emotion="happy",
@@ -27,8 +30,9 @@ PAPER = StyleTraining(
     optimizer=OptimizerConfig(learning_rate=1e-3),
 )
 
-# All seven styles in one network, from scratch: the first step to what the package ships, see packaged_styles.sh.
+# All seven styles in one network, from scratch.
 EMOTIONS = StyleTraining(
+    model=PACKAGED,
     batch_size=4,
     steps=2000,
     data=PhotoConfig(crop=128, prefer=PRIMARY_PAINTINGS),
@@ -40,7 +44,7 @@ EMOTIONS = StyleTraining(
 # The same on a GPU, in one command that trains, scores and packs (160,000 image-steps at 256 x 256, bfloat16):
 #   python train_style.py gpu --data.photos content_s.tar content_rest_1.tar content_rest_2.tar --data.paintings styles
 #       --vgg16 vgg16_to_conv4_3_f16.safetensors --score_on content/val --pack mine
-# It has not been run as a whole; docs/results.md has what came of shorter runs of it on an H200.
+# It has not been run as a whole; the packaged networks come from shorter runs of it, see packaged_styles.sh.
 GPU = replace(
     EMOTIONS,
     batch_size=16,
@@ -51,15 +55,15 @@ GPU = replace(
     loop=LoopConfig(log_every=50, evaluate_every=2000, save_every=1000),
 )
 
-# The next steps: larger crops of photos that are enlarged up to three times, as they are in large photos, from an earlier
-# checkpoint. The strengths are what `evaluate` proposed for that one.
+# The last step to what the package ships, from an earlier checkpoint: photos that are enlarged up to three times, as they are in
+# large photos, and less weight on the style. The strengths lean to what `evaluate` proposed for that one.
 REFINE = replace(
     EMOTIONS,
     batch_size=2,
-    steps=1600,
-    data=replace(EMOTIONS.data, crop=192, scale=(0.8, 3.0)),
-    loss=replace(EMOTIONS.loss, strengths=(1.18, 0.82, 1.21, 0.99, 0.84, 1.17, 0.79)),
-    optimizer=replace(EMOTIONS.optimizer, learning_rate=6e-4),
+    steps=900,
+    data=replace(EMOTIONS.data, crop=256, scale=(0.8, 3.0)),
+    loss=replace(EMOTIONS.loss, style=2.3, strengths=(1.15, 0.9, 1.15, 1.0, 0.95, 1.15, 0.75)),
+    optimizer=replace(EMOTIONS.optimizer, learning_rate=5e-4, warmup_steps=20),
     loop=LoopConfig(log_every=20, evaluate_every=400, save_every=50),
 )
 

@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", choices=("stylize", "classify"), default="stylize", help="of stablehlo")
     parser.add_argument("--output", type=Path, required=True, help="the file to write")
     parser.add_argument("--classifier", type=Path, default=PACKAGED / "classifier", help="a checkpoint or run")
-    parser.add_argument("--styles", type=find_styles, default=find_styles(), help="a checkpoint or run, light or fast")
+    parser.add_argument("--styles", type=find_styles, default=find_styles(), help="a checkpoint or run, or fast")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     args = parser.parse_args(argv)
     refuse_existing(args.output, args.force)

@@ -68,8 +68,8 @@ READ_AT_ONCE = 4
 CLASSIFY_BATCH = 32
 """the least and the greatest"""
 PACKAGED = Path(__file__).parent / "checkpoints"
-SMALLER = ("light", "fast")
-"""names of packaged transform nets that are smaller than the default, see docs/results.md"""
+FAST = "fast"
+"""the name of a packaged transform net that is smaller than the default, see docs/results.md"""
 
 PLANNED, PHOTOS_EACH = 12, 4
 """at most this many programs for the photos of one run, or one for so many photos, whichever is more"""
@@ -682,7 +682,7 @@ def load(classifier: str | os.PathLike | None = None, styles: str | os.PathLike 
 
     Args:
         classifier: a checkpoint, or the folder of a training run (then its best checkpoint).
-        styles: likewise; or one of `SMALLER`.
+        styles: likewise; or "fast", a smaller packaged network.
 
     Raises:
         UserError: a checkpoint that is missing, damaged, of another kind or of another architecture.
@@ -693,10 +693,10 @@ def load(classifier: str | os.PathLike | None = None, styles: str | os.PathLike 
 
 
 def find_styles(styles: str | os.PathLike | None = None) -> Path:
-    """The checkpoint that a user means: the packaged default for none, a packaged one for a name of `SMALLER`, else a path."""
+    """The checkpoint that a user means: the packaged default for none, the smaller packaged one for "fast", else a path."""
     if not styles:
         return PACKAGED / "styles"
-    return PACKAGED / styles if styles in SMALLER else Path(styles)  # a folder of that name is ./light
+    return PACKAGED / FAST if styles == FAST else Path(styles)  # a folder of that name is ./fast
 
 
 def add_packs(config: StylizerConfig, params: Any, packs: Sequence[StylePack]) -> tuple[StylizerConfig, Any]:

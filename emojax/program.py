@@ -111,8 +111,8 @@ def parser() -> Parser:
     style.add_argument(
         "--styles",
         metavar="DIR",
-        help="of train_style.py, or a folder with a one-style network per emotion, or a smaller packaged network, light or"
-        " fast; default: the packaged checkpoint",
+        help="of train_style.py, or a folder with a one-style network per emotion, or fast, a smaller packaged network;"
+        " default: the packaged checkpoint",
     )
     telling = made.add_argument_group("messages")
     telling.add_argument("--json", action="store_true", help="one JSON object per photo on stdout, nothing else there")

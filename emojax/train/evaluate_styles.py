@@ -249,7 +249,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "--checkpoint", type=find_styles, default=find_styles(), help="a checkpoint or run, light or fast"
+        "--checkpoint", type=find_styles, default=find_styles(), help="a checkpoint or run, or fast"
     )
     parser.add_argument(
         "--packs", nargs="+", default=[], metavar="PACK", help="score these style packs instead of its styles"
