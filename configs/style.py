@@ -55,8 +55,8 @@ GPU = replace(
     loop=LoopConfig(log_every=50, evaluate_every=2000, save_every=1000),
 )
 
-# The last step to what the package ships, from an earlier checkpoint: photos that are enlarged up to three times, as they are in
-# large photos, and less weight on the style. The strengths lean to what `evaluate` proposed for that one.
+# The last step to what the package ships, from an earlier checkpoint: photos that are enlarged up to three times, as they are
+# in large photos, and less weight on the style. The strengths lean to what `evaluate` proposed for that one.
 REFINE = replace(
     EMOTIONS,
     batch_size=2,

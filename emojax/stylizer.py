@@ -328,7 +328,7 @@ class Stylizer(nn.Module):
             x, found[name] = conv_norm(x, layer(name, x.shape[-1], side), factor, stride)
             x = nn.relu(x)
         blocks = [{part: layer(f"block{i}_{part}", x.shape[-1]) for part in "ab"} for i in range(config.blocks)]
-        x, of_blocks = _one_after_another(block, x, blocks)
+        x, of_blocks = _one_after_another(block, x, blocks, differentiable=size is None)
         found |= {f"block{i}_{part}": mine for i, both in enumerate(of_blocks) for part, mine in both.items()}
         for factor in (f for f in (2, 1) if f >= patch):
             x, found[_UP[factor]] = conv_norm(x, layer(_UP[factor], x.shape[-1]), factor, enlarge=True)
@@ -356,14 +356,17 @@ def _stack(*arrays: Array) -> Array:
     return jnp.stack([array.ravel() for array in arrays]).reshape(len(arrays), *arrays[0].shape)
 
 
-def _one_after_another(block: Callable, x: Array, blocks: Sequence[Any]) -> tuple[Array, list[Any]]:
+def _one_after_another(
+    block: Callable, x: Array, blocks: Sequence[Any], differentiable: bool
+) -> tuple[Array, list[Any]]:
     """x through the blocks, each with its own layers, and what else each of them gives.
 
-    A loop of the compiled program, which then has one block to compile. Where the styles vary over the picture the blocks are
-    unrolled, because a loop would have to have all their codes, as large as the features, in memory.
+    A loop of the compiled program, which then has one block to compile; but unrolled where the gradient is wanted, which takes
+    a CPU twice as long for a loop, and where the styles vary over the picture, because a loop would have to have the codes of
+    all blocks, as large as the features, in memory.
     """
     uniform = all(layer["scale"].shape[1:3] == (1, 1) for layers in blocks for layer in layers.values())
-    if len(blocks) > 1 and uniform:
+    if len(blocks) > 1 and uniform and not differentiable:
         x, stacked = jax.lax.scan(block, x, jax.tree.map(_stack, *blocks))
         return x, [jax.tree.map(operator.itemgetter(i), stacked) for i in range(len(blocks))]
     found = []

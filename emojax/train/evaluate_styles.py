@@ -248,9 +248,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         description="Scores a style checkpoint on photos that it was not trained on.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
-        "--checkpoint", type=find_styles, default=find_styles(), help="a checkpoint or run, or fast"
-    )
+    parser.add_argument("--checkpoint", type=find_styles, default=find_styles(), help="a checkpoint or run, or fast")
     parser.add_argument(
         "--packs", nargs="+", default=[], metavar="PACK", help="score these style packs instead of its styles"
     )
