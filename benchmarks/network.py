@@ -98,15 +98,15 @@ def gpu_runners(styles: str | None, photo: np.ndarray) -> dict[str, Callable[[],
 
     config, params = _load(styles)
     choice = jnp.eye(len(config.styles))[:1]
-    placed, mine = jax.device_put((params, photo))
+    placed, mine, size = jax.device_put((params, photo, np.array(photo.shape[2:], np.int32)))
 
     def ours(dtype: Any) -> Callable[[], Any]:
-        def stylize(p: Any, x: Any) -> Any:
+        def stylize(p: Any, x: Any, size: Any) -> Any:
             x, code = x.transpose(0, 2, 3, 1), mix_styles(p["styles"], choice)
-            return stylize_with_code(config, p["network"], x, code, dtype=dtype).transpose(0, 3, 1, 2)
+            return stylize_with_code(config, p["network"], x, code, (size[0], size[1]), dtype).transpose(0, 3, 1, 2)
 
         program = compiling.jit(stylize)
-        return lambda: program(placed, mine).block_until_ready()
+        return lambda: program(placed, mine, size).block_until_ready()
 
     torch.set_float32_matmul_precision("high")  # tensor cores for float32, as JAX does by itself
     weights = torch_parameters(params, 0)

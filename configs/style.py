@@ -18,8 +18,8 @@ PRIMARY_PAINTINGS = (
     "seurat_la_grande_jatte.jpg",
 )
 
-# The packaged network: without layers at the photo's full size, which take a CPU the most time, see docs/results.md.
-PACKAGED = StylizerConfig(width=16, patch=2)
+# The packaged default: without layers at the photo's full size, which take a CPU the most time, see docs/results.md.
+DEFAULT_MODEL = StylizerConfig(width=16, patch=2)
 
 # The paper: one network per emotion (choose it with --emotion), 5 epochs over the photos, batch 4, 256 x 256.
 PAPER = StyleTraining(
@@ -32,7 +32,7 @@ PAPER = StyleTraining(
 
 # All seven styles in one network, from scratch.
 EMOTIONS = StyleTraining(
-    model=PACKAGED,
+    model=DEFAULT_MODEL,
     batch_size=4,
     steps=2000,
     data=PhotoConfig(crop=128, prefer=PRIMARY_PAINTINGS),

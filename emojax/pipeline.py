@@ -74,7 +74,8 @@ FAST = "fast"
 PLANNED, PHOTOS_EACH = 12, 4
 """at most this many programs for the photos of one run, or one for so many photos, whichever is more"""
 COMPILATION = 750_000
-"""pixels that cost as much as compiling a program (1.5 s of one core, while others paint); more with a smaller network"""
+"""pixels of padding for which a program is compiled; by time alone it would be 2 million (2 s of one core, while others paint),
+but photos would be padded by more than a third"""
 _STEP = 32  # of planned buckets' sides: in finer ones, other photos would find fewer of their programs in the cache
 _MOST_COMPARED = 256
 

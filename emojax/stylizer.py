@@ -273,9 +273,10 @@ class Stylizer(nn.Module):
 
     `__call__` takes photos float32 [N, H, W, 3] in 0 to 1, H and W multiples of 4 and at least 16, and a `StyleCode`;
     it returns the same shape and range. `size` = (h, w), int32 scalars that are multiples of 4 and at least 16, says
-    that only the top left h x w is picture (a photo in a larger bucket). The norms' statistics are every photo's own,
-    or of all `together`, and are sown into the collection "statistics", unless they are given. `dtype` is that of the
-    convolutions. It takes parameters as they are: `stylize_with_code` is where `even_phases` comes in.
+    that only the top left h x w is picture (a photo in a larger bucket), and that no gradient is wanted: then the residual
+    blocks are a loop, which compiles faster. The norms' statistics are every photo's own, or of all `together`, and are sown
+    into the collection "statistics", unless they are given. `dtype` is that of the convolutions. It takes
+    parameters as they are: `stylize_with_code` is where `even_phases` comes in.
     """
 
     config: StylizerConfig
@@ -301,7 +302,7 @@ class Stylizer(nn.Module):
 
         def layer(name, inputs, side=3):
             kernel = _Convolution((side, side, inputs, channels[name]), name=name)()["kernel"]
-            return {"kernel": kernel, **code[name], "statistics": statistics and statistics[name]}
+            return {"kernel": kernel, **code[name], "statistics": None if statistics is None else statistics[name]}
 
         def conv(x, kernel, ends, stride=1, enlarge=False):
             # Enlarging repeats the border, so that a reflection without it is one with it before.
@@ -312,7 +313,9 @@ class Stylizer(nn.Module):
         def conv_norm(x, layer, factor, stride=1, enlarge=False):
             before = factor * 2 if enlarge else factor // stride
             x = conv(x, layer["kernel"], ends(before), stride, enlarge)
-            mine = layer["statistics"] or moments(x, ends(factor), self.together)
+            mine = layer["statistics"]
+            if mine is None:
+                mine = moments(x, ends(factor), self.together)
             return instance_norm(x, layer["scale"], layer["shift"], mine), mine
 
         def block(x, layers):
@@ -328,12 +331,13 @@ class Stylizer(nn.Module):
             x, found[name] = conv_norm(x, layer(name, x.shape[-1], side), factor, stride)
             x = nn.relu(x)
         blocks = [{part: layer(f"block{i}_{part}", x.shape[-1]) for part in "ab"} for i in range(config.blocks)]
-        x, of_blocks = _one_after_another(block, x, blocks, differentiable=size is None)
+        x, of_blocks = _one_after_another(block, x, blocks, loop=size is not None)
         found |= {f"block{i}_{part}": mine for i, both in enumerate(of_blocks) for part, mine in both.items()}
         for factor in (f for f in (2, 1) if f >= patch):
             x, found[_UP[factor]] = conv_norm(x, layer(_UP[factor], x.shape[-1]), factor, enlarge=True)
             x = nn.relu(x)
-        self.sow("statistics", "norms", found, init_fn=dict, reduce_fn=operator.or_)
+        if statistics is None:
+            self.sow("statistics", "norms", found, init_fn=dict, reduce_fn=operator.or_)
         out = _Convolution((config.kernel, config.kernel, x.shape[-1], 3 * patch * patch), bias=True, name="out")()
         x = conv(x, out["kernel"], ends(patch)) + out["bias"][None, None, None].astype(self.dtype)
         return nn.sigmoid(depth_to_space(x, patch).astype(jnp.float32))
@@ -356,17 +360,15 @@ def _stack(*arrays: Array) -> Array:
     return jnp.stack([array.ravel() for array in arrays]).reshape(len(arrays), *arrays[0].shape)
 
 
-def _one_after_another(
-    block: Callable, x: Array, blocks: Sequence[Any], differentiable: bool
-) -> tuple[Array, list[Any]]:
+def _one_after_another(block: Callable, x: Array, blocks: Sequence[Any], loop: bool) -> tuple[Array, list[Any]]:
     """x through the blocks, each with its own layers, and what else each of them gives.
 
-    A loop of the compiled program, which then has one block to compile; but unrolled where the gradient is wanted, which takes
-    a CPU twice as long for a loop, and where the styles vary over the picture, because a loop would have to have the codes of
-    all blocks, as large as the features, in memory.
+    A loop of the compiled program has one block to compile, but its gradient takes a CPU twice as long. The blocks are also
+    unrolled where the styles vary over the picture: a loop would have to have the codes of all blocks, as large as the
+    features, in memory.
     """
     uniform = all(layer["scale"].shape[1:3] == (1, 1) for layers in blocks for layer in layers.values())
-    if len(blocks) > 1 and uniform and not differentiable:
+    if len(blocks) > 1 and uniform and loop:
         x, stacked = jax.lax.scan(block, x, jax.tree.map(_stack, *blocks))
         return x, [jax.tree.map(operator.itemgetter(i), stacked) for i in range(len(blocks))]
     found = []
@@ -386,7 +388,7 @@ def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict
         single = dataclasses.replace(config, styles=("one",), bank=False)
         return stack_bank([init_stylizer(single, key) for key in keys])
     network_key, style_key = jax.random.split(key)
-    code = mix_styles(init_style_table(config), jnp.ones((1, len(config.styles))) / len(config.styles))
+    code = jax.tree.map(lambda rows: rows[:1, None, None], init_style_table(config))
     photo = jnp.zeros((1, MINIMUM, MINIMUM, 3))
     network = Stylizer(config).init(network_key, photo, code)["params"]
     return {"network": network, "styles": init_style_table(config, style_key)}

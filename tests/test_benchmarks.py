@@ -24,7 +24,7 @@ def test_the_classifiers_benchmark_prints_its_figures():
 
 @pytest.mark.slow
 def test_the_layers_benchmark_sums_up():
-    command = [sys.executable, "-m", "benchmarks.layers", "--side", "16", "--repeats", "1"]
+    command = [sys.executable, "-m", "benchmarks.layers", "--side", "128", "--repeats", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     rows = [

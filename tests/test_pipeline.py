@@ -42,7 +42,7 @@ from emojax.style_pack import StylePack, network_fingerprint
 from emojax.stylizer import StylizerConfig, init_stylizer
 
 FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
-STYLES = StylizerConfig(width=4, blocks=1)
+STYLES = StylizerConfig(width=4, blocks=2)
 
 
 @pytest.fixture(scope="module")
@@ -423,11 +423,14 @@ def test_the_packaged_model_repaints_the_astronaut():
 # --- several styles in one picture
 
 
-def test_per_face_equal_styles_give_exactly_the_plain_picture(model, faces):
-    """Both faces and so the picture have the same dominant emotion: random weights read all faces alike."""
+def test_per_face_equal_styles_give_the_plain_picture(model, faces):
+    """Both faces and so the picture have the same dominant emotion: random weights read all faces alike.
+
+    To the level, because the blocks of the plain picture are a loop, and those of the other are not.
+    """
     plain, varied = model(photo()), model(photo(), per_face=True)
     assert [face.style for face in varied.faces] == [varied.style] * 2
-    np.testing.assert_array_equal(varied.image, plain.image)
+    assert apart(varied.image, plain.image).max() <= 1
     assert plain.faces[0].style is None
 
 
@@ -491,7 +494,7 @@ def bank(tmp_path_factory):
     """A folder with a tiny network for each of two emotions, and those networks."""
     root, singles = tmp_path_factory.mktemp("bank"), {}
     for index, name in enumerate(("fear", "neutral")):
-        config = StylizerConfig(width=4, blocks=1, styles=(name,))
+        config = StylizerConfig(width=4, blocks=2, styles=(name,))
         params = init_stylizer(config, jax.random.PRNGKey(index))
         save_checkpoint(root / name, "styles", config, params)
         singles[name] = (config, params)

@@ -175,6 +175,23 @@ def test_a_photo_in_a_larger_bucket_gives_the_same_picture(h, w, patch):
     np.testing.assert_allclose(bucketed[:, :h, :w], alone, atol=1e-5)
 
 
+def test_the_blocks_are_a_loop_where_that_pays(params):
+    """Not in training, which gives no size, and not where the code varies over the picture."""
+    code, size = mix_styles(params["styles"], jnp.eye(3)[:1]), (jnp.int32(24), jnp.int32(32))
+    layers = dict.fromkeys(code, 4) | {"down0": 1, "up1": 1, "down1": 2, "up0": 2}  # so many times smaller
+    varying = {
+        name: {part: jnp.tile(leaf, (1, 24 // layers[name], 32 // layers[name], 1)) for part, leaf in layer.items()}
+        for name, layer in code.items()
+    }
+
+    def loops(code, size):
+        return "scan[" in str(
+            jax.make_jaxpr(partial(stylize_with_code, TINY))(params["network"], photos(1), code, size)
+        )
+
+    assert loops(code, size) and not loops(code, None) and not loops(varying, size)
+
+
 @pytest.mark.parametrize("mode", ["reflect", "symmetric"])
 @pytest.mark.parametrize("pad", [0, 1, 4])
 def test_reflect_pad_equals_numpy_also_inside_a_larger_array(pad, mode):
@@ -243,10 +260,11 @@ def test_the_receptive_radius_is_how_far_a_cut_is_seen(patch, blocks):
         assert apart[radius:].max() < 1e-5 < 1e-4 < apart[max(0, radius - 8) : radius].max()
 
 
-def test_bfloat16_is_close(params):
+@pytest.mark.parametrize("size", [None, (jnp.int32(16), jnp.int32(20))])
+def test_bfloat16_is_close(params, size):
     code = mix_styles(params["styles"], jnp.eye(3)[:1])
-    full = stylize_with_code(TINY, params["network"], photos(1), code)
-    half = stylize_with_code(TINY, params["network"], photos(1), code, dtype=jnp.bfloat16)
+    full = stylize_with_code(TINY, params["network"], photos(1), code, size)
+    half = stylize_with_code(TINY, params["network"], photos(1), code, size, dtype=jnp.bfloat16)
     assert half.dtype == jnp.float32 and float(jnp.abs(full - half).mean()) < 0.02
 
 

@@ -17,7 +17,7 @@ from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.tiles import SAMPLE, STEP, corrected, network_side, sample_corners, spans
 
 FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
-STYLES = StylizerConfig(width=4, blocks=1)
+STYLES = StylizerConfig(width=4, blocks=2)
 SIDE = 128  # of the tests' largest window
 NEAR = 4  # levels, on average: what the statistics' estimate may do to a picture of these networks of random numbers
 

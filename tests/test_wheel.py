@@ -57,7 +57,7 @@ def wheel(tmp_path_factory):
 @pytest.mark.slow
 def test_the_wheel_carries_the_checkpoints_and_no_training_state(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for kind in ("classifier", "styles"):
+    for kind in ("classifier", "styles", "fast"):
         assert f"emojax/checkpoints/{kind}/model.json" in names
         assert any(name.startswith(f"emojax/checkpoints/{kind}/params/") for name in names)
     assert not [name for name in names if "/training/" in name or name.startswith("tests")]
