@@ -45,12 +45,17 @@ FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
 STYLES = StylizerConfig(width=4, blocks=2)
 
 
+def random_styles(config):
+    """Parameters whose styles are far apart."""
+    params = init_stylizer(config, jax.random.PRNGKey(0))
+    noisy = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), params["styles"])
+    return {**params, "styles": noisy}
+
+
 @pytest.fixture(scope="module")
 def model():
-    params = init_stylizer(STYLES, jax.random.PRNGKey(0))
-    noisy = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), params["styles"])
     variables = init_classifier(FACES, jax.random.PRNGKey(1))
-    return Model(FACES, STYLES, {"classifier": variables, "styles": {**params, "styles": noisy}})
+    return Model(FACES, STYLES, {"classifier": variables, "styles": random_styles(STYLES)})
 
 
 def photo(h=40, w=50, seed=0):
@@ -434,15 +439,16 @@ def test_per_face_equal_styles_give_the_plain_picture(model, faces):
     assert plain.faces[0].style is None
 
 
-def test_per_face_every_region_has_its_own_style(model):
+def test_per_face_every_region_has_its_own_style():
     """In the middle of a face whose weights are one style's: that style's scales; far away: the picture's."""
-    params = model.params["styles"]
+    config = dataclasses.replace(STYLES, blocks=1)  # which sees no farther than from the middle to the face's border
+    params = random_styles(config)
     pixels = jnp.asarray(photo(96, 128))[None]
     happy, sad = (jnp.eye(7)[EMOTIONS.index(name)] for name in ("happy", "sad"))
     boxes = jnp.array([[64.0, 32, 32, 32], [0, 0, 0, 0]])
     size = jnp.array([96, 128])
-    varied = stylize(STYLES, params, pixels, sad[None], size, Regions(boxes, jnp.stack([happy, happy])))[0]
-    plain = {name: stylize(STYLES, params, pixels, w[None], size)[0] for name, w in (("happy", happy), ("sad", sad))}
+    varied = stylize(config, params, pixels, sad[None], size, Regions(boxes, jnp.stack([happy, happy])))[0]
+    plain = {name: stylize(config, params, pixels, w[None], size)[0] for name, w in (("happy", happy), ("sad", sad))}
     # Norm statistics are the whole picture's, so that no part is exactly what it would be alone.
     middle, far = (slice(40, 56), slice(72, 88)), (slice(None), slice(0, 32))
     for part, near, other in ((middle, "happy", "sad"), (far, "sad", "happy")):

@@ -186,7 +186,7 @@ def test_the_blocks_are_a_loop_where_that_pays(params):
 
     def loops(code, size):
         return "scan[" in str(
-            jax.make_jaxpr(partial(stylize_with_code, TINY))(params["network"], photos(1), code, size)
+            jax.make_jaxpr(partial(stylize_with_code, TINY))(params["network"], photos(1, 24, 32), code, size)
         )
 
     assert loops(code, size) and not loops(code, None) and not loops(varying, size)
