@@ -338,7 +338,9 @@ def test_a_damaged_checkpoint_is_one_line(here, damage):
     elif damage == "missing":
         largest.unlink()
     else:
-        (styles / "model.json").write_text((styles / "model.json").read_text().replace('"width": 32', '"width": 32.0'))
+        model = json.loads((styles / "model.json").read_text())
+        model["config"]["width"] += 0.0
+        (styles / "model.json").write_text(json.dumps(model))
     done = script("--input", "photo.png", "--styles", "styles", "--emotion", "sad")
     assert done.returncode == 2 and done.stdout == b""
     assert done.stderr.decode().count("\n") == 1 and done.stderr.startswith(
