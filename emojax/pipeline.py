@@ -377,13 +377,13 @@ def stylize_in_tiles(
     photo: UInt8[np.ndarray, "H W 3"],
     weights: Float[Any, " S"],
     regions: Regions | None = None,
-    whole: int = tiles.WHOLE,
+    whole: int | None = None,
     most: int = tiles.SIDE,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Repaints a photo window by window, all with the same norm statistics; see `stylize` and `emojax.tiles`.
 
     Args:
-        whole: pixels of the largest photo whose statistics are measured at once.
+        whole: pixels of the largest photo whose statistics are measured at once; by default those of `tiles.whole`.
         most: the largest side of a window.
     """
     statistics = estimate_statistics(config, params, photo, weights, regions, whole)
@@ -401,7 +401,7 @@ def estimate_statistics(
     photo: UInt8[np.ndarray, "H W 3"],
     weights: Float[Any, " S"],
     regions: Regions | None = None,
-    whole: int = tiles.WHOLE,
+    whole: int | None = None,
 ) -> Statistics:
     """About the norm statistics of a photo of any size: those of one pass over the photo halved until it is small enough.
 
@@ -410,6 +410,7 @@ def estimate_statistics(
     the multilevel Monte Carlo method of Giles 2008, doi:10.1287/opre.1070.0496, with fixed samples).
     """
     program, _, buckets = _tile_programs(config)
+    whole = whole or tiles.whole(config)
     if tiles.fits(photo, whole):
         padded, size = pad_to_bucket(photo, buckets)
         return program(params, padded[None], weights, size, regions)
@@ -530,7 +531,7 @@ class Model:
         scales = np.array(seen.shape[1::-1] * 2) / np.array(photo.pixels.shape[1::-1] * 2)
         boxes = (box_array(faces, MAX_FACES) * scales).astype(np.float32) if per_face else None
         count = np.int32(len(faces))
-        if tiles.fits(seen):
+        if tiles.fits(seen, tiles.whole(self.styles)):
             program, buckets = _whole_program(self.classifier, self.styles, mix)
             padded, size = pad_to_bucket(seen, buckets)
             with buckets.compiling(padded.shape[:2]):
@@ -590,7 +591,8 @@ class Model:
                     program.lower(self.params["styles"], photo, weights, size).compile()
 
         seen = (scaled_size(height, width, 1 / style_scale) for height, width in sizes)
-        whole = [size for size in seen if math.prod(size) <= tiles.WHOLE]  # the others go through tiles
+        most = tiles.whole(self.styles)
+        whole = [size for size in seen if math.prod(size) <= most]  # the others go through tiles
         planned = buckets.expect([(network_side(height), network_side(width)) for height, width in whole])
         return [functools.partial(compile, bucket) for bucket in planned]
 
@@ -649,7 +651,7 @@ class Model:
 
     def _stylize(self, photo: np.ndarray, weights: np.ndarray, style_scale: float = 1.0) -> np.ndarray:
         seen = rescale(photo, 1 / style_scale)
-        if not tiles.fits(seen):
+        if not tiles.fits(seen, tiles.whole(self.styles)):
             return resize_like(stylize_in_tiles(self.styles, self.params["styles"], seen, weights), photo)
         program, buckets = _stylize_program(self.styles)
         padded, size = pad_to_bucket(seen, buckets)

@@ -193,8 +193,8 @@ def model(params):
 @pytest.fixture
 def small_tiles(monkeypatch, few_samples):
     """The whole way in the size of a test: what has more than 20000 pixels is large."""
-    fits, paint = tiles.fits, tiles.paint
-    monkeypatch.setattr(tiles, "fits", lambda photo, whole=0: fits(photo, 20_000))
+    paint = tiles.paint
+    monkeypatch.setattr(tiles, "whole", lambda config: 20_000)
     monkeypatch.setattr(tiles, "paint", lambda photo, radius, painter, most: paint(photo, radius, painter, SIDE))
 
 
@@ -208,7 +208,7 @@ def test_every_way_into_the_model(model, monkeypatch, small_tiles, options):
     monkeypatch.setattr(pipeline, "find_faces", lambda photo: list(FOUND))
     image = photo()
     large = model(image, **options)
-    monkeypatch.setattr(tiles, "fits", lambda photo: True)
+    monkeypatch.setattr(tiles, "whole", lambda config: image.size)
     whole = model(image, **options)
     assert large.style == pytest.approx(whole.style, abs=1e-5)
     assert large.emotion == pytest.approx(whole.emotion, abs=1e-5)
@@ -234,8 +234,14 @@ def test_a_bank(small_tiles):
         assert apart(model.stylize(image, name), expected).mean() <= NEAR
 
 
-def test_just_above_the_limit(model, few_samples):
+def test_just_above_the_limit(few_samples):
     """The real sizes of tiles, of a photo that they take the largest windows for."""
-    image = photo(1160, 1300)
-    assert not tiles.fits(image) and tiles.fits(image[:1150])
+    config = dataclasses.replace(STYLES, width=32)
+    model, image = Model(FACES, config, {"classifier": None, "styles": styles_params(config)}), photo(980, 1090)
+    assert not tiles.fits(image, tiles.whole(config)) and tiles.fits(image[:974], tiles.whole(config))
     assert model.stylize(image, EMOTIONS[0]).shape == image.shape
+
+
+def test_a_network_with_smaller_layers_takes_larger_photos_at_once():
+    widths = {patch: tiles.whole(StylizerConfig(width=16, patch=patch)) for patch in (1, 2, 4)}
+    assert widths[4] == 2 * widths[2] == 4 * widths[1] and widths[2] >= 2048 * 2048
