@@ -416,14 +416,14 @@ def estimate_statistics(
         return program(params, padded[None], weights, size, regions)
     half = rescale(photo, 0.5)
     halved = None if regions is None else Regions(regions.boxes / 2, regions.weights)
-    corners = tiles.sample_corners(*photo.shape[:2])
+    side, corners = tiles.sample_windows(*photo.shape[:2], whole)
 
     def sample(photo: np.ndarray, corners: np.ndarray, side: int, regions: Regions | None) -> Statistics:
         windows, size = tiles.cut(photo, corners, side, side)
         return program(params, windows, weights, size, regions, corners)
 
-    windows = sample(photo, corners, tiles.SAMPLE, regions)
-    halves = sample(half, corners // 2, tiles.SAMPLE // 2, halved)
+    windows = sample(photo, corners, side, regions)
+    halves = sample(half, corners // 2, side // 2, halved)
     return tiles.corrected(estimate_statistics(config, params, half, weights, halved, whole), halves, windows)
 
 

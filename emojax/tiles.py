@@ -7,6 +7,7 @@ seam. Here are the sizes, the cutting and the statistics; `emojax.pipeline` know
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,8 +24,8 @@ SIDE = 1088
 """of the largest window, a multiple of `STEP`"""
 STEP = 64
 """Windows have sides that are multiples of this: few programs serve all photos, and little is painted twice."""
-SAMPLE, SAMPLES = 192, 6
-"""side of the windows that sample a photo, and how many there are along each axis"""
+SAMPLES, SMALLEST = 4, 192
+"""windows along each axis that sample a photo, and their least side: at its borders a window is not what the photo is"""
 
 
 class Span(NamedTuple):
@@ -121,13 +122,21 @@ def paint(
     return painted
 
 
-def sample_corners(height: int, width: int) -> Int32[np.ndarray, "N 2"]:
-    """(x, y) of the windows of a sample, spread evenly over a photo: multiples of 8, so that half of them are of 4."""
+def sample_windows(height: int, width: int, whole: int) -> tuple[int, Int32[np.ndarray, "N 2"]]:
+    """The windows of a sample, spread evenly over a photo; few large ones are better than many small ones.
+
+    Args:
+        whole: pixels that go through a network at once; all windows together have at most as many, but for `SMALLEST`.
+
+    Returns:
+        Their side, and their corners (x, y): multiples of 8, so that half of them are of 4.
+    """
+    side = max(SMALLEST, math.isqrt(whole) // SAMPLES // 8 * 8)
     rows, columns = (
-        np.clip((np.arange(SAMPLES) + 0.5) * length / SAMPLES - SAMPLE / 2, 0, max(0, length - SAMPLE)) // 8 * 8
+        np.clip((np.arange(SAMPLES) + 0.5) * length / SAMPLES - side / 2, 0, max(0, length - side)) // 8 * 8
         for length in (height, width)
     )
-    return np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2).astype(np.int32)
+    return side, np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2).astype(np.int32)
 
 
 def corrected(whole: Statistics, before: Statistics, after: Statistics) -> Statistics:

@@ -14,7 +14,7 @@ from emojax.faces import Face
 from emojax.pipeline import Buckets, Model, estimate_statistics, pad_to_bucket, stylize_in_tiles
 from emojax.regions import Regions
 from emojax.stylizer import StylizerConfig, init_stylizer
-from emojax.tiles import SAMPLE, STEP, corrected, network_side, sample_corners, spans
+from emojax.tiles import STEP, corrected, network_side, sample_windows, spans
 
 FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
 STYLES = StylizerConfig(width=4, blocks=2)
@@ -43,12 +43,6 @@ def photo(h=150, w=203, seed=0):
         for a, b, c, *colour in rng.uniform(-1, 1, (3, 6))
     ]
     return (127.5 + 40 * sum(waves) + rng.normal(0, 5, (h, w, 3))).clip(0, 255).astype(np.uint8)
-
-
-@pytest.fixture
-def few_samples(monkeypatch):
-    """A quarter of the work, for photos that are small themselves."""
-    monkeypatch.setattr(tiles, "SAMPLES", 3)
 
 
 def apart(a, b):
@@ -106,11 +100,12 @@ def test_little_is_painted_twice():
     assert np.mean(work) < 1.25 and max(work) < 1.5
 
 
-@given(st.integers(1, 9000), st.integers(1, 9000))
-def test_a_sample_lies_inside_the_photo(height, width):
-    corners = sample_corners(height, width)
+@given(st.integers(1, 9000), st.integers(1, 9000), st.integers(1000, 10**7))
+def test_a_sample_lies_inside_the_photo_and_goes_through_at_once(height, width, whole):
+    side, corners = sample_windows(height, width, whole)
     assert corners.shape == (tiles.SAMPLES**2, 2) and not (corners % 8).any() and corners.min() >= 0
-    assert (corners[:, 0] + min(SAMPLE, width)).max() <= width and (corners[:, 1] + min(SAMPLE, height)).max() <= height
+    assert (corners[:, 0] + min(side, width)).max() <= width and (corners[:, 1] + min(side, height)).max() <= height
+    assert side == tiles.SMALLEST or (side % 8 == 0 and whole / 2 < len(corners) * side**2 <= whole)
 
 
 def test_a_correction_needs_no_variance_to_divide_by():
@@ -162,7 +157,7 @@ def test_a_style_per_face_goes_on_over_the_tiles(monkeypatch, params):
 @pytest.mark.parametrize(
     "regions", [None, Regions(np.array([[150.0, 90, 90, 90]], np.float32), np.eye(7, dtype=np.float32)[:1])]
 )
-def test_the_estimate_is_near_the_exact_statistics(params, few_samples, regions):
+def test_the_estimate_is_near_the_exact_statistics(params, regions):
     """Two halvings, and nearer than a photo of half the size is without a sample."""
     image, weights = photo(400, 500), np.eye(7, dtype=np.float32)[3]
     expected = untiled(STYLES, params, image, weights, regions)
@@ -176,7 +171,7 @@ def test_the_estimate_is_near_the_exact_statistics(params, few_samples, regions)
     assert errors[0] <= NEAR < errors[1]
 
 
-def test_a_photo_of_one_colour_stays_one(params, few_samples):
+def test_a_photo_of_one_colour_stays_one(params):
     image = np.full((150, 203, 3), 128, np.uint8)
     out = stylize_in_tiles(STYLES, params, image, np.eye(7, dtype=np.float32)[3], whole=8000, most=SIDE)
     assert (out.max((0, 1)).astype(int) - out.min((0, 1))).max() <= 1
@@ -191,7 +186,7 @@ def model(params):
 
 
 @pytest.fixture
-def small_tiles(monkeypatch, few_samples):
+def small_tiles(monkeypatch):
     """The whole way in the size of a test: what has more than 20000 pixels is large."""
     paint = tiles.paint
     monkeypatch.setattr(tiles, "whole", lambda config: 20_000)
@@ -234,7 +229,7 @@ def test_a_bank(small_tiles):
         assert apart(model.stylize(image, name), expected).mean() <= NEAR
 
 
-def test_just_above_the_limit(few_samples):
+def test_just_above_the_limit():
     """The real sizes of tiles, of a photo that they take the largest windows for."""
     config = dataclasses.replace(STYLES, width=32)
     model, image = Model(FACES, config, {"classifier": None, "styles": styles_params(config)}), photo(980, 1090)
