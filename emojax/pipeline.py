@@ -416,7 +416,7 @@ def estimate_statistics(
         return program(params, padded[None], weights, size, regions)
     half = rescale(photo, 0.5)
     halved = None if regions is None else Regions(regions.boxes / 2, regions.weights)
-    side, corners = tiles.sample_windows(*photo.shape[:2], whole)
+    side, corners = tiles.sample_windows(photo.shape[0], photo.shape[1], whole)
 
     def sample(photo: np.ndarray, corners: np.ndarray, side: int, regions: Regions | None) -> Statistics:
         windows, size = tiles.cut(photo, corners, side, side)
