@@ -3,7 +3,7 @@
 Each function equals a plain convolution but for rounding, and is one on a GPU or TPU: the platform that a program is
 compiled for decides, so that an exported program is right and fast on all of them. In other precisions than float32, whose
 rounding the CPU's forms would multiply, they are plain everywhere. Arrays are [N, H, W, C], kernels [k, k, C, D]; nothing is
-padded.
+padded, unless `padding` says by how many zeros on every side.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import functools
 import operator
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -40,21 +41,47 @@ _OUTPUTS = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0
 _PHASES = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
 
 
-def plain(x: Float[Array, "N H W C"], kernel: Float[Array, "k l C D"], stride: int = 1) -> Float[Array, "N H2 W2 D"]:
-    """A convolution without padding, as it is."""
-    return lax.conv_general_dilated(x, kernel, (stride, stride), "VALID", dimension_numbers=_LAYOUT)
+def plain(
+    x: Float[Array, "N H W C"], kernel: Float[Array, "k l C D"], stride: int = 1, padding: int = 0
+) -> Float[Array, "N H2 W2 D"]:
+    """A convolution as it is."""
+    return lax.conv_general_dilated(x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=_LAYOUT)
 
 
-def convolve(x: Float[Array, "N H W C"], kernel: Float[Array, "k k C D"], stride: int = 1) -> Float[Array, "N H2 W2 D"]:
-    """A convolution without padding; on a CPU by Winograd's method or by rows where these are faster."""
+def convolve(
+    x: Float[Array, "N H W C"], kernel: Float[Array, "k k C D"], stride: int = 1, padding: int = 0
+) -> Float[Array, "N H2 W2 D"]:
+    """A convolution; on a CPU by Winograd's method or by rows where these are faster."""
     side, _, channels, outputs = kernel.shape
-    form = None
     if stride == 1 and x.dtype == jnp.float32:
         if side == 3 and min(channels, outputs) >= 48:
-            form = winograd
-        elif side > 3 and outputs < 8:
-            form = by_rows
-    return plain(x, kernel, stride) if form is None else lax.platform_dependent(x, kernel, cpu=form, default=plain)
+            return _convolve_3x3(padding, x, kernel)
+        if side > 3 and outputs < 8 and not padding:
+            return lax.platform_dependent(x, kernel, cpu=by_rows, default=plain)
+    return plain(x, kernel, stride, padding)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _convolve_3x3(
+    padding: int, x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]
+) -> Float[Array, "N H2 W2 D"]:
+    """By Winograd's method, and so is its gradient with respect to x, which is a convolution as well."""
+    form, default = (functools.partial(method, padding=padding) for method in (winograd, plain))
+    return lax.platform_dependent(x, kernel, cpu=form, default=default)
+
+
+def _forward_3x3(padding: int, x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _convolve_3x3(padding, x, kernel), (x, kernel)
+
+
+def _backward_3x3(padding: int, saved: tuple[Array, Array], change: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    mirrored = kernel[::-1, ::-1].swapaxes(2, 3)
+    of_kernel = jax.linear_transpose(lambda kernel: plain(x, kernel, padding=padding), kernel)
+    return _convolve_3x3(2 - padding, change, mirrored), *of_kernel(change)
+
+
+_convolve_3x3.defvjp(_forward_3x3, _backward_3x3)
 
 
 def enlarge_and_convolve(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]) -> Float[Array, "N H2 W2 D"]:
@@ -71,14 +98,16 @@ def enlarge_and_convolve(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C
     return lax.platform_dependent(x, kernel, cpu=by_phases, default=enlarged)
 
 
-def winograd(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]) -> Float[Array, "N H2 W2 D"]:
+def winograd(
+    x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"], padding: int = 0
+) -> Float[Array, "N H2 W2 D"]:
     """A 3 x 3 convolution with half of the multiplications: F(4, 3) along the rows, plain along the columns.
 
     The other half could be saved along the columns, too, but moving the data then takes what the multiplications saved.
     """
-    width = x.shape[2] - 2
+    width = x.shape[2] - 2 + 2 * padding
     tiles = (width + 3) // 4
-    x = jnp.pad(x, ((0, 0), (0, 0), (0, 4 * tiles - width), (0, 0)))
+    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding + 4 * tiles - width), (0, 0)))
     inputs = [lax.slice_in_dim(x, i, i + 4 * tiles - 3, 4, axis=2) for i in range(6)]
     kernels = jnp.einsum("tj,ijcd->ticd", _KERNEL, kernel)
     products = [plain(_combine(row, inputs), taps[:, None]) for row, taps in zip(_INPUTS, kernels, strict=True)]

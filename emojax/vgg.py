@@ -22,6 +22,7 @@ import platformdirs
 from jaxtyping import Array, Float
 from safetensors import SafetensorError, safe_open
 
+from emojax.convolutions import convolve
 from emojax.errors import UserError
 
 _WIDTHS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512)
@@ -95,10 +96,8 @@ def vgg16_features(
     x = images.astype(jnp.float32) - params["mean"].astype(jnp.float32).reshape(1, 1, 1, 3)
     features = {}
     for layer in LAYERS:
-        kernel, bias = params[f"conv{layer}"]["kernel"], params[f"conv{layer}"]["bias"]
-        x = jax.lax.conv_general_dilated(
-            x.astype(kernel.dtype), kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+        kernel, bias = (jnp.asarray(params[f"conv{layer}"][part]) for part in ("kernel", "bias"))
+        x = convolve(x.astype(kernel.dtype), kernel, padding=1)
         x = jax.nn.relu(x + bias.reshape(1, 1, 1, -1))
         if (name := f"relu{layer}") in FEATURES:
             features[name] = x

@@ -10,9 +10,9 @@ import pytest
 from emojax.convolutions import by_phases, by_rows, convolve, enlarge_and_convolve, winograd
 
 
-def plain(x, kernel, stride=1):
-    layout = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), "VALID", dimension_numbers=layout)
+def plain(x, kernel, stride=1, padding=0):
+    layout, zeros = ("NHWC", "HWIO", "NHWC"), [(padding, padding)] * 2
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), zeros, dimension_numbers=layout)
 
 
 def enlarged(x, kernel):
@@ -40,6 +40,8 @@ def test_a_form_equals_the_plain_convolution(form, reference, side, width):
     ("function", "reference", "shape"),
     [
         (convolve, plain, (6, 9, 3, 64, 48)),
+        (partial(convolve, padding=1), partial(plain, padding=1), (7, 9, 3, 48, 64)),
+        (partial(convolve, padding=2), partial(plain, padding=2), (6, 9, 5, 4, 3)),
         (convolve, plain, (10, 12, 9, 4, 3)),
         (partial(convolve, stride=2), partial(plain, stride=2), (10, 12, 3, 64, 64)),
         (enlarge_and_convolve, enlarged, (6, 5, 3, 4, 3)),
