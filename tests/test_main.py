@@ -231,7 +231,9 @@ def test_json_to_a_reader_that_leaves(here, asked):
 
 
 def test_ctrl_c(here):
-    code = "import sys, time; sys.path.insert(0, sys.argv[1]); from emojax import program as m\n"
+    code = "import signal, sys, time; sys.path.insert(0, sys.argv[1]); from emojax import program as m\n"
+    # Where the tests run in the background, the signal may be ignored, which a child inherits.
+    code += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += "def stylize(photo):\n  print('here', flush=True)\n  time.sleep(60)\n"
     code += "m._load = lambda *_: (stylize, []); sys.exit(m.main(sys.argv[2:]))"
     fakes.write_photo(here / "photo.png")
