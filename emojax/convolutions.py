@@ -54,7 +54,7 @@ def convolve(
     """A convolution; on a CPU by Winograd's method or by rows where these are faster."""
     side, _, channels, outputs = kernel.shape
     if stride == 1 and x.dtype == jnp.float32:
-        if side == 3 and min(channels, outputs) >= 48:
+        if side == 3 and padding <= 2 and min(channels, outputs) >= 48:
             return _convolve_3x3(padding, x, kernel)
         if side > 3 and outputs < 8 and not padding:
             return lax.platform_dependent(x, kernel, cpu=by_rows, default=plain)
@@ -65,7 +65,7 @@ def convolve(
 def _convolve_3x3(
     padding: int, x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]
 ) -> Float[Array, "N H2 W2 D"]:
-    """By Winograd's method, and so is its gradient with respect to x, which is a convolution as well."""
+    """By Winograd's method, and so is its gradient with respect to x, a convolution, too. Reverse mode only."""
     form, default = (functools.partial(method, padding=padding) for method in (winograd, plain))
     return lax.platform_dependent(x, kernel, cpu=form, default=default)
 
