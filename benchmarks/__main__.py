@@ -44,7 +44,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         alike = (r for r in rows if (r["what"], r["side"]) == (row["what"], row["side"]))
         ours = next(r for r in alike if r["name"].startswith("emojax"))
         low, median, high = (f"{value:.4f}" if row["seconds"][1] < 0.1 else f"{value:.3f}" for value in row["seconds"])
-        cells = [row["what"], str(row["side"] or ""), row["name"], f"{median} ({low} to {high})"]
+        spread = "" if low == high else f" ({low} to {high})"
+        cells = [row["what"], str(row["side"] or ""), row["name"], median + spread]
         cells.append(f"{row['seconds'][1] / ours['seconds'][1]:.2f}")
         lines.append(_line([*cells, *(f"{row[key]:{form}}" if key in row else "" for key, (_, form) in extra.items())]))
     return "\n".join(lines) + "\n"

@@ -95,7 +95,7 @@ def commands(folder: Path, styles: str | None, sides: list[int], repeats: int) -
 
 
 def mixed_folder(folder: Path, styles: str | None, photos: int) -> list[dict[str, Any]]:
-    """Wall time of the commands on a folder of photos of mixed sizes, seconds per photo: once with empty caches, and again."""
+    """Wall time of the commands on a folder of photos of mixed sizes, seconds per photo: once with empty caches, once again."""
     rng = np.random.default_rng(0)
     (source := folder / "mixed").mkdir()
     for index in range(photos):

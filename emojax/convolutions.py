@@ -2,8 +2,9 @@
 
 Each function equals a plain convolution but for rounding, and is one on a GPU or TPU: the platform that a program is
 compiled for decides, so that an exported program is right and fast on all of them. In other precisions than float32, whose
-rounding the CPU's forms would multiply, they are plain everywhere. Arrays are [N, H, W, C], kernels [k, k, C, D]; nothing is
-padded, unless `padding` says by how many zeros on every side.
+rounding the CPU's forms would multiply, they are plain everywhere. Gradients are those of reverse mode alone where Winograd's
+method is used. Arrays are [N, H, W, C], kernels [k, k, C, D]; nothing is padded, unless `padding` says by how many zeros on
+every side.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def convolve(
 ) -> Float[Array, "N H2 W2 D"]:
     """A convolution; on a CPU by Winograd's method or by rows where these are faster."""
     side, _, channels, outputs = kernel.shape
-    if stride == 1 and x.dtype == jnp.float32:
+    if stride == 1 and x.dtype == kernel.dtype == jnp.float32:
         if side == 3 and padding <= 2 and min(channels, outputs) >= 48:
             return _convolve_3x3(padding, x, kernel)
         if side > 3 and outputs < 8 and not padding:

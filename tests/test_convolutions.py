@@ -41,7 +41,8 @@ def test_a_form_equals_the_plain_convolution(form, reference, side, width):
     [
         (convolve, plain, (6, 9, 3, 64, 48)),
         (partial(convolve, padding=1), partial(plain, padding=1), (7, 9, 3, 48, 64)),
-        (partial(convolve, padding=2), partial(plain, padding=2), (6, 9, 5, 4, 3)),
+        (partial(convolve, padding=2), partial(plain, padding=2), (6, 9, 3, 48, 64)),
+        (partial(convolve, padding=3), partial(plain, padding=3), (6, 9, 3, 48, 64)),
         (convolve, plain, (10, 12, 9, 4, 3)),
         (partial(convolve, stride=2), partial(plain, stride=2), (10, 12, 3, 64, 64)),
         (enlarge_and_convolve, enlarged, (6, 5, 3, 4, 3)),
