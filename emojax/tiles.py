@@ -25,7 +25,8 @@ SIDE = 1088
 STEP = 64
 """Windows have sides that are multiples of this: few programs serve all photos, and little is painted twice."""
 SAMPLES, SMALLEST = 4, 192
-"""windows along each axis that sample a photo, and their least side: at its borders a window is not what the photo is"""
+"""windows along each axis that sample a photo, and their least side in pixels: near its border a window shows a reflection in
+place of the photo, so that small ones mislead"""
 
 
 class Span(NamedTuple):
@@ -129,11 +130,12 @@ def sample_windows(height: int, width: int, whole: int) -> tuple[int, Int32[np.n
         whole: pixels that go through a network at once; all windows together have at most as many, but for `SMALLEST`.
 
     Returns:
-        Their side, and their corners (x, y): multiples of 8, so that half of them are of 4.
+        Their side, and their corners (x, y): multiples of 8, so that half of them are of 4, and all different; a photo that is
+        not longer than a window has one along that axis.
     """
     side = max(SMALLEST, math.isqrt(whole) // SAMPLES // 8 * 8)
     rows, columns = (
-        np.clip((np.arange(SAMPLES) + 0.5) * length / SAMPLES - side / 2, 0, max(0, length - side)) // 8 * 8
+        np.unique(np.clip((np.arange(SAMPLES) + 0.5) * length / SAMPLES - side / 2, 0, max(0, length - side)) // 8 * 8)
         for length in (height, width)
     )
     return side, np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2).astype(np.int32)

@@ -64,9 +64,21 @@ def test_what_the_network_calls_and_its_gradient(function, reference, shape):
         np.testing.assert_allclose(gradient, wanted, atol=3e-5 * float(jnp.abs(wanted).max()))
 
 
+def gradient(x, kernel):
+    """With respect to the picture, of a convolution that keeps its size, as VGG16's do."""
+    y, back = jax.vjp(lambda x: convolve(x, kernel, padding=1), x)
+    return back(jnp.ones_like(y))[0]
+
+
 @pytest.mark.parametrize(
     ("function", "shape"),
-    [(convolve, (6, 9, 3, 48, 64)), (convolve, (10, 12, 9, 4, 3)), (enlarge_and_convolve, (6, 5, 3, 4, 3))],
+    [
+        (convolve, (6, 9, 3, 48, 64)),
+        (partial(convolve, padding=1), (6, 9, 3, 48, 64)),
+        (gradient, (6, 9, 3, 48, 64)),
+        (convolve, (10, 12, 9, 4, 3)),
+        (enlarge_and_convolve, (6, 5, 3, 4, 3)),
+    ],
 )
 def test_other_platforms_and_precisions_are_plain(function, shape):
     def shapes(platform, dtype):

@@ -103,9 +103,12 @@ def test_little_is_painted_twice():
 @given(st.integers(1, 9000), st.integers(1, 9000), st.integers(1000, 10**7))
 def test_a_sample_lies_inside_the_photo_and_goes_through_at_once(height, width, whole):
     side, corners = sample_windows(height, width, whole)
-    assert corners.shape == (tiles.SAMPLES**2, 2) and not (corners % 8).any() and corners.min() >= 0
+    assert len(np.unique(corners, axis=0)) == len(corners) and not (corners % 8).any() and corners.min() >= 0
+    for axis, length in enumerate((width, height)):
+        along = len(np.unique(corners[:, axis]))
+        assert along == 1 if length <= side else along == tiles.SAMPLES or length < 2 * side
     assert (corners[:, 0] + min(side, width)).max() <= width and (corners[:, 1] + min(side, height)).max() <= height
-    assert side == tiles.SMALLEST or (side % 8 == 0 and whole / 2 < len(corners) * side**2 <= whole)
+    assert side == tiles.SMALLEST or (side % 8 == 0 and whole / 2 < tiles.SAMPLES**2 * side**2 <= whole)
 
 
 def test_a_correction_needs_no_variance_to_divide_by():
