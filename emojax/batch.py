@@ -449,7 +449,7 @@ def _reading(result: Result) -> dict[str, Any]:
     faces = [
         {
             "id": index,
-            "region": {side: float(getattr(read.face, side)) for side in ("x", "y", "w", "h")},
+            "region": {side: round(float(getattr(read.face, side)), 1) for side in ("x", "y", "w", "h")},
             "face_confidence": float(read.face.confidence),
             **_emotional_state(read.emotion),
             **({"style": read.style} if read.style else {}),
