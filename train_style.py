@@ -7,10 +7,12 @@
 """
 
 import sys
+import time
 from pathlib import Path
 
 from emojax.interrupts import exit_on_interrupt
 
+started = time.monotonic()
 exit_on_interrupt()  # the imports below take a while
 
 import jax
@@ -40,7 +42,7 @@ def main() -> int:
         check_output(Path(config.pack), [run_folder], force=True)
     if config.score_on:
         open_photos(config.score_on)
-    train(config, run_folder)
+    train(config, run_folder, started)
     if jax.process_index() != 0:  # one host packs and scores
         return 0
     if config.pack:

@@ -17,7 +17,7 @@ from benchmarks.peers import torch_function, torch_parameters
 from emojax.classifier import VGG16_DEPTHS
 from emojax.train.classifier import ClassifierTraining
 from emojax.train.loop import OptimizerConfig
-from emojax.train.losses import CONTENT_LAYER, STYLE_LAYERS
+from emojax.losses import CONTENT_LAYER, STYLE_LAYERS
 from emojax.train.style import StyleTraining
 from emojax.vgg import LAYERS
 

@@ -23,7 +23,7 @@ from emojax.stylizer import init_stylizer
 from emojax.train import classifier, style
 from emojax.train.augment import AugmentConfig
 from emojax.train.loop import OptimizerConfig, TrainState
-from emojax.train.losses import STYLE_LAYERS, gram_matrix, interior
+from emojax.losses import STYLE_LAYERS, gram_matrix, interior
 from emojax.train.parallel import Parallel, Step
 from emojax.train.throughput import measure_matmul_peak
 from emojax.vgg import LAYERS, SHAPES, vgg16_features
@@ -118,12 +118,12 @@ def measure(device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
 
     def our_style(dtype: str) -> OurStep:
         config = _plain(photos, dtype)
-        optimizer = config.optimizer.build(1)
+        optimizer = config.optimizer.build()
         return OurStep(style.make_step(config, optimizer), TrainState.create(params, optimizer, 0, frozen=frozen))
 
     def our_classifier(dtype: str) -> OurStep:
         config = _plain(faces, dtype)
-        optimizer = config.optimizer.build(1)
+        optimizer = config.optimizer.build()
         return OurStep(classifier.make_step(config, optimizer), classifier.initial_state(config, variables, optimizer))
 
     def their_style(dtype: str, compiled: bool) -> Callable[[Any], Any]:

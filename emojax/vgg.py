@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,30 +81,37 @@ class Weights:
 
 
 def vgg16_features(
-    params: Mapping[str, Any], images: Float[Array, "N H W 3"], last: str = FEATURES[-1]
+    params: Mapping[str, Any], images: Float[Array, "N H W 3"], layers: Sequence[str] = FEATURES
 ) -> dict[str, Array]:
-    """The named feature maps of photos; pure.
+    """The named feature maps of photos; pure. The forward pass ends at the deepest of them.
 
     Args:
-        params: see `load_vgg16`. The dtype of the kernels is the dtype of the computation; float16 overflows.
-        images: RGB in 0..255, H and W at least 2, 4 or 8 for the second, third or fourth map.
-        last: the map to stop at, one of `FEATURES`.
+        params: see `load_vgg16`; layers behind the deepest may be missing. The dtype of the kernels is the dtype of the
+            computation; float16 overflows.
+        images: RGB in 0..255, H and W at least 2, 4 or 8 for maps of the second, third or fourth block.
+        layers: names such as "relu3_1", of `LAYERS`.
 
     Returns:
-        `FEATURES` up to `last` -> [N, H / 2^i, W / 2^i, C], not negative, in the kernels' dtype.
+        Layer -> [N, H / 2^i, W / 2^i, C] in block i + 1, not negative, in the kernels' dtype; in the network's order.
+
+    Raises:
+        ValueError: an unknown name.
     """
+    if unknown := [name for name in layers if name.removeprefix("relu") not in LAYERS]:
+        raise ValueError(f"unknown feature map {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
     x = images.astype(jnp.float32) - params["mean"].astype(jnp.float32).reshape(1, 1, 1, 3)
-    features = {}
-    for layer in LAYERS:
+    features: dict[str, Array] = {}
+    for before, layer in zip(("", *LAYERS), LAYERS, strict=False):
+        if len(features) == len(set(layers)):
+            break
+        if before and before[0] != layer[0]:
+            x = _max_pool(x)
         kernel, bias = (jnp.asarray(params[f"conv{layer}"][part]) for part in ("kernel", "bias"))
         x = convolve(x.astype(kernel.dtype), kernel, padding=1)
         x = jax.nn.relu(x + bias.reshape(1, 1, 1, -1))
-        if (name := f"relu{layer}") in FEATURES:
+        if (name := f"relu{layer}") in layers:
             features[name] = x
-            if name == last:
-                return features
-            x = _max_pool(x)
-    raise ValueError(f"unknown feature map {last!r}: choose from {', '.join(FEATURES)}")
+    return features
 
 
 def _max_pool(x: Float[Array, "N H W C"]) -> Float[Array, "N H//2 W//2 C"]:

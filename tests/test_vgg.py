@@ -62,11 +62,11 @@ def test_stops_at_the_map_asked_for_with_the_same_values(caffe_file):
     image = jnp.asarray(image, jnp.float32)
     every = vgg16_features(params, image)
     for index, name in enumerate(FEATURES):
-        some = vgg16_features(params, image, last=name)
-        assert tuple(some) == FEATURES[: index + 1]
+        some = vgg16_features(params, image, layers=(name,))
+        assert tuple(some) == (FEATURES[index],)
         np.testing.assert_allclose(some[name], every[name], rtol=1e-5)
     with pytest.raises(ValueError, match="relu9_9"):
-        vgg16_features(params, image, last="relu9_9")
+        vgg16_features(params, image, layers=("relu9_9",))
 
 
 def test_odd_sides_lose_their_last_row_as_in_the_original(caffe_file):

@@ -32,7 +32,7 @@ from emojax.style_pack import SUFFIX, StylePack, check_name, network_fingerprint
 from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.train.loop import TrainState
 from emojax.train.photo_data import center_crop, find_paintings, painting_size, photo_batches
-from emojax.train.style import StyleTraining, make_evaluation, painting_grams, train_params
+from emojax.train.style import StyleTraining, frozen_parts, make_evaluation, train_params
 from emojax.vgg import find_vgg16, load_vgg16
 
 PREVIEW_SIDE = 128
@@ -86,7 +86,7 @@ def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]
         raise UserError(f"{config.initial} is a bank of networks with one style each: give a network of several styles")
     vgg = load_vgg16(find_vgg16(config.vgg16))
     (name,) = config.model.styles
-    frozen = {"vgg": vgg, "grams": painting_grams(vgg, config.data, (name,))}
+    frozen = frozen_parts(config, vgg)
     model = dataclasses.replace(shared, styles=(name,))
     # Every device gets a photo at least; the batch is not the user's to choose.
     config = dataclasses.replace(config, model=model, batch_size=math.lcm(config.batch_size, jax.device_count()))

@@ -126,7 +126,7 @@ def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformatio
 
         gradients, (stats, metrics) = jax.grad(loss_of, has_aux=True)(state.params)
         gradients, metrics = mean_over(axis_name, (gradients, metrics))
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, progress=state.progress)
         params = optax.apply_updates(state.params, updates)
         state = state.replace(step=state.step + 1, params=params, stats=stats, opt_state=opt_state)
         return (state.with_ema_update(config.ema_decay) if config.ema_decay else state), metrics
@@ -223,7 +223,7 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
     if not held_out:
         print("no validation faces: the best checkpoint will be that of the lowest training loss", file=sys.stderr)
     steps = config.steps or max(1, round(config.epochs * data.faces / config.batch_size))
-    optimizer = config.optimizer.build(steps)
+    optimizer = config.optimizer.build()
     state = fit(
         run,
         "classifier",

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,7 @@ class TrainState(flax.struct.PyTreeNode):
     """All that a step reads and writes; JAX arrays on the devices, NumPy arrays on the host.
 
     `stats` are running statistics (batch norm), `key` a raw PRNG key that never changes (steps fold in their number),
+    `progress` is how much of the run is done, 0 to 1 (of steps or of time, which the loop knows),
     `ema` is an exponential moving average of (params, stats) if the step keeps one, `frozen` constants of the step that
     are neither trained nor saved, such as the VGG16 weights.
     """
@@ -45,6 +48,7 @@ class TrainState(flax.struct.PyTreeNode):
     key: Any
     ema: Any = None
     frozen: Any = None
+    progress: Any = 0.0
 
     @classmethod
     def create(
@@ -60,7 +64,8 @@ class TrainState(flax.struct.PyTreeNode):
         # A copy: the step donates its state, and no buffer can be donated twice.
         ema = jax.tree.map(np.array, (params, stats)) if with_ema else None
         return cls(
-            jnp.zeros((), jnp.int32), params, stats, optimizer.init(params), jax.random.PRNGKey(seed), ema, frozen
+            *(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params), jax.random.PRNGKey(seed), ema, frozen),
+            progress=jnp.zeros((), jnp.float32),
         )
 
     def with_ema_update(self, decay: float) -> TrainState:
@@ -97,21 +102,26 @@ class OptimizerConfig:
                 f"decay {self.weight_decay}: the rate is above 0, the others are not negative"
             )
 
-    def build(self, steps: int) -> optax.GradientTransformation:
-        """The optimizer for a run of `steps` steps."""
-        if self.schedule == "cosine":
-            schedule = optax.schedules.cosine_decay_schedule(self.learning_rate, max(steps - self.warmup_steps, 1))
-        else:
-            schedule = optax.schedules.constant_schedule(self.learning_rate)
-        if self.warmup_steps:
-            warmup = optax.schedules.linear_schedule(0.0, self.learning_rate, self.warmup_steps)
-            schedule = optax.schedules.join_schedules([warmup, schedule], [self.warmup_steps])
-        adam = (
-            optax.adamw(schedule, weight_decay=self.weight_decay, mask=_kernels)
-            if self.weight_decay
-            else optax.adam(schedule)
-        )
-        return optax.chain(optax.clip_by_global_norm(self.clip_norm), adam) if self.clip_norm else adam
+    def build(self) -> optax.GradientTransformationExtraArgs:
+        """The optimizer; its update takes `progress`, how much of the run is done, 0 to 1."""
+        parts = [optax.clip_by_global_norm(self.clip_norm)] if self.clip_norm else []
+        parts.append(optax.scale_by_adam())
+        if self.weight_decay:
+            parts.append(optax.add_decayed_weights(self.weight_decay, mask=_kernels))
+        return optax.chain(*parts, self._descend())
+
+    def rate(self, count: Any, progress: Any) -> jax.Array:
+        """The learning rate of the step after `count` others, when `progress` of the run is done."""
+        warm = jnp.minimum(1, count / self.warmup_steps) if self.warmup_steps else 1.0
+        decay = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1))) if self.schedule == "cosine" else 1.0
+        return jnp.asarray(self.learning_rate * warm * decay, jnp.float32)
+
+    def _descend(self) -> optax.GradientTransformationExtraArgs:
+        def update(updates: Any, count: Any, params: Any = None, *, progress: Any, **_: Any) -> tuple[Any, Any]:
+            rate = self.rate(count, progress)
+            return jax.tree.map(lambda u: -rate * u, updates), count + 1
+
+        return optax.GradientTransformationExtraArgs(lambda _: jnp.zeros((), jnp.int32), update)
 
 
 def _kernels(params: Any) -> Any:
@@ -129,10 +139,12 @@ class LoopConfig:
     """steps between two evaluations on held-out data"""
     save_every: int = 500
     """steps between two checkpoints"""
+    save_minutes: float = 10.0
+    """minutes after which a checkpoint is written anyway"""
 
     def __post_init__(self) -> None:
-        if min(self.log_every, self.evaluate_every, self.save_every) < 1:
-            raise UserError(f"{self}: each is at least 1 step")
+        if min(self.log_every, self.evaluate_every, self.save_every) < 1 or self.save_minutes <= 0:
+            raise UserError(f"{self}: each is at least 1 step, and more than 0 minutes")
 
 
 @runtime_checkable
@@ -143,6 +155,8 @@ class DataIterator(Protocol):
     def get_state(self) -> Any: ...
     def set_state(self, state: Any) -> None: ...
 
+
+_BAR = "{percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 Evaluation = Callable[[TrainState], tuple[dict[str, float], float]]
 """state on the host -> (metrics, score; higher is better)"""
@@ -155,7 +169,7 @@ def fit(
     state: TrainState,
     step: Step,
     batches: DataIterator,
-    steps: int,
+    steps: int | None,
     *,
     loop: LoopConfig,
     parallel: Parallel,
@@ -163,8 +177,10 @@ def fit(
     evaluate: Evaluation | None = None,
     settings: Any = None,
     dtype: str = "float32",
+    seconds: float | None = None,
+    started: float | None = None,
 ) -> TrainState:
-    """Trains up to `steps` steps in all, resuming from the newest checkpoint in `run`; returns the state, on the host.
+    """Trains up to `steps` steps in all, or for so many seconds, resuming from the newest checkpoint in `run`; returns the state, on the host.
 
     SIGINT and SIGTERM write a checkpoint first; then KeyboardInterrupt is raised.
 
@@ -174,6 +190,8 @@ def fit(
         to_params: what inference needs, from the state and what `evaluate` measured at this step (nothing, mostly).
         evaluate: runs every `loop.evaluate_every` steps and at the end; without it the score is minus the loss.
         dtype: of the step's convolutions, to compare its speed with what the device can do.
+        seconds: where `steps` is None: how long to train, over all starts of the run; its progress is that of the clock.
+        started: `time.monotonic()` when that began, with what came before this call; none: now.
         settings: the training config; a run is only resumed with the one that it began with (`MAY_CHANGE` apart).
 
     Raises:
@@ -181,6 +199,11 @@ def fit(
             that cannot be written.
         KeyboardInterrupt: after a signal.
     """
+    if (steps is None) == (seconds is None):
+        raise ValueError(f"{steps} steps, {seconds} seconds: one of them")
+    if seconds is not None and jax.process_count() > 1:
+        raise UserError("several hosts cannot train by the clock, which they do not share: give steps instead of minutes")
+    began = time.monotonic() if started is None else started
     frozen = state.frozen
     state = state.replace(frozen=None)
     writes = jax.process_index() == 0
@@ -193,11 +216,18 @@ def fit(
         state = ckpt.load_training(newest, state)
         batches.set_state(_decode_state(position["iterator"]))
         start, window, means = newest.step, position["window"], position["means"]
+        began -= position.get("elapsed", 0.0)
         print(f"resuming from {newest.path}", file=sys.stderr)
     if start != max_over_hosts(start):
         raise UserError(f"the hosts have different checkpoints in {run}: give all of them the same, shared folder")
-    if start >= steps:
-        print(f"{run} already has {start} of {steps} steps", file=sys.stderr)
+
+
+    def progress(number: int) -> float:
+        """How much of the run is done after `number` steps."""
+        return number / steps if steps is not None else (time.monotonic() - began) / (seconds or 1.0)
+
+    if progress(start) >= 1:
+        print(f"{run} already has {start} steps, all that it should", file=sys.stderr)
         if writes and not (run / "curves.png").exists():
             MetricsLog(run, start).close()
         return state
@@ -224,24 +254,30 @@ def fit(
                 "iterator": _encode_state(batches.get_state()),
                 "window": window,
                 "means": means,
+                "elapsed": time.monotonic() - began,
                 "settings": _settings(settings),
             },
         )
         ckpt.keep_newest_and_best(run, kind)
 
-    with _Signals() as signals, tqdm(total=steps, initial=start, unit="step", disable=not writes, mininterval=2) as bar:
-        for number in range(start + 1, steps + 1):
+    bar = tqdm(total=1000, initial=int(1000 * progress(start)), disable=not writes, mininterval=2, bar_format=_BAR)
+    saved, last = time.monotonic(), False
+    with _Signals() as signals, bar:
+        for number in itertools.count(start + 1):
             evaluated: dict[str, float] = {}
             score: float | None = None  # of this very step, where there is something to evaluate
             batch = parallel.place_batch(next(batches))
-            placed, metrics = compiled(placed, batch)
+            done = parallel.place_state(jnp.asarray(min(progress(number - 1), 1), jnp.float32))
+            placed, metrics = compiled(placed.replace(progress=done), batch)
             # Read the step before, so that the device already has work while the host waits for numbers.
             if pending is not None:
                 window.append(_finite(parallel.fetch_metrics(pending), number - 1, run))
             pending = metrics
-            logs = number % loop.log_every == 0 or number == steps
-            evaluates = evaluate is not None and (number % loop.evaluate_every == 0 or number == steps)
-            saves = number % loop.save_every == 0 or evaluates or number == steps
+            last = progress(number) >= 1
+            logs = number % loop.log_every == 0 or last
+            evaluates = evaluate is not None and (number % loop.evaluate_every == 0 or last)
+            overdue = jax.process_count() == 1 and time.monotonic() - saved > 60 * loop.save_minutes
+            saves = number % loop.save_every == 0 or evaluates or overdue or last
             # Hosts have to agree, for which they wait for one another: not at every step.
             asks = jax.process_count() == 1 or logs or saves
             stops = asks and max_over_hosts(signals.received is not None) > 0
@@ -252,7 +288,7 @@ def fit(
             if logs:
                 means = {name: sum(m[name] for m in window) / len(window) for name in window[0]}
                 window = []
-                bar.set_postfix({name: f"{value:.4g}" for name, value in means.items()})
+                bar.set_postfix({"step": number, **{name: f"{value:.4g}" for name, value in means.items()}})
                 if log:
                     log.write(number, "train", means)
             if evaluate is None:
@@ -264,22 +300,25 @@ def fit(
                 if log:
                     log.write(number, "val", evaluated)
                     bar.write(f"step {number}: " + ", ".join(f"{k} {v:.4f}" for k, v in evaluated.items()), sys.stderr)
-            bar.update()
+            bar.update(int(1000 * min(progress(number), 1)) - bar.n)
             if saves or stops:
                 save(number, evaluated, score)
+                saved = time.monotonic()
                 watch.pause()
-            if number == steps and log:
+            if last and log:
                 log.close()
                 if watch.steps >= TIMED_STEPS:
                     print(describe_speed(watch, parallel, compiled, (placed, batch), dtype), file=sys.stderr)
-            if stops and number < steps:
+            if stops and not last:
                 bar.write(f"stopped at step {number}; the same command goes on from there", sys.stderr)
                 raise KeyboardInterrupt
+            if last:
+                break
     return parallel.fetch_state(placed.replace(frozen=None))
 
 
 MAY_CHANGE = (
-    *("output", "score_on", "pack", "steps", "epochs", "loop", "parallel", "coordinator", "hosts", "host"),
+    *("output", "score_on", "pack", "steps", "epochs", "minutes", "loop", "parallel", "coordinator", "hosts", "host"),
     "data.workers",
 )
 """fields of a training config that may differ when a run is resumed"""

@@ -1,7 +1,7 @@
 """Content photos and paintings for training the styles. Photos are uint8 [H, W, 3], RGB, as batches for the device.
 
 photos (folder tree, .tar files or a TFDS name) -> Grain: shuffle, random crops -> {"photo": uint8 [N, C, C, 3],
-"style": int32 [N]}
+"faces": uint8 [N, C / 4, C / 4], "style": int32 [N]}
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from PIL import Image
 
 from emojax.emotions import EMOTIONS, nearest
 from emojax.errors import UserError
+from emojax.faces import Face, find_faces
 from emojax.images import read_photo
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
+FACE_CELL = 4
+"""pixels along a side of a cell of the face map"""
 PAINTING_SIDE = 256
 """short side of the paintings at a style scale of 1, whatever the size of the photos"""
 
@@ -45,6 +48,10 @@ class PhotoConfig:
     like, smooth from pixel to pixel"""
     painting_size: int = PAINTING_SIDE
     """short side of the paintings, in pixels: larger gives bolder strokes"""
+    painting_crops: tuple[str, ...] = ()
+    """the part of a painting to learn from, happy=0,0.33,1,1: left, top, right, bottom as fractions; none: all of it"""
+    find_faces: bool = False
+    """whether to find the photos' faces, which the loss can then protect"""
     held_out: int = 8
     """photos kept out of training for the validation loss"""
     workers: int = 2
@@ -55,6 +62,8 @@ class PhotoConfig:
             raise UserError(f"crop {self.crop}: it has to be a multiple of 4, at least 16")
         if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 16):
             raise UserError(f"scale {self.scale}: give two factors, the smaller one first, above 0 and at most 16")
+        for entry in self.painting_crops:
+            parse_crop(entry)
         if self.painting_size < 16 or min(self.held_out, self.workers) < 1:
             raise UserError(
                 f"painting size {self.painting_size}, {self.held_out} held out, {self.workers} workers: at least 16, 1, 1"
@@ -170,29 +179,61 @@ def decode(data: bytes | np.ndarray) -> Image.Image:
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 
-def random_crop(
-    photo: Image.Image, size: int, rng: np.random.Generator, scale: tuple[float, ...] = (0.5, 1.0)
-) -> np.ndarray:
-    """A random square of the photo after a resize by a random factor, all scales alike (log-uniform); maybe mirrored.
+@dataclass(frozen=True)
+class Square:
+    """A square of a photo, and whether it is mirrored."""
 
-    A photo that is too small for the square at that factor is enlarged until its short side fills it.
+    left: float
+    top: float
+    side: float
+    mirrored: bool = False
 
-    Returns:
-        uint8 [size, size, 3].
+    def cut(self, photo: Image.Image, size: int) -> np.ndarray:
+        """The square, resized. Returns uint8 [size, size, 3]."""
+        box = (self.left, self.top, self.left + self.side, self.top + self.side)
+        array = np.asarray(photo.resize((size, size), Image.Resampling.BICUBIC, box))
+        return np.ascontiguousarray(array[:, ::-1]) if self.mirrored else array
+
+    def face_map(self, faces: Sequence[Face], size: int) -> np.ndarray:
+        """Where the square shows faces: uint8 [size, size], 0 outside, 1 in a face's box, 3 from its eyes to its mouth."""
+        found = np.zeros((size, size), np.uint8)
+        scale = size / self.side
+        for face in faces:
+            x, y, w, h = (face.x - self.left) * scale, (face.y - self.top) * scale, face.w * scale, face.h * scale
+            for weight, (left, top, right, bottom) in ((1, (0, 0, 1, 1)), (3, _FEATURES)):
+                rows = slice(max(0, round(y + top * h)), max(0, round(y + bottom * h)))
+                columns = slice(max(0, round(x + left * w)), max(0, round(x + right * w)))
+                found[rows, columns] = np.maximum(found[rows, columns], weight)
+        return np.ascontiguousarray(found[:, ::-1]) if self.mirrored else found
+
+
+_FEATURES = (0.18, 0.25, 0.82, 0.88)
+"""left, top, right and bottom of the part of a face's box that holds brows, eyes, nose and mouth"""
+
+
+def random_square(
+    size: tuple[int, int], crop: int, rng: np.random.Generator, scale: tuple[float, ...] = (0.5, 1.0)
+) -> Square:
+    """A random square of a photo of `size` (width, height) that is resized by a random factor; maybe mirrored.
+
+    All scales alike (log-uniform). A photo too small for the square at that factor is enlarged until its short side fills it.
     """
     factor = np.exp(rng.uniform(*np.log(scale)))
-    side = min(size / factor, *photo.size)
-    left, top = (rng.uniform(0, extent - side) for extent in photo.size)
-    crop = photo.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
-    array = np.asarray(crop)
-    return array[:, ::-1] if rng.random() < 0.5 else array
+    side = min(crop / factor, *size)
+    left, top = (rng.uniform(0, extent - side) for extent in size)
+    return Square(left, top, side, bool(rng.random() < 0.5))
+
+
+def center_square(size: tuple[int, int], crop: int, factor: float = 0.0) -> Square:
+    """The centred square after a resize by a factor, or the largest one if that is larger."""
+    side = min(crop / factor, *size) if factor else min(size)
+    left, top = ((extent - side) / 2 for extent in size)
+    return Square(left, top, side)
 
 
 def center_crop(photo: Image.Image, size: int, factor: float = 0.0) -> np.ndarray:
-    """The centred square after a resize by a factor, or the largest one if that is larger. Returns uint8 [size, size, 3]."""
-    side = min(size / factor, *photo.size) if factor else min(photo.size)
-    left, top = ((extent - side) / 2 for extent in photo.size)
-    return np.asarray(photo.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side)))
+    """`center_square`, cut. Returns uint8 [size, size, 3]."""
+    return center_square(photo.size, size, factor).cut(photo, size)
 
 
 class _Crops:
@@ -202,17 +243,28 @@ class _Crops:
         self, source: EncodedPhotos | TfdsPhotos, photos: np.ndarray, config: PhotoConfig, styles: int
     ) -> None:
         self.source, self.photos, self.config, self.styles = source, photos, config, styles
+        self.faces: dict[int, list[Face]] = {}  # of the photos that were drawn before
         self.bad = Unreadable("training photos", len(source))
 
     def __call__(self, element: int | np.integer, rng: np.random.Generator) -> dict[str, Any]:
         while True:
             index = int(element)
             try:
-                crop = random_crop(decode(self.source[index]), self.config.crop, rng, self.config.scale)
-                return {"photo": np.ascontiguousarray(crop), "style": np.int32(rng.integers(self.styles))}
+                photo = decode(self.source[index])
+                square = random_square(photo.size, self.config.crop, rng, self.config.scale)
+                return {**self.example(index, photo, square), "style": np.int32(rng.integers(self.styles))}
             except UNREADABLE as error:
                 self.bad.report(index, self.source.name(index), error)
                 element = rng.choice(self.photos)
+
+
+    def example(self, index: int, photo: Image.Image, square: Square) -> dict[str, Any]:
+        """A square of photo number `index`, and where its faces are."""
+        if self.config.find_faces and index not in self.faces:
+            self.faces[index] = find_faces(np.asarray(photo))
+        size = self.config.crop
+        faces = square.face_map(self.faces.get(index, []), size // FACE_CELL)
+        return {"photo": square.cut(photo, size), "faces": faces}
 
 
 @dataclass(frozen=True)
@@ -220,8 +272,8 @@ class PhotoBatches:
     """The training stream and what it was made from."""
 
     iterator: Any
-    held_out: np.ndarray
-    """uint8 [held_out, crop, crop, 3], photos that are never drawn"""
+    held_out: dict[str, np.ndarray]
+    """photos that are never drawn, and their faces, as in a batch"""
     photos: int
     """photos that are drawn"""
     skipped: Callable[[], int]
@@ -229,7 +281,9 @@ class PhotoBatches:
 
 
 def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) -> PhotoBatches:
-    """Endless batches {"photo": uint8 [N, C, C, 3], "style": int32 [N]}, of this host's share N of `batch_size`.
+    """Endless batches {"photo", "faces", "style"}, of this host's share N of `batch_size`.
+
+    photo: uint8 [N, C, C, 3]; faces: uint8 [N, C / 4, C / 4], see `Square.face_map`; style: int32 [N].
 
     Every photo comes once per epoch, in an order that the seed decides. The hosts' shares of step k are together what a
     single host would draw for step k.
@@ -241,7 +295,7 @@ def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) 
     if len(source) <= config.held_out:
         raise UserError(f"{len(source)} photos with {config.held_out} held out: give more photos, or hold out fewer")
     order = np.random.default_rng(seed).permutation(len(source))
-    held_out: list[np.ndarray] = []
+    held_out: list[dict[str, np.ndarray]] = []
     taken = 0
     crops = _Crops(source, np.sort(order[config.held_out :]), config, styles)
     for index in order:  # a photo that cannot be read is replaced by the next one
@@ -249,7 +303,9 @@ def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) 
             break
         taken += 1
         try:
-            held_out.append(center_crop(decode(source[int(index)]), config.crop, float(np.sqrt(np.prod(config.scale)))))
+            photo = decode(source[int(index)])
+            square = center_square(photo.size, config.crop, float(np.sqrt(np.prod(config.scale))))
+            held_out.append(crops.example(int(index), photo, square))
         except UNREADABLE as error:
             crops.bad.report(int(index), source.name(int(index)), error)
     indices = crops.photos = np.sort(order[taken:])
@@ -258,7 +314,8 @@ def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) 
         raise UserError(f"no photos are left to train on: only {len(held_out)} of {len(source)} can be read")
     draws = grain.MapDataset.source(indices).seed(seed).shuffle().repeat()
     stream = batches_of(draws, crops, batch_size, seed, config.workers)
-    return PhotoBatches(stream, np.stack(held_out), len(indices), lambda: len(crops.bad))
+    stacked = {name: np.stack([example[name] for example in held_out]) for name in held_out[0]}
+    return PhotoBatches(stream, stacked, len(indices), lambda: len(crops.bad))
 
 
 def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path]:
@@ -312,13 +369,30 @@ def painting_size(style_scale: float) -> int:
     return round(PAINTING_SIDE * style_scale)
 
 
-def read_painting(path: Path, short_side: int) -> np.ndarray:
-    """A painting with its short side resized to `short_side` pixels. Returns uint8 [H, W, 3].
+def parse_crop(entry: str) -> tuple[str, tuple[float, ...]]:
+    """"happy=0,0.33,1,1" -> ("happy", (0, 0.33, 1, 1)); raises UserError for what is no such part."""
+    style, _, text = entry.partition("=")
+    try:
+        left, top, right, bottom = box = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise UserError(f"painting crop {entry!r}: write STYLE=LEFT,TOP,RIGHT,BOTTOM") from None
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise UserError(f"painting crop {entry!r}: fractions of the painting, 0 to 1, left before right, top before bottom")
+    return style, box
+
+
+def read_painting(path: Path, short_side: int, crop: tuple[float, ...] = (0, 0, 1, 1)) -> np.ndarray:
+    """A painting, or a part of it, with its short side resized to `short_side` pixels. Returns uint8 [H, W, 3].
+
+    Args:
+        crop: left, top, right and bottom, as fractions.
 
     Raises:
         UserError: a file that cannot be read.
     """
     painting = Image.fromarray(read_photo(path, name=f"the painting {path}").pixels)
-    scale = short_side / min(painting.size)
-    size = (max(1, round(painting.width * scale)), max(1, round(painting.height * scale)))
-    return np.asarray(painting.resize(size, Image.Resampling.LANCZOS))
+    box = tuple(fraction * extent for fraction, extent in zip(crop, painting.size * 2, strict=True))
+    width, height = box[2] - box[0], box[3] - box[1]
+    scale = short_side / min(width, height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(painting.resize(size, Image.Resampling.LANCZOS, (box[0], box[1], box[2], box[3])))

@@ -7,8 +7,9 @@ style, the convolutions learn from all, the scales and shifts of a style from it
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Float
 
 from emojax import checkpoint as ckpt
 from emojax import compiling
@@ -26,36 +28,91 @@ from emojax.images import to_255, to_unit
 from emojax.pipeline import load_styles
 from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
 from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
-from emojax.train.losses import (
+from emojax.losses import (
     CONTENT_LAYER,
     STYLE_LAYERS,
     content_loss,
+    cosine_distances,
+    draw_positions,
     gram_matrix,
+    hypercolumns,
     interior,
+    moments_loss,
+    palette_loss,
+    relaxed_transport,
+    self_similarity_loss,
     style_loss,
     total_variation,
 )
 from emojax.train.parallel import Mode, Parallel, Step, check_batch_size, initialize_hosts, mean_over
-from emojax.train.photo_data import PhotoConfig, find_paintings, photo_batches, read_painting
-from emojax.vgg import find_vgg16, load_vgg16, vgg16_features
+from emojax.train.photo_data import (
+    FACE_CELL,
+    PhotoConfig,
+    find_paintings,
+    parse_crop,
+    photo_batches,
+    read_painting,
+)
+from emojax.vgg import LAYERS, find_vgg16, load_vgg16, vgg16_features
 
 
 @dataclass(frozen=True)
 class StyleLossConfig:
-    """Weights of the perceptual loss: content * content + style * style + tv * total variation."""
+    """Weights of the loss: the sum of each weight times its term. See `emojax.losses` for the terms."""
 
     content: float = 1.0
-    """weight of the relative content loss at relu2_2"""
+    """weight of the relative content loss at relu2_2 (Johnson et al. 2016)"""
     style: float = 3.0
-    """weight of the relative style loss, the mean over relu1_2, 2_2, 3_3 and 4_3"""
+    """weight of the relative Gram errors of the style layers (Johnson et al. 2016)"""
+    style_layers: tuple[str, ...] = STYLE_LAYERS
+    """feature maps whose Gram matrices are compared"""
+    style_layer_weights: tuple[float, ...] = (0.25, 0.25, 0.25, 0.25)
+    """share of each of them in the style loss"""
     tv: float = 0.5
     """weight of the total variation of the stylized photo (0 to 1)"""
     strengths: tuple[float, ...] = ()
-    """a factor of the style weight for each style, in their order; none: 1 for all"""
+    """a factor of the style, transport and moments weights for each style, in their order; none: 1 for all"""
+    similarity: float = 0.0
+    """weight of the self-similarity to the photo (Kolkin et al. 2019)"""
+    face_similarity: float = 0.0
+    """weight of the same inside faces, where there are any"""
+    transport: float = 0.0
+    """weight of the relaxed optimal transport between the features of the picture and the painting (Kolkin et al. 2019)"""
+    moments: float = 0.0
+    """weight of the difference of those features' means and covariances (Kolkin et al. 2019)"""
+    palette: float = 0.0
+    """weight of the relaxed optimal transport between the colours of the picture and the painting (Kolkin et al. 2019)"""
+    columns: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_1")
+    """feature maps that make up a hypercolumn, what self-similarity, transport and moments compare"""
+    positions: int = 512
+    """random positions of each picture, and of the painting twice as many, that a step compares"""
+    steadiness: float = 0.0
+    """weight of the noise gain: mean squared change of the picture by noise in the photo, over the noise's mean square"""
 
     def __post_init__(self) -> None:
-        if min(self.content, self.style, self.tv, *self.strengths) < 0:
-            raise UserError(f"{self}: weights are not negative")
+        weights = {name: value for name, value in dataclasses.asdict(self).items() if isinstance(value, float | int)}
+        if negative := [name for name, value in weights.items() if value < 0]:
+            raise UserError(f"loss weight {negative[0]} {weights[negative[0]]}: it is not negative")
+        if min(self.strengths, default=0) < 0 or min(self.style_layer_weights, default=0) < 0:
+            raise UserError(f"strengths {self.strengths}, style layer weights {self.style_layer_weights}: not negative")
+        if len(self.style_layers) != len(self.style_layer_weights):
+            raise UserError(f"{len(self.style_layer_weights)} weights for {len(self.style_layers)} style layers: one each")
+        if unknown := [name for name in self.layers if name.removeprefix("relu") not in LAYERS]:
+            raise UserError(f"layer {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
+        if self.positions < 2:
+            raise UserError(f"{self.positions} positions: at least 2")
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Feature maps that the weighted terms look at; VGG16 is computed up to the deepest of them."""
+        style = [name for name, weight in zip(self.style_layers, self.style_layer_weights, strict=True) if weight]
+        used = (CONTENT_LAYER,) * bool(self.content) + tuple(style) * bool(self.style)
+        return tuple(dict.fromkeys(used + self.columns * self.compares_columns))
+
+    @property
+    def compares_columns(self) -> bool:
+        """Whether a term that compares hypercolumns or colours has weight."""
+        return any((self.similarity, self.face_similarity, self.transport, self.moments, self.palette))
 
 
 @dataclass(frozen=True)
@@ -76,6 +133,8 @@ class StyleTraining:
     """passes over the photos, if steps is none"""
     steps: int | None = None
     """steps in all; none: as many as the epochs take"""
+    minutes: float | None = None
+    """train for so long instead, scoring and packing included: the learning rate follows the clock"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """of the convolutions; parameters, norm statistics and losses stay float32"""
     seed: int = 0
@@ -103,6 +162,8 @@ class StyleTraining:
             raise UserError(f"unknown emotion {self.emotion!r}{nearest(self.emotion, EMOTIONS)}")
         if self.batch_size < 1 or self.epochs <= 0 or (self.steps is not None and self.steps < 1):
             raise UserError(f"batch size {self.batch_size}, epochs {self.epochs}, steps {self.steps}: all are above 0")
+        if self.minutes is not None and self.minutes <= 0:
+            raise UserError(f"{self.minutes} minutes: more than 0")
         if self.model.bank:
             raise UserError(
                 "a bank is not trained as a whole: train its networks one by one, each with its own --emotion"
@@ -110,6 +171,13 @@ class StyleTraining:
         styles = self.resolved_model().styles
         if self.loss.strengths and len(self.loss.strengths) != len(styles):
             raise UserError(f"{len(self.loss.strengths)} strengths for {len(styles)} styles: give one each, or none")
+
+    def training_seconds(self) -> float | None:
+        """How much of `minutes` is for training: a tenth, but at most a minute, is kept for scoring and packing."""
+        if self.minutes is None:
+            return None
+        kept = min(0.1 * self.minutes, 1.0) if self.score_on or self.pack else 0.0
+        return 60 * (self.minutes - kept)
 
     def resolved_model(self) -> StylizerConfig:
         """The model's config, with the one style of `emotion` if that is given."""
@@ -124,45 +192,140 @@ def painting_grams(
     Args:
         of: what of the features they are of; see `interior`.
     """
-    features = compiling.jit(vgg16_features)
-    grams = []
-    for path in find_paintings(config, styles).values():
-        painting = read_painting(path, config.painting_size)[None].astype(np.float32)
-        seen = features(vgg, painting)
-        grams.append({layer: gram_matrix(of(seen[layer]))[0] for layer in STYLE_LAYERS})
-    return {layer: jnp.stack([gram[layer] for gram in grams]) for layer in STYLE_LAYERS}
+    found = []
+    for features in _painting_features(vgg, config, styles, STYLE_LAYERS):
+        found.append({layer: gram_matrix(of(features[layer]))[0] for layer in STYLE_LAYERS})
+    return {layer: jnp.stack([gram[layer] for gram in found]) for layer in STYLE_LAYERS}
+
+
+def painting_targets(vgg: Any, config: PhotoConfig, loss: StyleLossConfig, styles: tuple[str, ...]) -> dict[str, Any]:
+    """What the loss compares pictures with, of the styles' S paintings.
+
+    Returns:
+        "grams": style layer -> float32 [S, C, C]; and where the loss compares hypercolumns "columns" float32
+        [S, `PAINTING_POSITIONS`, D] and "colors" [S, `PAINTING_POSITIONS`, 3], those of random positions, and their
+        "mean" [S, D] and "covariance" [S, D, D].
+    """
+    grams, columns, colors = [], [], []
+    layers = tuple(dict.fromkeys((*loss.style_layers, *loss.columns)))
+    paintings = read_paintings(config, styles)
+    for index, features in enumerate(_painting_features(vgg, config, styles, layers)):
+        grams.append({layer: gram_matrix(interior(features[layer]))[0] for layer in loss.style_layers})
+        if loss.compares_columns:
+            pixels = to_unit(jnp.asarray(paintings[index]))
+            whole = jnp.ones((1, pixels.shape[1] // FACE_CELL, pixels.shape[2] // FACE_CELL))
+            positions = draw_positions(jax.random.PRNGKey(index), whole, PAINTING_POSITIONS)
+            columns.append(hypercolumns([features[layer] for layer in loss.columns], positions)[0])
+            colors.append(hypercolumns([pixels], positions)[0])
+    targets: dict[str, Any] = {"grams": jax.tree.map(lambda *rows: jnp.stack(rows), *grams)}
+    if columns:
+        stacked = jnp.stack(columns)
+        mean = stacked.mean(1)
+        centred = (stacked - mean[:, None]) / np.float32(np.sqrt(PAINTING_POSITIONS))
+        covariance = jnp.einsum("spd,spe->sde", centred, centred)
+        targets |= {"columns": stacked, "colors": jnp.stack(colors), "mean": mean, "covariance": covariance}
+    return targets
+
+
+PAINTING_POSITIONS = 4096
+
+
+def read_paintings(config: PhotoConfig, styles: Sequence[str]) -> list[np.ndarray]:
+    """The styles' paintings, uint8 [1, H, W, 3] each, as the config says.
+
+    Raises:
+        UserError: see `find_paintings`; a painting that cannot be read.
+    """
+    crops = dict(parse_crop(entry) for entry in config.painting_crops)
+    return [
+        read_painting(path, config.painting_size, crops.get(style, (0, 0, 1, 1)))[None]
+        for style, path in find_paintings(config, styles).items()
+    ]
+
+
+def _painting_features(vgg: Any, config: PhotoConfig, styles: tuple[str, ...], layers: Sequence[str]) -> Iterator[Any]:
+    program = compiling.jit(functools.partial(vgg16_features, layers=tuple(layers)))
+    for painting in read_paintings(config, styles):
+        yield program(vgg, painting.astype(np.float32))
 
 
 def perceptual_losses(
-    config: StyleTraining, frozen: Mapping[str, Any], params: Any, batch: Mapping[str, Any]
+    config: StyleTraining, frozen: Mapping[str, Any], params: Any, batch: Mapping[str, Any], key: jax.Array
 ) -> dict[str, jax.Array]:
     """The parts of the loss, means over a batch.
 
     Args:
-        frozen: {"vgg": VGG16 parameters, "grams": layer -> float32 [S, C, C]}, and "network" if that is not trained.
+        frozen: {"vgg": VGG16 parameters, "paintings": see `painting_targets`}, and "network" if that is not trained.
         params: see `init_stylizer`.
-        batch: {"photo": uint8 [N, H, W, 3], "style": int32 [N]}.
+        batch: {"photo": uint8 [N, H, W, 3], "faces": uint8 [N, H / 4, W / 4], "style": int32 [N]}.
+        key: what positions and noise are drawn from.
 
     Returns:
-        Scalars "loss" (the weighted sum), "content", "style" and "tv".
+        Scalars: "loss" (the weighted sum), and each term with its name in the config.
     """
-    model, dtype = config.resolved_model(), jnp.dtype(config.dtype)
+    model, dtype, weights = config.resolved_model(), jnp.dtype(config.dtype), config.loss
     photos = to_unit(jnp.asarray(batch["photo"]))
     styles = jnp.asarray(batch["style"])
     choice = jax.nn.one_hot(styles, len(model.styles))
     network = {**frozen, **params}["network"]
-    stylized = stylize_with_code(model, network, photos, mix_styles(params["styles"], choice), dtype=dtype)
+    code = mix_styles(params["styles"], choice)
+    stylized = stylize_with_code(model, network, photos, code, dtype=dtype)
     vgg = jax.tree.map(lambda x: x.astype(dtype), frozen["vgg"])
-    features = vgg16_features(vgg, to_255(stylized))
-    target = vgg16_features(vgg, to_255(photos), last=CONTENT_LAYER)
-    grams = {layer: rows[styles] for layer, rows in frozen["grams"].items()}
-    content = content_loss(features[CONTENT_LAYER], target[CONTENT_LAYER])
-    style = style_loss({layer: interior(features[layer]) for layer in grams}, grams)
-    tv = total_variation(stylized)
-    weights = config.loss
+    features = vgg16_features(vgg, to_255(stylized), weights.layers)
+    content_layers = (CONTENT_LAYER,) * bool(weights.content) + weights.columns * weights.compares_columns
+    target = vgg16_features(vgg, to_255(photos), content_layers)
+    paintings = jax.tree.map(lambda rows: rows[styles], frozen["paintings"])
+    terms: dict[str, jax.Array] = {"tv": total_variation(stylized)}
+    if weights.content:
+        terms["content"] = content_loss(features[CONTENT_LAYER], target[CONTENT_LAYER])
+    if weights.style:
+        shares = dict(zip(weights.style_layers, weights.style_layer_weights, strict=True))
+        shares = {layer: share for layer, share in shares.items() if share}
+        seen = {layer: interior(features[layer]) for layer in shares}
+        terms["style"] = style_loss(seen, {layer: paintings["grams"][layer] for layer in shares}, shares)
+    keys = jax.random.split(key, 4)
+    if weights.compares_columns:
+        faces = jnp.asarray(batch["faces"]).astype(jnp.float32)
+        terms |= transport_terms(weights, features, target, stylized, paintings, faces, keys)
+    if weights.steadiness:
+        noise = NOISE * jax.random.normal(keys[3], photos.shape)
+        shaken = stylize_with_code(model, network, photos + noise, code, dtype=dtype)
+        terms["steadiness"] = jnp.square(shaken - stylized).mean((1, 2, 3)) / NOISE**2
     strengths = jnp.array(weights.strengths)[styles] if weights.strengths else 1.0
-    loss = weights.content * content + weights.style * strengths * style + weights.tv * tv
-    return {"loss": loss.mean(), "content": content.mean(), "style": style.mean(), "tv": tv.mean()}
+    factors = {name: strengths if name in ("style", "transport", "moments") else 1.0 for name in terms}
+    loss = sum(getattr(weights, name) * factors[name] * term for name, term in terms.items())
+    return {"loss": jnp.mean(loss), **{name: term.mean() for name, term in terms.items()}}
+
+
+NOISE = 2 / 255
+"""standard deviation of the noise that the picture should not change by"""
+
+
+def transport_terms(
+    weights: StyleLossConfig,
+    features: Mapping[str, jax.Array],
+    photo_features: Mapping[str, jax.Array],
+    stylized: Float[Array, "N H W 3"],
+    paintings: Mapping[str, Any],
+    faces: Float[Array, "N h w"],
+    keys: jax.Array,
+) -> dict[str, jax.Array]:
+    """The terms that compare pictures at random positions, per example; see `StyleLossConfig` for their names."""
+    maps = [features[layer] for layer in weights.columns]
+    photo_maps = [photo_features[layer] for layer in weights.columns]
+    positions = draw_positions(keys[0], jnp.ones_like(faces), weights.positions)
+    columns = hypercolumns(maps, positions)
+    terms = {"similarity": self_similarity_loss(columns, hypercolumns(photo_maps, positions))}
+    drawn = jax.random.choice(keys[1], paintings["columns"].shape[1], (2 * weights.positions,))
+    distances = cosine_distances(columns, paintings["columns"][:, drawn])
+    terms["transport"] = relaxed_transport(distances)
+    terms["moments"] = moments_loss(columns, paintings["mean"], paintings["covariance"])
+    terms["palette"] = palette_loss(hypercolumns([stylized], positions), paintings["colors"][:, drawn])
+    if weights.face_similarity:
+        inside = draw_positions(keys[2], faces, weights.positions // 2)
+        similarity = self_similarity_loss(hypercolumns(maps, inside), hypercolumns(photo_maps, inside))
+        terms["face_similarity"] = jnp.where(faces.max((1, 2)) > 0, similarity, 0.0)
+    return {name: term for name, term in terms.items() if getattr(weights, name)}
 
 
 def make_step(config: StyleTraining, optimizer: optax.GradientTransformation) -> Step:
@@ -170,30 +333,31 @@ def make_step(config: StyleTraining, optimizer: optax.GradientTransformation) ->
 
     def step(state: TrainState, batch: Mapping[str, Any], axis_name: str | None):
         def loss_of(params):
-            losses = perceptual_losses(config, state.frozen, params, batch)
+            losses = perceptual_losses(config, state.frozen, params, batch, jax.random.fold_in(state.key, state.step))
             return losses["loss"], losses
 
         gradients, metrics = jax.grad(loss_of, has_aux=True)(state.params)
         gradients, metrics = mean_over(axis_name, (gradients, metrics))
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, progress=state.progress)
         params = optax.apply_updates(state.params, updates)
         return state.replace(step=state.step + 1, params=params, opt_state=opt_state), metrics
 
     return step
 
 
-def make_evaluation(config: StyleTraining, held_out: np.ndarray) -> Evaluation:
-    """Mean losses over the held-out photos uint8 [M, H, W, 3] in every style; the score is minus the loss."""
+def make_evaluation(config: StyleTraining, held_out: Mapping[str, np.ndarray]) -> Evaluation:
+    """Mean losses over the held-out photos, leaves [M, ...] of a batch, in every style; the score is minus the loss."""
     losses = compiling.jit(
         lambda params, frozen, photos, style: perceptual_losses(
-            config, frozen, params, {"photo": photos, "style": jnp.full(photos.shape[:1], style)}
+            config, frozen, params, {**photos, "style": jnp.full(1, style)}, jax.random.PRNGKey(0)
         )
     )
 
     def evaluate(state: TrainState) -> tuple[dict[str, float], float]:
         frozen = jax.device_put(state.frozen)
         styles = range(len(config.resolved_model().styles))
-        chunks = [held_out[i : i + 1] for i in range(len(held_out))]
+        photos = range(len(held_out["photo"]))
+        chunks = [{name: leaf[i : i + 1] for name, leaf in held_out.items()} for i in photos]
         results = [losses(state.params, frozen, chunk, style) for style in styles for chunk in chunks]
         means = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
         return means, -means["loss"]
@@ -217,8 +381,11 @@ def initial_params(config: StyleTraining) -> Any:
     return {"network": params["network"], "styles": jax.tree.map(lambda table: table[rows], params["styles"])}
 
 
-def train(config: StyleTraining, run: Path) -> TrainState:
+def train(config: StyleTraining, run: Path, started: float | None = None) -> TrainState:
     """Trains to the end, or resumes; checkpoints in `run` are what `emojax.load(styles=run)` reads.
+
+    Args:
+        started: `time.monotonic()` from which `config.minutes` count; none: from the first step.
 
     Raises:
         UserError: missing or invalid data, weights or checkpoints; a loss that is not finite.
@@ -231,8 +398,15 @@ def train(config: StyleTraining, run: Path) -> TrainState:
             f"the style {unknown[0]!r} is no emotion{nearest(unknown[0], EMOTIONS)}: `add` learns other styles"
         )
     vgg = load_vgg16(find_vgg16(config.vgg16))
-    grams = painting_grams(vgg, config.data, config.resolved_model().styles)
-    return train_params(config, run, initial_params(config), {"vgg": vgg, "grams": grams})
+    return train_params(config, run, initial_params(config), frozen_parts(config, vgg), started)
+
+
+def frozen_parts(config: StyleTraining, vgg: Any) -> dict[str, Any]:
+    """What `perceptual_losses` needs besides the parameters; only the layers of VGG16 that the loss looks at."""
+    deepest = max(LAYERS.index(name.removeprefix("relu")) for name in config.loss.layers)
+    targets = painting_targets(vgg, config.data, config.loss, config.resolved_model().styles)
+    kept = {"mean", *(f"conv{layer}" for layer in LAYERS[: deepest + 1])}
+    return {"vgg": {name: part for name, part in vgg.items() if name in kept}, "paintings": targets}
 
 
 def pack(run: Path, path: Path) -> None:
@@ -242,7 +416,9 @@ def pack(run: Path, path: Path) -> None:
     ckpt.save_checkpoint(path, "styles", config, params, step=found.step, metrics=found.metrics, score=found.score)
 
 
-def train_params(config: StyleTraining, run: Path, params: Any, frozen: Mapping[str, Any]) -> TrainState:
+def train_params(
+    config: StyleTraining, run: Path, params: Any, frozen: Mapping[str, Any], started: float | None = None
+) -> TrainState:
     """Trains some of a transform net's parameters; see `train`.
 
     Args:
@@ -251,8 +427,8 @@ def train_params(config: StyleTraining, run: Path, params: Any, frozen: Mapping[
     """
     model = config.resolved_model()
     data = photo_batches(config.data, config.batch_size, len(model.styles), config.seed)
-    steps = config.steps or max(1, round(config.epochs * data.photos / config.batch_size))
-    optimizer = config.optimizer.build(steps)
+    optimizer = config.optimizer.build()
+    by_steps = config.steps or max(1, round(config.epochs * data.photos / config.batch_size))
     state = fit(
         run,
         "styles",
@@ -260,13 +436,15 @@ def train_params(config: StyleTraining, run: Path, params: Any, frozen: Mapping[
         TrainState.create(params, optimizer, config.seed, frozen=frozen),
         make_step(config, optimizer),
         data.iterator,
-        steps,
+        by_steps if config.minutes is None else None,
         loop=config.loop,
         parallel=Parallel(config.parallel),
         to_params=lambda state, _: {name: {**state.frozen, **state.params}[name] for name in ("network", "styles")},
         evaluate=make_evaluation(config, data.held_out),
         settings=config,
         dtype=config.dtype,
+        seconds=config.training_seconds(),
+        started=started,
     )
     if data.skipped():
         print(f"skipped {data.skipped()} photos that could not be read", file=sys.stderr)

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from emojax import compiling
 from emojax.images import to_255, to_grey
-from emojax.train.losses import (
+from emojax.losses import (
     CONTENT_LAYER,
     STYLE_LAYERS,
     content_loss,
@@ -147,7 +147,7 @@ def _programs() -> tuple[Any, Any, Any]:
     """Compiled: the photo's content features, the objective, and one iteration."""
 
     def features_of(vgg, photo):
-        return vgg16_features(vgg, to_255(photo), last=CONTENT_LAYER)[CONTENT_LAYER]
+        return vgg16_features(vgg, to_255(photo), layers=(CONTENT_LAYER,))[CONTENT_LAYER]
 
     def step(vgg, gram, target, pixels, state):
         def value_of(pixels):

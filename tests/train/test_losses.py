@@ -3,15 +3,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emojax.train.losses import (
+from emojax.losses import (
     content_loss,
-    cross_entropy,
     gram_matrix,
     interior,
     relative_error,
     style_loss,
     total_variation,
 )
+from emojax.train.losses import cross_entropy
 
 
 def features(seed, shape=(2, 6, 5, 3)):

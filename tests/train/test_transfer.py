@@ -36,7 +36,7 @@ def test_the_first_convolutions_see_what_vgg16_sees(tiny_style_data, channels):
     grey = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1)).astype(np.uint8)
     faces = jnp.asarray(np.repeat(grey, 3, -1))
     ours = first_features(config, variables, faces)
-    theirs = vgg16_features(vgg, faces.astype(jnp.float32), last="relu1_2")["relu1_2"]
+    theirs = vgg16_features(vgg, faces.astype(jnp.float32), layers=("relu1_2",))["relu1_2"]
     scale = float(jnp.abs(theirs).max())
     np.testing.assert_allclose(ours[:, 2:-2, 2:-2] / scale, theirs[:, 2:-2, 2:-2] / scale, atol=1e-5)
     np.testing.assert_array_equal(variables["params"]["conv2_2"]["kernel"], vgg["conv2_2"]["kernel"])

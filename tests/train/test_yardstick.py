@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emojax.images import to_255
-from emojax.train.losses import STYLE_LAYERS, gram_matrix, style_loss
+from emojax.losses import STYLE_LAYERS, gram_matrix, style_loss
 from emojax.train.yardstick import descend, measure, objective, structural_similarity
 from emojax.vgg import load_vgg16, vgg16_features
 

@@ -1,0 +1,192 @@
+"""What a stylized photo is compared by. Photos are float32 [N, H, W, 3]; features are the activations of VGG16, [N, H, W, C].
+
+The perceptual losses are dimensionless: Johnson et al. 2016 (arXiv:1603.08155, equations 2 to 4) divide by the number
+of elements, which leaves values that depend on the painting, the layer and the scaling of the VGG weights. Dividing by
+the target's own energy instead lets one weight serve every painting and both families of VGG16 weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+CONTENT_LAYER = "relu2_2"
+STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+
+
+def gram_matrix(features: Float[Array, "N H W C"]) -> Float[Array, "N C C"]:
+    """Channel correlations, the mean over positions of f f^T (Johnson et al. also divide by C). Float32."""
+    n, h, w, c = features.shape
+    flat = features.reshape(n, h * w, c)
+    # Divide first: squares of Caffe-family activations, summed over a photo, are too large to add up exactly.
+    flat = flat / jnp.sqrt(jnp.asarray(h * w, flat.dtype))
+    return jnp.einsum("nxc,nxd->ncd", flat, flat, preferred_element_type=jnp.float32)
+
+
+def interior(features: Float[Array, "N H W C"]) -> Float[Array, "N H2 W2 C"]:
+    """Features without the outermost ones, up to 4 on each side.
+
+    VGG16 pads with zeros. Where Gram matrices see what that does, a network finds out that a dark frame around the picture
+    lowers the loss, and paints one.
+    """
+    drop = min(4, min(features.shape[1:3]) // 16)
+    return features[:, drop : features.shape[1] - drop, drop : features.shape[2] - drop]
+
+
+def relative_error(value: Float[Array, "N ..."], target: Float[Array, "N ..."]) -> Float[Array, " N"]:
+    """||value - target||^2 / ||target||^2 per example: 0 where equal, 1 for an all-zero value."""
+    axes = tuple(range(1, value.ndim))
+    value, target = value.astype(jnp.float32), target.astype(jnp.float32)
+    return jnp.square(value - target).sum(axes) / jnp.maximum(jnp.square(target).sum(axes), 1e-12)
+
+
+def content_loss(features: Float[Array, "N H W C"], photo_features: Float[Array, "N H W C"]) -> Float[Array, " N"]:
+    """||F - C||^2 / ||C||^2 per example (Johnson's equation 2 divided by the photo's own energy)."""
+    return relative_error(features, photo_features)
+
+
+def style_loss(
+    features: Mapping[str, Float[Array, "N _h _w _c"]],
+    painting_grams: Mapping[str, Float[Array, "N _c _c"]],
+    shares: Mapping[str, float] | None = None,
+) -> Float[Array, " N"]:
+    """Sum over the layers of share * ||G - A||^2 / ||A||^2 per example (Johnson's equation 4, relative).
+
+    Args:
+        shares: the layers' weights; by default all the same, and 1 together.
+    """
+    shares = shares or dict.fromkeys(painting_grams, 1 / len(painting_grams))
+    errors = [
+        shares[layer] * relative_error(gram_matrix(features[layer]), gram) for layer, gram in painting_grams.items()
+    ]
+    return jnp.stack(errors).sum(0)
+
+
+def total_variation(photos: Float[Array, "N H W C"]) -> Float[Array, " N"]:
+    """Mean squared difference of vertical neighbours plus that of horizontal ones, per example.
+
+    A checkerboard of 0 and 1 gives exactly 2. Johnson et al. sum; the mean does not depend on the photo's size.
+    """
+    vertical = jnp.square(photos[:, 1:] - photos[:, :-1]).mean((1, 2, 3))
+    horizontal = jnp.square(photos[:, :, 1:] - photos[:, :, :-1]).mean((1, 2, 3))
+    return vertical + horizontal
+
+
+# --- relaxed optimal transport and self-similarity: Kolkin, Salavon, Shakhnarovich 2019 (arXiv:1904.12785, "STROTSS") ---
+
+
+def hypercolumns(
+    features: Sequence[Float[Array, "N _h _w _c"]], positions: Float[Array, "N P 2"]
+) -> Float[Array, "N P D"]:
+    """What all feature maps say of some positions, one after the other (their section 2.1): D is the sum of the channels.
+
+    Args:
+        features: maps of any sizes, which all cover the whole photo.
+        positions: (row, column), 0 to 1 from edge to edge of the photo; between the maps' own positions by bilinear
+            interpolation.
+    """
+    columns = [_interpolate(x.astype(jnp.float32), positions) for x in features]
+    return jnp.concatenate(columns, axis=-1)
+
+
+def _interpolate(x: Float[Array, "N H W C"], positions: Float[Array, "N P 2"]) -> Float[Array, "N P C"]:
+    n, height, width, channels = x.shape
+    size = jnp.array([height, width], jnp.float32)
+    place = jnp.clip(positions * size - 0.5, 0, size - 1)
+    first = jnp.minimum(jnp.floor(place), jnp.maximum(size - 2, 0)).astype(jnp.int32)
+    fraction = place - first
+    flat = x.reshape(n, height * width, channels)
+    total = jnp.zeros((n, positions.shape[1], channels))
+    for down in (0, 1):
+        for right in (0, 1):
+            row = jnp.minimum(first[..., 0] + down, height - 1)
+            column = jnp.minimum(first[..., 1] + right, width - 1)
+            corner = jnp.take_along_axis(flat, (row * width + column)[..., None], axis=1, mode="promise_in_bounds")
+            share = jnp.abs(1 - down - fraction[..., 0]) * jnp.abs(1 - right - fraction[..., 1])
+            total = total + share[..., None] * corner
+    return total
+
+
+def draw_positions(key: jax.Array, weights: Float[Array, "N h w"], count: int) -> Float[Array, "N P 2"]:
+    """Random positions for `hypercolumns`, P = count, each drawn alone: a cell by the weights, a place in it uniformly.
+
+    Args:
+        weights: of the cells of a grid over the photo, not negative; where all are 0 any cell may be drawn.
+    """
+    n, h, w = weights.shape
+    cell_key, place_key = jax.random.split(key)
+    sums = jnp.cumsum(weights.reshape(n, h * w) + 1e-6, axis=1)
+    # One draw in each of `count` equal parts of the mass: as random, but spread more evenly.
+    ticks = (jnp.arange(count) + jax.random.uniform(cell_key, (n, count))) / count * sums[:, -1:]
+    cells = jax.vmap(lambda s, t: jnp.searchsorted(s, t, method="scan_unrolled"))(sums, ticks)
+    cells = jnp.minimum(cells, h * w - 1)
+    corner = jnp.stack([cells // w, cells % w], axis=-1)
+    inside = jax.random.uniform(place_key, (n, count, 2))
+    return (corner + inside) / jnp.array([h, w], jnp.float32)
+
+
+def _unit(x: Float[Array, "N P D"]) -> Float[Array, "N P D"]:
+    """Vectors of length 1; those of zeros stay."""
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), 1e-12))
+
+
+def cosine_distances(one: Float[Array, "N P D"], other: Float[Array, "N Q D"]) -> Float[Array, "N P Q"]:
+    """1 - cos of the angle between every vector of the one and every vector of the other: 0 to 2."""
+    return 1 - jnp.einsum("npd,nqd->npq", _unit(one), _unit(other))
+
+
+def euclidean_distances(one: Float[Array, "N P D"], other: Float[Array, "N Q D"]) -> Float[Array, "N P Q"]:
+    """The distance between every vector of the one and every vector of the other."""
+    squares = jnp.square(one[:, :, None] - other[:, None]).sum(-1)
+    return jnp.sqrt(jnp.maximum(squares, 1e-8))  # whose gradient at 0 is 0
+
+
+def relaxed_transport(distances: Float[Array, "N P Q"]) -> Float[Array, " N"]:
+    """The relaxed earth mover's distance (their equation 5): what moving all mass to its nearest costs at least.
+
+    The larger one of the mean distance from a vector of the one to the nearest of the other, and the other way round: both
+    have to be like something in the other, so that nothing of the painting may be left out.
+    """
+    there, back = distances.min(2).mean(1), distances.min(1).mean(1)
+    return jnp.maximum(there, back)
+
+
+def moments_loss(
+    columns: Float[Array, "N P D"], mean: Float[Array, "N D"], covariance: Float[Array, "N D D"]
+) -> Float[Array, " N"]:
+    """Mean absolute difference of the means plus that of the covariances (their equation 7), both relative.
+
+    Where we deviate: each is divided by the mean absolute value of the target's, because VGG16 families differ in scale.
+    """
+    found = columns.mean(1)
+    centred = (columns - found[:, None]) / jnp.sqrt(jnp.float32(columns.shape[1]))
+    spread = jnp.einsum("npd,npe->nde", centred, centred)
+    of_means = jnp.abs(found - mean).mean(1) / jnp.maximum(jnp.abs(mean).mean(1), 1e-8)
+    scale = jnp.maximum(jnp.abs(covariance).mean((1, 2)), 1e-8)
+    return of_means + jnp.abs(spread - covariance).mean((1, 2)) / scale
+
+
+def palette_loss(colors: Float[Array, "N P 3"], painting: Float[Array, "N Q 3"]) -> Float[Array, " N"]:
+    """Relaxed transport between colours 0 to 1 (their section 2.3), by Euclidean distances.
+
+    Where we deviate: RGB instead of decorrelated channels, without the cosine distance, which would not tell dark from light.
+    """
+    return relaxed_transport(euclidean_distances(colors, painting))
+
+
+def self_similarity_loss(columns: Float[Array, "N P D"], photo: Float[Array, "N P D"]) -> Float[Array, " N"]:
+    """How much the picture's pattern of likeness differs from the photo's (their equation 4).
+
+    Cosine distances between all pairs of positions, each column divided by its sum: what belongs together in the photo
+    should belong together in the picture, in whatever colours and strokes. The sum over a column's absolute differences,
+    0 to 2, and the mean of that over the columns.
+    """
+
+    def pattern(x: Array) -> Array:
+        distances = jnp.maximum(cosine_distances(x, x), 0)
+        return distances / jnp.maximum(distances.sum(1, keepdims=True), 1e-8)
+
+    return jnp.abs(pattern(columns) - pattern(photo)).sum(1).mean(1)
