@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from benchmarks.peers import torch_function, torch_parameters
 from emojax.classifier import VGG16_DEPTHS
+from emojax.losses import CONTENT_LAYER, STYLE_LAYERS
 from emojax.train.classifier import ClassifierTraining
 from emojax.train.loop import OptimizerConfig
-from emojax.losses import CONTENT_LAYER, STYLE_LAYERS
 from emojax.train.style import StyleTraining
 from emojax.vgg import LAYERS
 

@@ -13,6 +13,8 @@ from emojax.errors import UserError
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 NEUTRAL = EMOTIONS.index("neutral")
+PHOTO = "photo"
+"""The name of a style that is no style: a transform net that has it paints the photo as it is, for strengths below 1."""
 
 CIRCUMPLEX = {
     "angry": (-0.51, 0.59),

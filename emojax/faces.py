@@ -132,6 +132,25 @@ def recut(crop: UInt8[np.ndarray, "H W 3"], margin: float, to_margin: float, siz
     return cut_box(crop, (left, top, width - left, height - top), size)
 
 
+def rasterize(boxes: Sequence[tuple[float, float, float, float]], grid: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
+    """How much the cells of a grid belong to faces: 0 outside, 1 in a face's box, 3 from its brows to its mouth.
+
+    Args:
+        boxes: (x, y, w, h) in cells; they may lie outside.
+        grid: (rows, columns).
+    """
+    found = np.zeros(grid, np.uint8)
+    for x, y, w, h in boxes:
+        for weight, (left, top, right, bottom) in ((1, (0, 0, 1, 1)), (3, _FEATURES)):
+            rows = slice(max(0, round(y + top * h)), max(0, round(y + bottom * h)))
+            columns = slice(max(0, round(x + left * w)), max(0, round(x + right * w)))
+            found[rows, columns] = np.maximum(found[rows, columns], weight)
+    return found
+
+
+_FEATURES = (0.18, 0.25, 0.82, 0.88)  # left, top, right and bottom of brows, eyes, nose and mouth in a face's box
+
+
 def face_weights(faces: Sequence[Face], choice: str | int, maximum: int) -> Float[np.ndarray, " maximum"]:
     """How much each face counts in the photo's emotion.
 

@@ -28,7 +28,7 @@ from emojax import checkpoint as ckpt
 from emojax import classifier as cnn
 from emojax import compiling, tiles
 from emojax.classifier import ClassifierConfig
-from emojax.emotions import EMOTIONS, NEUTRAL, as_dict, style_weights
+from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
 from emojax.errors import UserError
 from emojax.faces import DetectorMissing, Face, check_choice, cut_crop, face_weights, find_faces, recut
 from emojax.images import (
@@ -727,7 +727,7 @@ def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
         return _load_bank(singles)
     found = ckpt.read_checkpoint(path, "styles")
     config = ckpt.model_config(found, StylizerConfig)
-    unknown = [name for name in config.styles if name not in EMOTIONS]
+    unknown = [name for name in config.styles if name not in (*EMOTIONS, PHOTO)]
     if unknown:
         raise UserError(f"checkpoint {found.path} has a style {unknown[0]!r} that is not an emotion")
     expected = jax.eval_shape(lambda: init_stylizer(config, jax.random.PRNGKey(0)))

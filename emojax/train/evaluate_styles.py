@@ -34,7 +34,7 @@ from emojax.stylizer import MULTIPLE, StylizerConfig, choose_network, mix_styles
 from emojax.train.evaluate import markdown, read_faces
 from emojax.train.photo_data import PhotoConfig, center_crop, decode, open_photos, painting_size
 from emojax.train.stream import UNREADABLE
-from emojax.train.style import painting_grams
+from emojax.train.style import painted, painting_grams
 from emojax.train.yardstick import descend, measure, objective
 from emojax.vgg import find_vgg16, load_vgg16
 
@@ -110,11 +110,11 @@ def score_photos(
         look: is called with every photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3].
     """
     measured = compiling.jit(lambda vgg, grams, photo: measure(vgg, grams, photo, photo)["style"])
-    rows: dict[str, list[dict[str, float]]] = {style: [] for style in config.styles}
+    rows: dict[str, list[dict[str, float]]] = {style: [] for style in painted(config.styles)}
     for photo in tqdm(photos.values(), unit="photo", desc="scoring"):
         before = np.asarray(measured(vgg, grams, to_unit(photo[None])))
-        pictures = np.zeros((len(config.styles), *photo.shape), np.uint8)
-        for index, style in enumerate(config.styles):
+        pictures = np.zeros((len(painted(config.styles)), *photo.shape), np.uint8)
+        for index, style in enumerate(painted(config.styles)):
             stylized, scores = _program(config)(params, vgg, grams, photo[None], index)
             pictures[index] = to_uint8(np.asarray(stylized[0]))
             distances = np.asarray(scores["style"])
@@ -122,7 +122,7 @@ def score_photos(
             row |= {"style": float(distances[index]), "style_ratio": float(distances[index] / before[index])}
             row["objective"] = objective(row["content"], row["style"])
             row["objective_ratio"] = row["objective"] / float(objective(0.0, before[index]))
-            if len(config.styles) > 1:
+            if len(painted(config.styles)) > 1:
                 row["nearest_painting"] = float(distances.argmin() == index)
             rows[style].append(row)
         look(photo, pictures)
@@ -164,7 +164,7 @@ def distance_to_optimum(
     config: StylizerConfig, params: Any, vgg: Any, grams: Any, photos: Mapping[str, np.ndarray], iterations: int
 ) -> Iterator[dict[str, Any]]:
     """How long L-BFGS takes to the network's objective: a row per photo and style; see `descend`."""
-    pairs = [(name, index) for name in photos for index in range(len(config.styles))]
+    pairs = [(name, index) for name in photos for index in range(len(painted(config.styles)))]
     for name, index in tqdm(pairs, unit="picture", desc="optimizing"):
         photo = photos[name][None]
         _, scores = _program(config)(params, vgg, grams, photo, index)
@@ -289,12 +289,12 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     config, params = load_styles(args.checkpoint)
     if args.packs:
         config, params = only_packs(config, params, [read_pack(path) for path in args.packs])
-    retention, sheet = Retention(args.classifier, len(config.styles)), Sheet(args.sheet_side)
+    retention, sheet = Retention(args.classifier, len(painted(config.styles))), Sheet(args.sheet_side)
     # The scores are compared between machines: no reduced precision on a GPU or TPU.
     with jax.default_matmul_precision("highest"):
         vgg = load_vgg16(find_vgg16(args.vgg16))
         paintings = PhotoConfig(paintings=tuple(args.paintings), prefer=prefer, painting_size=side)
-        grams = painting_grams(vgg, paintings, config.styles, of=lambda features: features)
+        grams = painting_grams(vgg, paintings, painted(config.styles), of=lambda features: features)
         params, vgg = jax.device_put((params, vgg))
         photos = read_photos(args.photos, args.size, args.limit)
         if (args.output / "sheet.png").resolve() in {Path(name).resolve() for name in photos}:
@@ -314,7 +314,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
                 print(f"the emotions before and after are not compared: {error}", file=sys.stderr)
 
         scores = score_photos(config, params, vgg, grams, photos, look)
-        for index, style in enumerate(config.styles if retention.faces else ()):
+        for index, style in enumerate(painted(config.styles) if retention.faces else ()):
             scores[style]["emotion_retention"] = float(retention.same[index] / retention.faces)
         metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "photos": list(photos), "size": args.size}
         metrics |= {"style_scale": args.style_scale, "faces": retention.faces, "scores": scores, "optimum": []}

@@ -180,7 +180,9 @@ def fit(
     seconds: float | None = None,
     started: float | None = None,
 ) -> TrainState:
-    """Trains up to `steps` steps in all, or for so many seconds, resuming from the newest checkpoint in `run`; returns the state, on the host.
+    """Trains up to `steps` steps in all, or for so many seconds; resumes from the newest checkpoint in `run`.
+
+    Returns the state, on the host.
 
     SIGINT and SIGTERM write a checkpoint first; then KeyboardInterrupt is raised.
 
@@ -202,7 +204,9 @@ def fit(
     if (steps is None) == (seconds is None):
         raise ValueError(f"{steps} steps, {seconds} seconds: one of them")
     if seconds is not None and jax.process_count() > 1:
-        raise UserError("several hosts cannot train by the clock, which they do not share: give steps instead of minutes")
+        raise UserError(
+            "several hosts cannot train by the clock, which they do not share: give steps instead of minutes"
+        )
     began = time.monotonic() if started is None else started
     frozen = state.frozen
     state = state.replace(frozen=None)
@@ -220,7 +224,6 @@ def fit(
         print(f"resuming from {newest.path}", file=sys.stderr)
     if start != max_over_hosts(start):
         raise UserError(f"the hosts have different checkpoints in {run}: give all of them the same, shared folder")
-
 
     def progress(number: int) -> float:
         """How much of the run is done after `number` steps."""

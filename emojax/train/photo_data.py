@@ -19,14 +19,13 @@ from PIL import Image
 
 from emojax.emotions import EMOTIONS, nearest
 from emojax.errors import UserError
-from emojax.faces import Face, find_faces
+from emojax.faces import Face, find_faces, rasterize
 from emojax.images import read_photo
+from emojax.objective import CELL
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
-FACE_CELL = 4
-"""pixels along a side of a cell of the face map"""
 PAINTING_SIDE = 256
 """short side of the paintings at a style scale of 1, whatever the size of the photos"""
 
@@ -195,20 +194,11 @@ class Square:
         return np.ascontiguousarray(array[:, ::-1]) if self.mirrored else array
 
     def face_map(self, faces: Sequence[Face], size: int) -> np.ndarray:
-        """Where the square shows faces: uint8 [size, size], 0 outside, 1 in a face's box, 3 from its eyes to its mouth."""
-        found = np.zeros((size, size), np.uint8)
+        """Where the square shows faces: uint8 [size, size], see `rasterize`."""
         scale = size / self.side
-        for face in faces:
-            x, y, w, h = (face.x - self.left) * scale, (face.y - self.top) * scale, face.w * scale, face.h * scale
-            for weight, (left, top, right, bottom) in ((1, (0, 0, 1, 1)), (3, _FEATURES)):
-                rows = slice(max(0, round(y + top * h)), max(0, round(y + bottom * h)))
-                columns = slice(max(0, round(x + left * w)), max(0, round(x + right * w)))
-                found[rows, columns] = np.maximum(found[rows, columns], weight)
+        boxes = [((f.x - self.left) * scale, (f.y - self.top) * scale, f.w * scale, f.h * scale) for f in faces]
+        found = rasterize(boxes, (size, size))
         return np.ascontiguousarray(found[:, ::-1]) if self.mirrored else found
-
-
-_FEATURES = (0.18, 0.25, 0.82, 0.88)
-"""left, top, right and bottom of the part of a face's box that holds brows, eyes, nose and mouth"""
 
 
 def random_square(
@@ -257,13 +247,12 @@ class _Crops:
                 self.bad.report(index, self.source.name(index), error)
                 element = rng.choice(self.photos)
 
-
     def example(self, index: int, photo: Image.Image, square: Square) -> dict[str, Any]:
         """A square of photo number `index`, and where its faces are."""
         if self.config.find_faces and index not in self.faces:
             self.faces[index] = find_faces(np.asarray(photo))
         size = self.config.crop
-        faces = square.face_map(self.faces.get(index, []), size // FACE_CELL)
+        faces = square.face_map(self.faces.get(index, []), size // CELL)
         return {"photo": square.cut(photo, size), "faces": faces}
 
 
@@ -370,14 +359,16 @@ def painting_size(style_scale: float) -> int:
 
 
 def parse_crop(entry: str) -> tuple[str, tuple[float, ...]]:
-    """"happy=0,0.33,1,1" -> ("happy", (0, 0.33, 1, 1)); raises UserError for what is no such part."""
+    """ "happy=0,0.33,1,1" -> ("happy", (0, 0.33, 1, 1)); raises UserError for what is no such part."""
     style, _, text = entry.partition("=")
     try:
         left, top, right, bottom = box = tuple(float(number) for number in text.split(","))
     except ValueError:
         raise UserError(f"painting crop {entry!r}: write STYLE=LEFT,TOP,RIGHT,BOTTOM") from None
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise UserError(f"painting crop {entry!r}: fractions of the painting, 0 to 1, left before right, top before bottom")
+        raise UserError(
+            f"painting crop {entry!r}: fractions of the painting, 0 to 1, left before right, top before bottom"
+        )
     return style, box
 
 

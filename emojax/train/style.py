@@ -18,35 +18,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
 
 from emojax import checkpoint as ckpt
 from emojax import compiling
-from emojax.emotions import EMOTIONS, nearest
+from emojax.emotions import EMOTIONS, PHOTO, nearest
 from emojax.errors import UserError
 from emojax.images import to_255, to_unit
-from emojax.pipeline import load_styles
-from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
-from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
 from emojax.losses import (
     CONTENT_LAYER,
     STYLE_LAYERS,
     content_loss,
-    cosine_distances,
-    draw_positions,
     gram_matrix,
-    hypercolumns,
     interior,
-    moments_loss,
-    palette_loss,
-    relaxed_transport,
-    self_similarity_loss,
     style_loss,
     total_variation,
 )
+from emojax.objective import COLUMN_LAYERS, sample_painting, transport_terms
+from emojax.pipeline import load_styles
+from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
+from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
 from emojax.train.parallel import Mode, Parallel, Step, check_batch_size, initialize_hosts, mean_over
 from emojax.train.photo_data import (
-    FACE_CELL,
     PhotoConfig,
     find_paintings,
     parse_crop,
@@ -71,7 +63,7 @@ class StyleLossConfig:
     tv: float = 0.5
     """weight of the total variation of the stylized photo (0 to 1)"""
     strengths: tuple[float, ...] = ()
-    """a factor of the style, transport and moments weights for each style, in their order; none: 1 for all"""
+    """a factor of the style, transport and moments weights for each style with a painting, in their order; none: 1 for all"""
     similarity: float = 0.0
     """weight of the self-similarity to the photo (Kolkin et al. 2019)"""
     face_similarity: float = 0.0
@@ -82,10 +74,12 @@ class StyleLossConfig:
     """weight of the difference of those features' means and covariances (Kolkin et al. 2019)"""
     palette: float = 0.0
     """weight of the relaxed optimal transport between the colours of the picture and the painting (Kolkin et al. 2019)"""
-    columns: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_1")
+    columns: tuple[str, ...] = COLUMN_LAYERS
     """feature maps that make up a hypercolumn, what self-similarity, transport and moments compare"""
     positions: int = 512
     """random positions of each picture, and of the painting twice as many, that a step compares"""
+    photo: float = 10.0
+    """weight of the relative difference to the photo where the style is "photo", which has no painting"""
     steadiness: float = 0.0
     """weight of the noise gain: mean squared change of the picture by noise in the photo, over the noise's mean square"""
 
@@ -96,7 +90,9 @@ class StyleLossConfig:
         if min(self.strengths, default=0) < 0 or min(self.style_layer_weights, default=0) < 0:
             raise UserError(f"strengths {self.strengths}, style layer weights {self.style_layer_weights}: not negative")
         if len(self.style_layers) != len(self.style_layer_weights):
-            raise UserError(f"{len(self.style_layer_weights)} weights for {len(self.style_layers)} style layers: one each")
+            raise UserError(
+                f"{len(self.style_layer_weights)} weights for {len(self.style_layers)} style layers: one each"
+            )
         if unknown := [name for name in self.layers if name.removeprefix("relu") not in LAYERS]:
             raise UserError(f"layer {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
         if self.positions < 2:
@@ -168,7 +164,9 @@ class StyleTraining:
             raise UserError(
                 "a bank is not trained as a whole: train its networks one by one, each with its own --emotion"
             )
-        styles = self.resolved_model().styles
+        styles = painted(self.resolved_model().styles)
+        if PHOTO in self.resolved_model().styles[:-1]:
+            raise UserError(f"styles {self.resolved_model().styles}: {PHOTO!r} has to be the last")
         if self.loss.strengths and len(self.loss.strengths) != len(styles):
             raise UserError(f"{len(self.loss.strengths)} strengths for {len(styles)} styles: give one each, or none")
 
@@ -182,6 +180,11 @@ class StyleTraining:
     def resolved_model(self) -> StylizerConfig:
         """The model's config, with the one style of `emotion` if that is given."""
         return dataclasses.replace(self.model, styles=(self.emotion,)) if self.emotion else self.model
+
+
+def painted(styles: tuple[str, ...]) -> tuple[str, ...]:
+    """The styles that have a painting."""
+    return tuple(style for style in styles if style != PHOTO)
 
 
 def painting_grams(
@@ -199,35 +202,21 @@ def painting_grams(
 
 
 def painting_targets(vgg: Any, config: PhotoConfig, loss: StyleLossConfig, styles: tuple[str, ...]) -> dict[str, Any]:
-    """What the loss compares pictures with, of the styles' S paintings.
+    """What the loss compares pictures with, of the S paintings of styles that have one.
 
     Returns:
-        "grams": style layer -> float32 [S, C, C]; and where the loss compares hypercolumns "columns" float32
-        [S, `PAINTING_POSITIONS`, D] and "colors" [S, `PAINTING_POSITIONS`, 3], those of random positions, and their
-        "mean" [S, D] and "covariance" [S, D, D].
+        "grams": style layer -> float32 [S, C, C]; and where the loss compares hypercolumns, `Samples` with a leading axis S.
     """
-    grams, columns, colors = [], [], []
+    grams, samples = [], []
     layers = tuple(dict.fromkeys((*loss.style_layers, *loss.columns)))
     paintings = read_paintings(config, styles)
     for index, features in enumerate(_painting_features(vgg, config, styles, layers)):
         grams.append({layer: gram_matrix(interior(features[layer]))[0] for layer in loss.style_layers})
         if loss.compares_columns:
-            pixels = to_unit(jnp.asarray(paintings[index]))
-            whole = jnp.ones((1, pixels.shape[1] // FACE_CELL, pixels.shape[2] // FACE_CELL))
-            positions = draw_positions(jax.random.PRNGKey(index), whole, PAINTING_POSITIONS)
-            columns.append(hypercolumns([features[layer] for layer in loss.columns], positions)[0])
-            colors.append(hypercolumns([pixels], positions)[0])
-    targets: dict[str, Any] = {"grams": jax.tree.map(lambda *rows: jnp.stack(rows), *grams)}
-    if columns:
-        stacked = jnp.stack(columns)
-        mean = stacked.mean(1)
-        centred = (stacked - mean[:, None]) / np.float32(np.sqrt(PAINTING_POSITIONS))
-        covariance = jnp.einsum("spd,spe->sde", centred, centred)
-        targets |= {"columns": stacked, "colors": jnp.stack(colors), "mean": mean, "covariance": covariance}
-    return targets
-
-
-PAINTING_POSITIONS = 4096
+            maps, pixels = [features[layer] for layer in loss.columns], to_unit(jnp.asarray(paintings[index]))
+            samples.append(sample_painting(maps, pixels, jax.random.PRNGKey(index)))
+    targets = {"grams": jax.tree.map(lambda *rows: jnp.stack(rows), *grams)}
+    return targets | (jax.tree.map(lambda *rows: jnp.stack(rows), *samples) if samples else {})
 
 
 def read_paintings(config: PhotoConfig, styles: Sequence[str]) -> list[np.ndarray]:
@@ -274,7 +263,10 @@ def perceptual_losses(
     features = vgg16_features(vgg, to_255(stylized), weights.layers)
     content_layers = (CONTENT_LAYER,) * bool(weights.content) + weights.columns * weights.compares_columns
     target = vgg16_features(vgg, to_255(photos), content_layers)
-    paintings = jax.tree.map(lambda rows: rows[styles], frozen["paintings"])
+    # The style "photo" is compared with the last painting, and then with the weight 0.
+    with_painting = jnp.asarray([style != PHOTO for style in model.styles], jnp.float32)[styles]
+    rows = jnp.minimum(styles, len(painted(model.styles)) - 1)
+    paintings = jax.tree.map(lambda table: table[rows], frozen["paintings"])
     terms: dict[str, jax.Array] = {"tv": total_variation(stylized)}
     if weights.content:
         terms["content"] = content_loss(features[CONTENT_LAYER], target[CONTENT_LAYER])
@@ -283,49 +275,26 @@ def perceptual_losses(
         shares = {layer: share for layer, share in shares.items() if share}
         seen = {layer: interior(features[layer]) for layer in shares}
         terms["style"] = style_loss(seen, {layer: paintings["grams"][layer] for layer in shares}, shares)
-    keys = jax.random.split(key, 4)
+    keys = jax.random.split(key)
     if weights.compares_columns:
         faces = jnp.asarray(batch["faces"]).astype(jnp.float32)
-        terms |= transport_terms(weights, features, target, stylized, paintings, faces, keys)
+        terms |= transport_terms(weights, features, target, stylized, paintings, faces, keys[0])
     if weights.steadiness:
-        noise = NOISE * jax.random.normal(keys[3], photos.shape)
+        noise = NOISE * jax.random.normal(keys[1], photos.shape)
         shaken = stylize_with_code(model, network, photos + noise, code, dtype=dtype)
         terms["steadiness"] = jnp.square(shaken - stylized).mean((1, 2, 3)) / NOISE**2
-    strengths = jnp.array(weights.strengths)[styles] if weights.strengths else 1.0
-    factors = {name: strengths if name in ("style", "transport", "moments") else 1.0 for name in terms}
-    loss = sum(getattr(weights, name) * factors[name] * term for name, term in terms.items())
+    if PHOTO in model.styles:
+        terms["photo"] = jnp.square(stylized - photos).mean((1, 2, 3)) / jnp.maximum(photos.var((1, 2, 3)), 1e-3)
+    strengths = jnp.array(weights.strengths)[rows] if weights.strengths else 1.0
+    factors = dict.fromkeys(("style", "transport", "moments"), with_painting * strengths)
+    factors |= {"palette": with_painting, "tv": with_painting, "photo": 1 - with_painting}
+    terms = {name: factors.get(name, 1.0) * term for name, term in terms.items()}
+    loss = sum(getattr(weights, name) * term for name, term in terms.items())
     return {"loss": jnp.mean(loss), **{name: term.mean() for name, term in terms.items()}}
 
 
 NOISE = 2 / 255
 """standard deviation of the noise that the picture should not change by"""
-
-
-def transport_terms(
-    weights: StyleLossConfig,
-    features: Mapping[str, jax.Array],
-    photo_features: Mapping[str, jax.Array],
-    stylized: Float[Array, "N H W 3"],
-    paintings: Mapping[str, Any],
-    faces: Float[Array, "N h w"],
-    keys: jax.Array,
-) -> dict[str, jax.Array]:
-    """The terms that compare pictures at random positions, per example; see `StyleLossConfig` for their names."""
-    maps = [features[layer] for layer in weights.columns]
-    photo_maps = [photo_features[layer] for layer in weights.columns]
-    positions = draw_positions(keys[0], jnp.ones_like(faces), weights.positions)
-    columns = hypercolumns(maps, positions)
-    terms = {"similarity": self_similarity_loss(columns, hypercolumns(photo_maps, positions))}
-    drawn = jax.random.choice(keys[1], paintings["columns"].shape[1], (2 * weights.positions,))
-    distances = cosine_distances(columns, paintings["columns"][:, drawn])
-    terms["transport"] = relaxed_transport(distances)
-    terms["moments"] = moments_loss(columns, paintings["mean"], paintings["covariance"])
-    terms["palette"] = palette_loss(hypercolumns([stylized], positions), paintings["colors"][:, drawn])
-    if weights.face_similarity:
-        inside = draw_positions(keys[2], faces, weights.positions // 2)
-        similarity = self_similarity_loss(hypercolumns(maps, inside), hypercolumns(photo_maps, inside))
-        terms["face_similarity"] = jnp.where(faces.max((1, 2)) > 0, similarity, 0.0)
-    return {name: term for name, term in terms.items() if getattr(weights, name)}
 
 
 def make_step(config: StyleTraining, optimizer: optax.GradientTransformation) -> Step:
@@ -375,10 +344,16 @@ def initial_params(config: StyleTraining) -> Any:
     if config.initial is None:
         return init_stylizer(model, jax.random.PRNGKey(config.seed))
     found, params = load_styles(config.initial)
-    if dataclasses.replace(found, styles=model.styles) != model or not set(model.styles) <= set(found.styles):
+    known = {*found.styles, PHOTO}
+    if dataclasses.replace(found, styles=model.styles) != model or not set(model.styles) <= known:
         raise UserError(f"--initial {config.initial} is a {found}, this run a {model}: make them alike")
-    rows = np.array([found.styles.index(style) for style in model.styles])
-    return {"network": params["network"], "styles": jax.tree.map(lambda table: table[rows], params["styles"])}
+    rows = {style: np.eye(len(found.styles))[index] for index, style in enumerate(found.styles)}
+    rows.setdefault(PHOTO, np.full(len(found.styles), 1 / len(found.styles)))  # the mean of all is none of them
+    choose = np.stack([rows[style] for style in model.styles]).astype(np.float32)
+    return {
+        "network": params["network"],
+        "styles": jax.tree.map(lambda table: choose @ np.asarray(table), params["styles"]),
+    }
 
 
 def train(config: StyleTraining, run: Path, started: float | None = None) -> TrainState:
@@ -393,7 +368,7 @@ def train(config: StyleTraining, run: Path, started: float | None = None) -> Tra
     """
     initialize_hosts(config.coordinator, config.hosts, config.host)
     check_batch_size(config.batch_size)
-    if unknown := [style for style in config.resolved_model().styles if style not in EMOTIONS]:
+    if unknown := [style for style in painted(config.resolved_model().styles) if style not in EMOTIONS]:
         raise UserError(
             f"the style {unknown[0]!r} is no emotion{nearest(unknown[0], EMOTIONS)}: `add` learns other styles"
         )
@@ -404,7 +379,7 @@ def train(config: StyleTraining, run: Path, started: float | None = None) -> Tra
 def frozen_parts(config: StyleTraining, vgg: Any) -> dict[str, Any]:
     """What `perceptual_losses` needs besides the parameters; only the layers of VGG16 that the loss looks at."""
     deepest = max(LAYERS.index(name.removeprefix("relu")) for name in config.loss.layers)
-    targets = painting_targets(vgg, config.data, config.loss, config.resolved_model().styles)
+    targets = painting_targets(vgg, config.data, config.loss, painted(config.resolved_model().styles))
     kept = {"mean", *(f"conv{layer}" for layer in LAYERS[: deepest + 1])}
     return {"vgg": {name: part for name, part in vgg.items() if name in kept}, "paintings": targets}
 

@@ -1,0 +1,141 @@
+"""What makes a picture a painting of a photo: the terms of Kolkin et al. 2019 (arXiv:1904.12785), weighted.
+
+The training of the transform net and the optimization of a single picture (`emojax.paint`) share it. Pictures are
+float32 [N, H, W, 3], RGB, 0 to 1; feature maps are VGG16's, see `emojax.vgg`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from emojax.losses import (
+    cosine_distances,
+    draw_positions,
+    hypercolumns,
+    moments_loss,
+    palette_loss,
+    relaxed_transport,
+    self_similarity_loss,
+)
+
+COLUMN_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_1")
+"""The feature maps of a hypercolumn. Deeper ones have little energy and cost a third of VGG16's time."""
+PAINTING_POSITIONS = 4096
+"""positions of a painting whose hypercolumns are kept; every step draws some of them"""
+CELL = 4
+"""pixels along a side of a cell of the maps that say where positions are drawn"""
+
+
+class TransportWeights(Protocol):
+    """Weights of the terms; a term without weight is not computed."""
+
+    @property
+    def similarity(self) -> float: ...
+    @property
+    def face_similarity(self) -> float: ...
+    @property
+    def transport(self) -> float: ...
+    @property
+    def moments(self) -> float: ...
+    @property
+    def palette(self) -> float: ...
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def positions(self) -> int: ...
+
+
+Samples = dict[str, jax.Array]
+"""A painting at random positions: "columns" float32 [Q, D], "colors" [Q, 3], "mean" [D] and "covariance" [D, D]."""
+
+
+def sample_painting(
+    maps: Sequence[Float[Array, "1 _h _w _c"]], pixels: Float[Array, "1 H W 3"], key: jax.Array
+) -> Samples:
+    """Hypercolumns and colours of a painting at `PAINTING_POSITIONS` random positions. Pure."""
+    cells = jnp.ones((1, max(1, pixels.shape[1] // CELL), max(1, pixels.shape[2] // CELL)))
+    positions = draw_positions(key, cells, PAINTING_POSITIONS)
+    columns, colors = hypercolumns(maps, positions)[0], hypercolumns([pixels], positions)[0]
+    return {"columns": columns, "colors": colors, **_moments(columns)}
+
+
+def mix_samples(samples: Sequence[Samples], weights: Sequence[float]) -> Samples:
+    """Several paintings as one: each gives a share of the positions as large as its weight.
+
+    Args:
+        weights: not negative, with a sum above 0.
+    """
+    shares = np.asarray(weights, np.float64) / np.sum(weights)
+    counts = np.diff(np.round(np.cumsum([0, *shares]) * PAINTING_POSITIONS).astype(int))
+    columns, colors = (
+        jnp.concatenate([sample[name][:count] for sample, count in zip(samples, counts, strict=True)])
+        for name in ("columns", "colors")
+    )
+    return {"columns": columns, "colors": colors, **_moments(columns)}
+
+
+def _moments(columns: Float[Array, "Q D"]) -> dict[str, jax.Array]:
+    mean = columns.mean(0)
+    centred = (columns - mean[None]) / np.float32(np.sqrt(len(columns)))
+    return {"mean": mean, "covariance": jnp.einsum("pd,pe->de", centred, centred)}
+
+
+def transport_terms(
+    weights: TransportWeights,
+    features: Mapping[str, jax.Array],
+    photo_features: Mapping[str, jax.Array],
+    picture: Float[Array, "N H W 3"],
+    samples: Mapping[str, Any],
+    faces: Float[Array, "N h w"],
+    key: jax.Array,
+    where: Float[Array, "N h w"] | None = None,
+) -> dict[str, jax.Array]:
+    """The terms with weight, per example [N], each by its name. Pure.
+
+    Args:
+        features, photo_features: maps of the picture and of the photo; at least `weights.columns`.
+        samples: of a painting for each example: `Samples` with a leading axis N.
+        faces: how much the cells of a grid belong to faces; 0 for none.
+        key: what positions are drawn from.
+        where: how much the cells of that grid are to look like the painting; by default all alike.
+    """
+    keys = jax.random.split(key, 4)
+    maps, photo_maps = ([found[layer] for layer in weights.columns] for found in (features, photo_features))
+    everywhere = jnp.ones_like(faces)
+    positions = draw_positions(keys[0], everywhere, weights.positions)
+    columns, terms = hypercolumns(maps, positions), {}
+    if weights.similarity:
+        terms["similarity"] = self_similarity_loss(columns, hypercolumns(photo_maps, positions))
+    if weights.face_similarity:
+        inside = draw_positions(keys[1], faces, weights.positions // 2)
+        similarity = self_similarity_loss(hypercolumns(maps, inside), hypercolumns(photo_maps, inside))
+        terms["face_similarity"] = jnp.where(faces.max((1, 2)) > 0, similarity, 0.0)
+    if where is not None:
+        positions = draw_positions(keys[2], where, weights.positions)
+        columns = hypercolumns(maps, positions)
+    return terms | style_terms(weights, columns, hypercolumns([picture], positions), samples, keys[3])
+
+
+def style_terms(
+    weights: TransportWeights,
+    columns: Float[Array, "N P D"],
+    colors: Float[Array, "N P 3"],
+    samples: Mapping[str, Any],
+    key: jax.Array,
+) -> dict[str, jax.Array]:
+    """Those of `transport_terms` that compare with a painting, per example [N]. Pure."""
+    drawn = jax.random.choice(key, samples["columns"].shape[1], (2 * weights.positions,))
+    terms = {}
+    if weights.transport:
+        terms["transport"] = relaxed_transport(cosine_distances(columns, samples["columns"][:, drawn]))
+    if weights.moments:
+        terms["moments"] = moments_loss(columns, samples["mean"], samples["covariance"])
+    if weights.palette:
+        terms["palette"] = palette_loss(colors, samples["colors"][:, drawn])
+    return terms
