@@ -321,13 +321,14 @@ def sizes(jobs: Iterable[Job], max_megapixels: float = MAX_MEGAPIXELS) -> list[t
 
 def run(
     jobs: Sequence[Job],
-    stylize: Callable[[Photo], Result],
+    stylize: Callable[..., Result],
     prepare: Iterable[Callable[[], Any]] = (),
     *,
     force: bool = False,
     as_json: bool = False,
     quiet: bool = False,
     max_megapixels: float = MAX_MEGAPIXELS,
+    previews: bool = False,
 ) -> int:
     """Does the jobs one after the other.
 
@@ -338,6 +339,7 @@ def run(
         prepare: what may be done meanwhile in one more thread; see `Model.expect`.
         as_json: one JSON object per photo on stdout, instead of a line.
         quiet: neither lines on stdout nor notes on stderr, only errors.
+        previews: whether `stylize` also takes what shows an unfinished picture: a function that writes it beside the output.
 
     Returns:
         The exit code: `DONE` (a skipped photo is done), `SOME_FAILED` of several, or `FAILED` for a single photo.
@@ -367,13 +369,41 @@ def run(
         for work in _read_ahead(reader, jobs, max_megapixels):
             if work.photo is not None:
                 with work.step():
-                    work.result = stylize(work.photo)
+                    if previews:
+                        with _preview(work.job, taken) as show:
+                            work.result = stylize(work.photo, show)
+                    else:
+                        work.result = stylize(work.photo)
             if finishing is not None:
                 finishing.result()
             finishing = writer.submit(finish, work)
+            if work.result is not None and work.result.interrupted:
+                finishing.result()
+                raise KeyboardInterrupt
         if finishing is not None:
             finishing.result()
     return DONE if not failures else FAILED if len(jobs) == 1 else SOME_FAILED
+
+
+@contextlib.contextmanager
+def _preview(job: Job, taken: set[tuple[int, int]]) -> Iterator[Callable[[Image.Image], None]]:
+    """What writes an unfinished picture to PREFIX.preview.SUFFIX, which goes when the block is done."""
+    output = job.output if job.output is not None else f"{job.prefix}{job.suffix}"
+    path = Path(output)
+    path = path.with_name(f"{path.stem}.preview{path.suffix}")
+    wrote = False
+
+    def show(picture: Image.Image) -> None:
+        nonlocal wrote
+        if output != STREAM and (wrote or not path.exists()):  # never over a file that is not ours
+            write_image(picture, path)
+            wrote = True
+
+    try:
+        yield show
+    finally:
+        if wrote:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -457,6 +487,7 @@ def _reading(result: Result) -> dict[str, Any]:
         for index, read in enumerate(result.faces)
     ]
     row = {"faces": faces, **_emotional_state(result.emotion), "style": result.style}
+    row |= {"painted": result.painted} if result.painted else {}
     return row | ({"note": result.note} if result.note else {})
 
 

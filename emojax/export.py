@@ -50,7 +50,8 @@ def stylize_any_size(
     if len(config.styles) == 1:
         mine = jnp.ones_like(weights[:, :1])
     else:
-        mine = weights[:, np.array([EMOTIONS.index(style) for style in config.styles])]
+        columns = [EMOTIONS.index(style) if style in EMOTIONS else None for style in config.styles]
+        mine = jnp.stack([jnp.zeros_like(weights[:, 0]) if i is None else weights[:, i] for i in columns], axis=1)
     total = mine.sum(1, keepdims=True)
     mine = jnp.where(total > 0, mine / jnp.maximum(total, 1e-12), 1 / mine.shape[1])
     return stylize(config, params, padded, mine)[:, :height, :width]

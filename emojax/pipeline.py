@@ -31,6 +31,7 @@ from emojax.classifier import ClassifierConfig
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
 from emojax.errors import UserError
 from emojax.faces import DetectorMissing, Face, check_choice, cut_crop, face_weights, find_faces, recut
+from emojax.finish import Colors, check_finish, finish
 from emojax.images import (
     Photo,
     check_style_scale,
@@ -102,6 +103,16 @@ def style_choice(styles: tuple[str, ...], emotion: Float[Array, " 7"], mix: Mix)
     if mix == "dominant":
         return jax.nn.one_hot(mine.argmax(), len(styles))
     return mine / jnp.maximum(mine.sum(), 1e-12)
+
+
+def with_strength(
+    styles: tuple[str, ...], weights: Float[Array, "*dims S"], strength: Float[Any, ""] | None
+) -> Float[Array, "*dims S"]:
+    """Weights of styles of which only so much is the styles and the rest the style "photo", if the network has it."""
+    if strength is None or PHOTO not in styles:
+        return weights
+    photo = jax.nn.one_hot(styles.index(PHOTO), len(styles))
+    return strength * weights + (1 - strength) * photo.reshape([1] * (weights.ndim - 1) + [-1])
 
 
 def stylize(
@@ -194,6 +205,7 @@ def classify_then_stylize(
     fallback: Float[Array, " 7"],
     size: Int[Array, " 2"],
     boxes: Float[Array, "F 4"] | None = None,
+    strength: Float[Array, ""] | None = None,
 ) -> tuple[Float[Array, "F 7"], UInt8[Array, "H W 3"]]:
     """The whole model: reads the faces, chooses the style, repaints the photo. Pure; the first three are static.
 
@@ -205,12 +217,13 @@ def classify_then_stylize(
         weights: of the faces in the photo's emotion, summing to 1, 0 for filling; all 0 if there is no face.
         fallback: the emotion where there is no face.
         boxes: of the faces in the photo, for a style per face; see `Regions`.
+        strength: of the style, 0 to 1; see `with_strength`.
 
     Returns:
         The probabilities of every face (of the filling, anything), and the stylized photo.
     """
     probabilities, choice, choices = read_styles(
-        classifier, styles.styles, mix, params["classifier"], crops, count, weights, fallback
+        classifier, styles.styles, mix, params["classifier"], crops, count, weights, fallback, strength
     )
     regions = None if boxes is None else Regions(boxes, choices)
     return probabilities, stylize(styles, params["styles"], photo[None], choice[None], size, regions)[0]
@@ -225,6 +238,7 @@ def read_styles(
     count: Int[Array, ""],
     weights: Float[Array, " F"],
     fallback: Float[Array, " 7"],
+    strength: Float[Array, ""] | None = None,
 ) -> tuple[Float[Array, "F 7"], Float[Array, " S"], Float[Array, "F S"]]:
     """Reads the faces and chooses the style; see `classify_then_stylize`. Pure; the first three are static.
 
@@ -235,7 +249,8 @@ def read_styles(
     mean = jnp.matmul(weights, probabilities, precision=jax.lax.Precision.HIGHEST)
     emotion = jnp.where(weights.sum() > 0, mean, fallback)
     choices = jax.vmap(lambda row: style_choice(styles, row, mix))(probabilities)
-    return probabilities, style_choice(styles, emotion, mix), choices
+    choice = style_choice(styles, emotion, mix)
+    return probabilities, with_strength(styles, choice, strength), with_strength(styles, choices, strength)
 
 
 # Configs are hashable, so each pair of architectures is compiled once per process and size, whoever loads it.
@@ -455,6 +470,14 @@ class Result:
     """the weights of the styles used; None if the photo was skipped"""
     note: str | None = None
     """what the user should know, in one line: no face, an animation, ..."""
+    painted: dict[str, Any] | None = None
+    """how the picture was optimized, if it was: paintings, size, steps, seed, ...; see `emojax.best.paint_photo`"""
+    interrupted: bool = False
+    """whether Ctrl-C ended the optimization before its time"""
+
+
+PhotoLike = str | os.PathLike | Image.Image | np.ndarray | Photo
+"""What a photo may be given as: a path, a PIL image, uint8 [H, W, 3], or what `images.read_photo` returned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -467,7 +490,7 @@ class Model:
 
     def __call__(
         self,
-        photo: str | os.PathLike | Image.Image | np.ndarray | Photo,
+        photo: PhotoLike,
         *,
         emotion: str | Mapping[str, float] | None = None,
         mix: Mix = "dominant",
@@ -475,6 +498,8 @@ class Model:
         no_face: NoFace = "neutral",
         per_face: bool = False,
         style_scale: float = 1.0,
+        strength: float = 1.0,
+        colors: Colors = "painting",
     ) -> Result:
         """Repaints a photo in the style of the emotion on its faces.
 
@@ -488,6 +513,8 @@ class Model:
             per_face: every face's region takes the style of its own emotion, the rest of the picture the photo's.
             style_scale: the size of the strokes, 0.25 to 4: the network sees the photo this much smaller, so that above 1
                 details are lost, and below 1 it takes more time and memory.
+            strength: of the style: 0 is the photo itself, 1 the full style; see `_code_and_amount`.
+            colors: "painting", or "photo" for the painting's lightness in the photo's own colours.
 
         Raises:
             UserError: a photo that cannot be read, an unknown choice, or (`NoFaceError`) no face with no_face="error".
@@ -497,15 +524,19 @@ class Model:
                 raise UserError(f"{name} {value!r}: choose from {', '.join(choices)}")
         check_choice(face)
         check_style_scale(style_scale)
+        check_finish(strength, colors)
         if per_face and emotion is not None:
             raise UserError("a style per face needs the faces read: leave out the emotion or style")
         if self.styles.bank and (per_face or mix == "probabilities"):
             raise UserError(f"{_BANK}: leave out --per-face and --mix probabilities, or take a network of all styles")
         photo = photo if isinstance(photo, Photo) else read_photo(photo)
+        share, amount = self._code_and_amount(strength)
         if emotion is not None:
             chosen = self._explicit_style(emotion)
-            stylized = self._stylize(photo.pixels, chosen, style_scale)
-            return Result(to_picture(stylized, photo.alpha), [], None, self._style_dict(chosen), photo.note)
+            mixed = np.asarray(with_strength(self.styles.styles, jnp.asarray(chosen), share))
+            stylized = self._stylize(photo.pixels, mixed, style_scale)
+            picture = to_picture(finish(photo.pixels, stylized, amount, colors), photo.alpha)
+            return Result(picture, [], None, self._style_dict(chosen), photo.note)
         try:
             faces, problem = find_faces(photo.pixels), "no face found"
         except DetectorMissing as error:
@@ -535,16 +566,19 @@ class Model:
             program, buckets = _whole_program(self.classifier, self.styles, mix)
             padded, size = pad_to_bucket(seen, buckets)
             with buckets.compiling(padded.shape[:2]):
-                probabilities, stylized = program(self.params, padded, crops, count, weights, neutral, size, boxes)
+                probabilities, stylized = program(
+                    self.params, padded, crops, count, weights, neutral, size, boxes, share
+                )
         else:
             reader = _reading_program(self.classifier, self.styles.styles, mix)
-            probabilities, choice, choices = reader(self.params["classifier"], crops, count, weights, neutral)
+            probabilities, choice, choices = reader(self.params["classifier"], crops, count, weights, neutral, share)
             regions = None if boxes is None else Regions(boxes, choices)
             stylized = stylize_in_tiles(self.styles, self.params["styles"], seen, choice, regions)
         probabilities = np.asarray(probabilities)
         reading = weights @ probabilities if faces else neutral
+        stylized = resize_like(np.asarray(stylized)[: seen.shape[0], : seen.shape[1]], photo.pixels)
         return Result(
-            to_picture(resize_like(np.asarray(stylized)[: seen.shape[0], : seen.shape[1]], photo.pixels), photo.alpha),
+            to_picture(finish(photo.pixels, stylized, amount, colors), photo.alpha),
             [
                 ReadFace(found, as_dict(row), self._chosen(row, mix) if per_face else None)
                 for found, row in zip(faces, probabilities, strict=False)
@@ -553,6 +587,15 @@ class Model:
             self._chosen(reading, mix),
             "; ".join(notes) or None,
         )
+
+    def paint(self, photo: PhotoLike, painting: PhotoLike | None = None, **options: Any) -> Result:
+        """Paints a photo by optimizing its pixels, in the style of any painting or of the emotion's; takes minutes.
+
+        See `emojax.best.paint_photo` for the options, what it returns and what it raises.
+        """
+        from emojax.best import paint_photo  # optax, which it needs, takes a while to import
+
+        return paint_photo(self, photo, painting, **options)
 
     def expect(
         self,
@@ -580,12 +623,13 @@ class Model:
         faces = shape((MAX_FACES, side, side, 3), np.uint8), shape((), np.int32), shape((MAX_FACES,), np.float32)
         neutral, boxes = shape((len(EMOTIONS),), np.float32), shape((MAX_FACES, 4), np.float32) if per_face else None
         program, buckets = _whole_program(self.classifier, self.styles, mix) if read else _stylize_program(self.styles)
+        share = shape((), np.float32) if PHOTO in self.styles.styles else None
 
         def compile(bucket: tuple[int, int]) -> None:
             with buckets.compiling(bucket):
                 if read:
                     photo = shape((*bucket, 3), np.uint8)
-                    program.lower(self.params, photo, *faces, neutral, size, boxes).compile()
+                    program.lower(self.params, photo, *faces, neutral, size, boxes, share).compile()
                 else:
                     photo = shape((1, *bucket, 3), np.uint8)
                     program.lower(self.params["styles"], photo, weights, size).compile()
@@ -658,6 +702,17 @@ class Model:
         with buckets.compiling(padded.shape[:2]):
             stylized = program(self.params["styles"], padded[None], weights[None], size)
         return resize_like(np.asarray(stylized)[0, : seen.shape[0], : seen.shape[1]], photo)
+
+    def _code_and_amount(self, strength: float) -> tuple[np.ndarray | None, float]:
+        """How a strength is split: the share of the style's code, and the amount of the cross-fade with the photo.
+
+        Where the network has the style "photo", from 1 down to a half only the code goes towards it: strokes and palette get
+        weaker, and no edge is doubled. From there to 0, where picture and photo are alike, pixels are cross-faded, too.
+        Without that style there is only the cross-fade (share None).
+        """
+        if PHOTO not in self.styles.styles:
+            return None, strength
+        return np.array(strength, np.float32), min(1.0, 2 * strength)
 
     def _explicit_style(self, emotion: str | Mapping[str, float]) -> np.ndarray:
         """Weights float32 [S] over the network's styles for weights that the user gave."""

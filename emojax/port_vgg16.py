@@ -1,4 +1,4 @@
-"""`python -m emojax.port_vgg16 SOURCE [DEST]` converts VGG16 weights to our layout.
+"""`python -m emojax.port_vgg16 SOURCE DEST` converts VGG16 weights to our layout.
 
 SOURCE is whatever `emojax.vgg.read_weights` reads. DEST gets the ten convolutions that the losses use, under the names
 and in the shapes of `emojax.vgg.SHAPES`, with the source's numbers and dtypes untouched (float16 stays float16; what
@@ -16,7 +16,7 @@ from safetensors.numpy import save
 
 from emojax.commandline import Parser, run
 from emojax.files import refuse_existing, write_atomically
-from emojax.vgg import FAMILIES, cached_vgg16, read_weights
+from emojax.vgg import FAMILIES, read_weights
 
 
 def port(source: Path, dest: Path, family: str | None = None, force: bool = False) -> str:
@@ -39,9 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = Parser("python -m emojax.port_vgg16", description="Converts VGG16 weights to the layout of emojax.")
     parser.add_argument("source", type=Path, metavar="SOURCE", help="safetensors in our or torchvision's layout; .pth")
-    parser.add_argument(
-        "dest", type=Path, metavar="DEST", nargs="?", help="default: where training looks, in the user's cache folder"
-    )
+    parser.add_argument("dest", type=Path, metavar="DEST", help="the file to write; then --vgg16 DEST or $EMOJAX_VGG16")
     parser.add_argument(
         "--family",
         choices=FAMILIES,
@@ -50,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--force", action="store_true", help="replace DEST")
     args = parser.parse_args(argv)
-    dest = args.dest or cached_vgg16()
+    dest = args.dest
     family = port(args.source, dest, args.family, args.force)
     print(f"{dest}: VGG16 to relu4_3, family {family}")
     return 0

@@ -18,7 +18,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import platformdirs
 from jaxtyping import Array, Float
 from safetensors import SafetensorError, safe_open
 
@@ -223,31 +222,19 @@ def _listed(names: Iterable[str], most: int | None = None) -> str:
     return ", ".join(names[:most]) + (", ..." if most and len(names) > most else "") if names else "no tensors"
 
 
-def cached_vgg16() -> Path:
-    """Where the weights are looked for if nobody says where they are."""
-    try:
-        return Path(platformdirs.user_cache_dir("emojax")) / "vgg16.safetensors"
-    except RuntimeError as error:  # a user without a home
-        raise UserError(f"no cache folder for VGG16 ({error}): name the file") from None
+PACKAGED = Path(__file__).parent / "checkpoints" / "vgg16" / "vgg16.safetensors"
+"""The weights that travel in the package: the authors', CC BY 4.0, see the notice beside them."""
 
 
 def find_vgg16(path: str | os.PathLike[str] | None = None) -> Path:
-    """The weights file: `path` (--vgg16), else $EMOJAX_VGG16, else vgg16.safetensors in the user's cache folder.
+    """The weights file: `path`, else $EMOJAX_VGG16, else the packaged one.
 
     Raises:
-        UserError: it is not there; says where to get the weights and how to port them.
+        UserError: the file that is named does not exist.
     """
     for given, origin in ((path, "--vgg16"), (os.environ.get("EMOJAX_VGG16"), "$EMOJAX_VGG16")):
         if given:
             if not Path(given).is_file():
-                raise UserError(f"{origin} names {given}, which is no file; {_WHERE}")
+                raise UserError(f"{origin} names {given}, which is no file; leave it out for the packaged weights")
             return Path(given)
-    if not cached_vgg16().is_file():
-        raise UserError(f"no VGG16 weights: none given by --vgg16 or $EMOJAX_VGG16, none at {cached_vgg16()}; {_WHERE}")
-    return cached_vgg16()
-
-
-_WHERE = (
-    "get torchvision's https://download.pytorch.org/models/vgg16-397923af.pth (reading it needs torch) or "
-    "model.safetensors of https://huggingface.co/timm/vgg16.tv_in1k, then run: python -m emojax.port_vgg16 FILE"
-)
+    return PACKAGED

@@ -1,0 +1,262 @@
+"""A photo painted by optimization instead of by the network, as users ask for it: photo and painting in, `Result` out.
+
+photo -> faces, or the network's own picture -> regions and paintings -> `emojax.paint` -> colours and strength
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from emojax.emotions import EMOTIONS
+from emojax.errors import UserError
+from emojax.faces import DetectorMissing, Face, find_faces
+from emojax.finish import Colors, check_finish, finish
+from emojax.images import IMAGE_SUFFIXES, Photo, read_photo, to_grey, to_picture
+from emojax.paint import SMALLEST, PaintConfig, Painter, Progress, Region
+from emojax.vgg import find_vgg16, load_vgg16
+
+if TYPE_CHECKING:
+    from emojax.pipeline import Model, PhotoLike, Result
+
+SIZE_ON_CPU, SIZE_ELSEWHERE = 512, 1024
+"""long side, in pixels, that is painted if nothing else is said; larger photos get the paint carried up"""
+PACKAGED_PAINTINGS = Path(__file__).parent / "checkpoints" / "paintings"
+
+
+def paint_photo(
+    model: Model,
+    photo: PhotoLike,
+    painting: PhotoLike | None = None,
+    *,
+    mask: np.ndarray | str | os.PathLike | None = None,
+    paintings: str | os.PathLike | None = None,
+    size: int | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    strength: float = 1.0,
+    colors: Colors = "painting",
+    config: PaintConfig | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **reading: Any,
+) -> Result:
+    """Paints a photo by optimizing its pixels (Kolkin et al. 2019, see `emojax.paint`). Minutes on a CPU, seconds on a GPU.
+
+    Args:
+        painting: any picture; none: the emotion's own, and then the photo is read and mixed as by `Model.__call__`.
+        mask: where the painting counts, the rest stays the photo: a grey picture, resized to it, or float [H, W], 0 to 1.
+        paintings: a folder with a folder of paintings per emotion; none: those that travel in the package.
+        size: the long side to paint at; none: 512 on a CPU, 1024 elsewhere. The result always has the photo's size.
+        seconds: a budget of time instead of the config's steps.
+        seed: of the random positions; the same seed and steps give the same picture.
+        strength: 0 is the photo, 1 the full style: below 1 content counts more, below a half pixels are cross-faded, too.
+        colors: "painting" or "photo", see `finish`.
+        on_progress: is called after every step.
+        reading: what `Model.__call__` takes besides, where no painting is named: emotion, mix, face, no_face, per_face.
+
+    Returns:
+        The picture, with what was read; `painted` has the settings. After Ctrl-C the best so far, with `interrupted`.
+
+    Raises:
+        UserError: a photo or painting that cannot be read, an option out of range, an emotion without a painting.
+    """
+    from emojax.pipeline import Result
+
+    check_finish(strength, colors)
+    photo = photo if isinstance(photo, Photo) else read_photo(photo)
+    notes = [photo.note] if photo.note else []
+    start = None
+    if painting is not None:
+        if unused := sorted(reading):
+            raise UserError(f"{unused[0]} chooses among the emotions' styles: leave it out beside a painting")
+        style_picture = read_painting(painting)
+        mask = None if mask is None else read_mask(mask, photo.pixels.shape[:2])
+        notes += note_on(style_picture)
+        try:
+            faces = find_faces(photo.pixels)
+        except DetectorMissing as error:
+            faces, notes = [], [*notes, f"faces are not protected: {error}"]
+        result = Result(None, [], None, {_name(painting): 1.0})
+        regions = [Region((style_picture,), mask=mask)]
+    else:
+        result = model(photo, **reading)
+        if result.image is None or result.style is None:
+            return result
+        start = np.asarray(result.image.convert("RGB"))
+        faces = [read.face for read in result.faces]
+        regions = emotion_regions(result, photo.pixels.shape[:2], paintings)
+        notes = [result.note] if result.note else []
+    if strength == 0:
+        return _result(result, photo, photo.pixels, notes, {})
+    config = softened(config or PaintConfig(), strength)
+    size = size or (SIZE_ON_CPU if jax.default_backend() == "cpu" else SIZE_ELSEWHERE)
+    size = max(SMALLEST, min(size, max(photo.pixels.shape[:2]))) if size >= SMALLEST else size
+    painter = Painter(load_vgg16(find_vgg16()), config)
+    work = painter.paint(photo.pixels, regions, size=size, faces=faces, start=start, seconds=seconds, seed=seed)
+    last, interrupted = None, False
+    with _InterruptFlag() as flag:
+        for last in work:
+            if on_progress is not None:
+                on_progress(last)
+            if flag.raised:
+                interrupted = last.fraction < 1
+                break
+    assert last is not None
+    if interrupted:
+        notes.append(f"stopped by Ctrl-C when {last.fraction:.0%} was done")
+    picture = finish(photo.pixels, last.picture(), min(1.0, 2 * strength), colors)
+    if mask is not None:
+        assert isinstance(mask, np.ndarray)
+        weights = mask[..., None]
+        picture = (photo.pixels * (1 - weights) + picture * weights).round().astype(np.uint8)
+    settings = {"size": size, "seed": seed, "seconds": seconds, "steps": list(config.steps), "strength": strength}
+    settings |= {"colors": colors, "paintings": sorted(result.style or {}), "done": round(last.fraction, 3)}
+    return _result(result, photo, picture, notes, settings, interrupted)
+
+
+def _result(
+    result: Result,
+    photo: Photo,
+    picture: UInt8[np.ndarray, "H W 3"],
+    notes: Sequence[str],
+    settings: Mapping[str, Any],
+    interrupted: bool = False,
+) -> Result:
+    from emojax.pipeline import Result
+
+    image = to_picture(picture, photo.alpha)
+    note = "; ".join(notes) or None
+    return Result(image, result.faces, result.emotion, result.style, note, dict(settings), interrupted)
+
+
+def softened(config: PaintConfig, strength: float) -> PaintConfig:
+    """A config whose content counts more by as much as the style is to be weaker."""
+    more = 1 / max(strength, 0.1)
+    fields = ("similarity", "face_similarity", "least_similarity")
+    return (
+        config
+        if strength == 1
+        else dataclasses.replace(config, **{name: more * getattr(config, name) for name in fields})
+    )
+
+
+def read_painting(painting: PhotoLike) -> UInt8[np.ndarray, "H W 3"]:
+    """A painting's pixels.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if isinstance(painting, Photo):
+        return painting.pixels
+    name = f"the painting {painting}" if isinstance(painting, str | os.PathLike) else "the painting"
+    return read_photo(painting, name=name).pixels
+
+
+def read_mask(mask: np.ndarray | str | os.PathLike, size: tuple[int, int]) -> Float[np.ndarray, "H W"]:
+    """A mask as float32 of a (height, width), 0 to 1.
+
+    Raises:
+        UserError: a file that cannot be read, an array of another size, a mask without any white.
+    """
+    if isinstance(mask, np.ndarray):
+        if mask.shape != size:
+            raise UserError(f"the mask is {list(mask.shape)}, the photo {list(size)}: make them alike")
+        weights = np.asarray(mask, np.float32).clip(0, 1)
+    else:
+        pixels = to_grey(read_photo(mask, name=f"the mask {mask}").pixels.astype(np.float32) / 255)[..., 0]
+        weights = np.asarray(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR)).clip(0, 1)
+    if not weights.any():
+        raise UserError("the mask is black everywhere: white says where to paint")
+    return weights
+
+
+def note_on(painting: UInt8[np.ndarray, "H W 3"]) -> list[str]:
+    """What the user should know of a painting: that it is small, or of a single colour."""
+    height, width = painting.shape[:2]
+    if not painting.std((0, 1)).any():
+        return ["the painting has a single colour: there are no strokes to learn"]
+    if min(height, width) < SMALLEST:
+        return [f"the painting has only {width} x {height} pixels: there will be few strokes"]
+    return []
+
+
+def _name(painting: Any) -> str:
+    return Path(painting).stem if isinstance(painting, str | os.PathLike) else "painting"
+
+
+def emotion_regions(result: Result, size: tuple[int, int], folder: str | os.PathLike | None) -> list[Region]:
+    """What is painted like which emotions' paintings: the photo, and every face that has a style of its own."""
+    assert result.style is not None
+    styles = [result.style, *(read.style for read in result.faces if read.style)]
+    names = list(dict.fromkeys(name for style in styles for name in style))
+    pictures = {name: read_painting(find_painting(name, folder)) for name in names}
+
+    def region(style: Mapping[str, float], mask: np.ndarray | None) -> Region:
+        return Region(tuple(pictures[name] for name in style), tuple(style.values()), mask)
+
+    own = [(read.style, ellipse(read.face, size)) for read in result.faces if read.style]
+    if not own:
+        return [region(result.style, None)]
+    rest = 1 - np.max([mask for _, mask in own], axis=0)
+    return [region(result.style, rest), *(region(style, mask) for style, mask in own)]
+
+
+def ellipse(face: Face, size: tuple[int, int]) -> np.ndarray:
+    """A mask float32 [H, W] of the ellipse in a face's box, grown by a fifth."""
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    x, y = face.x + face.w / 2, face.y + face.h / 2
+    distance = ((columns - x) / (0.6 * face.w)) ** 2 + ((rows - y) / (0.6 * face.h)) ** 2
+    return (distance <= 1).astype(np.float32)
+
+
+def find_painting(emotion: str, folder: str | os.PathLike | None = None) -> Path:
+    """The painting of an emotion: FOLDER/EMOTION.jpg, or the one in FOLDER/EMOTION/.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    root = Path(folder) if folder is not None else PACKAGED_PAINTINGS
+    places = [root / emotion, root]
+    for place in places:
+        files = sorted(place.glob("*" if place == root / emotion else f"{emotion}.*"))
+        found = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        if len(found) > 1:
+            names = ", ".join(file.name for file in found)
+            raise UserError(
+                f"several paintings for {emotion!r} in {place} ({names}): leave one there, or give --painting"
+            )
+        if found:
+            return found[0]
+    known = "" if emotion in EMOTIONS else ", which is no emotion"
+    raise UserError(f"no painting for {emotion!r}{known} in {root}: name one, or a folder that has it")
+
+
+class _InterruptFlag:
+    """Remembers SIGINT while the block runs, in the main thread; elsewhere nothing changes."""
+
+    raised = False
+
+    def __enter__(self) -> _InterruptFlag:
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, self._remember)
+        return self
+
+    def _remember(self, number: int, frame: object) -> None:
+        if self.raised:  # a second Ctrl-C is obeyed at once
+            raise KeyboardInterrupt
+        self.raised = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)
