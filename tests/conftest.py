@@ -5,6 +5,7 @@ What is set through the environment also holds for the commands that tests start
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -33,9 +34,24 @@ def pytest_configure(config: pytest.Config) -> None:
     cache = config.cache.mkdir("emojax")
     os.environ["EMOJAX_CACHE"] = str(cache)
 
+    import jax
+
     from emojax.compiling import enable_cache
 
     enable_cache()
+    # What is compiled here runs a few times on tiny arrays: optimizing it takes longer than it saves. The commands that tests
+    # start optimize as ever, and so do tests that ask for the fixture `optimized`.
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture
+def optimized() -> Iterator[None]:
+    """Programs that are compiled in a test are those that users get; for tests of what only they have."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session")
@@ -49,32 +65,21 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_style_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Flags for train_style.py: small photos, a painting per emotion, and VGG16 of random weights."""
+    """Flags for train_style.py: small photos, a painting per emotion, and a narrow VGG16 of random weights."""
     import numpy as np
-    from PIL import Image
+    import tiny
     from safetensors.numpy import save_file
 
     from emojax.emotions import EMOTIONS
 
     root, rng = tmp_path_factory.mktemp("style_data"), np.random.default_rng(0)
-
-    def picture(path: Path, size: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        blocks = Image.fromarray(rng.integers(0, 256, (5, 5, 3)).astype(np.uint8))
-        blocks.resize((size, size), Image.Resampling.BICUBIC).save(path)
-
+    (root / "photos").mkdir()
     for index in range(9):
-        picture(root / "photos" / f"{index}.png", 40)
+        tiny.blocks(rng, 40, 5).save(root / "photos" / f"{index}.png")
     for emotion in EMOTIONS:
-        picture(root / "paintings" / emotion / "painting.png", 32)
-    widths = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512)
-    layers = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3")
-    tensors = {}
-    for layer, before, after in zip(layers, widths, widths[1:], strict=False):
-        scale = np.float16(np.sqrt(2 / (9 * before)))
-        tensors[f"conv{layer}/kernel"] = rng.standard_normal((3, 3, before, after)).astype(np.float16) * scale
-        tensors[f"conv{layer}/bias"] = np.zeros(after, np.float32)
-    save_file(tensors, root / "vgg16.safetensors")
+        (root / "paintings" / emotion).mkdir(parents=True)
+        tiny.blocks(rng, 32, 5).save(root / "paintings" / emotion / "painting.png")
+    save_file(tiny.vgg16_tensors(), root / "vgg16.safetensors")
     photos, paintings, vgg16 = (str(root / name) for name in ("photos", "paintings", "vgg16.safetensors"))
     return ["--data.photos", photos, "--data.paintings", paintings, "--vgg16", vgg16]
 
@@ -86,15 +91,14 @@ def tiny_face_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     import io
 
     import numpy as np
-    from PIL import Image
+    import tiny
 
     root, rng = tmp_path_factory.mktemp("face_data"), np.random.default_rng(0)
     faces = [(label, split) for split in ("train", "val", "test") for label in range(7) for _ in range(2)]
     images = []
     for _ in faces:
         stream = io.BytesIO()
-        blocks = Image.fromarray(rng.integers(0, 256, (4, 4, 3)).astype(np.uint8))
-        blocks.resize((28, 28), Image.Resampling.BICUBIC).save(stream, "JPEG")
+        tiny.blocks(rng, 28).save(stream, "JPEG")
         images.append(stream.getvalue())
     np.savez(
         root / "faces.npz",

@@ -92,6 +92,12 @@ def _program(config: StylizerConfig) -> Any:
     return compiling.jit(run)
 
 
+@functools.cache
+def _unstylized_program() -> Any:
+    """Compiled: (vgg, grams, photo [1, H, W, 3]) -> the style losses [S] of the photo itself."""
+    return compiling.jit(lambda vgg, grams, photo: measure(vgg, grams, photo, photo)["style"])
+
+
 def score_photos(
     config: StylizerConfig,
     params: Any,
@@ -109,10 +115,9 @@ def score_photos(
     Args:
         look: is called with every photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3].
     """
-    measured = compiling.jit(lambda vgg, grams, photo: measure(vgg, grams, photo, photo)["style"])
     rows: dict[str, list[dict[str, float]]] = {style: [] for style in painted(config.styles)}
     for photo in tqdm(photos.values(), unit="photo", desc="scoring"):
-        before = np.asarray(measured(vgg, grams, to_unit(photo[None])))
+        before = np.asarray(_unstylized_program()(vgg, grams, to_unit(photo[None])))
         pictures = np.zeros((len(painted(config.styles)), *photo.shape), np.uint8)
         for index, style in enumerate(painted(config.styles)):
             stylized, scores = _program(config)(params, vgg, grams, photo[None], index)

@@ -232,10 +232,14 @@ def read_paintings(config: PhotoConfig, styles: Sequence[str]) -> list[np.ndarra
     ]
 
 
+@functools.cache
+def _features_program(layers: tuple[str, ...]) -> Any:
+    return compiling.jit(functools.partial(vgg16_features, layers=layers))
+
+
 def _painting_features(vgg: Any, config: PhotoConfig, styles: tuple[str, ...], layers: Sequence[str]) -> Iterator[Any]:
-    program = compiling.jit(functools.partial(vgg16_features, layers=tuple(layers)))
     for painting in read_paintings(config, styles):
-        yield program(vgg, painting.astype(np.float32))
+        yield _features_program(tuple(layers))(vgg, painting.astype(np.float32))
 
 
 def perceptual_losses(
@@ -314,13 +318,19 @@ def make_step(config: StyleTraining, optimizer: optax.GradientTransformation) ->
     return step
 
 
-def make_evaluation(config: StyleTraining, held_out: Mapping[str, np.ndarray]) -> Evaluation:
-    """Mean losses over the held-out photos, leaves [M, ...] of a batch, in every style; the score is minus the loss."""
-    losses = compiling.jit(
+@functools.cache
+def _evaluation_program(config: StyleTraining) -> Any:
+    """Compiled: (params, frozen, a held-out photo as a batch, style) -> losses."""
+    return compiling.jit(
         lambda params, frozen, photos, style: perceptual_losses(
             config, frozen, params, {**photos, "style": jnp.full(1, style)}, jax.random.PRNGKey(0)
         )
     )
+
+
+def make_evaluation(config: StyleTraining, held_out: Mapping[str, np.ndarray]) -> Evaluation:
+    """Mean losses over the held-out photos, leaves [M, ...] of a batch, in every style; the score is minus the loss."""
+    losses = _evaluation_program(config)
 
     def evaluate(state: TrainState) -> tuple[dict[str, float], float]:
         frozen = jax.device_put(state.frozen)

@@ -1,48 +1,58 @@
 """`train_style.py evaluate`: what it reads, prints and writes."""
 
+import contextlib
 import io
 import json
-from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 
 from emojax.checkpoint import save_checkpoint
-from emojax.classifier import ClassifierConfig, init_classifier
 from emojax.errors import UserError
 from emojax.faces import DetectorMissing, Face
 from emojax.images import to_unit
 from emojax.pipeline import load_styles
 from emojax.style_pack import StylePack, network_fingerprint, write_pack
-from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
+from emojax.stylizer import StylizerConfig
 from emojax.train import evaluate_styles
 from emojax.train.evaluate_styles import score_photos
 from emojax.train.photo_data import PhotoConfig
 from emojax.train.style import painting_grams
-from emojax.train.yardstick import measure
+from emojax.train.yardstick import measure as eager_measure
 from emojax.vgg import load_vgg16
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"))
-FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
+measure = tiny.compiled(eager_measure)
 
 
 @pytest.fixture(scope="module")
 def flags(tiny_style_data, tmp_path_factory):
     root = tmp_path_factory.mktemp("checkpoints")
-    for name, kind, config, init in (
-        ("styles", "styles", CONFIG, init_stylizer),
-        ("faces", "classifier", FACES, init_classifier),
-    ):
-        save_checkpoint(root / name, kind, config, jax.jit(partial(init, config))(jax.random.PRNGKey(0)))
+    save_checkpoint(root / "styles", "styles", CONFIG, tiny.stylizer_params(CONFIG))
+    save_checkpoint(root / "faces", "classifier", tiny.FACES, tiny.classifier_variables())
     found = dict(zip(tiny_style_data[::2], tiny_style_data[1::2], strict=True))
     return [
         *("--checkpoint", str(root / "styles"), "--classifier", str(root / "faces"), "--size", "64", "--limit", "2"),
         *("--photos", found["--data.photos"], "--paintings", found["--data.paintings"], "--vgg16", found["--vgg16"]),
     ]
+
+
+@pytest.fixture(scope="module")
+def scored(flags, tmp_path_factory):
+    """The metrics of a run at style scale 0.25 where there is no face detector, and its messages."""
+    output, messages = tmp_path_factory.mktemp("scored"), io.StringIO()
+
+    def missing(photo):
+        raise DetectorMissing("no detector")
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(messages):
+        patch.setattr(evaluate_styles, "find_faces", missing)
+        assert evaluate_styles.main([*flags, "--style-scale", "0.25", "--output", str(output)]) == 0
+    return json.loads((output / "metrics.json").read_text()), messages.getvalue()
 
 
 def test_the_command(flags, tmp_path, capsys, monkeypatch):
@@ -70,12 +80,11 @@ def test_the_command(flags, tmp_path, capsys, monkeypatch):
     np.testing.assert_allclose(metrics["strengths"], [2 * sad / (sad + happy), 2 * happy / (sad + happy)], atol=0.006)
 
 
-def test_the_style_scale_is_that_of_the_paintings(flags, tmp_path):
-    styles = {}
-    for scale in ("0.25", "0.5"):
-        assert evaluate_styles.main([*flags, "--limit", "1", "--style-scale", scale, "--output", str(tmp_path)]) == 0
-        styles[scale] = json.loads((tmp_path / "metrics.json").read_text())["scores"]["sad"]
-    assert styles["0.25"]["content"] == styles["0.5"]["content"] and styles["0.25"]["style"] != styles["0.5"]["style"]
+def test_the_style_scale_is_that_of_the_paintings(flags, scored, tmp_path):
+    assert evaluate_styles.main([*flags, "--style-scale", "0.5", "--output", str(tmp_path)]) == 0
+    half = json.loads((tmp_path / "metrics.json").read_text())["scores"]["sad"]
+    quarter = scored[0]["scores"]["sad"]
+    assert quarter["content"] == half["content"] and quarter["style"] != half["style"]
 
 
 def test_no_photo_is_replaced(flags, tmp_path):
@@ -89,21 +98,21 @@ def test_every_style_is_compared_with_its_own_painting(flags):
     vgg = load_vgg16(found["--vgg16"])
     paintings = PhotoConfig(paintings=(found["--paintings"],), painting_size=32)
     grams = painting_grams(vgg, paintings, CONFIG.styles)
-    params = jax.jit(partial(init_stylizer, CONFIG))(jax.random.PRNGKey(0))
+    params = tiny.stylizer_params(CONFIG)
     photo = evaluate_styles.read_photos([found["--photos"]], 64, 1)
     seen = []
     scores = score_photos(CONFIG, params, vgg, grams, photo, lambda photo, pictures: seen.append(pictures))
     (pixels,) = photo.values()
-    unit = to_unit(jnp.asarray(pixels))[None]
+    unit = to_unit(pixels)[None]
     before = measure(vgg, grams, unit, unit)["style"]
     for index, style in enumerate(CONFIG.styles):
-        code = mix_styles(params["styles"], jnp.eye(2)[index : index + 1])
-        stylized = stylize_with_code(CONFIG, params["network"], unit, code)
+        code = tiny.code_of(params["styles"], np.eye(2)[index : index + 1])
+        stylized = tiny.stylize_with_code(CONFIG, params["network"], unit, code)
         expected = measure(vgg, grams, unit, stylized)
         np.testing.assert_allclose(scores[style]["style"], expected["style"][index], rtol=1e-3)
         np.testing.assert_allclose(scores[style]["style_ratio"], expected["style"][index] / before[index], rtol=1e-3)
         np.testing.assert_allclose(scores[style]["content"], expected["content"], rtol=1e-3)
-        assert np.abs(seen[0][index] - np.asarray(stylized[0]) * 255).max() < 1
+        assert np.abs(seen[0][index] - stylized[0] * 255).max() < 1
     assert scores["sad"]["style"] != scores["happy"]["style"]
 
 
@@ -138,15 +147,10 @@ def test_emotions_are_compared_face_by_face(flags, monkeypatch):
     assert retention.faces == 4 and retention.same.tolist() == [4, 4]
 
 
-def test_without_a_detector_the_rest_is_scored(flags, tmp_path, monkeypatch, capsys):
-    def missing(photo):
-        raise DetectorMissing("no detector")
-
-    monkeypatch.setattr(evaluate_styles, "find_faces", missing)
-    assert evaluate_styles.main([*flags, "--style-scale", "0.25", "--output", str(tmp_path)]) == 0
-    scores = json.loads((tmp_path / "metrics.json").read_text())["scores"]
-    assert "emotion_retention" not in scores["sad"] and "style" in scores["sad"]
-    assert capsys.readouterr().err.count("no detector") == 1
+def test_without_a_detector_the_rest_is_scored(scored):
+    metrics, messages = scored
+    assert "emotion_retention" not in metrics["scores"]["sad"] and "style" in metrics["scores"]["sad"]
+    assert messages.count("no detector") == 1
 
 
 @pytest.mark.parametrize(
@@ -168,17 +172,16 @@ def test_bad_input(flags, change, part, tmp_path):
         evaluate_styles.main([*flags, "--output", str(tmp_path), *change])
 
 
-def test_packs_are_scored_instead_of_the_networks_styles(flags, tmp_path, capsys):
+def test_packs_are_scored_instead_of_the_networks_styles(flags, scored, tmp_path):
     found = dict(zip(flags[::2], flags[1::2], strict=True))
     _, params = load_styles(found["--checkpoint"])
     row = jax.tree.map(lambda table: table[0], params["styles"])  # sad's
     write_pack(tmp_path / "joy.pack", StylePack("joy", network_fingerprint(params["network"]), row, b""))
     painting = Path(found["--paintings"]) / "sad" / "painting.png"
-    shared = [*flags, "--classifier", found["--classifier"], "--output", str(tmp_path / "out"), "--style-scale", "0.25"]
+    shared = [*flags, "--output", str(tmp_path / "out"), "--style-scale", "0.25"]
     assert evaluate_styles.main([*shared, "--packs", str(tmp_path / "joy.pack"), "--paintings", f"joy={painting}"]) == 0
     joy = json.loads((tmp_path / "out" / "metrics.json").read_text())["scores"]
-    assert evaluate_styles.main(shared) == 0
-    sad = json.loads((tmp_path / "out" / "metrics.json").read_text())["scores"]["sad"]
+    sad = scored[0]["scores"]["sad"]
     assert joy.keys() == {"joy"} and "nearest_painting" not in joy["joy"]
     np.testing.assert_allclose(joy["joy"]["objective"], sad["objective"], rtol=1e-4)
     np.testing.assert_allclose(joy["joy"]["objective_ratio"], sad["objective_ratio"], rtol=1e-4)
@@ -187,7 +190,7 @@ def test_packs_are_scored_instead_of_the_networks_styles(flags, tmp_path, capsys
 def test_a_bank_is_scored_like_a_shared_network(flags, tmp_path):
     for index, name in enumerate(("sad", "happy")):
         single = StylizerConfig(width=4, blocks=1, styles=(name,))
-        save_checkpoint(tmp_path / "bank" / name, "styles", single, init_stylizer(single, jax.random.PRNGKey(index)))
+        save_checkpoint(tmp_path / "bank" / name, "styles", single, tiny.stylizer_params(single, index))
     scores = {}
     for checkpoint in ("bank", "bank/sad"):
         shared = [*flags, "--style-scale", "0.25", "--checkpoint", str(tmp_path / checkpoint)]
