@@ -23,8 +23,6 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 from safetensors.numpy import load_file
 
-from emojax.compiling import jit
-
 WEIGHTS = Path(__file__).parent / "checkpoints" / "yunet" / "params.safetensors"
 STRIDES = (8, 16, 32)
 MULTIPLE = 32
@@ -35,17 +33,18 @@ MAXIMUM = 256
 MAXIMUM_OVERLAP = 0.3
 """two boxes whose intersection over union is larger are the same face"""
 
-Params = Mapping[str, Array | np.ndarray]
+Numbers = Array | np.ndarray
+Params = Mapping[str, Numbers]
 _HEADS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 2 * LANDMARKS}
 
 
 class Found(NamedTuple):
     """Faces, the surest first; behind the last one scores are 0."""
 
-    scores: Float[Array | np.ndarray, " N"]
+    scores: Float[Numbers, " N"]
     """0 to 1"""
-    boxes: Float[Array | np.ndarray, "N 4"]
-    landmarks: Float[Array | np.ndarray, "N 5 2"]
+    boxes: Float[Numbers, "N 4"]
+    landmarks: Float[Numbers, "N 5 2"]
 
 
 @functools.cache
@@ -54,7 +53,7 @@ def load_detector() -> dict[str, np.ndarray]:
     return load_file(WEIGHTS)
 
 
-def detector_outputs(params: Params, image: UInt8[Array | np.ndarray, "H W 3"]) -> dict[int, Float[Array, "h w 16"]]:
+def detector_outputs(params: Params, image: UInt8[Numbers, "H W 3"]) -> dict[int, Float[Array, "h w 16"]]:
     """The network.
 
     Args:
@@ -82,7 +81,7 @@ def detector_outputs(params: Params, image: UInt8[Array | np.ndarray, "H W 3"]) 
     return {stride: _head(params, x, stride) for stride, x in zip(STRIDES, (fine, middle, coarse), strict=True)}
 
 
-def _stem(params: Params, x: Float[Array, "H W 3"]) -> Float[Array, "H/2 W/2 16"]:
+def _stem(params: Params, x: Float[Numbers, "H W 3"]) -> Float[Array, "H//2 W//2 16"]:
     """A 3 x 3 convolution of stride 2, as one product of matrices: on a CPU it takes half of the time."""
     height, width, channels = x.shape
     x = jnp.pad(x, ((1, 0), (1, 0), (0, 0)))
@@ -103,11 +102,11 @@ _PARTS = ("point/kernel", "point/bias", "depth/kernel", "depth/bias")
 
 
 def _unit(
-    x: Float[Array, "h w c"],
-    point: Float[Array, "1 1 c d"],
-    point_bias: Float[Array, " d"],
-    depth: Float[Array, "3 3 1 d"],
-    depth_bias: Float[Array, " d"],
+    x: Float[Numbers, "h w c"],
+    point: Float[Numbers, "1 1 c d"],
+    point_bias: Float[Numbers, " d"],
+    depth: Float[Numbers, "3 3 1 d"],
+    depth_bias: Float[Numbers, " d"],
 ) -> Float[Array, "h w d"]:
     """A 1 x 1 convolution and a depthwise one of 3 x 3, padded with zeros.
 
@@ -120,7 +119,7 @@ def _unit(
     return functools.reduce(operator.add, taps) + depth_bias[None, None]
 
 
-def _pool(x: Float[Array, "h w c"]) -> Float[Array, "h/2 w/2 c"]:
+def _pool(x: Float[Array, "h w c"]) -> Float[Array, "h//2 w//2 c"]:
     """The largest of each 2 x 2 pixels, by pairs: a reduction over windows would compute what it reads anew for each."""
     x = jnp.maximum(x[::2], x[1::2])
     return jnp.maximum(x[:, ::2], x[:, 1::2])
@@ -153,7 +152,7 @@ def decode(outputs: Mapping[int, Float[Array, "h w 16"]]) -> Found:
     return Found(jnp.concatenate(scores), jnp.concatenate(boxes), jnp.concatenate(landmarks))
 
 
-def overlaps(box: Float[Array, " 4"], boxes: Float[Array, "N 4"]) -> Float[Array, " N"]:
+def overlaps(box: Float[Numbers, " 4"], boxes: Float[Numbers, "N 4"]) -> Float[Array, " N"]:
     """The intersection over union of one box with others; 0 where both are empty."""
     sides = jnp.minimum(box[None, 2:], boxes[:, 2:]) - jnp.maximum(box[None, :2], boxes[:, :2])
     both = jnp.maximum(sides, 0).prod(axis=1)
@@ -191,6 +190,6 @@ def suppress(found: Found, minimum: Float[Array, ""] | float, maximum: int = MAX
     return Found(scores, found.boxes[kept], found.landmarks[kept])
 
 
-def detect(params: Params, image: UInt8[Array | np.ndarray, "H W 3"], minimum: Float[Array, ""] | float) -> Found:
+def detect(params: Params, image: UInt8[Numbers, "H W 3"], minimum: Float[Array, ""] | float) -> Found:
     """The faces of an image that score at least `minimum` (0 to 1), the surest first, at most `MAXIMUM` of them."""
     return suppress(decode(detector_outputs(params, image)), minimum)
