@@ -20,7 +20,7 @@ from PIL import Image
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.faces import DetectorMissing, Face, find_faces
+from emojax.faces import Face, find_faces
 from emojax.finish import Colors, check_finish, finish
 from emojax.images import IMAGE_SUFFIXES, Photo, read_photo, to_grey, to_picture
 from emojax.paint import SMALLEST, PaintConfig, Painter, Progress, Region
@@ -82,10 +82,7 @@ def paint_photo(
         style_picture = read_painting(painting)
         mask = None if mask is None else read_mask(mask, photo.pixels.shape[:2])
         notes += note_on(style_picture)
-        try:
-            faces = find_faces(photo.pixels)
-        except DetectorMissing as error:
-            faces, notes = [], [*notes, f"faces are not protected: {error}"]
+        faces = find_faces(photo.pixels)
         result = Result(None, [], None, {_name(painting): 1.0})
         regions = [Region((style_picture,), mask=mask)]
     else:

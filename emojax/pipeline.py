@@ -30,7 +30,7 @@ from emojax import compiling, tiles
 from emojax.classifier import ClassifierConfig
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
 from emojax.errors import UserError
-from emojax.faces import DetectorMissing, Face, check_choice, cut_crop, face_weights, find_faces, recut
+from emojax.faces import Face, check_choice, cut_crop, face_weights, find_faces, recut
 from emojax.finish import Colors, check_finish, finish
 from emojax.images import (
     Photo,
@@ -537,10 +537,7 @@ class Model:
             stylized = self._stylize(photo.pixels, mixed, style_scale)
             picture = to_picture(finish(photo.pixels, stylized, amount, colors), photo.alpha)
             return Result(picture, [], None, self._style_dict(chosen), photo.note)
-        try:
-            faces, problem = find_faces(photo.pixels), "no face found"
-        except DetectorMissing as error:
-            faces, problem = [], str(error)
+        faces, problem = find_faces(photo.pixels), "no face found"
         notes = [photo.note] if photo.note else []
         if not faces:
             if no_face == "error":
@@ -672,7 +669,7 @@ class Model:
         """The faces of an upright photo uint8 [H, W, 3], largest first; see `emojax.faces.find_faces`.
 
         Raises:
-            UserError: another dtype or shape, or no detector.
+            UserError: another dtype or shape.
         """
         return find_faces(read_photo(photo, math.inf).pixels)
 

@@ -18,7 +18,7 @@ from emojax import pipeline
 from emojax.checkpoint import save_checkpoint
 from emojax.emotions import EMOTIONS, as_dict
 from emojax.errors import UserError
-from emojax.faces import DetectorMissing, Face, cut_crop
+from emojax.faces import Face, cut_crop
 from emojax.pipeline import (
     MAX_FACES,
     READ_AT_ONCE,
@@ -328,16 +328,6 @@ def test_no_face_and_no_neutral_style(no_faces, styles):
     else:
         with pytest.raises(NoFaceError, match="no neutral style: choose --no-face skip"):
             model(photo())
-
-
-def test_no_detector_is_like_no_face_but_says_so(model, monkeypatch):
-    def missing(photo):
-        raise DetectorMissing("the face detector is not installed")
-
-    monkeypatch.setattr(pipeline, "find_faces", missing)
-    assert "not installed" in model(photo()).note
-    with pytest.raises(NoFaceError, match="not installed"):
-        model(photo(), no_face="error")
 
 
 def test_what_a_photo_may_be(model, tmp_path):

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from emojax import compiling
 from emojax.commandline import Parser
 from emojax.errors import UserError
-from emojax.faces import DetectorMissing, cut_crop, find_faces
+from emojax.faces import cut_crop, find_faces
 from emojax.files import make_folder, write_atomically
 from emojax.images import to_uint8, to_unit
 from emojax.pipeline import PACKAGED, add_packs, find_styles, load_classifier, load_styles
@@ -147,11 +147,7 @@ class Retention:
         self.faces, self.same = 0, np.zeros(styles, int)
 
     def look(self, photo: np.ndarray, pictures: np.ndarray) -> None:
-        """Takes a photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3]; boxes are those found in the photo.
-
-        Raises:
-            DetectorMissing: there is no face detector.
-        """
+        """Takes a photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3]; boxes are those found in the photo."""
         faces = [face for face in find_faces(photo) if min(face.w, face.h) >= SMALLEST_FACE]
         if not faces:
             return
@@ -306,17 +302,10 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
             raise UserError(
                 f"--output {args.output} holds the photo sheet.png, which would be lost: choose another folder"
             )
-        detector = True
 
         def look(photo: np.ndarray, pictures: np.ndarray) -> None:
-            nonlocal detector
             sheet.look(photo, pictures)
-            try:
-                if detector:
-                    retention.look(photo, pictures)
-            except DetectorMissing as error:
-                detector = False
-                print(f"the emotions before and after are not compared: {error}", file=sys.stderr)
+            retention.look(photo, pictures)
 
         scores = score_photos(config, params, vgg, grams, photos, look)
         for index, style in enumerate(painted(config.styles) if retention.faces else ()):

