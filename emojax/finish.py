@@ -41,7 +41,7 @@ _TO_LAB = np.array(
 _FROM_LAB, _FROM_CONES = np.linalg.inv(_TO_LAB).astype(np.float32), np.linalg.inv(_TO_CONES).astype(np.float32)
 
 
-def check_finish(strength: float, colors: str) -> None:
+def check_finish(strength: object, colors: object) -> None:
     """Raises UserError for a strength outside 0 to 1, or unknown colours."""
     if not (isinstance(strength, int | float | np.number) and 0 <= strength <= 1):
         raise UserError(f"strength {strength!r}: it is 0 (the photo) to 1 (the full style)")

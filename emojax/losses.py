@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 CONTENT_LAYER = "relu2_2"
@@ -94,9 +95,9 @@ def hypercolumns(
 
 def _interpolate(x: Float[Array, "N H W C"], positions: Float[Array, "N P 2"]) -> Float[Array, "N P C"]:
     n, height, width, channels = x.shape
-    size = jnp.array([height, width], jnp.float32)
+    size = np.array([[[height, width]]], np.float32)
     place = jnp.clip(positions * size - 0.5, 0, size - 1)
-    first = jnp.minimum(jnp.floor(place), jnp.maximum(size - 2, 0)).astype(jnp.int32)
+    first = jnp.minimum(jnp.floor(place), np.maximum(size - 2, 0)).astype(jnp.int32)
     fraction = place - first
     flat = x.reshape(n, height * width, channels)
     total = jnp.zeros((n, positions.shape[1], channels))
@@ -120,12 +121,12 @@ def draw_positions(key: jax.Array, weights: Float[Array, "N h w"], count: int) -
     cell_key, place_key = jax.random.split(key)
     sums = jnp.cumsum(weights.reshape(n, h * w) + 1e-6, axis=1)
     # One draw in each of `count` equal parts of the mass: as random, but spread more evenly.
-    ticks = (jnp.arange(count) + jax.random.uniform(cell_key, (n, count))) / count * sums[:, -1:]
+    ticks = (np.arange(count)[None] + jax.random.uniform(cell_key, (n, count))) / count * sums[:, -1:]
     cells = jax.vmap(lambda s, t: jnp.searchsorted(s, t, method="scan_unrolled"))(sums, ticks)
     cells = jnp.minimum(cells, h * w - 1)
     corner = jnp.stack([cells // w, cells % w], axis=-1)
     inside = jax.random.uniform(place_key, (n, count, 2))
-    return (corner + inside) / jnp.array([h, w], jnp.float32)
+    return (corner + inside) / np.array([[[h, w]]], np.float32)
 
 
 def _unit(x: Float[Array, "N P D"]) -> Float[Array, "N P D"]:

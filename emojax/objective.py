@@ -7,7 +7,7 @@ float32 [N, H, W, 3], RGB, 0 to 1; feature maps are VGG16's, see `emojax.vgg`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,7 @@ CELL = 4
 """pixels along a side of a cell of the maps that say where positions are drawn"""
 
 
+@runtime_checkable
 class TransportWeights(Protocol):
     """Weights of the terms; a term without weight is not computed."""
 
@@ -51,7 +52,7 @@ class TransportWeights(Protocol):
     def positions(self) -> int: ...
 
 
-Samples = dict[str, jax.Array]
+Samples = dict[str, Any]
 """A painting at random positions: "columns" float32 [Q, D], "colors" [Q, 3], "mean" [D] and "covariance" [D, D]."""
 
 

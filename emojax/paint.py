@@ -247,13 +247,13 @@ class Painter:
                 spent = 0.0 if seconds is None else (time.monotonic() - began) / seconds
                 share = ends[index] - first
                 done = max((number - 1) / plan[index], (spent - first) / share)
-                last = number == plan[index] or done >= 1
-                canvas.advance(self._similarity(index), self.config.learning_rate * max(0.1, 1 - done))
+                last = number == plan[index] or bool(done >= 1)
+                canvas.advance(self._similarity(index), self.config.learning_rate * max(0.1, float(1 - done)))
                 yield Progress(
                     scale,
                     number,
                     plan[index],
-                    ends[index] if last else first + share * max(number / plan[index], done),
+                    float(ends[index] if last else first + share * max(number / plan[index], done)),
                     functools.partial(_finish, canvas, photo),
                     last,
                 )
@@ -346,7 +346,7 @@ def _recolored(photo: Float[Array, "1 H W 3"], color: Float[Array, " 3"]) -> Flo
     """The photo's shapes without its large areas' colours, around one colour."""
     _, height, width, _ = photo.shape
     coarse = jax.image.resize(photo, (1, max(2, height // 8), max(2, width // 8), 3), "linear")
-    return jnp.clip(photo - jax.image.resize(coarse, photo.shape, "linear") + color, 0, 1)
+    return jnp.clip(photo - jax.image.resize(coarse, photo.shape, "linear") + color.reshape(1, 1, 1, 3), 0, 1)
 
 
 def _resize(picture: np.ndarray | None, size: tuple[int, int]) -> Any:

@@ -20,6 +20,8 @@ def result(photo, style="happy", faces=1, note=None, image=True):
         emotion=emotion if faces else None,
         style=weights if image else None,
         note="; ".join(notes) or None,
+        painted=None,
+        interrupted=False,
     )
 
 

@@ -1,0 +1,168 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from safetensors.numpy import save_file
+
+from emojax import paint
+from emojax.errors import UserError
+from emojax.faces import Face
+from emojax.losses import palette_loss
+from emojax.objective import PAINTING_POSITIONS, mix_samples
+from emojax.paint import PaintConfig, Painter, Region, carry_up, face_map, from_pyramid, laplacian_pyramid
+from emojax.vgg import load_vgg16
+
+CONFIG = PaintConfig(steps=(6, 6), positions=32, learning_rate=0.03)
+
+
+@pytest.fixture(scope="module")
+def painter(tmp_path_factory):
+    path = tmp_path_factory.mktemp("vgg16") / "vgg16.safetensors"
+    save_file(tiny.vgg16_tensors(), path)
+    return Painter(load_vgg16(path), CONFIG)
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return np.asarray(tiny.blocks(np.random.default_rng(0), 32))
+
+
+@pytest.fixture(scope="module")
+def red():
+    """A painting in reds."""
+    levels = np.asarray(tiny.blocks(np.random.default_rng(1), 32)) // 4
+    return levels + np.array([180, 10, 10], np.uint8)
+
+
+def painted(painter, photo, regions, **options):
+    return list(painter.paint(photo, regions, size=64, **options))
+
+
+@pytest.fixture(scope="module")
+def course(painter, photo, red):
+    """All that a picture in reds goes through."""
+    return painted(painter, photo, [Region((red,))])
+
+
+def test_the_pyramid_is_exact():
+    picture = jnp.asarray(np.random.default_rng(0).uniform(size=(1, 24, 40, 3)).astype(np.float32))
+    there_and_back = jax.jit(lambda x: from_pyramid(laplacian_pyramid(x, 2)))
+    np.testing.assert_allclose(there_and_back(picture), picture, atol=1e-6)
+
+
+def test_scales_halve_and_end_at_the_size():
+    assert PaintConfig().scales(512, 384) == [(64, 48), (128, 96), (256, 192), (512, 384)]
+    assert PaintConfig().scales(1, 1) == [(16, 16)]
+    assert all(side % 8 == 0 for scale in PaintConfig().scales(777, 333) for side in scale)
+
+
+def test_positions_follow_the_size():
+    assert [PaintConfig().at(side, side).positions for side in (64, 192, 1024)] == [256, 576, 1024]
+
+
+def test_a_picture_takes_the_paintings_colours(course, photo, red):
+    before, after = (
+        np.abs(x.astype(float).mean((0, 1)) - red.mean((0, 1))).mean() for x in (photo, course[-1].picture())
+    )
+    assert after < before / 3
+
+
+def test_progress_rises_to_1_and_scales_end_once(course):
+    fractions = [progress.fraction for progress in course]
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+    assert [progress.scale for progress in course if progress.finished_scale] == [(32, 32)]
+    assert all(progress.picture().shape == (32, 32, 3) for progress in course[-1:])
+
+
+def test_the_seed_decides(painter, course, photo, red):
+    same, other = (painted(painter, photo, [Region((red,))], seed=seed)[-1].picture() for seed in (0, 1))
+    np.testing.assert_array_equal(same, course[-1].picture())
+    assert (other != same).any()
+
+
+def test_masks_choose_the_painting(painter, photo, red):
+    left = np.zeros((32, 32), np.float32)
+    left[:, :16] = 1
+    blue = np.ascontiguousarray(red[..., ::-1])
+    picture = (
+        painted(painter, photo, [Region((red,), mask=left), Region((blue,), mask=1 - left)])[-1].picture().astype(int)
+    )
+    redness = (picture[..., 0] - picture[..., 2]).mean(0)
+    assert redness[:12].mean() > redness[20:].mean() + 20
+
+
+def test_a_face_stays_nearer_to_the_photo(painter, photo, red):
+    """The loss of the picture's face counts only where there is one."""
+    face = Face(4, 4, 20, 20, 0.9)
+    plain, kept = (painted(painter, photo, [Region((red,))], faces=faces)[-1].picture() for faces in ((), (face,)))
+    assert (plain != kept).any()
+
+
+def test_time_is_a_budget(painter, photo, red, monkeypatch):
+    now = iter(range(0, 10_000, 3))
+    monkeypatch.setattr(paint.time, "monotonic", lambda: float(next(now)))
+    course = painted(painter, photo, [Region((red,))], seconds=7)
+    assert 1 <= len(course) < 6 and course[-1].fraction == 1
+
+
+def test_the_start_is_where_it_begins(painter, photo, red):
+    first = next(painter.paint(photo, [Region((red,))], size=64, start=photo)).picture()
+    assert (
+        np.abs(first.astype(int) - photo).max() <= 255 * 4 * CONFIG.learning_rate
+    )  # one step on each level of the pyramid
+
+
+def test_mixed_paintings_give_their_shares():
+    ones = {
+        "columns": np.ones((PAINTING_POSITIONS, 2), np.float32),
+        "colors": np.ones((PAINTING_POSITIONS, 3), np.float32),
+    }
+    zeros = {name: 0 * leaf for name, leaf in ones.items()}
+    mixed = mix_samples([ones, zeros], [3, 1])
+    np.testing.assert_allclose(mixed["mean"], [0.75, 0.75], atol=1e-3)
+    np.testing.assert_allclose(mixed["covariance"], np.full((2, 2), 0.1875), atol=1e-3)
+    assert mixed["colors"].shape == (PAINTING_POSITIONS, 3)
+
+
+def test_the_palette_term_asks_for_every_colour_of_the_painting():
+    palette = tiny.compiled(palette_loss)
+    two = np.array([[[1, 0, 0], [0, 0, 1]]], np.float32)
+    np.testing.assert_allclose(palette(two, two[:, ::-1]), [0], atol=1e-3)
+    np.testing.assert_allclose(palette(two[:, [0, 0]], two), [np.sqrt(2) / 2], rtol=1e-3)  # the blue is missing
+
+
+def test_faces_on_the_grid():
+    found = face_map((64, 32), [Face(8, 16, 16, 16, 0.9)], (128, 64))
+    assert found.shape == (32, 16) and found[12, 8] == 3 and found[8, 4] == 1 and found[0, 0] == 0
+    assert found.sum(0).nonzero()[0].tolist() == list(range(4, 12))
+
+
+def test_carried_up_paint_keeps_the_colours_and_the_photos_edges():
+    photo = np.full((96, 96, 3), 90, np.uint8)
+    photo[:, 48:] = 200
+    small = np.full((24, 24, 3), (40, 120, 60), np.uint8)
+    large = carry_up(small, photo).astype(int)
+    assert large.shape == photo.shape
+    np.testing.assert_array_equal(large[:, :20], np.broadcast_to((40, 120, 60), (96, 20, 3)))
+    assert large[50, 48, 1] > large[50, 47, 1]  # the edge is there, and where it was
+    np.testing.assert_array_equal(carry_up(photo, photo), photo)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 8}, "size 8"),
+        ({"size": 9999}, "size 9999"),
+        ({"seconds": 0}, "0 seconds"),
+        ({"regions": []}, "no painting"),
+    ],
+)
+def test_mistakes(painter, photo, red, options, message):
+    arguments = {"regions": [Region((red,))], "size": 64} | options
+    with pytest.raises(UserError, match=message):
+        next(painter.paint(photo, **arguments))
+    with pytest.raises(UserError, match="one each"):
+        Region((red,), (0.0,))
+    with pytest.raises(UserError, match="at least"):
+        PaintConfig(steps=())
