@@ -3,6 +3,7 @@
 
 `python train_style.py evaluate --checkpoint DIR --photos DIR --paintings DIR` scores a checkpoint.
 `python train_style.py add --painting FILE --name NAME` learns one more style for it: a style pack.
+`python train_style.py swatches --paintings DIR --output DIR` makes what `stylize.py --quality best` paints after.
 `python train_style.py average --checkpoints RUN RUN --output DIR` writes the mean of the weights of several runs.
 """
 
@@ -21,7 +22,7 @@ from configs.style import ADD, PRESETS, PRIMARY_PAINTINGS
 from emojax.checkpoint import check_output
 from emojax.commandline import run
 from emojax.compiling import enable_cache
-from emojax.train import add_style, average, evaluate_styles
+from emojax.train import add_style, average, evaluate_styles, swatches
 from emojax.train.options import parse_preset
 from emojax.train.photo_data import open_photos
 from emojax.train.style import pack, train
@@ -35,7 +36,11 @@ def main() -> int:
         return evaluate_styles.main(sys.argv[2:], PRIMARY_PAINTINGS)
     if sys.argv[1:2] == ["average"]:
         return average.main(sys.argv[2:])
-    preset, config = parse_preset(sys.argv[1:], PRESETS, "train_style.py", commands=["evaluate", "add", "average"])
+    if sys.argv[1:2] == ["swatches"]:
+        return swatches.main(sys.argv[2:], PRIMARY_PAINTINGS)
+    preset, config = parse_preset(
+        sys.argv[1:], PRESETS, "train_style.py", commands=["evaluate", "add", "average", "swatches"]
+    )
     # A folder per emotion: runs/paper is then a bank.
     run_folder = Path(config.output or f"runs/{preset}/{config.emotion or ''}")
     if config.pack:
