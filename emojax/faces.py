@@ -17,7 +17,7 @@ from PIL import Image
 from emojax.errors import UserError
 from emojax.views import plan_views, search
 
-SURE = 0.9
+SURE = 0.91
 """a photo whose surest face is less sure than this is looked at in the other orientations, too"""
 SURE_TURNED = 0.8
 """how sure a face must be for its photo to count as turned"""
