@@ -50,7 +50,8 @@ def binary(path):
 
 def truncated(path):
     noise().save(path)
-    path.write_bytes(path.read_bytes()[:-600])
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
 
 
 def header_only(path):

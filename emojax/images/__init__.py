@@ -7,15 +7,16 @@
 The networks see a transparent photo composited over white. The stylized picture gets its alpha back where the output's
 format can carry it (PNG, WebP, TIFF, AVIF, JPEG 2000); in other formats the picture is over white.
 
-    read -> colour -> opening -> formats        units and sizes stand alone
+    read -> mend, colour -> declared -> spaces, opening -> kinds -> boxes, formats        sizes and units at the bottom
     write -> colour, opening, formats
 
 The package does not import JAX, so that planning a batch does not pay for it.
 """
 
 from emojax.images.colour import srgb_profile
-from emojax.images.formats import FORMATS, IMAGE_SUFFIXES, UNMARKED, format_of
-from emojax.images.read import Photo, read_photo, read_size
+from emojax.images.formats import FORMATS, IMAGE_SUFFIXES, PHOTO_SUFFIXES, UNMARKED, format_of
+from emojax.images.opening import read_bounded, refusal
+from emojax.images.read import Photo, PhotoLike, read_photo, read_size
 from emojax.images.sizes import (
     MAX_MEGAPIXELS,
     STYLE_SCALES,
@@ -32,16 +33,20 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "MARK",
     "MAX_MEGAPIXELS",
+    "PHOTO_SUFFIXES",
     "STYLE_SCALES",
     "UNMARKED",
     "Photo",
+    "PhotoLike",
     "Stream",
     "check_style_scale",
     "encode",
     "format_of",
     "is_ours",
+    "read_bounded",
     "read_photo",
     "read_size",
+    "refusal",
     "rescale",
     "resize_like",
     "scaled_size",

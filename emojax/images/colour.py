@@ -12,6 +12,8 @@ import struct
 import numpy as np
 from PIL import Image, ImageCms
 
+from emojax.images.declared import Declared, declared_in_exif
+from emojax.images.spaces import convert, convert_grey
 from emojax.images.units import to_uint8
 
 
@@ -43,14 +45,35 @@ def alpha_of(image: Image.Image) -> Image.Image | None:
     return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
 
 
-def to_srgb(image: Image.Image) -> tuple[Image.Image, str | None]:
-    """Converts any mode to RGB in sRGB, without alpha; returns a note where the colour profile cannot be used."""
-    profile = image.info.get("icc_profile")
+def to_srgb(image: Image.Image, declared: Declared) -> tuple[Image.Image, str | None]:
+    """Converts a loaded image of any mode to RGB in sRGB, without alpha.
+
+    Args:
+        image: the image.
+        declared: what `declared_in_file` returned before the image was loaded.
+
+    Returns:
+        The picture, and a note where its colours cannot be converted as the file asks for.
+    """
+    profile = image.info.get("icc_profile") or declared.profile
     if image.mode == "LAB":  # independent of any device: Pillow converts it to sRGB by itself
         return image.convert("RGB"), None
+    space = declared.space
+    if space is None and not profile and declared.note is None:
+        space = declared_in_exif(image)
+    if space is not None and image.mode != "CMYK":
+        note = "high dynamic range, its highlights were compressed" if space.is_hdr else None
+        if _is_deep(image):
+            return Image.fromarray(convert_grey(_deep_to_unit(np.asarray(image)), space)).convert("RGB"), note
+        return convert(_plain(image), space), note
     image = _plain(image)
     if not profile or profile == srgb_profile():
-        return _to_rgb(image), None
+        return _to_rgb(image), declared.note
+    return _apply_profile(image, profile)
+
+
+def _apply_profile(image: Image.Image, profile: bytes) -> tuple[Image.Image, str | None]:
+    """Converts L, RGB or CMYK by an ICC profile; see `to_srgb`."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = profile[16:20].decode("ascii", "replace").strip()  # the header's field for the pictures it describes
@@ -69,8 +92,8 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def _deep_to_grey(values: np.ndarray) -> np.ndarray:
-    """Converts grey of 16 or 32 bits, integer or float, to uint8; see `read_photo` for the ranges."""
+def _deep_to_unit(values: np.ndarray) -> np.ndarray:
+    """Converts grey of 16 or 32 bits, integer or float, to float 0..1; see `read_photo` for the ranges."""
     top = 65535 if np.issubdtype(values.dtype, np.integer) else 1
     values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
     low, high = values.min(), values.max()
@@ -78,7 +101,7 @@ def _deep_to_grey(values: np.ndarray) -> np.ndarray:
         low, high = 0, top
     elif low >= 0 and high <= 255:
         low, high = 0, 255
-    return to_uint8((values - low) / ((high - low) or 1))
+    return (values - low) / ((high - low) or 1)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -89,7 +112,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _plain(image: Image.Image) -> Image.Image:
     """Converts any mode except LAB to L, RGB or CMYK without alpha; colour values stay as they are."""
     if _is_deep(image):
-        return Image.fromarray(_deep_to_grey(np.asarray(image)))
+        return Image.fromarray(to_uint8(_deep_to_unit(np.asarray(image))))
     if image.mode in ("1", "L", "LA", "La"):
         return (image.convert("LA") if image.mode == "La" else image).convert("L")
     if image.mode == "RGBa":

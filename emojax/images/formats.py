@@ -19,6 +19,45 @@ IMAGE_SUFFIXES = frozenset(
 )
 """suffixes of the photos that Pillow reads, in lower case"""
 
+PLUGIN_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif", ".jxl"})
+"""suffixes of the photos that a plugin of Pillow reads (`pip install emojax[formats]`)"""
+
+RAW_SUFFIXES = frozenset(
+    """
+    .3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dcs .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos .mrw .nef .nrw
+    .orf .pef .ptx .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .x3f
+    """.split()  # noqa: SIM905
+)
+"""suffixes of cameras' RAW files, which are refused by name"""
+
+OTHER_PICTURE_SUFFIXES = frozenset({".bpg", ".exr", ".flif", ".hdp", ".hdr", ".jxr", ".psb", ".wdp", ".xcf"})
+"""suffixes of further pictures that are refused by name"""
+
+PHOTO_SUFFIXES = IMAGE_SUFFIXES | PLUGIN_SUFFIXES | RAW_SUFFIXES | OTHER_PICTURE_SUFFIXES
+"""which files of a folder are photos: each is painted, or named with the reason"""
+
+OPENED = (
+    "JPEG",  # and MPO
+    "PNG",
+    "WEBP",
+    "AVIF",
+    "GIF",
+    "TIFF",
+    "BMP",
+    "DIB",
+    "JPEG2000",
+    "PPM",
+    "PSD",
+    "ICO",
+    "ICNS",
+    "DDS",
+    "QOI",
+    "SGI",
+    "PCX",
+    "TGA",  # without a signature: last
+)
+"""Pillow's names of the formats that are opened, in this order; no other decoder is started"""
+
 FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",

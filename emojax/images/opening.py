@@ -1,21 +1,44 @@
-"""Opening image files with Pillow under one size limit.
+"""Opening image files with Pillow: only the formats that are named, under one size limit.
 
-Only headers are read here; no pixel is touched.
+Only headers are read here; no pixel is touched (the plugin for JPEG XL decodes at once, after a check of the size).
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import math
 import os
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import IO, Any, Protocol, cast, runtime_checkable
 
 from PIL import Image
 
+from emojax.images import kinds
+from emojax.images.boxes import SeekableFile
+from emojax.images.formats import OPENED
+from emojax.images.sizes import check_size
+
+MAX_BYTES = 1 << 30
+"""the longest pipe or open file that is read"""
+
 _pillow_lock = threading.Lock()
+_PLUGINS = {kinds.HEIF: ("a HEIC photo", "pillow_heif"), kinds.JXL: ("a JPEG XL photo", "pillow_jxl")}
+"""kind -> (how messages call it, the module of the plugin that reads it)"""
+
+
+@runtime_checkable
+class BinaryFile(Protocol):
+    """An open binary file, such as `io.BytesIO`."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+class Refused(OSError):
+    """A file that is not read for a reason that is known; trying again does not help."""
 
 
 @contextlib.contextmanager
@@ -36,15 +59,81 @@ def pillow_limits(max_megapixels: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def open_image(source: str | os.PathLike | bytes) -> Iterator[Image.Image]:
-    """Opens bytes, or a file that may be a pipe; reads the header only."""
+def open_stream(source: str | os.PathLike | bytes) -> Iterator[SeekableFile]:
+    """Opens bytes, or a file that may be a pipe, as a stream that can be sought in.
+
+    Raises:
+        OSError: the file cannot be read, or is empty.
+    """
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-        stream = file if file.seekable() else io.BytesIO(file.read())
+        stream: SeekableFile = file if file.seekable() else io.BytesIO(read_bounded(file))
         if not stream.read(1):
             raise OSError("the file is empty")
         stream.seek(0)
-        with Image.open(stream) as image:
-            yield image
+        yield stream
+
+
+def read_bounded(file: BinaryFile) -> bytes:
+    """Reads a stream to its end; raises OSError if it is longer than `MAX_BYTES`."""
+    data = bytearray()
+    while part := file.read(MAX_BYTES + 1 - len(data)):  # an unbuffered file gives less than it is asked for
+        data += part
+        if len(data) > MAX_BYTES:
+            raise OSError(f"more than {MAX_BYTES >> 20} MiB")
+    return bytes(data)
+
+
+def open_image(stream: SeekableFile, name: str = "", max_megapixels: float = math.inf) -> Image.Image:
+    """Opens an image file by its content; `name` counts for RAW files and in messages.
+
+    Raises:
+        Refused: a known format that is not read, or a plugin that is missing.
+        UserError: a picture above the limit.
+    """
+    reason = kinds.reason_to_refuse(stream, name)
+    if reason is not None:
+        raise Refused(reason)
+    plugin = kinds.needed_plugin(stream)
+    if plugin is not None:
+        require_plugin(plugin)
+    if plugin == kinds.JXL and (size := kinds.jxl_size(stream)) is not None:
+        check_size(math.prod(size), max_megapixels, name)
+    stream.seek(0)
+    return Image.open(cast(IO[bytes], stream), formats=OPENED if plugin is None else (plugin,))
+
+
+def require_plugin(kind: str) -> None:
+    """Registers the plugin for a kind of file; raises `Refused` with a hint if it is not installed."""
+    if kind in Image.OPEN:
+        return
+    what, module = _PLUGINS[kind]
+    hint = "pip install emojax[formats]"
+    try:
+        plugin = importlib.import_module(module)
+        if kind == kinds.HEIF:
+            plugin.register_heif_opener()
+    except ModuleNotFoundError as error:
+        if error.name == module:
+            raise Refused(f"{what} is read with a plugin: {hint}") from None
+        raise Refused(f"the plugin {module} lacks {error.name}: {hint}") from None
+    except Exception as error:  # a plugin for another Pillow or system can raise anything
+        raise Refused(f"the plugin {module} cannot be loaded ({error}): {hint}") from None
+    if kind not in Image.OPEN:
+        raise Refused(f"the plugin {module} does not know {what}: {hint}")
+
+
+def refusal(path: str | os.PathLike) -> str | None:
+    """Returns why a file is not read, as far as its first bytes tell; None if it may be readable."""
+    try:
+        if not os.path.isfile(path):
+            return None
+        with open_stream(path) as stream:
+            reason = kinds.reason_to_refuse(stream, os.fspath(path))
+            if reason is None and (plugin := kinds.needed_plugin(stream)) is not None:
+                require_plugin(plugin)
+    except OSError as error:
+        return str(error.strerror or error)
+    return reason
 
 
 def exif_of(image: Image.Image) -> Image.Exif:
@@ -53,3 +142,8 @@ def exif_of(image: Image.Image) -> Image.Exif:
         return image.getexif()
     except Exception:  # the parser raises whatever the damaged bytes lead it to
         return Image.Exif()
+
+
+def stream_of(image: Image.Image) -> Any:
+    """Returns the file that an opened image reads from; None once it is loaded."""
+    return getattr(image, "fp", None)

@@ -19,7 +19,7 @@ from emojax import __version__
 from emojax.errors import UserError
 from emojax.files import write_atomically
 from emojax.images.colour import over_white, srgb_profile
-from emojax.images.formats import ALPHA_FORMATS, format_of
+from emojax.images.formats import ALPHA_FORMATS, OPENED, format_of
 from emojax.images.opening import exif_of, pillow_limits
 
 MARK = "emojax"
@@ -91,7 +91,7 @@ def write_image(image: Image.Image, target: str | os.PathLike | Stream, format: 
 def is_ours(path: str | os.PathLike) -> bool:
     """Tells whether a file is a picture that emojax wrote, by the mark in its metadata; False for unreadable files."""
     try:
-        with pillow_limits(math.inf), Image.open(path) as image:
+        with pillow_limits(math.inf), Image.open(path, formats=OPENED) as image:
             words = [image.info.get("Software"), image.info.get("comment")]
             if image.format != "PNG":  # whose EXIF may stand behind the pixels: asking for it would decode them
                 words.append(exif_of(image).get(ExifTags.Base.Software))
