@@ -62,7 +62,7 @@ def to_srgb(image: Image.Image, declared: Declared) -> tuple[Image.Image, str | 
     if space is None and not profile and declared.note is None:
         space = declared_in_exif(image)
     if space is not None and image.mode != "CMYK":
-        note = "high dynamic range, its highlights were compressed" if space.is_hdr else None
+        note = "high dynamic range, converted to the standard range" if space.is_hdr else None
         if _is_deep(image):
             return Image.fromarray(convert_grey(_deep_to_unit(np.asarray(image)), space)).convert("RGB"), note
         return convert(_plain(image), space), note

@@ -58,7 +58,7 @@ def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
 
 def truncated(share: float) -> str:
     """Returns the reason to refuse a picture of which a share is missing."""
-    return f"the file is truncated: {max(1, round(100 * share))} % of the picture are missing"
+    return f"the file is truncated: {max(1, round(100 * share))} % of the picture is missing"
 
 
 def missing_share(pixels: np.ndarray) -> float:
@@ -154,7 +154,7 @@ def _mend_png(data: bytes, most_pixels: float) -> Mended | str | None:
     if share > MAY_MISS:
         return truncated(share)
     if share:
-        notes.append(f"the file is truncated, {max(1, round(100 * share))} % of the picture are missing")
+        notes.append(f"the file is truncated, {max(1, round(100 * share))} % of the picture is missing")
     elif damaged:
         notes.append("the checksum of its pixels is wrong")
     chunks = [*before, _chunk(b"IDAT", packed), *after, _chunk(b"IEND", b"")]

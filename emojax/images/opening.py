@@ -124,16 +124,18 @@ def require_plugin(kind: str) -> None:
 
 def refusal(path: str | os.PathLike) -> str | None:
     """Returns why a file is not read, as far as its first bytes tell; None if it may be readable."""
+    if not os.path.isfile(path):
+        return None
     try:
-        if not os.path.isfile(path):
-            return None
         with open_stream(path) as stream:
-            reason = kinds.reason_to_refuse(stream, os.fspath(path))
+            reason = kinds.reason_to_refuse(stream, os.fsdecode(path))
             if reason is None and (plugin := kinds.needed_plugin(stream)) is not None:
                 require_plugin(plugin)
-    except OSError as error:
-        return str(error.strerror or error)
-    return reason
+            return reason
+    except Refused as error:
+        return str(error)
+    except OSError:  # whoever reads the photo reports it
+        return None
 
 
 def exif_of(image: Image.Image) -> Image.Exif:

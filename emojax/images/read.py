@@ -20,7 +20,7 @@ from emojax.errors import UserError
 from emojax.images.boxes import SeekableFile
 from emojax.images.colour import alpha_of, over_white, to_srgb
 from emojax.images.declared import Declared, declared_in_file
-from emojax.images.kinds import unidentified
+from emojax.images.kinds import jxl_size, unidentified
 from emojax.images.mend import MAY_MISS, Mended, mend, missing_share, truncated
 from emojax.images.opening import BinaryFile, Refused, exif_of, open_image, open_stream, pillow_limits, read_bounded
 from emojax.images.sizes import MAX_MEGAPIXELS, check_megapixels, check_size
@@ -29,6 +29,7 @@ _NOT_ANIMATED = frozenset({"MPO", "PSD", "HEIF"})  # their further frames are pr
 _BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 _FINAL = (UserError, MemoryError, Refused, *_BOMBS)
 """failures that mending the file does not change"""
+_LONGEST = 150  # characters of what a decoder says that a message repeats
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -164,8 +165,12 @@ def _decode(image: Image.Image, max_megapixels: float, name: str, mended: Mended
     if image.mode in ("P", "PA") and image.palette is None:  # Pillow's asserts would stumble over it
         raise OSError("its palette is missing")
     notes = list(mended.notes) if mended else []
-    if mended and mended.measure and (share := missing_share(np.asarray(image))) > MAY_MISS:
-        raise Refused(truncated(share))
+    if mended and mended.measure:
+        share = missing_share(np.asarray(image))
+        if share > MAY_MISS:
+            raise Refused(truncated(share))
+        if share > 0.005:
+            notes = [f"the file is truncated, {100 * share:.0f} % of the picture is missing"]
     if animated:
         frame = image.tell()  # an opened image of the caller's may stand at any
         notes.append(f"an animation, its {f'frame {frame + 1}' if frame else 'first frame'} was used")
@@ -180,11 +185,18 @@ def _convert(image: Image.Image, declared: Declared, notes: Sequence[str]) -> Ph
     if alpha is not None:
         picture = over_white(picture, alpha)
     # after load(), because Pillow turns some formats (TIFF) itself, and then drops the tag
-    turn = _TRANSPOSE.get(exif_of(image).get(ExifTags.Base.Orientation, 1))
+    turn = _TRANSPOSE.get(_orientation(image))
     if turn is not None:
         picture = picture.transpose(turn)
         alpha = None if alpha is None else alpha.transpose(turn)
     return Photo(np.array(picture), None if alpha is None else np.array(alpha), tuple(notes))
+
+
+def _orientation(image: Image.Image) -> int:
+    """Returns the EXIF orientation that is still to be applied."""
+    if image.format == "JXL" and not getattr(image, "jpeg", False):  # its decoder turns, unless it restores a JPEG
+        return 1
+    return exif_of(image).get(ExifTags.Base.Orientation, 1)
 
 
 class _Damaged(Exception):
@@ -200,9 +212,9 @@ def _reason(error: Exception) -> str:
         return unidentified(data[:16])
     if isinstance(error, MemoryError):
         return "not enough memory"
-    if isinstance(error, OSError):
-        return str(error.strerror or error)
-    return f"it is damaged ({error})"
+    text = str((isinstance(error, OSError) and error.strerror) or error).partition(". ")[0]
+    text = " ".join(text.split())
+    return text if isinstance(error, OSError) else f"it is damaged ({text[:_LONGEST]})"
 
 
 def _check_array(pixels: np.ndarray, max_megapixels: float, name: str) -> Photo:
@@ -220,16 +232,15 @@ def read_size(path: str | os.PathLike, max_megapixels: float = MAX_MEGAPIXELS) -
     if not os.path.isfile(path):  # a pipe can be read only once
         return None
     try:
-        with (
-            pillow_limits(max_megapixels),
-            open_stream(path) as stream,
-            open_image(stream, os.fsdecode(path), max_megapixels) as image,
-        ):
-            width, height = image.size
-            # Pillow has turned a TIFF's size already, and would decode a PNG in search of the tag.
-            tagged = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
-            if tagged and exif_of(image).get(ExifTags.Base.Orientation, 1) in _SIDEWAYS:
-                width, height = height, width
+        with pillow_limits(max_megapixels), open_stream(path) as stream:
+            size = jxl_size(stream) or _size_of(open_image(stream, os.fsdecode(path), max_megapixels))
     except Exception:  # as in `read_photo`, which reports what is wrong
         return None
-    return (height, width) if 0 < height * width <= max_megapixels * 1e6 else None
+    return size if 0 < math.prod(size) <= max_megapixels * 1e6 else None
+
+
+def _size_of(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    # Pillow has turned a TIFF's size already, and would decode a PNG in search of the tag.
+    tagged = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+    return (width, height) if tagged and _orientation(image) in _SIDEWAYS else (height, width)
