@@ -33,6 +33,7 @@ from emojax.errors import UserError
 from emojax.faces import DetectorMissing, Face, check_choice, cut_crop, face_weights, find_faces, recut
 from emojax.images import (
     Photo,
+    PhotoLike,
     check_style_scale,
     read_photo,
     rescale,
@@ -467,7 +468,7 @@ class Model:
 
     def __call__(
         self,
-        photo: str | os.PathLike | Image.Image | np.ndarray | Photo,
+        photo: PhotoLike | Photo,
         *,
         emotion: str | Mapping[str, float] | None = None,
         mix: Mix = "dominant",
@@ -479,7 +480,8 @@ class Model:
         """Repaints a photo in the style of the emotion on its faces.
 
         Args:
-            photo: a path, a PIL image, uint8 [H, W, 3], or what `images.read_photo` returned.
+            photo: a path, a PIL image, an array uint8 [H, W, 3], an encoded file (bytes, bytearray, memoryview or an
+                open binary file), or what `images.read_photo` returned.
             emotion: use this style, or these weights of styles, and do not read the faces. Besides emotions it may name
                 the packs of `with_packs`.
             mix: "dominant" uses the strongest emotion's style, "probabilities" blends the styles by the reading.
@@ -624,19 +626,19 @@ class Model:
             rows.append(np.asarray(classify_program(config)(self.params["classifier"], padded))[: len(batch)])
         return np.concatenate(rows)
 
-    def find_faces(self, photo: np.ndarray) -> list[Face]:
-        """The faces of an upright photo uint8 [H, W, 3], largest first; see `emojax.faces.find_faces`.
+    def find_faces(self, photo: PhotoLike) -> list[Face]:
+        """The faces of a photo (as in `__call__`), largest first; see `emojax.faces.find_faces`.
 
         Raises:
-            UserError: another dtype or shape, or no detector.
+            UserError: a photo that cannot be read, or no detector.
         """
         return find_faces(read_photo(photo, math.inf).pixels)
 
-    def stylize(self, photo: np.ndarray, emotion: str | Mapping[str, float]) -> np.ndarray:
-        """Repaints a photo uint8 [H, W, 3], at least 1 x 1, in a given style or mix; same shape and dtype.
+    def stylize(self, photo: PhotoLike, emotion: str | Mapping[str, float]) -> np.ndarray:
+        """Repaints a photo (as in `__call__`) in a given style or mix; returns uint8 [H, W, 3].
 
         Raises:
-            UserError: another dtype or shape, or a style that is unknown or that the network does not have.
+            UserError: a photo that cannot be read, or a style that is unknown or that the network does not have.
         """
         return self._stylize(read_photo(photo, math.inf).pixels, self._explicit_style(emotion))
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emojax.images.boxes import SeekableFile
+
 MAY_MISS = 0.1
 """the largest share of a picture that may be missing"""
 
@@ -24,6 +26,7 @@ _PNG_LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"cICP": 4}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """the passes of an interlaced PNG: first x, first y, step x, step y"""
 _STEP = 256  # bytes that are lost at most, where the compressed data are wrong
+_ZEROS = 16  # so many at the end of a JPEG are no pixels, but what a broken download left
 _PADDED = frozenset({b"BM", b"P5", b"P6", b"II", b"MM"})
 """signatures of formats whose pixels may lie uncompressed in the file: BMP, PPM, TIFF"""
 
@@ -56,6 +59,18 @@ def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
     return None
 
 
+def is_filled_up(file: SeekableFile) -> bool:
+    """Tells whether a JPEG ends in zeros in the place of its last bytes, which a decoder takes for pixels."""
+    file.seek(0)
+    if file.read(2) != b"\xff\xd8":
+        return False
+    file.seek(-min(_ZEROS, file.seek(0, 2)), 2)
+    if any(file.read(_ZEROS)):
+        return False
+    file.seek(0)
+    return not file.read().rstrip(b"\0").endswith(b"\xff\xd9")
+
+
 def truncated(share: float) -> str:
     """Returns the reason to refuse a picture of which a share is missing."""
     return f"the file is truncated: {max(1, round(100 * share))} % of the picture is missing"
@@ -82,15 +97,13 @@ def _pad(data: bytes, missing: int) -> Mended | str:
 
 # --- JPEG ---------------------------------------------------------------------------------------------------------
 
-_ZEROS = 16  # more of them at the end are no pixels, but what a broken download left
-
 
 def _mend_jpeg(data: bytes) -> Mended | str | None:
     """Adds the end that is missing, unless too much of the picture is missing with it."""
     bare = data.rstrip(b"\0")
     if bare.endswith(b"\xff\xd9"):
         return None
-    data = bare if len(data) - len(bare) > _ZEROS else data
+    data = bare if len(data) - len(bare) >= _ZEROS else data
     if not _has_light_and_colours(data):
         return "the file is truncated: most of its details are missing"
     return Mended(

@@ -21,7 +21,7 @@ from emojax.images.boxes import SeekableFile
 from emojax.images.colour import alpha_of, over_white, to_srgb
 from emojax.images.declared import Declared, declared_in_file
 from emojax.images.kinds import jxl_size, unidentified
-from emojax.images.mend import MAY_MISS, Mended, mend, missing_share, truncated
+from emojax.images.mend import MAY_MISS, Mended, is_filled_up, mend, missing_share, truncated
 from emojax.images.opening import BinaryFile, Refused, exif_of, open_image, open_stream, pillow_limits, read_bounded
 from emojax.images.sizes import MAX_MEGAPIXELS, check_megapixels, check_size
 
@@ -137,6 +137,8 @@ def _encoded(source: object, name: str) -> str | os.PathLike | bytes:
 def _decode_stream(stream: SeekableFile, max_megapixels: float, name: str) -> Photo:
     """Decodes an encoded file; one that is damaged is mended first."""
     try:
+        if is_filled_up(stream):
+            raise OSError("the file is truncated")
         return _decode(open_image(stream, name, max_megapixels), max_megapixels, name)
     except _FINAL:
         raise
