@@ -58,6 +58,7 @@ def reason(data, name="photo.jpg"):
 def no_plugins(monkeypatch):
     for module in ("pillow_heif", "pillow_jxl"):
         monkeypatch.setitem(sys.modules, module, None)
+    Image.init()
     monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name not in ("HEIF", "JXL")])
     monkeypatch.setattr(Image, "OPEN", {name: opener for name, opener in Image.OPEN.items() if name in Image.ID})
 
@@ -183,6 +184,18 @@ def test_directories_in_a_circle_end():
     assert "TIFF" in reason(data)
 
 
+def test_a_raw_file_or_eps_that_the_caller_opened_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+    raw = file_of(Image.fromarray(PIXELS), "TIFF", tiffinfo={50706: b"\1\4\0\0"})
+    for data, word in ((eps, "PostScript"), (raw, "RAW")):
+        with Image.open(io.BytesIO(data)) as image:
+            assert word in reason(image)
+    Image.fromarray(PIXELS).save(tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as image:
+        assert (read_photo(image).pixels == PIXELS).all()
+
+
 # --- other files
 
 
@@ -234,6 +247,11 @@ def test_a_jpeg_without_its_last_bytes_is_read_with_a_note(cut, options):
     whole, photo = read_photo(data), read_photo(data[:-cut])
     assert len(photo.notes) == 1 and "truncated" in photo.notes[0] and photo.note == photo.notes[0]
     assert whole.notes == () and np.abs(photo.pixels.astype(int) - whole.pixels).mean() < 6
+
+
+def test_a_damaged_photo_that_the_caller_opened():
+    with Image.open(io.BytesIO(file_of(smooth(), "JPEG")[:-2])) as image:
+        assert "truncated" in (read_photo(image).note or "")
 
 
 def test_a_jpeg_that_ends_in_zeros_or_rubbish():
@@ -368,9 +386,14 @@ def test_everything_that_a_photo_can_be_read_from(tmp_path):
     read, write = os.pipe()
     with open(write, "wb") as file:
         file.write(data)
-    with open(path, "rb") as file, open(path, "rb", buffering=0) as raw, open(read, "rb") as pipe:
+    with (
+        open(path, "rb") as file,
+        open(path, "rb", buffering=0) as raw,
+        open(read, "rb") as pipe,
+        Image.open(path) as opened,
+    ):
         sources = [path, str(path), os.fsencode(path).decode(), data, bytearray(data), memoryview(data)]
-        sources += [io.BytesIO(data), at_the_end, file, raw, pipe, Image.open(path)]
+        sources += [io.BytesIO(data), at_the_end, file, raw, pipe, opened]
         sources += [PIXELS, PIXELS[::-1][::-1], jnp.asarray(PIXELS)]
         for source in sources:
             photo = read_photo(source)

@@ -102,6 +102,20 @@ def open_image(stream: SeekableFile, name: str = "", max_megapixels: float = mat
     return Image.open(cast(IO[bytes], stream), formats=OPENED if plugin is None else (plugin,))
 
 
+def refuse_opened(image: Image.Image, stream: SeekableFile) -> None:
+    """Raises `Refused` for an image that a caller has opened without naming the formats, and that is no photo.
+
+    Loading it would start Ghostscript (EPS), or give a RAW file's thumbnail.
+    """
+    if image.format not in ("EPS", "TIFF"):
+        return
+    position = stream.tell()
+    reason = kinds.reason_to_refuse(stream, os.fsdecode(getattr(image, "filename", "")))
+    stream.seek(position)
+    if reason is not None:
+        raise Refused(reason)
+
+
 def require_plugin(kind: str) -> None:
     """Registers the plugin for a kind of file; raises `Refused` with a hint if it is not installed."""
     if kind in Image.OPEN:

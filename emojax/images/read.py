@@ -20,9 +20,20 @@ from emojax.errors import UserError
 from emojax.images.boxes import SeekableFile
 from emojax.images.colour import alpha_of, over_white, to_srgb
 from emojax.images.declared import Declared, declared_in_file
+from emojax.images.formats import OPENED
 from emojax.images.kinds import jxl_size, unidentified
 from emojax.images.mend import MAY_MISS, Mended, is_filled_up, mend, missing_share, truncated
-from emojax.images.opening import BinaryFile, Refused, exif_of, open_image, open_stream, pillow_limits, read_bounded
+from emojax.images.opening import (
+    BinaryFile,
+    Refused,
+    exif_of,
+    open_image,
+    open_stream,
+    pillow_limits,
+    read_bounded,
+    refuse_opened,
+    stream_of,
+)
 from emojax.images.sizes import MAX_MEGAPIXELS, check_megapixels, check_size
 
 _NOT_ANIMATED = frozenset({"MPO", "PSD", "HEIF"})  # their further frames are previews and layers, not moments
@@ -104,7 +115,7 @@ def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: 
     with pillow_limits(max_megapixels):
         try:
             if isinstance(source, Image.Image):
-                return _decode(source, max_megapixels, name)
+                return _decode_opened(source, max_megapixels, name)
             with open_stream(_encoded(source, name)) as stream:
                 return _decode_stream(stream, max_megapixels, name)
         except UserError:
@@ -132,6 +143,23 @@ def _encoded(source: object, name: str) -> str | os.PathLike | bytes:
     raise UserError(
         f"{name} is a {type(source).__name__}: give a path, a PIL image, uint8 [H, W, 3], or an encoded file's bytes"
     )
+
+
+def _decode_opened(image: Image.Image, max_megapixels: float, name: str) -> Photo:
+    """Decodes an image that the caller has opened, and perhaps loaded; what is not loaded is checked like a file."""
+    stream = stream_of(image)
+    if stream is None:
+        return _decode(image, max_megapixels, name)
+    refuse_opened(image, stream)
+    try:
+        return _decode(image, max_megapixels, name)
+    except _FINAL:
+        raise
+    except Exception:
+        if image.format not in OPENED or image.tell():
+            raise
+        stream.seek(0)
+        return _decode_stream(stream, max_megapixels, name)
 
 
 def _decode_stream(stream: SeekableFile, max_megapixels: float, name: str) -> Photo:
