@@ -3,6 +3,9 @@
 Everything that can be wrong with the request itself is found by `plan`, before a model is loaded. A photo that fails
 afterwards fails alone: one line on stderr, nothing half-written, and the others are still done.
 
+Folders. A photo of a folder is painted, or named with the reason. With `recursive` the subfolders are searched, through
+symbolic links too, each once; in an output folder their tree is kept.
+
 Names. `photo.jpg` becomes `photo.EMOTION.jpg`, EMOTION being the style used, or of a mix all styles with at least a
 quarter of the weight, strongest first: `photo.happy+surprise.jpg`. The output keeps the input's suffix; where we do not
 write its format, or could not mark the picture as ours in it, and for standard input, the suffix is `.png`.
@@ -13,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import functools
 import json
 import os
 import stat
@@ -27,18 +31,21 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from tqdm import tqdm
 
+from emojax.commandline import printable
 from emojax.emotions import EMOTIONS, dominant, valence_arousal
 from emojax.errors import UserError
 from emojax.files import refuse_existing
 from emojax.images import (
     FORMATS,
-    IMAGE_SUFFIXES,
     MAX_MEGAPIXELS,
+    PHOTO_SUFFIXES,
     UNMARKED,
     Photo,
     is_ours,
+    read_bounded,
     read_photo,
     read_size,
+    refusal,
     write_image,
 )
 
@@ -67,6 +74,15 @@ class Job:
     """a path, or "-"; None as long as it depends on the emotion"""
     problem: str | None = None
     """why it cannot be done, where that is known already"""
+    below: str = ""
+    """the subfolder of an output folder that keeps the input's tree"""
+    done: str | None = None
+    """the output of an earlier run, which makes this one unnecessary"""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something to do."""
+        return self.problem is None and self.done is None
 
     @property
     def label(self) -> str:
@@ -98,6 +114,7 @@ def plan(
     force: bool = False,
     recursive: bool = False,
     as_json: bool = False,
+    skip_existing: bool = False,
 ) -> list[Job]:
     """Finds the photos and checks where they will go.
 
@@ -108,12 +125,13 @@ def plan(
         force: replace outputs that exist.
         recursive: look into subfolders, too.
         as_json: whether standard output is taken by JSON.
+        skip_existing: do not repeat what an earlier run did: its outputs are found by name and mark.
 
     Returns:
-        A job per photo. Those that cannot be done carry their problem.
+        A job per photo. Those that cannot be done carry their problem, those that are done their output.
 
     Raises:
-        UserError: the request as a whole makes no sense, or two photos would get the same name.
+        UserError: the request as a whole makes no sense.
     """
     jobs = list(_find(inputs, recursive))
     if STREAM in inputs and output is None:
@@ -125,8 +143,11 @@ def plan(
         raise UserError(f"--output {output} is one file, but there are {len(jobs)} photos: give a folder")
     emotion = None if style is None else style_name(style)
     jobs = [_aim(job, output, to_one, emotion) for job in jobs]
-    _check_collisions(jobs)
     taken = protected(jobs)
+    if skip_existing:
+        names_in = functools.cache(_names_in)
+        jobs = [dataclasses.replace(job, done=_find_done(job, taken, names_in)) for job in jobs]
+    jobs = _refuse_collisions([_check_kind(job) for job in jobs])
     return [_check_early(job, taken, force) for job in jobs]
 
 
@@ -151,23 +172,57 @@ def _find(inputs: Iterable[str], recursive: bool) -> Iterable[Job]:
 
 def _find_in_folder(folder: str, recursive: bool) -> list[Job]:
     """The photos of a folder, without hidden files and our own outputs; one job with a problem if there are none."""
-
-    def stop(error: OSError) -> None:
-        raise error
-
-    paths = []
-    for parent, folders, names in os.walk(folder, onerror=stop):
-        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        paths += [str(Path(parent, name)) for name in names if not name.startswith(".")]
-    pictures = [path for path in sorted(paths) if Path(path).suffix.lower() in IMAGE_SUFFIXES]
+    files, problems = _walk(folder, recursive)
+    pictures = [path for path in files if Path(path).suffix.lower() in PHOTO_SUFFIXES]
     # A pipe would be waited for; what does not exist is a broken link, of which the user should hear.
     pictures = [path for path in pictures if os.path.isfile(path) or not os.path.exists(path)]
     photos = [path for path in pictures if not is_ours(path)]
-    if not photos:
+    if not photos and not problems:
         what = "images besides those that emojax made" if pictures else "images"
         where = "or its subfolders" if recursive else "(--recursive looks into subfolders)"
         return [Job(folder, problem=f"no {what} in {folder} {where}")]
-    return [Job(path) for path in photos]
+    below = [os.path.relpath(os.path.dirname(path) or ".", folder) for path in photos]
+    jobs = [Job(path, below="" if place == "." else place) for path, place in zip(photos, below, strict=True)]
+    return sorted([*jobs, *problems], key=lambda job: job.source)
+
+
+def _walk(folder: str, recursive: bool) -> tuple[list[str], list[Job]]:
+    """The files of a folder that are not hidden, and a job with a problem per folder that cannot be read.
+
+    Each folder is read once, by its own path rather than by a symbolic link, so that links in a circle end.
+    """
+    files: list[str] = []
+    problems: list[Job] = []
+    waiting, links, seen = [folder], list[str](), set[tuple[int, int] | None]()
+    while waiting or links:
+        place = waiting.pop() if waiting else links.pop(0)
+        identity = _identity(place)
+        if identity is not None and identity in seen:
+            continue
+        seen.add(identity)
+        try:
+            with os.scandir(place) as entries:
+                found = sorted(
+                    (entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name
+                )
+        except OSError as error:
+            problems.append(Job(place, problem=f"cannot read {place}: {_reason(error)}"))
+            continue
+        for entry in found:
+            path = str(Path(place, entry.name))
+            if not os.path.isdir(path):  # unlike DirEntry's, False for links in a circle
+                files.append(path)
+            elif recursive:
+                (links if entry.is_symlink() else waiting).append(path)
+    return files, problems
+
+
+def _check_kind(job: Job) -> Job:
+    """Adds the problem of a photo whose format is not read here, so that no model is loaded for it."""
+    if not job.is_open or job.source == STREAM:
+        return job
+    reason = refusal(job.source)
+    return job if reason is None else dataclasses.replace(job, problem=f"cannot read {job.source}: {reason}")
 
 
 def _is_file_name(output: str) -> bool:
@@ -177,7 +232,7 @@ def _is_file_name(output: str) -> bool:
         return False
     if suffix in FORMATS:
         return True
-    others = {*Image.registered_extensions(), *IMAGE_SUFFIXES}
+    others = {*Image.registered_extensions(), *PHOTO_SUFFIXES}
     near = difflib.get_close_matches(suffix, FORMATS, n=1, cutoff=0.75)  # .jpgg, .pgn
     if suffix in others or near:
         hint = f" (did you mean {near[0]}?)" if near else ""
@@ -193,24 +248,61 @@ def _aim(job: Job, output: str | None, to_one: bool, emotion: str | None) -> Job
     source = Path("stdin.png" if job.source == STREAM else job.source)
     marked = FORMATS.get(source.suffix.lower(), "BMP") not in UNMARKED
     suffix = source.suffix if marked else _DEFAULT_SUFFIX
-    folder = source.parent if output is None else Path(output)
+    folder = source.parent if output is None else Path(output, job.below)
     job = dataclasses.replace(job, prefix=str(folder / source.stem), suffix=suffix)
     if to_one:
         return dataclasses.replace(job, output=output)
     return job if emotion is None else dataclasses.replace(job, output=job.output_for(emotion))
 
 
-def _check_collisions(jobs: Iterable[Job]) -> None:
+def _names_in(folder: Path) -> list[str]:
+    """The names in a folder, sorted; none if it cannot be read."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _find_done(job: Job, taken: set[tuple[int, int]], names_in: Callable[[Path], list[str]]) -> str | None:
+    """The output of an earlier run for a job: of its name, or of any emotion's if that is not known yet."""
+    if job.problem or job.output == STREAM:
+        return None
+    if job.output is not None:
+        outputs = [job.output]
+    else:
+        prefix = Path(job.prefix)
+        start = f"{prefix.name}."
+        outputs = [
+            str(prefix.parent / name)
+            for name in names_in(prefix.parent)
+            if name.startswith(start)
+            and name.endswith(job.suffix)
+            and set(name[len(start) : -len(job.suffix)].split("+")) <= set(EMOTIONS)
+        ]
+    return next((output for output in outputs if _identity(output) not in taken and _is_made(output)), None)
+
+
+def _is_made(output: str) -> bool:
+    """Whether an output is one of emojax's pictures, as far as its format can tell."""
+    unmarked = FORMATS.get(Path(output).suffix.lower()) in UNMARKED
+    return os.path.isfile(output) and (unmarked or is_ours(output))
+
+
+def _refuse_collisions(jobs: Iterable[Job]) -> list[Job]:
+    """Adds the problem of each photo that would be written over the output of one before it."""
     owners: dict[str, Job] = {}
+    checked = []
     for job in jobs:
-        if job.problem:
-            continue
-        name = job.output_for("EMOTION")
-        other = owners.setdefault(_place(name), job)
-        if other is not job:
-            raise UserError(
-                f"{other.label} and {job.label} would both be written to {name}: rename one, or run them apart"
-            )
+        if job.problem is None and job.output != STREAM:
+            name = job.output_for("EMOTION")
+            other = owners.setdefault(_place(name), job)
+            if other is not job:
+                problem = (
+                    f"{other.label} and {job.label} would both be written to {name}: rename one, or run them apart"
+                )
+                job = dataclasses.replace(job, problem=problem)
+        checked.append(job)
+    return checked
 
 
 def _place(path: str) -> str:
@@ -244,7 +336,7 @@ def _number(stream: Any) -> int:
 
 def _check_early(job: Job, taken: set[tuple[int, int]], force: bool) -> Job:
     """Adds the problem that a job's output has, as far as it is known."""
-    if job.problem:
+    if not job.is_open:
         return job
     if job.output == STREAM:
         number = _number(sys.stdout)
@@ -315,7 +407,7 @@ class _Work:
 
 def sizes(jobs: Iterable[Job], max_megapixels: float = MAX_MEGAPIXELS) -> list[tuple[int, int]]:
     """The (height, width) of the photos in their order, from the headers alone; without those that have none."""
-    paths = [job.source for job in jobs if job.problem is None and job.source != STREAM]
+    paths = [job.source for job in jobs if job.is_open and job.source != STREAM]
     return [size for path in paths if (size := read_size(path, max_megapixels)) is not None]
 
 
@@ -355,7 +447,7 @@ def run(
             _say(line, sys.stderr)
         if as_json:
             _say(json.dumps(row, allow_nan=False), sys.stdout)
-        elif row["output"] not in (None, STREAM) and not quiet:
+        elif row["output"] not in (None, STREAM) and not work.job.done and not quiet:
             _say(f"{work.job.label} -> {row['output']} ({_summary(row)})", sys.stdout)
         bar.update()
 
@@ -436,8 +528,12 @@ def _read(job: Job, max_megapixels: float) -> _Work:
     with work.step():
         if job.problem:
             raise UserError(job.problem)
+        if job.done:
+            work.row |= {"output": job.done, "note": f"done already, see {job.done}"}
+            return work
         photo = read_photo(_read_stdin() if job.source == STREAM else job.source, max_megapixels, name=job.label)
         work.row["size"] = [photo.pixels.shape[1], photo.pixels.shape[0]]
+        work.row |= {"note": photo.note} if photo.note else {}
         work.photo = photo
     return work
 
@@ -455,7 +551,8 @@ def _write(work: _Work, taken: set[tuple[int, int]], force: bool) -> None:
 
 def _reason(error: Exception) -> str:
     """An error in one line, without the number that Python puts before those of the system."""
-    return " ".join(str(getattr(error, "strerror", None) or error).split())
+    text = str(getattr(error, "strerror", None) or error)
+    return text if isinstance(error, UserError) else " ".join(text.split())  # ours may name files with line breaks
 
 
 def _write_image(image: Image.Image, output: str, suffix: str, taken: set[tuple[int, int]], force: bool) -> None:
@@ -472,7 +569,10 @@ def _write_image(image: Image.Image, output: str, suffix: str, taken: set[tuple[
 def _read_stdin() -> bytes:
     if sys.stdin is None:
         raise UserError("cannot read standard input: it is closed")
-    return sys.stdin.buffer.read()
+    try:
+        return read_bounded(sys.stdin.buffer)
+    except OSError as error:
+        raise UserError(f"cannot read standard input: {_reason(error)}") from None
 
 
 def _reading(result: Result) -> dict[str, Any]:
@@ -505,7 +605,7 @@ def _messages(job: Job, row: Mapping[str, Any], quiet: bool) -> list[str]:
     if "error" in row:
         named = row["error"] if job.label in row["error"] else f"{job.label}: {row['error']}"
         lines.append(f"emojax: error: {named}")
-    return [" ".join(line.split()) for line in lines]
+    return lines
 
 
 def _summary(row: Mapping[str, Any]) -> str:
@@ -527,7 +627,7 @@ def _say(line: str, stream: Any) -> None:
         with tqdm.external_write_mode(file=stream):
             # the names of files may hold what the stream's encoding does not
             encoding = getattr(stream, "encoding", None) or "utf-8"
-            print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+            print(printable(line).encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:

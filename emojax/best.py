@@ -22,12 +22,12 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.faces import Face, find_faces
 from emojax.finish import Colors, check_finish, finish
-from emojax.images import IMAGE_SUFFIXES, Photo, read_photo, to_grey, to_picture
+from emojax.images import IMAGE_SUFFIXES, Photo, PhotoLike, read_photo, to_grey, to_picture
 from emojax.paint import SMALLEST, PaintConfig, Painter, Progress, Region
 from emojax.vgg import find_vgg16, load_vgg16
 
 if TYPE_CHECKING:
-    from emojax.pipeline import Model, PhotoLike, Result
+    from emojax.pipeline import Model, Result
 
 SIZE_ON_CPU, SIZE_ELSEWHERE = 512, 1024
 """long side, in pixels, that is painted if nothing else is said; larger photos get the paint carried up"""
@@ -36,8 +36,8 @@ PACKAGED_PAINTINGS = Path(__file__).parent / "checkpoints" / "paintings"
 
 def paint_photo(
     model: Model,
-    photo: PhotoLike,
-    painting: PhotoLike | None = None,
+    photo: PhotoLike | Photo,
+    painting: PhotoLike | Photo | None = None,
     *,
     mask: np.ndarray | str | os.PathLike | None = None,
     paintings: str | os.PathLike | None = None,
@@ -147,7 +147,7 @@ def softened(config: PaintConfig, strength: float) -> PaintConfig:
     )
 
 
-def read_painting(painting: PhotoLike) -> UInt8[np.ndarray, "H W 3"]:
+def read_painting(painting: PhotoLike | Photo) -> UInt8[np.ndarray, "H W 3"]:
     """A painting's pixels.
 
     Raises:

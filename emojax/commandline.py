@@ -16,6 +16,8 @@ from emojax.errors import UserError
 from emojax.interrupts import INTERRUPTED
 
 USER_ERROR = 2
+# C0, C1, line separators, and what changes the direction of writing
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,8 +61,13 @@ def run(main: Callable[[], int]) -> int:
             return _fail(f"{error.filename}: {error.strerror}")
 
 
+def printable(text: str) -> str:
+    """Escapes what a terminal would obey instead of showing it: control characters, such as those of file names."""
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
 def _fail(message: str) -> int:
-    print(f"emojax: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"emojax: error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return USER_ERROR
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -29,14 +30,26 @@ def make_folder(path: Path) -> None:
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a temporary file beside `path`, then renames it; missing folders are made.
 
+    A symbolic link stays: the file that it leads to is written.
+
     Raises:
         UserError: the file cannot be written (permissions, a full disk); nothing is left behind.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with uninterrupted(), tempfile.TemporaryDirectory(prefix=".emojax-", dir=path.parent) as folder:
+        target = _end_of_links(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with uninterrupted(), tempfile.TemporaryDirectory(prefix=".emojax-", dir=target.parent) as folder:
             temporary = Path(folder, "new")  # not a name that may be too long with anything added to it
             temporary.write_bytes(data)
-            os.replace(temporary, path)
+            os.replace(temporary, target)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _end_of_links(path: Path) -> Path:
+    """Returns what a symbolic link leads to, which need not exist; raises OSError for links in a circle."""
+    if not path.is_symlink():
+        return path
+    with contextlib.suppress(FileNotFoundError):
+        path.stat()
+    return Path(os.path.realpath(path))

@@ -34,6 +34,7 @@ from emojax.faces import Face, check_choice, cut_crop, face_weights, find_faces,
 from emojax.finish import Colors, check_finish, finish
 from emojax.images import (
     Photo,
+    PhotoLike,
     check_style_scale,
     read_photo,
     rescale,
@@ -476,10 +477,6 @@ class Result:
     """whether Ctrl-C ended the optimization before its time"""
 
 
-PhotoLike = str | os.PathLike | Image.Image | np.ndarray | Photo
-"""What a photo may be given as: a path, a PIL image, uint8 [H, W, 3], or what `images.read_photo` returned."""
-
-
 @dataclass(frozen=True, eq=False)
 class Model:
     """A classifier and a transform net, ready for photos. Make one with `load`."""
@@ -490,7 +487,7 @@ class Model:
 
     def __call__(
         self,
-        photo: PhotoLike,
+        photo: PhotoLike | Photo,
         *,
         emotion: str | Mapping[str, float] | None = None,
         mix: Mix = "dominant",
@@ -504,7 +501,8 @@ class Model:
         """Repaints a photo in the style of the emotion on its faces.
 
         Args:
-            photo: a path, a PIL image, uint8 [H, W, 3], or what `images.read_photo` returned.
+            photo: a path, a PIL image, an array uint8 [H, W, 3], an encoded file (bytes, bytearray, memoryview or an
+                open binary file), or what `images.read_photo` returned.
             emotion: use this style, or these weights of styles, and do not read the faces. Besides emotions it may name
                 the packs of `with_packs`.
             mix: "dominant" uses the strongest emotion's style, "probabilities" blends the styles by the reading.
@@ -585,7 +583,7 @@ class Model:
             "; ".join(notes) or None,
         )
 
-    def paint(self, photo: PhotoLike, painting: PhotoLike | None = None, **options: Any) -> Result:
+    def paint(self, photo: PhotoLike | Photo, painting: PhotoLike | Photo | None = None, **options: Any) -> Result:
         """Paints a photo by optimizing its pixels, in the style of any painting or of the emotion's; takes minutes.
 
         See `emojax.best.paint_photo` for the options, what it returns and what it raises.
@@ -665,19 +663,19 @@ class Model:
             rows.append(np.asarray(classify_program(config)(self.params["classifier"], padded))[: len(batch)])
         return np.concatenate(rows)
 
-    def find_faces(self, photo: np.ndarray) -> list[Face]:
-        """The faces of an upright photo uint8 [H, W, 3], largest first; see `emojax.faces.find_faces`.
+    def find_faces(self, photo: PhotoLike) -> list[Face]:
+        """The faces of a photo (as in `__call__`), largest first; see `emojax.faces.find_faces`.
 
         Raises:
-            UserError: another dtype or shape.
+            UserError: a photo that cannot be read.
         """
         return find_faces(read_photo(photo, math.inf).pixels)
 
-    def stylize(self, photo: np.ndarray, emotion: str | Mapping[str, float]) -> np.ndarray:
-        """Repaints a photo uint8 [H, W, 3], at least 1 x 1, in a given style or mix; same shape and dtype.
+    def stylize(self, photo: PhotoLike, emotion: str | Mapping[str, float]) -> np.ndarray:
+        """Repaints a photo (as in `__call__`) in a given style or mix; returns uint8 [H, W, 3].
 
         Raises:
-            UserError: another dtype or shape, or a style that is unknown or that the network does not have.
+            UserError: a photo that cannot be read, or a style that is unknown or that the network does not have.
         """
         return self._stylize(read_photo(photo, math.inf).pixels, self._explicit_style(emotion))
 

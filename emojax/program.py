@@ -30,7 +30,7 @@ _EPILOG = f"""\
 emotions: {", ".join(EMOTIONS)}
 
 examples:
-  stylize.py --input photo.jpg                        writes photo.happy.jpg beside it, or whatever the faces show
+  stylize.py photo.jpg                                writes photo.happy.jpg beside it, or whatever the faces show
   stylize.py --input photo.jpg --emotion sad          does not read the faces
   stylize.py --input photo.jpg --emotion happy:0.6,surprise:0.4
   stylize.py --input photo.jpg --painting any.jpg     in the style of any painting: minutes, no training
@@ -39,6 +39,7 @@ examples:
   stylize.py --input photo.jpg --style joy.pack:0.5,sad:0.5  a style of your own (train_style.py add), mixed with ours
   stylize.py --input group.jpg --per-face             every face in the style of its own emotion
   stylize.py --input holiday/ --output art/ --json    a folder, one JSON object per photo on stdout
+  stylize.py holiday/ --recursive --output art/ --skip-existing    go on where an earlier run ended
   stylize.py --input - --output - <in.jpg >out.png    a filter (writes PNG)
 
 exit codes: 0 all done (a skipped photo is done), 1 some of several photos failed, 2 a mistake in the request or a
@@ -57,20 +58,27 @@ def parser() -> Parser:
     made.add_argument("--version", action="version", version=f"emojax {__version__}")
     photos = made.add_argument_group("photos")
     photos.add_argument(
-        "--input",
-        nargs="+",
-        action="extend",
-        required=True,
+        "paths",
+        nargs="*",
         metavar="PATH",
-        help="files, folders (our own outputs in them are skipped), or - for standard input",
+        help="files, folders (our own outputs in them are skipped), or - for standard input;"
+        " after -- also names that begin with a dash",
     )
+    photos.add_argument("--input", nargs="+", action="extend", default=[], metavar="PATH", help="the same, as a flag")
     photos.add_argument(
         "--output",
         metavar="PATH",
         help="a file if it has an image suffix, else a folder; - for standard output; default: beside the photo",
     )
-    photos.add_argument("--recursive", action="store_true", help="look into subfolders, too")
+    photos.add_argument(
+        "--recursive", action="store_true", help="look into subfolders, too; an output folder keeps their tree"
+    )
     photos.add_argument("--force", action="store_true", help="replace outputs that exist (never an input)")
+    photos.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="leave out photos whose output, in any emotion where it is read from the faces, was made before",
+    )
     photos.add_argument(
         "--max-megapixels",
         type=float,
@@ -180,7 +188,9 @@ def stylize(argv: Sequence[str]) -> int:
     Raises:
         UserError: a mistake in the request as a whole; nothing was done.
     """
-    options = parser().parse_args(argv)
+    options = _parse(argv)
+    if options.force and options.skip_existing:
+        raise UserError("--force and --skip-existing contradict each other: give one of them")
     if not options.max_megapixels > 0:
         raise UserError(f"--max-megapixels {options.max_megapixels:g}: give a number above 0")
     if options.emotion is not None and options.style is not None:
@@ -200,8 +210,9 @@ def stylize(argv: Sequence[str]) -> int:
         force=options.force,
         recursive=options.recursive,
         as_json=options.json,
+        skip_existing=options.skip_existing,
     )
-    possible = any(job.problem is None for job in jobs)
+    possible = any(job.is_open for job in jobs)
     stylize, prepare = _load(options, packs, style, jobs) if possible else (_nothing, [])
     return batch.run(
         jobs,
@@ -246,6 +257,21 @@ def _check_optimization(options: argparse.Namespace) -> None:
         )
     if _optimizes(options) and options.styles is None and options.style is not None and SUFFIX in options.style:
         raise UserError(f"--style {options.style}: a style file is for the network; give its picture as --painting")
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The options; `input` has the photos, whether they were given by --input, by position, or after --."""
+    argv, after = list(argv), list[str]()
+    if "--" in argv:
+        end = argv.index("--")
+        argv, after = argv[:end], argv[end + 1 :]
+        if argv[-1:] == ["--input"]:  # its values follow
+            argv.pop()
+    options = parser().parse_intermixed_args(argv)
+    options.input = [*options.input, *options.paths, *after]
+    if not options.input:
+        raise UserError("no photo: name files or folders, such as --input photo.jpg; see --help")
+    return options
 
 
 def _named_style(options: argparse.Namespace) -> tuple[list[StylePack], dict[str, float] | None]:

@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import json
 import os
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -50,7 +52,8 @@ def binary(path):
 
 def truncated(path):
     noise().save(path)
-    path.write_bytes(path.read_bytes()[:-600])
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
 
 
 def header_only(path):
@@ -92,6 +95,19 @@ def folder(path):
 
 def loop(path):
     path.symlink_to(path.name)
+
+
+HINT = "pip install emojax[formats]"
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+
+
+def without_plugins(monkeypatch):
+    """As if no plugin were installed."""
+    for module in ("pillow_heif", "pillow_jxl"):
+        monkeypatch.setitem(sys.modules, module, None)
+    Image.init()
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name not in ("HEIF", "JXL")])
+    monkeypatch.setattr(Image, "OPEN", {name: opener for name, opener in Image.OPEN.items() if name in Image.ID})
 
 
 BAD = {
@@ -174,6 +190,33 @@ def test_a_folder_without_images(here, model, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_files_that_cannot_be_read_here_are_named(here, model, capsys, monkeypatch):
+    """HEIC and JPEG XL without their plugins, and RAW: in the report and in the JSON, and the rest is painted."""
+    without_plugins(monkeypatch)
+    fakes.write_photo(here / "in" / "a.jpg")
+    (here / "in" / "b.heic").write_bytes(HEIC)
+    (here / "in" / "c.JXL").write_bytes(b"\xff\x0a" + bytes(50))
+    (here / "in" / "d.cr2").write_bytes(b"II*\0\x10\0\0\0CR\2\0" + bytes(50))
+    (here / "in" / "e.hif").touch()
+    assert program.main(["in", "--json"]) == 1
+    captured = capsys.readouterr()
+    rows = [json.loads(line) for line in captured.out.splitlines()]
+    assert [row["input"] for row in rows] == ["in/a.jpg", "in/b.heic", "in/c.JXL", "in/d.cr2", "in/e.hif"]
+    reasons = ["a HEIC photo is read with a plugin: pip install emojax[formats]", "JPEG XL", "RAW", "empty"]
+    for row, line, reason in zip(rows[1:], captured.err.splitlines(), reasons, strict=True):
+        assert reason in row["error"] and row["input"] in row["error"] and row["error"] in line
+    assert (here / "in" / "a.happy.jpg").exists()
+
+
+@pytest.mark.parametrize("name", ["b.heic", "b.jpg"])
+def test_no_model_is_loaded_for_what_cannot_be_read(here, monkeypatch, capsys, name):
+    without_plugins(monkeypatch)
+    monkeypatch.setattr(program, "_load", lambda *_: pytest.fail("loaded"))
+    (here / name).write_bytes(HEIC)
+    assert program.main([name]) == 2
+    assert told(capsys) == f"emojax: error: cannot read {name}: {'a HEIC photo is read with a plugin'}: {HINT}"
+
+
 def test_a_folder_with_our_own_outputs_only(here, model, capsys):
     fakes.write_photo(here / "photo.png")
     assert program.main(["--input", "photo.png", "--output", "art"]) == 0
@@ -227,6 +270,21 @@ def test_forbidden_places(open_to_all, model, capsys, forbid, inputs, culprit):
         (open_to_all / forbid).chmod(0o700)
     assert culprit in told(capsys)
     assert fakes.names(open_to_all) == before
+
+
+def test_an_unreadable_subfolder_is_its_own_problem(open_to_all, model, capsys):
+    for name in ("in/a.png", "in/closed/b.png", "in/open/c.png"):
+        fakes.write_photo(open_to_all / name)
+    for folder in ("in", "in/open"):
+        (open_to_all / folder).chmod(0o777)
+    (open_to_all / "in" / "closed").chmod(0)
+    try:
+        with as_nobody():
+            assert program.main(["in", "--recursive"]) == 1
+    finally:
+        (open_to_all / "in" / "closed").chmod(0o700)
+    assert told(capsys) == "emojax: error: cannot read in/closed: Permission denied"
+    assert {"in/a.happy.png", "in/open/c.happy.png"} <= set(fakes.names(open_to_all))
 
 
 @pytest.mark.parametrize("output", ["file/art.jpg", "file/deep", "file"])
@@ -305,7 +363,9 @@ MISTAKES = [
     ("--input photo.png --output photo.png", "links to, an input"),
     ("--input photo.png --output photo.png --force", "links to, an input"),
     ("--input photo.png --output other.png", "exists: choose another output, or replace it with --force"),
-    ("--input photo.png sub/photo.png --output art", "would both be written to art/photo.EMOTION.png"),
+    ("--input photo.png --force --skip-existing", "contradict"),
+    ("photo.png --forse", "did you mean '--force'?"),
+    ("--output art --", "--input"),
     ("--input nul\0.png", "cannot read"),
 ]
 
@@ -346,3 +406,22 @@ def test_names_that_are_no_text(here, model, capsys):
     assert captured.out.count("\n") == 2 and (here / name.replace(".png", ".happy.png")).exists()
     assert program.main(["--input", name]) == 2
     assert "exists" in told(capsys)
+
+
+@pytest.mark.parametrize("control", ["\x1b[31m", "\r", "\n", "\x9b2J", "\u202e"])
+def test_control_characters_of_names_are_escaped(here, model, capsys, control):
+    fakes.write_photo(here / f"a{control}b.png")
+    (here / f"c{control}d.png").touch()
+    assert program.main(["."]) == 1
+    captured = capsys.readouterr()
+    escaped = control.encode("unicode_escape").decode()
+    assert f"a{escaped}b.png -> a{escaped}b.happy.png" in captured.out and captured.out.count("\n") == 1
+    assert f"cannot read c{escaped}d.png" in captured.err and captured.err.count("\n") == 1
+    assert control not in (captured.out + captured.err).replace("\n", "", 2 if control == "\n" else 0)
+
+
+def test_control_characters_of_arguments_are_escaped(here, model, capsys):
+    assert program.main(["photo.png", "--face", "\x1b[31m"]) == 2
+    assert "\x1b" not in told(capsys)
+    assert program.main(["a.png", "--output", "\x1b]0;title\x07.jpgg"]) == 2
+    assert "\x1b" not in told(capsys)

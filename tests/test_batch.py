@@ -114,14 +114,21 @@ def test_a_second_run_over_a_folder_finds_the_same_photos(here):
 # --- collisions and protection
 
 
-def test_names_that_collide_are_an_error_before_any_work(here):
-    for name in ("a/x.jpg", "b/x.jpg", "a/x.png", "c.psd", "c.png"):
+def test_names_that_collide_are_the_problem_of_the_later_photo_alone(here, capsys):
+    for name in ("a/x.jpg", "b/x.jpg", "a/x.png", "c.psd", "c.png", "d.bmp"):
         fakes.write_photo(here / name, format="PNG")
-    for inputs, output in ((["a/x.jpg", "b/x.jpg"], "art"), (["a", "b"], "art"), (["c.psd", "c.png"], None)):
-        with pytest.raises(UserError, match=r"would both be written to .*\.EMOTION\.(jpg|png)"):
-            plan(inputs, output)
-    with pytest.raises(UserError, match=r"art/x\.sad\.jpg"):
-        plan(["a/x.jpg", "b/x.jpg"], "art", style={"sad": 1.0})
+    for inputs, output in ((["a/x.jpg", "b/x.jpg"], "art"), (["b", "a"], "art"), (["c.psd", "c.png"], None)):
+        first, *others = plan(inputs, output)
+        (problem,) = filter(None, (job.problem for job in others))
+        assert first.problem is None and first.source in problem
+        assert ("would both be written to " in problem) and problem.rpartition(".EMOTION.")[2].startswith(
+            ("jpg", "png")
+        )
+    _, job = plan(["a/x.jpg", "b/x.jpg"], "art", style={"sad": 1.0})
+    assert "art/x.sad.jpg" in (job.problem or "")
+    assert run(plan(["c.psd", "c.png", "d.bmp"]), fakes.result) == SOME_FAILED
+    assert (here / "c.happy.png").exists() and (here / "d.happy.png").exists()
+    assert capsys.readouterr().err.count("\n") == 1
     assert len(plan(["a/x.jpg", "a/x.png"], "art")) == 2
     assert len(plan(["a/x.jpg", "b/x.jpg"])) == 2
 
@@ -131,8 +138,115 @@ def test_a_photo_that_is_reached_by_two_folders_is_one(here):
     (here / "linked").symlink_to("real")
     assert sources(plan(["real/x.png", "linked/x.png"])) == ["real/x.png"]
     fakes.write_photo(here / "other" / "x.png")
-    with pytest.raises(UserError, match="would both be written"):
-        plan(["other/x.png", "linked/x.png"], "linked", style={"sad": 1.0})
+    _, job = plan(["other/x.png", "linked/x.png"], "linked", style={"sad": 1.0})
+    assert "would both be written" in (job.problem or "")
+
+
+def test_what_cannot_be_read_takes_no_name(here):
+    fakes.write_photo(here / "x.png")
+    (here / "x.nef").write_bytes(b"II*\0\x08\0\0\0" + bytes(20))
+    raw, photo = plan(["."])
+    assert "RAW" in (raw.problem or "") and photo.problem is None
+
+
+def test_an_output_folder_keeps_the_tree(here):
+    for name in ("in/x.png", "in/a/x.png", "in/a/b/x.png"):
+        fakes.write_photo(here / name)
+    assert run(plan(["in"], "out", recursive=True), fakes.result) == DONE
+    assert fakes.names(here / "out") == ["a/b/x.happy.png", "a/x.happy.png", "x.happy.png"]
+    assert plan(["in/"], "out/", recursive=True)[0].output_for("sad") == "out/a/b/x.sad.png"
+    assert plan(["in/a/b/x.png"], "out", recursive=True)[0].output_for("sad") == "out/x.sad.png"
+
+
+def test_linked_subfolders_are_followed_and_circles_end(here):
+    for name in ("in/real/x.png", "elsewhere/deep/y.png"):
+        fakes.write_photo(here / name)
+    (here / "in" / "a_link_to_real").symlink_to("real")
+    (here / "in" / "real" / "up").symlink_to("..")
+    (here / "in" / "self").symlink_to("self")
+    (here / "in" / "far").symlink_to(here / "elsewhere")
+    (here / "elsewhere" / "back").symlink_to(here / "in")
+    assert sources(plan(["in"], recursive=True)) == ["in/far/deep/y.png", "in/real/x.png"]
+    assert "no images in in" in (plan(["in"])[0].problem or "")  # without --recursive
+
+
+# --- going on
+
+
+def made(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(Image.new("RGB", (2, 2)), path)
+
+
+@pytest.mark.parametrize("output", [None, "art"])
+@pytest.mark.parametrize("style", [None, {"sad": 1.0}])
+def test_what_is_done_is_skipped_before_anything_is_loaded(here, capsys, output, style):
+    several(here, "abc")
+    made(here / (output or ".") / "a.sad.png")
+    made(here / (output or ".") / "b.happy+surprise.png")
+    jobs = plan(["a.png", "b.png", "c.png"], output, style=style, skip_existing=True)
+    done = [bool(job.done) for job in jobs]
+    assert done == ([True, True, False] if style is None else [True, False, False])
+    assert batch.sizes(jobs) == [(10 + index, 8) for index in range(3) if not done[index]]
+    painted = []
+
+    def stylize(photo):
+        painted.append(photo.pixels.shape[0] - 10)
+        return fakes.result(photo, "sad")
+
+    assert run(jobs, stylize, as_json=True) == DONE
+    assert painted == [index for index in range(3) if not done[index]]
+    captured = capsys.readouterr()
+    row = json.loads(captured.out.splitlines()[0])
+    assert row["output"] == os.path.join(output or "", "a.sad.png") and "done already" in row["note"]
+    assert "error" not in row and captured.err.count("done already") == sum(done)
+    again = plan(["a.png", "b.png", "c.png"], output, style=style, skip_existing=True)
+    assert all(job.done for job in again) and run(again, lambda photo: pytest.fail("painted")) == DONE
+
+
+@pytest.mark.parametrize("name", ["a.other.png", "a.sad.jpg", "aa.sad.png", "a.b.sad.png", "a.sad.happy.png"])
+def test_other_names_are_not_taken_for_outputs(here, name):
+    several(here, "a")
+    made(here / name)
+    assert plan(["a.png"], skip_existing=True)[0].done is None
+
+
+def test_foreign_files_are_not_taken_for_outputs(here):
+    several(here, "a")
+    fakes.write_photo(here / "a.sad.png")
+    assert plan(["a.png"], skip_existing=True)[0].done is None
+    (job,) = plan(["a.png"], style={"sad": 1.0}, skip_existing=True)
+    assert job.done is None and "exists" in (job.problem or "")
+    (job,) = plan(["a.png"], "a.png", skip_existing=True)
+    assert job.done is None and "an input" in (job.problem or "")
+
+
+def test_a_format_without_a_mark_is_done_if_it_is_there(here):
+    several(here, "a")
+    made(here / "art.bmp")
+    assert plan(["a.png"], "art.bmp", skip_existing=True)[0].done == "art.bmp"
+
+
+# --- links
+
+
+def test_a_link_as_output_stays_and_its_target_is_written(here):
+    several(here, "a")
+    target = fakes.write_photo(here / "deep" / "target.png")
+    (here / "link.png").symlink_to(target)
+    (here / "broken.png").symlink_to(here / "deep" / "new.png")
+    assert "--force" in (plan(["a.png"], "link.png")[0].problem or "")
+    for link, end in (("link.png", target), ("broken.png", here / "deep" / "new.png")):
+        assert run(plan(["a.png"], link, force=True), fakes.result, force=True) == DONE
+        assert (here / link).is_symlink() and is_ours(end)
+    assert fakes.names(here / "deep") == ["new.png", "target.png"]
+
+
+def test_links_in_a_circle_are_one_line(here, capsys):
+    several(here, "a")
+    (here / "link.png").symlink_to("link.png")
+    assert run(plan(["a.png"], "link.png", force=True), fakes.result, force=True) == FAILED
+    assert "symbolic links" in capsys.readouterr().err and (here / "link.png").is_symlink()
 
 
 def test_pipes_in_a_folder_are_passed_over_and_broken_links_told(here):
@@ -288,6 +402,21 @@ def test_json_rows(here, capsys):
         "emojax: error: cannot read b.png: not an image, or of a format that Pillow does not know",
         "emojax: c.png: no face found, skipped",
     ]
+
+
+def test_the_notes_of_a_photo_reach_the_report(here, capsys):
+    data = fakes.write_photo(here / "a.jpg", size=(64, 64)).read_bytes()
+    (here / "a.jpg").write_bytes(data[:-2])
+    assert run(plan(["a.jpg"]), fakes.result, as_json=True) == DONE
+    captured = capsys.readouterr()
+    assert "its last bytes are missing" in json.loads(captured.out)["note"]
+    assert captured.err == "emojax: a.jpg: the file is truncated, its last bytes are missing\n"
+
+    def fails(photo):
+        raise UserError("no style")
+
+    assert run(plan(["a.jpg"]), fails, force=True) == FAILED
+    assert "its last bytes" in capsys.readouterr().err  # also where the photo fails later
 
 
 def test_a_skipped_photo_is_done(here, capsys):

@@ -49,3 +49,14 @@ def test_names_that_cannot_exist_do_not(tmp_path):
 def test_a_name_as_long_as_may_be(tmp_path):
     write_atomically(tmp_path / ("x" * 255), b"data")
     assert (tmp_path / ("x" * 255)).read_bytes() == b"data"
+
+
+def test_a_link_stays_and_its_target_is_written(tmp_path):
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "chain").symlink_to("link")
+    for name, data in (("link", b"one"), ("chain", b"two")):
+        write_atomically(tmp_path / name, data)
+        assert (tmp_path / name).is_symlink() and (tmp_path / "target").read_bytes() == data
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(UserError, match="symbolic links"):
+        write_atomically(tmp_path / "circle", b"")

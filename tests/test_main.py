@@ -69,7 +69,7 @@ def test_every_option(here, asked, capsys):
     assert (options.mix, options.face, options.no_face) == ("probabilities", 2, "skip")
     assert (options.classifier, options.styles) == ("C", "S")
     row = json.loads(capsys.readouterr().out)
-    assert row["output"] == "art/photo.fear+sad.png" and is_ours(row["output"]) and row["style"]["fear"] == 0.75
+    assert row["output"] == "art/sub/photo.fear+sad.png" and is_ours(row["output"]) and row["style"]["fear"] == 0.75
 
 
 def test_input_may_be_given_again(here, asked):
@@ -77,6 +77,43 @@ def test_input_may_be_given_again(here, asked):
         fakes.write_photo(here / name)
     assert program.main(["--input", "a.png", "b.png", "--input", "c.png", "--output", "art"]) == 0
     assert len(fakes.names(here / "art")) == 3
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "a.png b.png --output art",
+        "a.png --output art b.png",
+        "--output art a.png b.png",
+        "a.png --output art --input b.png",
+        "--output art a.png -- b.png",
+        "--output art --input -- a.png b.png",
+        "--output art -- a.png b.png",
+        "--output=art --input=a.png --input=b.png",
+    ],
+)
+def test_photos_by_position(here, asked, argv):
+    for name in ("a.png", "b.png"):
+        fakes.write_photo(here / name)
+    assert program.main(argv.split()) == 0
+    assert sorted(asked[0].input) == ["a.png", "b.png"] and fakes.names(here / "art") == ["a.happy.png", "b.happy.png"]
+
+
+@pytest.mark.parametrize("argv", [["--"], ["--input", "--"], ["--output", "art", "--input", "--"]])
+def test_names_that_begin_with_a_dash(here, asked, argv):
+    fakes.write_photo(here / "-q.png")
+    assert program.main([*argv, "-q.png"]) == 0
+    assert [name for name in fakes.names(here) if name.endswith("-q.happy.png")]
+
+
+def test_a_batch_goes_on(here, asked, capsys):
+    fakes.write_photo(here / "in" / "a.png")
+    assert program.main(["in", "--output", "art"]) == 0 and len(asked) == 1
+    assert program.main(["in", "--output", "art", "--skip-existing"]) == 0
+    assert len(asked) == 1  # no model is loaded where nothing is left to do
+    fakes.write_photo(here / "in" / "b.png")
+    assert program.main(["in", "--output", "art", "--skip-existing", "-q"]) == 0 and len(asked) == 2
+    assert fakes.names(here / "art") == ["a.happy.png", "b.happy.png"]
 
 
 def test_the_real_model_gets_the_options(here, monkeypatch):

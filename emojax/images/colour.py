@@ -1,0 +1,120 @@
+"""Colour management: an image of any mode and colour profile becomes sRGB, with its transparency apart.
+
+Pictures are PIL images. The results are RGB (uint8, 0..255, sRGB) and alpha (mode L, 0 transparent to 255 opaque).
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import struct
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from emojax.images.declared import Declared, declared_in_exif
+from emojax.images.spaces import convert, convert_grey
+from emojax.images.units import to_uint8
+
+
+@functools.cache
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+@functools.cache
+def srgb_profile() -> bytes:
+    """Returns an sRGB colour profile, the same bytes each time."""
+    profile = bytearray(_srgb().tobytes())
+    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # a fixed date: equal pictures give equal files
+    return bytes(profile)
+
+
+def over_white(picture: Image.Image, alpha: Image.Image) -> Image.Image:
+    """Composites a picture over white."""
+    return Image.composite(picture, Image.new("RGB", picture.size, "white"), alpha)
+
+
+def alpha_of(image: Image.Image) -> Image.Image | None:
+    """Returns the transparency in mode L: a channel, a palette's, or one colour that is declared transparent."""
+    if _is_deep(image):
+        transparent = image.info.get("transparency")
+        return None if transparent is None else Image.fromarray(np.uint8(255) * (np.asarray(image) != transparent))
+    if image.mode == "La":  # premultiplied; it does not convert to RGBA in one step
+        image = image.convert("LA")
+    return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+
+
+def to_srgb(image: Image.Image, declared: Declared) -> tuple[Image.Image, str | None]:
+    """Converts a loaded image of any mode to RGB in sRGB, without alpha.
+
+    Args:
+        image: the image.
+        declared: what `declared_in_file` returned before the image was loaded.
+
+    Returns:
+        The picture, and a note where its colours cannot be converted as the file asks for.
+    """
+    profile = image.info.get("icc_profile") or declared.profile
+    if image.mode == "LAB":  # independent of any device: Pillow converts it to sRGB by itself
+        return image.convert("RGB"), None
+    space = declared.space
+    if space is None and not profile and declared.note is None:
+        space = declared_in_exif(image)
+    if space is not None and image.mode != "CMYK":
+        note = "high dynamic range, converted to the standard range" if space.is_hdr else None
+        if _is_deep(image):
+            return Image.fromarray(convert_grey(_deep_to_unit(np.asarray(image)), space)).convert("RGB"), note
+        return convert(_plain(image), space), note
+    image = _plain(image)
+    if not profile or profile == srgb_profile():
+        return _to_rgb(image), declared.note
+    return _apply_profile(image, profile)
+
+
+def _apply_profile(image: Image.Image, profile: bytes) -> tuple[Image.Image, str | None]:
+    """Converts L, RGB or CMYK by an ICC profile; see `to_srgb`."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = profile[16:20].decode("ascii", "replace").strip()  # the header's field for the pictures it describes
+        if space == "RGB" and image.mode == "L":  # grey photos often carry the profile of the camera
+            image = image.convert("RGB")
+        if space != {"L": "GRAY"}.get(image.mode, image.mode):
+            return image.convert("RGB"), f"its colour profile is for {space}, not for this picture, and was ignored"
+        converted = ImageCms.profileToProfile(image, source, _srgb(), outputMode="RGB")
+        assert converted is not None  # None is for inPlace only
+        return converted, None
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):
+        return image.convert("RGB"), "its colour profile is broken and was ignored"
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def _deep_to_unit(values: np.ndarray) -> np.ndarray:
+    """Converts grey of 16 or 32 bits, integer or float, to float 0..1; see `read_photo` for the ranges."""
+    top = 65535 if np.issubdtype(values.dtype, np.integer) else 1
+    values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
+    low, high = values.min(), values.max()
+    if low >= 0 and high <= top:
+        low, high = 0, top
+    elif low >= 0 and high <= 255:
+        low, high = 0, 255
+    return (values - low) / ((high - low) or 1)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Converts to mode RGB; unlike Pillow, makes no copy of what is in that mode already."""
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Converts any mode except LAB to L, RGB or CMYK without alpha; colour values stay as they are."""
+    if _is_deep(image):
+        return Image.fromarray(to_uint8(_deep_to_unit(np.asarray(image))))
+    if image.mode in ("1", "L", "LA", "La"):
+        return (image.convert("LA") if image.mode == "La" else image).convert("L")
+    if image.mode == "RGBa":
+        return image.convert("RGBA").convert("RGB")
+    return image if image.mode == "CMYK" else _to_rgb(image)

@@ -1,0 +1,96 @@
+"""File formats: which suffixes are photos, which formats are opened, which are written.
+
+Only names and tables live here; no pixel is touched.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from emojax.errors import UserError
+
+# Pillow also knows documents, video and scientific data; these are not photos.
+IMAGE_SUFFIXES = frozenset(
+    """
+    .apng .avif .avifs .bmp .dds .dib .gif .icns .ico .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf
+    .jpg .jpx .mpo .pbm .pcx .pfm .pgm .png .pnm .ppm .psd .qoi .sgi .tga .tif .tiff .webp
+    """.split()  # noqa: SIM905  a list would take a line each
+)
+"""suffixes of the photos that Pillow reads, in lower case"""
+
+PLUGIN_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif", ".jxl"})
+"""suffixes of the photos that a plugin of Pillow reads (`pip install emojax[formats]`)"""
+
+RAW_SUFFIXES = frozenset(
+    """
+    .3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dcs .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos .mrw .nef .nrw
+    .orf .pef .ptx .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .x3f
+    """.split()  # noqa: SIM905
+)
+"""suffixes of cameras' RAW files, which are refused by name"""
+
+OTHER_PICTURE_SUFFIXES = frozenset({".bpg", ".exr", ".flif", ".hdp", ".hdr", ".jxr", ".psb", ".wdp", ".xcf"})
+"""suffixes of further pictures that are refused by name"""
+
+PHOTO_SUFFIXES = IMAGE_SUFFIXES | PLUGIN_SUFFIXES | RAW_SUFFIXES | OTHER_PICTURE_SUFFIXES
+"""which files of a folder are photos: each is painted, or named with the reason"""
+
+OPENED = (
+    "JPEG",  # and MPO
+    "PNG",
+    "WEBP",
+    "AVIF",
+    "GIF",
+    "TIFF",
+    "BMP",
+    "DIB",
+    "JPEG2000",
+    "PPM",
+    "PSD",
+    "ICO",
+    "ICNS",
+    "DDS",
+    "QOI",
+    "SGI",
+    "PCX",
+    "TGA",  # without a signature: last
+)
+"""Pillow's names of the formats that are opened, in this order; no other decoder is started"""
+
+FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".apng": "PNG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+    ".jp2": "JPEG2000",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".ppm": "PPM",
+    ".tga": "TGA",
+}
+"""suffix -> Pillow's name of the format that is written for it"""
+
+UNMARKED = frozenset({"BMP", "PPM", "TGA"})
+"""written formats without a place for the mark: `is_ours` does not recognize these files"""
+
+ALPHA_FORMATS = frozenset({"PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"})
+"""written formats that keep transparency"""
+
+
+def format_of(path: str | os.PathLike) -> str:
+    """Returns Pillow's name of the format that a path's suffix stands for.
+
+    Raises:
+        UserError: a suffix that is not written.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise UserError(f"cannot write {path}: the suffix {suffix!r} is none of {' '.join(FORMATS)}")
+    return FORMATS[suffix]

@@ -1,0 +1,214 @@
+"""Mending of damaged files as browsers do: what is missing or wrong is small, and most of the picture is there.
+
+The functions take and give the bytes of encoded files; no pixel is touched, except that `missing_share` looks at a
+decoded picture, uint8 [H, W] or [H, W, C], as it lies in the file, for the grey that stands for missing parts.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from emojax.images.boxes import SeekableFile
+
+MAY_MISS = 0.1
+"""the largest share of a picture that may be missing"""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"cICP": 4}
+"""chunks of one length: any other is damage"""
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""the passes of an interlaced PNG: first x, first y, step x, step y"""
+_STEP = 256  # bytes that are lost at most, where the compressed data are wrong
+_ZEROS = 16  # so many at the end of a JPEG are no pixels, but what a broken download left
+_PADDED = frozenset({b"BM", b"P5", b"P6", b"II", b"MM"})
+"""signatures of formats whose pixels may lie uncompressed in the file: BMP, PPM, TIFF"""
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A file that can be decoded, made of one that could not."""
+
+    data: bytes
+    notes: tuple[str, ...]
+    measure: bool = False
+    """whether `missing_share` has to tell how much of the decoded picture is missing"""
+
+
+def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
+    """Mends an encoded file; pixels are completed only up to a number of them.
+
+    Returns:
+        The mended file; or the reason why it cannot be; or None where there is nothing to mend, or no way known.
+    """
+    if data.startswith(b"\xff\xd8"):
+        return _mend_jpeg(data)
+    if data.startswith(_PNG):
+        return _mend_png(data, most_pixels)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        missing = int.from_bytes(data[4:8], "little") + 8 - len(data)
+        return _pad(data, missing) if missing > 0 else None
+    if data[:2] in _PADDED:
+        return _pad(data, int(len(data) * MAY_MISS / (1 - MAY_MISS)))
+    return None
+
+
+def is_filled_up(file: SeekableFile) -> bool:
+    """Tells whether a JPEG ends in zeros in the place of its last bytes, which a decoder takes for pixels."""
+    file.seek(0)
+    if file.read(2) != b"\xff\xd8":
+        return False
+    file.seek(-min(_ZEROS, file.seek(0, 2)), 2)
+    if any(file.read(_ZEROS)):
+        return False
+    file.seek(0)
+    return not file.read().rstrip(b"\0").endswith(b"\xff\xd9")
+
+
+def truncated(share: float) -> str:
+    """Returns the reason to refuse a picture of which a share is missing."""
+    return f"the file is truncated: {max(1, round(100 * share))} % of the picture is missing"
+
+
+def missing_share(pixels: np.ndarray) -> float:
+    """Returns the share of a decoded JPEG that is missing: the uniform grey at its end."""
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    missing = 0
+    for row in pixels[::-1]:
+        grey = ((row == 128) | (row == 127)).all(axis=-1)
+        if not grey[-1]:
+            break
+        missing += int(grey.sum())
+    return missing / (pixels.shape[0] * pixels.shape[1])
+
+
+def _pad(data: bytes, missing: int) -> Mended | str:
+    share = missing / (len(data) + missing)
+    if share > MAY_MISS:
+        return truncated(share)
+    return Mended(data + bytes(missing), ("the file is truncated, some of its last pixels are missing",))
+
+
+# --- JPEG ---------------------------------------------------------------------------------------------------------
+
+
+def _mend_jpeg(data: bytes) -> Mended | str | None:
+    """Adds the end that is missing, unless too much of the picture is missing with it."""
+    bare = data.rstrip(b"\0")
+    if bare.endswith(b"\xff\xd9"):
+        return None
+    data = bare if len(data) - len(bare) >= _ZEROS else data
+    if not _has_light_and_colours(data):
+        return "the file is truncated: most of its details are missing"
+    return Mended(
+        data.removesuffix(b"\xff") + b"\xff\xd9", ("the file is truncated, its last bytes are missing",), True
+    )
+
+
+def _has_light_and_colours(data: bytes) -> bool:
+    """Tells whether each component of a JPEG has begun and, in a progressive one, each coefficient of the light has come.
+
+    A coefficient has come with a scan that another segment follows.
+    """
+    progressive, components, begun = False, b"", set[int]()
+    coefficients, coming = set[int](), set[int]()
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        coefficients |= coming
+        coming = set()
+        segment = data[at + 4 : at + 2 + length]
+        at += 2 + length
+        if marker in (0xC0, 0xC1, 0xC2, 0xC9, 0xCA) and len(segment) > 6:  # the frame
+            progressive, components = marker in (0xC2, 0xCA), segment[6::3]
+        elif marker == 0xDA and len(segment) > 3:  # a scan
+            scanned = segment[1 : 1 + 2 * segment[0] : 2]
+            begun |= set(scanned)
+            if components[:1] and components[0] in scanned:
+                coming = set(range(segment[-3], segment[-2] + 1))
+            following = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]").search(data, at)
+            at = following.start() if following else len(data)
+    return begun >= set(components) and (not progressive or coefficients >= set(range(64)))
+
+
+# --- PNG ----------------------------------------------------------------------------------------------------------
+
+
+def _mend_png(data: bytes, most_pixels: float) -> Mended | str | None:
+    """Drops damaged chunks that a picture can do without, and completes its pixels."""
+    before: list[bytes] = []
+    after: list[bytes] = []
+    pixels: list[bytes] = []
+    notes: list[str] = []
+    header, damaged = b"", False
+    for kind, body, sound in _png_chunks(data):
+        if kind == b"IDAT":
+            pixels.append(body)
+            damaged |= not sound
+        elif sound:
+            header = header or (body if kind == b"IHDR" else b"")
+            (after if pixels else before).append(_chunk(kind, body))
+        elif kind in (b"IHDR", b"PLTE"):
+            return f"a PNG whose {kind.decode()} chunk is damaged"
+        elif kind.isalpha():
+            notes.append(f"its {kind.decode()} chunk is damaged and was ignored")
+    if len(header) != 13:
+        return None
+    packed, share = b"".join(pixels), 0.0
+    width, height = struct.unpack(">II", header[:8])
+    if width * height <= most_pixels:  # what is larger is refused when it is opened
+        packed, share = _complete_pixels(header, packed)
+    if share > MAY_MISS:
+        return truncated(share)
+    if share:
+        notes.append(f"the file is truncated, {max(1, round(100 * share))} % of the picture is missing")
+    elif damaged:
+        notes.append("the checksum of its pixels is wrong")
+    chunks = [*before, _chunk(b"IDAT", packed), *after, _chunk(b"IEND", b"")]
+    return Mended(_PNG + b"".join(chunks), tuple(notes))
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Yields (type, content, whether it is sound) of the chunks before the end; the last may be cut."""
+    at = len(_PNG)
+    while at + 8 <= len(data):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        body, checksum = data[at + 8 : at + 8 + length], data[at + 8 + length : at + 12 + length]
+        if kind == b"IEND" or (len(body) < length and kind != b"IDAT"):
+            return
+        right_length = _PNG_LENGTHS.get(kind, length) == length
+        yield kind, body, right_length and checksum == struct.pack(">I", zlib.crc32(kind + body))
+        at += 12 + length
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _complete_pixels(header: bytes, packed: bytes) -> tuple[bytes, float]:
+    """Completes the compressed pixels of a PNG with zeros; returns them and the share that was missing."""
+    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 0)
+    expected = 0
+    for x, y, step_x, step_y in _ADAM7 if interlace else ((0, 0, 1, 1),):
+        columns, rows = math.ceil((width - x) / step_x), math.ceil((height - y) / step_y)
+        if columns > 0 and rows > 0:
+            expected += rows * (1 + math.ceil(columns * depth * channels / 8))
+    if not expected:
+        return packed, 1.0
+    found, unpacker = bytearray(), zlib.decompressobj()
+    try:
+        for start in range(0, len(packed), _STEP):
+            found += unpacker.decompress(packed[start : start + _STEP], expected - len(found))
+            if len(found) >= expected:
+                break
+    except zlib.error:  # what came before it counts
+        pass
+    share = max(0.0, 1 - len(found) / expected)
+    return zlib.compress(bytes(found.ljust(expected, b"\0")), 1) if share <= MAY_MISS else packed, share

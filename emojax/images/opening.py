@@ -1,0 +1,165 @@
+"""Opening image files with Pillow: only the formats that are named, under one size limit.
+
+Only headers are read here; no pixel is touched (the plugin for JPEG XL decodes at once, after a check of the size).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import math
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import IO, Any, Protocol, cast, runtime_checkable
+
+from PIL import Image
+
+from emojax.images import kinds
+from emojax.images.boxes import SeekableFile
+from emojax.images.formats import OPENED
+from emojax.images.sizes import check_size
+
+MAX_BYTES = 1 << 30
+"""the longest pipe or open file that is read"""
+
+_pillow_lock = threading.Lock()
+_PLUGINS = {kinds.HEIF: ("a HEIC photo", "pillow_heif"), kinds.JXL: ("a JPEG XL photo", "pillow_jxl")}
+"""kind -> (how messages call it, the module of the plugin that reads it)"""
+
+
+@runtime_checkable
+class BinaryFile(Protocol):
+    """An open binary file, such as `io.BytesIO`."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+class Refused(OSError):
+    """A file that is not read for a reason that is known; trying again does not help."""
+
+
+@contextlib.contextmanager
+def pillow_limits(max_megapixels: float) -> Iterator[None]:
+    """Replaces Pillow's size limit by ours, also for pictures inside pictures (an ICO holds PNGs), and silences warnings.
+
+    Pillow keeps its limit in a global variable: a lock protects it, and the old value is restored.
+    """
+    with _pillow_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None if math.isinf(max_megapixels) else int(max_megapixels * 1e6)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+@contextlib.contextmanager
+def open_stream(source: str | os.PathLike | bytes) -> Iterator[SeekableFile]:
+    """Opens bytes, or a file that may be a pipe, as a stream that can be sought in.
+
+    Raises:
+        OSError: the file cannot be read, or is empty.
+    """
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        stream: SeekableFile = file if file.seekable() else io.BytesIO(read_bounded(file))
+        if not stream.read(1):
+            raise OSError("the file is empty")
+        stream.seek(0)
+        yield stream
+
+
+def read_bounded(file: BinaryFile) -> bytes:
+    """Reads a stream to its end; raises OSError if it is longer than `MAX_BYTES`."""
+    data = bytearray()
+    while part := file.read(MAX_BYTES + 1 - len(data)):  # an unbuffered file gives less than it is asked for
+        data += part
+        if len(data) > MAX_BYTES:
+            raise OSError(f"more than {MAX_BYTES >> 20} MiB")
+    return bytes(data)
+
+
+def open_image(stream: SeekableFile, name: str = "", max_megapixels: float = math.inf) -> Image.Image:
+    """Opens an image file by its content; `name` counts for RAW files and in messages.
+
+    Raises:
+        Refused: a known format that is not read, or a plugin that is missing.
+        UserError: a picture above the limit.
+    """
+    reason = kinds.reason_to_refuse(stream, name)
+    if reason is not None:
+        raise Refused(reason)
+    plugin = kinds.needed_plugin(stream)
+    if plugin is not None:
+        require_plugin(plugin)
+    if plugin == kinds.JXL and (size := kinds.jxl_size(stream)) is not None:
+        check_size(math.prod(size), max_megapixels, name)
+    stream.seek(0)
+    return Image.open(cast(IO[bytes], stream), formats=OPENED if plugin is None else (plugin,))
+
+
+def refuse_opened(image: Image.Image, stream: SeekableFile) -> None:
+    """Raises `Refused` for an image that a caller has opened without naming the formats, and that is no photo.
+
+    Loading it would start Ghostscript (EPS), or give a RAW file's thumbnail.
+    """
+    if image.format not in ("EPS", "TIFF"):
+        return
+    position = stream.tell()
+    reason = kinds.reason_to_refuse(stream, os.fsdecode(getattr(image, "filename", "")))
+    stream.seek(position)
+    if reason is not None:
+        raise Refused(reason)
+
+
+def require_plugin(kind: str) -> None:
+    """Registers the plugin for a kind of file; raises `Refused` with a hint if it is not installed."""
+    if kind in Image.OPEN:
+        return
+    what, module = _PLUGINS[kind]
+    hint = "pip install emojax[formats]"
+    try:
+        plugin = importlib.import_module(module)
+        if kind == kinds.HEIF:
+            plugin.register_heif_opener()
+    except ModuleNotFoundError as error:
+        if error.name == module:
+            raise Refused(f"{what} is read with a plugin: {hint}") from None
+        raise Refused(f"the plugin {module} lacks {error.name}: {hint}") from None
+    except Exception as error:  # a plugin for another Pillow or system can raise anything
+        raise Refused(f"the plugin {module} cannot be loaded ({error}): {hint}") from None
+    if kind not in Image.OPEN:
+        raise Refused(f"the plugin {module} does not know {what}: {hint}")
+
+
+def refusal(path: str | os.PathLike) -> str | None:
+    """Returns why a file is not read, as far as its first bytes tell; None if it may be readable."""
+    if not os.path.isfile(path):
+        return None
+    try:
+        with open_stream(path) as stream:
+            reason = kinds.reason_to_refuse(stream, os.fsdecode(path))
+            if reason is None and (plugin := kinds.needed_plugin(stream)) is not None:
+                require_plugin(plugin)
+            return reason
+    except Refused as error:
+        return str(error)
+    except OSError:  # whoever reads the photo reports it
+        return None
+
+
+def exif_of(image: Image.Image) -> Image.Exif:
+    """Returns the EXIF tags; none where they are damaged, because the picture itself may be sound."""
+    try:
+        return image.getexif()
+    except Exception:  # the parser raises whatever the damaged bytes lead it to
+        return Image.Exif()
+
+
+def stream_of(image: Image.Image) -> Any:
+    """Returns the file that an opened image reads from; None once it is loaded."""
+    return getattr(image, "fp", None)

@@ -1,0 +1,276 @@
+"""Decoding: a path, bytes, a PIL image or an array becomes a `Photo`.
+
+A photo is uint8 [H, W, 3], 0..255, sRGB, upright, channels last. Its alpha is uint8 [H, W], 0 transparent to 255 opaque.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from emojax.errors import UserError
+from emojax.images.boxes import SeekableFile
+from emojax.images.colour import alpha_of, over_white, to_srgb
+from emojax.images.declared import Declared, declared_in_file
+from emojax.images.formats import OPENED
+from emojax.images.kinds import jxl_size, unidentified
+from emojax.images.mend import MAY_MISS, Mended, is_filled_up, mend, missing_share, truncated
+from emojax.images.opening import (
+    BinaryFile,
+    Refused,
+    exif_of,
+    open_image,
+    open_stream,
+    pillow_limits,
+    read_bounded,
+    refuse_opened,
+    stream_of,
+)
+from emojax.images.sizes import MAX_MEGAPIXELS, check_megapixels, check_size
+
+_NOT_ANIMATED = frozenset({"MPO", "PSD", "HEIF"})  # their further frames are previews and layers, not moments
+_BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
+_FINAL = (UserError, MemoryError, Refused, *_BOMBS)
+"""failures that mending the file does not change"""
+_LONGEST = 150  # characters of what a decoder says that a message repeats
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> the transposition that makes the picture upright"""
+_SIDEWAYS = frozenset({5, 6, 7, 8})  # the orientations that swap height and width
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A decoded photo: upright, sRGB, composited over white where it is transparent."""
+
+    pixels: np.ndarray
+    """uint8 [H, W, 3]"""
+    alpha: np.ndarray | None = None
+    """uint8 [H, W]; None for a photo without transparency"""
+    notes: tuple[str, ...] = ()
+    """what the user should know: an animation, a damaged file, colours that were ignored, ..."""
+
+    @property
+    def note(self) -> str | None:
+        """The notes in one line; None if there are none."""
+        return "; ".join(self.notes) or None
+
+
+@runtime_checkable
+class ArrayLike(Protocol):
+    """An array of NumPy, JAX or another library."""
+
+    def __array__(self) -> np.ndarray: ...
+
+
+if TYPE_CHECKING:
+    PhotoLike: TypeAlias = (
+        str | os.PathLike | bytes | bytearray | memoryview | BinaryFile | Image.Image | np.ndarray | ArrayLike
+    )
+    """what a photo is read from: a path, an encoded file, a PIL image, or an array uint8 [H, W, 3]"""
+else:
+    PhotoLike = object  # `read_photo` itself refuses what is none, with an error for users
+
+
+def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: str | None = None) -> Photo:
+    """Decodes a photo of any format and mode that Pillow reads, and HEIC and JPEG XL with a plugin.
+
+    The EXIF orientation is applied. Colours become sRGB, by an ICC profile or by what the format has in its place; what
+    cannot be used is ignored with a note. Highlights of HDR pictures are compressed. Of an animation the first frame is
+    taken, with a note. Damaged files of which most is there are read, with a note. Grey with more than 8 bits: integers
+    are 0..65535, or stretched from their smallest to their largest value where they do not fit; floats are 0..1, else
+    0..255, else stretched.
+
+    Args:
+        source: a path; an encoded file as bytes, bytearray, memoryview or open binary file (read from its start if it
+            can be sought in); a PIL image; or an array uint8 [H, W, 3].
+        max_megapixels: refuse what is larger (10^6 pixels each), before it is decoded.
+        name: what errors call the photo; by default its path.
+
+    Raises:
+        UserError: a file that is missing, empty, damaged, too large or no image; an array of another dtype or shape; an
+            object of another type.
+    """
+    check_megapixels(max_megapixels)
+    if isinstance(source, str | os.PathLike):
+        name = name or os.fsdecode(source)
+    name = name or "the photo"
+    if isinstance(source, ArrayLike) and not isinstance(source, Image.Image):
+        return _check_array(np.asarray(source), max_megapixels, name)
+    with pillow_limits(max_megapixels):
+        try:
+            if isinstance(source, Image.Image):
+                return _decode_opened(source, max_megapixels, name)
+            with open_stream(_encoded(source, name)) as stream:
+                return _decode_stream(stream, max_megapixels, name)
+        except UserError:
+            raise
+        except _BOMBS as error:  # also of pictures inside pictures
+            pixels = re.search(r"\d+", str(error))
+            check_size(int(pixels[0]) if pixels else math.inf, max_megapixels, name)
+            raise UserError(f"cannot read {name}: {error}") from None
+        except Exception as error:  # a damaged file can make a decoder raise anything
+            raise UserError(f"cannot read {name}: {_reason(error)}") from None
+
+
+def _encoded(source: object, name: str) -> str | os.PathLike | bytes:
+    """Returns the path or the bytes of an encoded file."""
+    if isinstance(source, str | os.PathLike | bytes):
+        return source
+    if isinstance(source, bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, io.TextIOBase):
+        raise UserError(f"{name} is a file opened as text: open it with mode 'rb'")
+    if isinstance(source, BinaryFile):
+        if isinstance(source, SeekableFile) and getattr(source, "seekable", lambda: True)():
+            source.seek(0)
+        return read_bounded(source)
+    raise UserError(
+        f"{name} is a {type(source).__name__}: give a path, a PIL image, uint8 [H, W, 3], or an encoded file's bytes"
+    )
+
+
+def _decode_opened(image: Image.Image, max_megapixels: float, name: str) -> Photo:
+    """Decodes an image that the caller has opened, and perhaps loaded; what is not loaded is checked like a file."""
+    stream = stream_of(image)
+    if stream is None:
+        return _decode(image, max_megapixels, name)
+    refuse_opened(image, stream)
+    try:
+        return _decode(image, max_megapixels, name)
+    except _FINAL:
+        raise
+    except Exception:
+        if image.format not in OPENED or image.tell():
+            raise
+        stream.seek(0)
+        return _decode_stream(stream, max_megapixels, name)
+
+
+def _decode_stream(stream: SeekableFile, max_megapixels: float, name: str) -> Photo:
+    """Decodes an encoded file; one that is damaged is mended first."""
+    try:
+        if is_filled_up(stream):
+            raise OSError("the file is truncated")
+        return _decode(open_image(stream, name, max_megapixels), max_megapixels, name)
+    except _FINAL:
+        raise
+    except Exception as error:
+        stream.seek(0)
+        data = stream.read()
+        mended = mend(data, max_megapixels * 1e6)
+        if isinstance(mended, str):
+            raise OSError(mended) from None
+        if mended is None:
+            raise _Damaged(error, data) from None
+        try:
+            return _decode(open_image(io.BytesIO(mended.data), name, max_megapixels), max_megapixels, name, mended)
+        except _FINAL:
+            raise
+        except Exception:
+            raise _Damaged(error, data) from None
+
+
+def _decode(image: Image.Image, max_megapixels: float, name: str, mended: Mended | None = None) -> Photo:
+    """Decodes an opened image, perhaps one of a mended file."""
+    check_size(image.width * image.height, max_megapixels, name)
+    animated = image.format not in _NOT_ANIMATED and getattr(image, "is_animated", False)
+    declared = declared_in_file(image)
+    image.load()
+    if image.mode in ("P", "PA") and image.palette is None:  # Pillow's asserts would stumble over it
+        raise OSError("its palette is missing")
+    notes = list(mended.notes) if mended else []
+    if mended and mended.measure:
+        share = missing_share(np.asarray(image))
+        if share > MAY_MISS:
+            raise Refused(truncated(share))
+        if share > 0.005:
+            notes = [f"the file is truncated, {100 * share:.0f} % of the picture is missing"]
+    if animated:
+        frame = image.tell()  # an opened image of the caller's may stand at any
+        notes.append(f"an animation, its {f'frame {frame + 1}' if frame else 'first frame'} was used")
+    return _convert(image, declared, notes)
+
+
+def _convert(image: Image.Image, declared: Declared, notes: Sequence[str]) -> Photo:
+    """Converts a decoded image of any mode to a photo."""
+    alpha = alpha_of(image)
+    picture, problem = to_srgb(image, declared)
+    notes = [*notes, *([problem] if problem else [])]
+    if alpha is not None:
+        picture = over_white(picture, alpha)
+    # after load(), because Pillow turns some formats (TIFF) itself, and then drops the tag
+    turn = _TRANSPOSE.get(_orientation(image))
+    if turn is not None:
+        picture = picture.transpose(turn)
+        alpha = None if alpha is None else alpha.transpose(turn)
+    return Photo(np.array(picture), None if alpha is None else np.array(alpha), tuple(notes))
+
+
+def _orientation(image: Image.Image) -> int:
+    """Returns the EXIF orientation that is still to be applied."""
+    if image.format == "JXL" and not getattr(image, "jpeg", False):  # its decoder turns, unless it restores a JPEG
+        return 1
+    return exif_of(image).get(ExifTags.Base.Orientation, 1)
+
+
+class _Damaged(Exception):
+    """What a decoder raised, and the file."""
+
+
+def _reason(error: Exception) -> str:
+    """Returns why a photo cannot be read."""
+    data = b""
+    if isinstance(error, _Damaged):
+        error, data = error.args
+    if isinstance(error, UnidentifiedImageError):
+        return unidentified(data[:16])
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    text = str((isinstance(error, OSError) and error.strerror) or error).partition(". ")[0]
+    text = " ".join(text.split())
+    return text if isinstance(error, OSError) else f"it is damaged ({text[:_LONGEST]})"
+
+
+def _check_array(pixels: np.ndarray, max_megapixels: float, name: str) -> Photo:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
+        raise UserError(f"{name} is {pixels.dtype} {list(pixels.shape)}: give uint8 [H, W, 3]")
+    check_size(pixels.shape[0] * pixels.shape[1], max_megapixels, name)
+    return Photo(pixels)
+
+
+def read_size(path: str | os.PathLike, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[int, int] | None:
+    """Returns the (height, width) that `read_photo` will find, from the header alone; None where there is none.
+
+    The answer helps to plan ahead and may be wrong: the orientation of a PNG is not searched behind its pixels.
+    """
+    if not os.path.isfile(path):  # a pipe can be read only once
+        return None
+    try:
+        with pillow_limits(max_megapixels), open_stream(path) as stream:
+            size = jxl_size(stream) or _size_of(open_image(stream, os.fsdecode(path), max_megapixels))
+    except Exception:  # as in `read_photo`, which reports what is wrong
+        return None
+    return size if 0 < math.prod(size) <= max_megapixels * 1e6 else None
+
+
+def _size_of(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    # Pillow has turned a TIFF's size already, and would decode a PNG in search of the tag.
+    tagged = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+    return (width, height) if tagged and _orientation(image) in _SIDEWAYS else (height, width)

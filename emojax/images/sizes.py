@@ -1,0 +1,62 @@
+"""Sizes of a photo: the limit, the scale of the strokes, resizing.
+
+Photos are uint8 [H, W, 3], 0..255, sRGB. Sizes are (height, width).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from emojax.errors import UserError
+
+MAX_MEGAPIXELS = 100.0
+"""the default limit of a photo's size, in 10^6 pixels"""
+STYLE_SCALES = (0.25, 4.0)
+"""the smallest and the largest scale of the strokes"""
+
+
+def check_megapixels(max_megapixels: float) -> None:
+    """Raises UserError unless a limit is above 0."""
+    if not max_megapixels > 0:
+        raise UserError(f"--max-megapixels {max_megapixels:g}: give a number above 0")
+
+
+def check_size(pixels: float, max_megapixels: float, name: str) -> None:
+    """Raises UserError if a photo has no pixels, or more than the limit."""
+    if not pixels:
+        raise UserError(f"cannot read {name}: it has no pixels")
+    if pixels > max_megapixels * 1e6:
+        raise UserError(
+            f"{name} has {pixels / 1e6:.4g} megapixels, more than {max_megapixels:g}: allow it with --max-megapixels"
+        )
+
+
+def check_style_scale(scale: float) -> None:
+    """Raises UserError unless a style scale is within `STYLE_SCALES`."""
+    least, greatest = STYLE_SCALES
+    if not least <= scale <= greatest:
+        raise UserError(f"style scale {scale:g}: it is {least:g} to {greatest:g}")
+
+
+def scaled_size(height: int, width: int, factor: float) -> tuple[int, int]:
+    """Returns the (height, width) that `rescale` gives a photo."""
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def rescale(photo: UInt8[np.ndarray, "H W 3"], factor: float) -> UInt8[np.ndarray, "H2 W2 3"]:
+    """Multiplies the sides of a photo by a factor; each side keeps at least 1 pixel. Factor 1 returns the photo itself."""
+    height, width = photo.shape[:2]
+    return _resize(photo, *scaled_size(height, width, factor))
+
+
+def resize_like(picture: UInt8[np.ndarray, "H2 W2 3"], photo: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    """Resizes a picture to the size of a photo."""
+    return _resize(picture, *photo.shape[:2])
+
+
+def _resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    if picture.shape[:2] == (height, width):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))

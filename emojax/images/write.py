@@ -1,0 +1,101 @@
+"""Encoding: a picture becomes a file with an sRGB profile and the mark of emojax.
+
+Pictures are PIL images in mode RGB or RGBA, uint8, 0..255, sRGB. No metadata of the photo is written: no orientation,
+location, date or camera. The software tag says "emojax VERSION"; `is_ours` recognizes pictures by it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import struct
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from PIL import ExifTags, Image, PngImagePlugin
+
+from emojax import __version__
+from emojax.errors import UserError
+from emojax.files import write_atomically
+from emojax.images.colour import over_white, srgb_profile
+from emojax.images.formats import ALPHA_FORMATS, OPENED, format_of
+from emojax.images.opening import exif_of, pillow_limits
+
+MARK = "emojax"
+"""the first word of the software tag in our pictures"""
+
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},  # brush strokes are saturated: chroma at half resolution shows
+    "WEBP": {"quality": 95},
+    "AVIF": {"quality": 90},
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+}
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """What a picture can be written to, besides a path."""
+
+    def write(self, data: bytes, /) -> Any: ...
+    def flush(self) -> Any: ...
+
+
+def encode(image: Image.Image, format: str) -> bytes:
+    """Encodes a picture in a format, one of the values of `FORMATS`, with profile and mark.
+
+    Raises:
+        UserError: the format cannot hold the picture, or this Pillow cannot write it.
+    """
+    if image.mode == "RGBA" and format not in ALPHA_FORMATS:
+        image = over_white(image.convert("RGB"), image.getchannel("A"))
+    software = f"{MARK} {__version__}"
+    exif, text = Image.Exif(), PngImagePlugin.PngInfo()
+    exif[ExifTags.Base.Software] = software
+    text.add_text("Software", software)
+    options = {"icc_profile": srgb_profile(), "comment": software, **_SAVE_OPTIONS.get(format, {})}
+    options |= {"pnginfo": text} if format == "PNG" else {"exif": exif}
+    bare = image.copy()
+    bare.info = {}  # Pillow would also write what it finds there
+    stream = io.BytesIO()
+    try:
+        bare.save(stream, format, **options)
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise UserError(f"cannot write {image.width} x {image.height} pixels as {format}: {error}") from None
+    return stream.getvalue()
+
+
+def write_image(image: Image.Image, target: str | os.PathLike | Stream, format: str | None = None) -> None:
+    """Writes a picture (RGB or RGBA, sRGB), whole or not at all if `target` is a path.
+
+    Args:
+        target: a path, or a stream.
+        format: one of the values of `FORMATS`; by default what the path's suffix stands for.
+
+    Raises:
+        UserError: an unknown suffix, a picture that the format cannot hold, no right to write there, a full disk.
+    """
+    if isinstance(target, str | os.PathLike):
+        write_atomically(Path(target), encode(image, format or format_of(target)))
+        return
+    data = encode(image, format or "PNG")
+    try:
+        target.write(data)
+        target.flush()
+    except BrokenPipeError:  # the reader has gone: not a mistake, `commandline.run` knows what to do
+        raise
+    except OSError as error:
+        raise UserError(f"cannot write the picture: {error.strerror or error}") from None
+
+
+def is_ours(path: str | os.PathLike) -> bool:
+    """Tells whether a file is a picture that emojax wrote, by the mark in its metadata; False for unreadable files."""
+    try:
+        with pillow_limits(math.inf), Image.open(path, formats=OPENED) as image:
+            words = [image.info.get("Software"), image.info.get("comment")]
+            if image.format != "PNG":  # whose EXIF may stand behind the pixels: asking for it would decode them
+                words.append(exif_of(image).get(ExifTags.Base.Software))
+    except Exception:  # as in `read_photo`; whoever reads the photo reports what is wrong with it
+        return False
+    texts = [word.decode(errors="replace") if isinstance(word, bytes) else word for word in words]
+    return any(isinstance(text, str) and text.split(" ")[0] == MARK for text in texts)
