@@ -6,6 +6,7 @@ Prints the median over `--repeats` batches, with the quartiles, after warm-up. T
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 import time
@@ -38,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import jax
 
+    from emojax import compiling
     from emojax.classifier import classify
-    from emojax.pipeline import PACKAGED, classify_program, load_classifier
+    from emojax.weights.load import PACKAGED, load_classifier
 
     config, variables = load_classifier(args.checkpoint or PACKAGED / "classifier")
     variables = jax.device_put(variables)
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     lowered = jax.jit(lambda variables, crops: classify(config, variables, crops)).lower(variables, crops)
     flops = (lowered.cost_analysis() or {}).get("flops", float("nan")) / args.batch
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    program, seconds = classify_program(config), []
+    program, seconds = compiling.jit(functools.partial(classify, config)), []
     for _ in range(3 + args.repeats):
         start = time.perf_counter()
         program(variables, crops).block_until_ready()

@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from emojax import compiling
     from emojax.convolutions import convolve, enlarge_and_convolve, plain
-    from emojax.pipeline import find_styles, load_styles
     from emojax.stylizer import instance_norm, moments
+    from emojax.weights.load import find_styles, load_styles
 
     config, rng = load_styles(find_styles(args.styles))[0], np.random.default_rng(0)
 

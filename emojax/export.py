@@ -31,8 +31,9 @@ from emojax.classifier import ClassifierConfig, classify
 from emojax.commandline import Parser, run
 from emojax.emotions import EMOTIONS
 from emojax.files import refuse_existing, write_atomically
-from emojax.pipeline import PACKAGED, find_styles, load_classifier, load_styles, stylize
+from emojax.pipeline.forward import stylize
 from emojax.stylizer import MINIMUM, MULTIPLE, StylizerConfig, even_phases
+from emojax.weights.load import PACKAGED, find_styles, load_classifier, load_styles
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 

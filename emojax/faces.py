@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from emojax.errors import UserError
+from emojax.options import check_choice
 from emojax.views import plan_views, search
 
 SURE = 0.91
@@ -207,9 +208,3 @@ def face_weights(faces: Sequence[Face], choice: str | int, maximum: int) -> Floa
         raise UserError(f"face {choice}: this photo's faces have the numbers 0 to {len(faces) - 1}")
     weights[index] = 1
     return weights
-
-
-def check_choice(choice: str | int) -> None:
-    """Raises UserError unless `choice` is one of those of `face_weights`, whether or not a photo has that face."""
-    if choice not in ("all", "largest") and not str(choice).isdecimal():
-        raise UserError(f"face {choice!r}: choose all, largest or the number of a face, from 0")

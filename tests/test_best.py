@@ -39,7 +39,7 @@ def model():
 @pytest.fixture(autouse=True)
 def faces(monkeypatch):
     found = [Face(4, 4, 20, 20, 0.9)]
-    monkeypatch.setattr(pipeline, "find_faces", lambda photo: list(found))
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: list(found))
     monkeypatch.setattr(best, "find_faces", lambda photo: list(found))
 
 

@@ -19,28 +19,21 @@ from emojax.checkpoint import save_checkpoint
 from emojax.emotions import EMOTIONS, as_dict
 from emojax.errors import UserError
 from emojax.faces import Face, cut_crop
-from emojax.pipeline import (
-    MAX_FACES,
-    READ_AT_ONCE,
-    Buckets,
-    Model,
-    NoFaceError,
-    bucket_side,
-    find_styles,
-    load,
-    load_styles,
-    network_side,
-    pad_to_bucket,
-    plan_buckets,
-)
-from emojax.regions import Regions
+from emojax.pipeline import Model, NoFaceError, forward, load
+from emojax.pipeline import sizes as planning
+from emojax.pipeline.forward import READ_AT_ONCE
+from emojax.pipeline.model import MAX_FACES
+from emojax.pipeline.regions import Regions
+from emojax.pipeline.sizes import Buckets, bucket_side, pad_to_bucket, plan_buckets
+from emojax.pipeline.tiles import network_side
 from emojax.style_pack import StylePack, network_fingerprint
 from emojax.stylizer import StylizerConfig
+from emojax.weights.load import find_styles, load_styles
 
-style_choice = tiny.compiled(pipeline.style_choice, static_argnums=(0, 2))
-stylize = tiny.compiled(pipeline.stylize, static_argnums=0)
+style_choice = tiny.compiled(forward.style_choice, static_argnums=(0, 2))
+stylize = tiny.compiled(forward.stylize, static_argnums=0)
 classify = tiny.compiled(emojax.classifier.classify, static_argnums=0)
-classify_then_stylize = tiny.compiled(pipeline.classify_then_stylize, static_argnums=(0, 1, 2))
+classify_then_stylize = tiny.compiled(forward.classify_then_stylize, static_argnums=(0, 1, 2))
 
 
 def random_styles(config):
@@ -63,12 +56,12 @@ TWO_FACES = [Face(4, 4, 30, 30, 0.9), Face(36, 20, 10, 10, 0.8)]
 
 @pytest.fixture
 def faces(monkeypatch):
-    monkeypatch.setattr(pipeline, "find_faces", lambda photo: list(TWO_FACES))
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: list(TWO_FACES))
 
 
 @pytest.fixture
 def no_faces(monkeypatch):
-    monkeypatch.setattr(pipeline, "find_faces", lambda photo: [])
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: [])
 
 
 def apart(a, b):
@@ -106,11 +99,13 @@ def test_the_whole_is_its_parts(model, mix):
     def paint(choice):
         return stylize(STYLES, model.params["styles"], padded[None], choice[None], size)[0]
 
-    probabilities, out = run(5, weights)
+    reading, out = run(5, weights)
+    probabilities = reading.probabilities
     read = classify(FACES, model.params["classifier"], crops)
     np.testing.assert_allclose(probabilities[:5], read[:5], atol=1e-6)
     assert np.all(probabilities[2 * READ_AT_ONCE :] == 0)  # filling is not read
     choice = style_choice(EMOTIONS, 0.75 * read[0] + 0.25 * read[1], mix)
+    np.testing.assert_allclose(reading.style, choice, atol=1e-6)
     assert apart(out, paint(choice)).max() <= 1
     _, neutral = run(0, 0 * weights)
     assert apart(neutral, paint(fallback)).max() <= 1
@@ -146,11 +141,10 @@ def test_the_result_does_not_depend_on_the_bucket(model, h, w):
 
 
 def test_a_folder_of_mixed_sizes_compiles_a_handful_of_programs(model):
-    program, _ = pipeline._stylize_program(STYLES)
-    before, rng = program._cache_size(), np.random.default_rng(0)
+    before, rng = len(model.programs), np.random.default_rng(0)
     for h, w in rng.integers(1, 300, (20, 2)):
         assert model.stylize(photo(h, w), "sad").shape == (h, w, 3)
-    assert program._cache_size() - before <= 8
+    assert len(model.programs) - before <= 8
 
 
 def test_programs_are_shared_and_waste_no_more_than_their_compilation():
@@ -195,7 +189,7 @@ def test_every_expected_photo_fits_its_bucket_and_there_are_few(quarters):
     assert Buckets().expect(sizes) == planned and set(plan_buckets(sizes[::-1])) >= set(planned)
     alone = sum(-(-h // 32) * -(-w // 32) * 32 * 32 for h, w in sizes)
     if len(planned) < max(12, len(sizes) // 4):  # each merge has padded less than a compilation costs
-        assert sum(y * x for y, x in chosen) < alone + len(set(sizes)) * pipeline.COMPILATION
+        assert sum(y * x for y, x in chosen) < alone + len(set(sizes)) * planning.COMPILATION
 
 
 def test_the_benchmarks_folder_is_padded_little_with_few_programs():
@@ -287,13 +281,13 @@ def test_choosing_a_face_that_is_not_there(model, faces, choice):
 
 def test_more_faces_than_are_read(model, monkeypatch):
     many = [Face(0, 0, 30 - i, 30 - i, 0.9) for i in range(MAX_FACES + 3)]
-    monkeypatch.setattr(pipeline, "find_faces", lambda photo: many)
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: many)
     result = model(photo())
     assert len(result.faces) == MAX_FACES and "19 faces found" in result.note
 
 
 def test_a_given_emotion_skips_the_reading(model, monkeypatch):
-    monkeypatch.setattr(pipeline, "find_faces", lambda photo: pytest.fail("read"))
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: pytest.fail("read"))
     result = model(photo(), emotion={"happy": 3, "sad": 1})
     assert result.style == {"happy": 0.75, "sad": 0.25} and result.faces == [] and result.emotion is None
     assert apart(result.image, model.stylize(photo(), "happy:3,sad:1")).max() == 0
@@ -310,11 +304,10 @@ def test_no_face(model, no_faces):
 
 
 def test_no_face_runs_the_same_program(model, no_faces, monkeypatch):
-    program, _ = pipeline._whole_program(FACES, STYLES, "dominant")
     model(photo())
-    compiled = program._cache_size()
-    monkeypatch.setattr(pipeline, "find_faces", lambda photo: list(TWO_FACES))
-    assert len(model(photo()).faces) == 2 and program._cache_size() == compiled
+    compiled = len(model.programs)
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: list(TWO_FACES))
+    assert len(model(photo()).faces) == 2 and len(model.programs) == compiled
 
 
 @pytest.mark.parametrize("styles", [("fear",), ("sad", "fear")])

@@ -3,9 +3,9 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emojax import regions
 from emojax.faces import Face
-from emojax.regions import Regions, box_array
+from emojax.pipeline import regions
+from emojax.pipeline.regions import Regions, box_array
 
 face_masks = tiny.compiled(regions.face_masks, static_argnums=(1, 2, 3))
 

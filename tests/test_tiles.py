@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import FACES, STYLES
 
-from emojax import pipeline, tiles
+from emojax import pipeline
 from emojax.emotions import EMOTIONS
 from emojax.faces import Face
-from emojax.images import to_uint8, to_unit
-from emojax.pipeline import Model, estimate_statistics, stylize_in_tiles
-from emojax.regions import Regions, weight_changes
+from emojax.images import rescale, to_uint8, to_unit
+from emojax.pipeline import Model, tiles
+from emojax.pipeline.large import estimate_statistics, stylize_in_tiles
+from emojax.pipeline.programs import Programs
+from emojax.pipeline.regions import Regions, weight_changes
+from emojax.pipeline.tiles import STEP, corrected, network_side, sample_windows, spans
 from emojax.stylizer import Stylizer, StylizerConfig, even_phases, mix_styles, vary_styles
-from emojax.tiles import STEP, corrected, network_side, sample_windows, spans
 
 SIDE = 128  # of the tests' largest window
 NEAR = 4  # levels, on average: what the statistics' estimate may do to a picture of these networks of random numbers
@@ -144,8 +146,8 @@ def test_tiles_with_the_exact_statistics_are_the_untiled_picture(monkeypatch, pa
     config = dataclasses.replace(STYLES, patch=patch)
     params, image, weights = styles_params(config), photo(h, w), np.eye(7, dtype=np.float32)[3]
     expected, exact = untiled(config, params, image, weights)
-    monkeypatch.setattr(pipeline, "estimate_statistics", lambda *args: exact)
-    tiled = stylize_in_tiles(config, params, image, weights, most=SIDE)
+    monkeypatch.setattr(pipeline.large, "estimate_statistics", lambda *args: exact)
+    tiled = stylize_in_tiles(Programs(), config, params, image, weights, most=SIDE)
     assert tiled.shape == image.shape and tiled.dtype == np.uint8
     assert apart(tiled, expected).max() <= 1
     assert tiled.std() > 5
@@ -157,8 +159,8 @@ def test_a_style_per_face_goes_on_over_the_tiles(monkeypatch, params):
     boxes = np.array([[90, 60, 40, 40], [0, 0, 30, 30], [0, 0, 0, 0]], np.float32)
     regions = Regions(boxes, np.eye(7, dtype=np.float32)[[0, 5, 1]])
     expected, exact = untiled(STYLES, params, image, weights, regions)
-    monkeypatch.setattr(pipeline, "estimate_statistics", lambda *args: exact)
-    tiled = stylize_in_tiles(STYLES, params, image, weights, regions, most=SIDE)
+    monkeypatch.setattr(pipeline.large, "estimate_statistics", lambda *args: exact)
+    tiled = stylize_in_tiles(Programs(), STYLES, params, image, weights, regions, most=SIDE)
     assert apart(tiled, expected).max() <= 1
     assert apart(expected, untiled(STYLES, params, image, weights)[0]).max() > 10
 
@@ -172,8 +174,8 @@ def test_the_estimate_is_near_the_exact_statistics(params, regions):
     paint = functools.partial(untiled, STYLES, params, weights=weights, bucket=(400, 512))
     expected, _ = paint(image, regions=regions)
     halved = None if regions is None else Regions(regions.boxes / 2, regions.weights)
-    _, plain = paint(pipeline.rescale(image, 0.5), regions=halved)
-    estimate = jax.device_get(estimate_statistics(STYLES, params, image, weights, regions, whole=20_000))
+    _, plain = paint(rescale(image, 0.5), regions=halved)
+    estimate = jax.device_get(estimate_statistics(Programs(), STYLES, params, image, weights, regions, whole=20_000))
     assert estimate.keys() == plain.keys()
     errors = [apart(paint(image, regions=regions, statistics=s)[0], expected).mean() for s in (estimate, plain)]
     assert errors[0] <= NEAR < errors[1]
@@ -181,7 +183,7 @@ def test_the_estimate_is_near_the_exact_statistics(params, regions):
 
 def test_a_photo_of_one_colour_stays_one(params):
     image = np.full((150, 203, 3), 128, np.uint8)
-    out = stylize_in_tiles(STYLES, params, image, np.eye(7, dtype=np.float32)[3], whole=8000, most=SIDE)
+    out = stylize_in_tiles(Programs(), STYLES, params, image, np.eye(7, dtype=np.float32)[3], whole=8000, most=SIDE)
     assert (out.max((0, 1)).astype(int) - out.min((0, 1))).max() <= 1
 
 
@@ -208,7 +210,7 @@ FOUND = [Face(4, 4, 60, 60, 0.9), Face(130, 60, 50, 50, 0.8)]
     "options", [{"style_scale": 0.8}, {}, {"mix": "probabilities"}, {"per_face": True, "mix": "probabilities"}]
 )
 def test_every_way_into_the_model(model, monkeypatch, small_tiles, options):
-    monkeypatch.setattr(pipeline, "find_faces", lambda photo: list(FOUND))
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: list(FOUND))
     image = photo()
     large = model(image, **options)
     monkeypatch.setattr(tiles, "whole", lambda config: image.size)
@@ -221,7 +223,7 @@ def test_every_way_into_the_model(model, monkeypatch, small_tiles, options):
 
 
 def test_no_face_and_given_styles(model, monkeypatch, small_tiles):
-    monkeypatch.setattr(pipeline, "find_faces", lambda photo: [])
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: [])
     image = photo()
     np.testing.assert_array_equal(model(image).image, model.stylize(image, "neutral"))
     np.testing.assert_array_equal(model(image, emotion="sad").image, model.stylize(image, "sad"))

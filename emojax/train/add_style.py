@@ -27,13 +27,14 @@ from emojax.commandline import Parser
 from emojax.errors import UserError
 from emojax.files import make_folder, refuse_existing
 from emojax.images import read_photo
-from emojax.pipeline import find_styles, load_styles, stylize
+from emojax.pipeline.forward import stylize
 from emojax.style_pack import SUFFIX, StylePack, check_name, network_fingerprint, write_pack
 from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.train.loop import TrainState
 from emojax.train.photo_data import center_crop, find_paintings, painting_size, photo_batches
 from emojax.train.style import StyleTraining, frozen_parts, make_evaluation, train_params
 from emojax.vgg import find_vgg16, load_vgg16
+from emojax.weights.load import find_styles, load_styles
 
 PREVIEW_SIDE = 128
 

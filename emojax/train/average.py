@@ -16,7 +16,7 @@ import numpy as np
 from emojax import checkpoint as ckpt
 from emojax.commandline import Parser
 from emojax.errors import UserError
-from emojax.pipeline import load_styles
+from emojax.weights.load import load_styles
 
 
 def main(argv: Sequence[str]) -> int:

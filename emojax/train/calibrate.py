@@ -17,9 +17,9 @@ import numpy as np
 from emojax import checkpoint as ckpt
 from emojax.commandline import Parser
 from emojax.emotions import EMOTIONS
-from emojax.pipeline import load_classifier
 from emojax.train.evaluate import score_faces
 from emojax.train.scores import fit_temperature, fit_temperature_and_bias
+from emojax.weights.load import load_classifier
 
 PENALTY = 0.05
 """weight of the squared norm of the bias, in nats: between none, which gave FER+ away for ExpW, and a bias too small to help"""

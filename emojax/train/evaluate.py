@@ -7,6 +7,7 @@ from detector to crop agrees with the labelled boxes.
 from __future__ import annotations
 
 import argparse
+import functools
 import io
 import json
 import sys
@@ -21,21 +22,28 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from emojax.classifier import ClassifierConfig
+from emojax import compiling
+from emojax.classifier import ClassifierConfig, classify
 from emojax.commandline import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.faces import Face, cut_crop, find_faces
 from emojax.files import write_atomically
 from emojax.images import read_photo
-from emojax.pipeline import PACKAGED, classify_program, load_classifier
 from emojax.train.face_data import FaceConfig, held_out_faces
 from emojax.train.scores import BINS, calibration_bins, score
+from emojax.weights.load import PACKAGED, load_classifier
 
 BATCH = 32
 MINIMUM_OVERLAP = 0.4
 """intersection over union from which a detected box counts as the labelled face"""
 PERCENTAGES = ("accuracy", "balanced_accuracy", "macro_f1", "natural_accuracy", "ece", "ece_floor")
+
+
+@functools.cache
+def classify_program(config: ClassifierConfig) -> Any:
+    """`emojax.classifier.classify`, compiled: (variables, crops uint8 [N, S, S, 3]) -> probabilities."""
+    return compiling.jit(functools.partial(classify, config))
 
 
 def read_faces(config: ClassifierConfig, variables: Any, crops: np.ndarray) -> np.ndarray:

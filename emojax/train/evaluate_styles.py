@@ -28,7 +28,6 @@ from emojax.errors import UserError
 from emojax.faces import cut_crop, find_faces
 from emojax.files import make_folder, write_atomically
 from emojax.images import to_uint8, to_unit
-from emojax.pipeline import PACKAGED, add_packs, find_styles, load_classifier, load_styles
 from emojax.style_pack import StylePack, read_pack
 from emojax.stylizer import MULTIPLE, StylizerConfig, choose_network, mix_styles, stylize_with_code
 from emojax.train.evaluate import markdown, read_faces
@@ -37,6 +36,7 @@ from emojax.train.stream import UNREADABLE
 from emojax.train.style import painted, painting_grams
 from emojax.train.yardstick import descend, measure, objective
 from emojax.vgg import find_vgg16, load_vgg16
+from emojax.weights.load import PACKAGED, add_packs, find_styles, load_classifier, load_styles
 
 OPTIMUM_SIDE = 256
 SMALLEST_FACE = 32

@@ -34,7 +34,6 @@ from emojax.losses import (
     total_variation,
 )
 from emojax.objective import COLUMN_LAYERS, sample_painting, transport_terms
-from emojax.pipeline import load_styles
 from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
 from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
 from emojax.train.parallel import Mode, Parallel, Step, check_batch_size, initialize_hosts, mean_over
@@ -46,6 +45,7 @@ from emojax.train.photo_data import (
     read_painting,
 )
 from emojax.vgg import LAYERS, find_vgg16, load_vgg16, vgg16_features
+from emojax.weights.load import load_styles
 
 
 @dataclass(frozen=True)

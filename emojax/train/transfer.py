@@ -10,7 +10,7 @@ import numpy as np
 
 from emojax.classifier import ClassifierConfig
 from emojax.errors import UserError
-from emojax.pipeline import load_classifier
+from emojax.weights.load import load_classifier
 
 
 def from_vgg16(variables: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from PIL import Image
 from configs.style import ADD
 from emojax.checkpoint import save_checkpoint
 from emojax.errors import UserError
-from emojax.pipeline import load, load_styles
+from emojax.pipeline import load
 from emojax.style_pack import network_fingerprint, open_preview, read_pack
 from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.train import add_style
 from emojax.train.loop import LoopConfig
+from emojax.weights.load import load_styles
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"))
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"

@@ -6,9 +6,9 @@ import pytest
 
 from emojax import checkpoint as ckpt
 from emojax.errors import UserError
-from emojax.pipeline import load_styles
 from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.train import average
+from emojax.weights.load import load_styles
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("happy", "sad"))
 

@@ -10,10 +10,10 @@ import pytest
 from emojax import checkpoint as ckpt
 from emojax.classifier import ClassifierConfig, classifier_logits, classify, init_classifier
 from emojax.errors import UserError
-from emojax.pipeline import load_classifier
 from emojax.train import calibrate
 from emojax.train.face_data import FaceConfig, held_out_faces
 from emojax.train.scores import fit_temperature, negative_log_likelihood
+from emojax.weights.load import load_classifier
 
 PAPER = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
 VGG16 = ClassifierConfig("vgg16", widths=(4, 4), size=16)

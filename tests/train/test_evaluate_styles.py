@@ -15,7 +15,6 @@ from emojax.checkpoint import save_checkpoint
 from emojax.errors import UserError
 from emojax.faces import Face
 from emojax.images import to_unit
-from emojax.pipeline import load_styles
 from emojax.style_pack import StylePack, network_fingerprint, write_pack
 from emojax.stylizer import StylizerConfig
 from emojax.train import evaluate_styles
@@ -24,6 +23,7 @@ from emojax.train.photo_data import PhotoConfig
 from emojax.train.style import painting_grams
 from emojax.train.yardstick import measure as eager_measure
 from emojax.vgg import load_vgg16
+from emojax.weights.load import load_styles
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"))
 measure = tiny.compiled(eager_measure)

@@ -13,13 +13,13 @@ from configs.style import PRESETS
 from emojax.checkpoint import save_checkpoint
 from emojax.errors import UserError
 from emojax.losses import STYLE_LAYERS
-from emojax.pipeline import load_styles
 from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.train.loop import TrainState
 from emojax.train.options import parse_preset
 from emojax.train.parallel import Parallel
 from emojax.train.style import initial_params, make_step, painting_grams, perceptual_losses, train
 from emojax.vgg import load_vgg16
+from emojax.weights.load import load_styles
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,202 @@
+"""photo -> faces -> emotion probabilities -> style code -> stylized photo, as pure functions.
+
+Photos are uint8 [H, W, 3], sRGB, on the way in and out. `emojax.pipeline.model` compiles these functions once per size and
+surrounds them with decoding, face detection and padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Real, UInt8
+
+from emojax import classifier as cnn
+from emojax.classifier import ClassifierConfig
+from emojax.emotions import EMOTIONS, PHOTO
+from emojax.images import to_uint8, to_unit
+from emojax.pipeline.regions import Regions, weight_changes
+from emojax.stylizer import (
+    Statistics,
+    StyleCode,
+    StylizerConfig,
+    choose_network,
+    mix_styles,
+    norm_statistics,
+    stylize_with_code,
+    vary_styles,
+)
+
+READ_AT_ONCE = 4
+"""Faces in a group: filling costs time, and so does a group."""
+
+
+class Reading(NamedTuple):
+    """What was read from a photo's faces."""
+
+    probabilities: Float[Array, "F 7"]
+    """of every face; of the filling, anything"""
+    style: Float[Array, " S"]
+    """weights of the photo's styles"""
+    face_styles: Float[Array, "F S"]
+    """weights of every face's styles"""
+
+
+def classify_then_stylize(
+    classifier: ClassifierConfig,
+    styles: StylizerConfig,
+    mix: str,
+    params: Mapping[str, Any],
+    photo: UInt8[Array, "H W 3"],
+    crops: UInt8[Array, "F S S 3"],
+    count: Int[Array, ""],
+    weights: Float[Array, " F"],
+    fallback: Float[Array, " 7"],
+    size: Int[Array, " 2"],
+    boxes: Float[Array, "F 4"] | None = None,
+    strength: Float[Array, ""] | None = None,
+) -> tuple[Reading, UInt8[Array, "H W 3"]]:
+    """The whole model: reads the faces, chooses the style, repaints the photo. Pure; the first three are static.
+
+    Args:
+        params: {"classifier": linen variables, "styles": see `init_stylizer`}.
+        photo: padded to its bucket; its top left size[0] x size[1] is picture, multiples of 4 and at least 16.
+        crops: faces as the classifier wants them; F is a multiple of `READ_AT_ONCE`.
+        count: how many of the crops are faces; the rest is filling.
+        weights: of the faces in the photo's emotion, summing to 1, 0 for filling; all 0 if there is no face.
+        fallback: the emotion where there is no face.
+        boxes: of the faces in the photo, for a style per face; see `Regions`.
+        strength: of the style, 0 to 1; see `with_strength`.
+
+    Returns:
+        What was read and chosen, and the stylized photo.
+    """
+    reading = read_styles(classifier, styles.styles, mix, params["classifier"], crops, count, weights, fallback)
+    painted = with_strength(styles.styles, reading.style, strength)
+    regions = None
+    if boxes is not None:
+        regions = Regions(boxes, with_strength(styles.styles, reading.face_styles, strength))
+    return reading, stylize(styles, params["styles"], photo[None], painted[None], size, regions)[0]
+
+
+def read_styles(
+    classifier: ClassifierConfig,
+    styles: tuple[str, ...],
+    mix: str,
+    variables: Any,
+    crops: UInt8[Array, "F P P 3"],
+    count: Int[Array, ""],
+    weights: Float[Array, " F"],
+    fallback: Float[Array, " 7"],
+) -> Reading:
+    """Reads the faces and chooses the style; see `classify_then_stylize`. Pure; the first three are static."""
+    probabilities = read_faces(classifier, variables, crops, count)
+    mean = jnp.matmul(weights, probabilities, precision=jax.lax.Precision.HIGHEST)
+    emotion = jnp.where(weights.sum() > 0, mean, fallback)
+    choices = jax.vmap(lambda row: style_choice(styles, row, mix))(probabilities)
+    return Reading(probabilities, style_choice(styles, emotion, mix), choices)
+
+
+def read_faces(
+    classifier: ClassifierConfig, variables: Any, crops: UInt8[Array, "F S S 3"], count: Int[Array, ""]
+) -> Float[Array, "F 7"]:
+    """The probabilities of the first `count` crops, read in groups, as many as that takes. Pure; the first is static."""
+    groups = crops.reshape(-1, READ_AT_ONCE, *crops.shape[1:])
+
+    def read(index: Int[Array, ""], probabilities: Float[Array, "G R 7"]) -> Float[Array, "G R 7"]:
+        return probabilities.at[index].set(cnn.classify(classifier, variables, groups[index]))
+
+    empty = jnp.zeros((*groups.shape[:2], len(EMOTIONS)))
+    return jax.lax.fori_loop(0, -(-count // READ_AT_ONCE), read, empty).reshape(len(crops), -1)
+
+
+def style_choice(styles: tuple[str, ...], emotion: Float[Array, " 7"], mix: str) -> Float[Array, " S"]:
+    """Weights over a network's styles from weights over the emotions.
+
+    "dominant" gives the strongest emotion's style alone, as in the paper; "probabilities" blends. Emotions that the
+    network has no style for are left out, and so are styles that are no emotion's; a network with one style (the paper's)
+    uses it for every emotion.
+    """
+    if len(styles) == 1:
+        return jnp.ones(1)
+    own = jnp.stack([emotion[EMOTIONS.index(style)] if style in EMOTIONS else jnp.zeros(()) for style in styles])
+    if mix == "dominant":
+        return jax.nn.one_hot(own.argmax(), len(styles))
+    return own / jnp.maximum(own.sum(), 1e-12)
+
+
+def with_strength(
+    styles: tuple[str, ...], weights: Float[Array, "*dims S"], strength: Float[Any, ""] | None
+) -> Float[Array, "*dims S"]:
+    """Weights of styles of which only so much is the styles and the rest the style "photo", if the network has it."""
+    if strength is None or PHOTO not in styles:
+        return weights
+    photo = jax.nn.one_hot(styles.index(PHOTO), len(styles))
+    return strength * weights + (1 - strength) * photo.reshape([1] * (weights.ndim - 1) + [-1])
+
+
+def stylize(
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photos: UInt8[Array, "N H W 3"],
+    weights: Float[Array, "N S"],
+    size: Int[Array, " 2"] | None = None,
+    regions: Regions | None = None,
+    statistics: Statistics | None = None,
+    corners: Real[Array, "N 2"] | None = None,
+) -> UInt8[Array, "N H W 3"]:
+    """Repaints photos whose sides are multiples of 4 and at least 16. Pure.
+
+    A bank has no networks between its own: it takes the one with the largest weight.
+
+    Args:
+        size: (h, w), how much of the photos is picture.
+        regions: for a single photo and a shared network, where the weights are others.
+        statistics: of the norms, for a single photo; by default the photos' own.
+        corners: (x, y) of the photo in that of the regions, if it is a window of it.
+    """
+    ends = None if size is None else (size[0], size[1])
+
+    def repaint(photos: Array, weights: Array) -> Array:
+        network, code = _network_and_code(config, params, photos, weights, regions, corners)
+        return to_uint8(stylize_with_code(config, network, to_unit(photos), code, ends, statistics=statistics))
+
+    if not config.bank:
+        return repaint(photos, weights)
+    return jax.lax.map(lambda one: repaint(one[0][None], one[1][None])[0], (photos, weights))
+
+
+def measure_statistics(
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photos: UInt8[Array, "N H W 3"],
+    weights: Float[Array, " S"],
+    size: Int[Array, " 2"],
+    regions: Regions | None = None,
+    corners: Real[Array, "N 2"] | None = None,
+) -> Statistics:
+    """The norms' statistics over photos that are one, or windows of one; the rest as for `stylize`. Pure."""
+    network, code = _network_and_code(config, params, photos, weights[None], regions, corners)
+    return norm_statistics(config, network, to_unit(photos), code, (size[0], size[1]))
+
+
+def _network_and_code(
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photos: Array,
+    weights: Array,
+    regions: Regions | None,
+    corners: Array | None,
+) -> tuple[Any, StyleCode]:
+    """What paints photos, whose weights are [N, S], or [1, S] for all; in a bank, the network of the first."""
+    if config.bank:
+        index = weights[0].argmax()
+        code = mix_styles(params["styles"], jax.nn.one_hot(index, len(config.styles))[None])
+        return choose_network(params["network"], index), code
+    code = mix_styles(params["styles"], weights)
+    if regions is not None:
+        change = weight_changes(regions, weights[0], photos.shape[1], photos.shape[2], corners)
+        code = vary_styles(code, params["styles"], change)
+    return params["network"], code

@@ -1,0 +1,80 @@
+"""Photos that are too large for one pass: their norm statistics, and the windows that are painted with them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from emojax.images import rescale
+from emojax.pipeline import tiles
+from emojax.pipeline.forward import measure_statistics, stylize
+from emojax.pipeline.programs import Programs
+from emojax.pipeline.regions import Regions
+from emojax.pipeline.sizes import pad_to_bucket
+from emojax.stylizer import Statistics, StylizerConfig
+
+
+def stylize_in_tiles(
+    programs: Programs,
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photo: UInt8[np.ndarray, "H W 3"],
+    weights: Float[Any, " S"],
+    regions: Regions | None = None,
+    whole: int | None = None,
+    most: int = tiles.SIDE,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Repaints a photo window by window, all with the same norm statistics; see `stylize` and `emojax.tiles`.
+
+    Args:
+        whole: pixels of the largest photo whose statistics are measured at once; by default those of `tiles.whole`.
+        most: the largest side of a window.
+    """
+    statistics = estimate_statistics(programs, config, params, photo, weights, regions, whole)
+
+    def painter(window: np.ndarray, size: np.ndarray, corner: np.ndarray) -> np.ndarray:
+        program = programs.get("window", window.shape, lambda: functools.partial(stylize, config))
+        return np.asarray(program(params, window, weights[None], size, regions, statistics, corner))[0]
+
+    return tiles.paint(photo, config.receptive_radius, painter, most)
+
+
+def estimate_statistics(
+    programs: Programs,
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photo: UInt8[np.ndarray, "H W 3"],
+    weights: Float[Any, " S"],
+    regions: Regions | None = None,
+    whole: int | None = None,
+) -> Statistics:
+    """About the norm statistics of a photo of any size: those of one pass over the photo halved until it is small enough.
+
+    A photo of half the size has sharper detail, so every halving is made up for by what it does to the statistics of
+    windows that are spread over the photo, and that are measured at both sizes (a control variate; with several halvings
+    the multilevel Monte Carlo method of Giles 2008, doi:10.1287/opre.1070.0496, with fixed samples).
+    """
+    whole = whole or tiles.whole(config)
+
+    def measure(photos: np.ndarray, size: np.ndarray, *others: Any) -> Statistics:
+        program = programs.get("statistics", photos.shape[1:3], lambda: functools.partial(measure_statistics, config))
+        return program(params, photos, weights, size, *others)
+
+    if tiles.fits(photo, whole):
+        padded, size = pad_to_bucket(photo, programs.buckets("statistics"))
+        return measure(padded[None], size, regions)
+    half = rescale(photo, 0.5)
+    halved = None if regions is None else Regions(regions.boxes / 2, regions.weights)
+    side, corners = tiles.sample_windows(photo.shape[0], photo.shape[1], whole)
+
+    def sample(photo: np.ndarray, corners: np.ndarray, side: int, regions: Regions | None) -> Statistics:
+        windows, size = tiles.cut(photo, corners, side, side)
+        return measure(windows, size, regions, corners)
+
+    windows = sample(photo, corners, side, regions)
+    halves = sample(half, corners // 2, side // 2, halved)
+    return tiles.corrected(estimate_statistics(programs, config, params, half, weights, halved, whole), halves, windows)

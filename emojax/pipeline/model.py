@@ -1,0 +1,308 @@
+"""`Model`: photos in, results out. Decoding, face detection and padding around the pure functions of `forward`.
+
+A photo that is too large for one pass is painted in tiles, and its faces are read before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emojax.classifier import ClassifierConfig, classify
+from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
+from emojax.errors import UserError
+from emojax.faces import Face, cut_crop, face_weights, find_faces, recut
+from emojax.finish import finish
+from emojax.images import Photo, PhotoLike, read_photo, rescale, resize_like, scaled_size, to_picture
+from emojax.options import StylizeOptions
+from emojax.pipeline import tiles
+from emojax.pipeline.forward import READ_AT_ONCE, classify_then_stylize, read_styles, stylize, with_strength
+from emojax.pipeline.large import stylize_in_tiles
+from emojax.pipeline.programs import Programs
+from emojax.pipeline.regions import Regions, box_array
+from emojax.pipeline.result import ReadFace, Result
+from emojax.pipeline.sizes import pad_to_bucket
+from emojax.style_pack import StylePack
+from emojax.stylizer import StylizerConfig
+from emojax.weights.load import PACKAGED, add_packs, find_styles, load_classifier, load_styles
+
+MAX_FACES = 16
+"""Faces of a photo that are read, the largest ones: a fixed number, so that one program serves all photos. A multiple of
+`READ_AT_ONCE`."""
+assert MAX_FACES % READ_AT_ONCE == 0
+CLASSIFY_BATCH = 32
+"""Crops that `Model.classify` reads at once."""
+_BANK = "a bank has a network of its own for every style and cannot mix them"
+
+
+class NoFaceError(UserError):
+    """A photo without a face, where the caller asked for that to be an error."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A classifier and a transform net, ready for photos. Make one with `load`. Safe from several threads."""
+
+    classifier: ClassifierConfig
+    styles: StylizerConfig
+    params: Mapping[str, Any]
+    programs: Programs = field(default_factory=Programs, repr=False)
+
+    def __repr__(self) -> str:
+        width, blocks = self.styles.width, self.styles.blocks
+        return (
+            f"Model({self.classifier.architecture}, {len(self.styles.styles)} styles, width {width}, {blocks} blocks)"
+        )
+
+    def __call__(self, photo: PhotoLike | Photo, **options: Any) -> Result:
+        """Repaints a photo in the style of the emotion on its faces.
+
+        Args:
+            photo: a path, a PIL image, uint8 [H, W, 3], bytes, an open file, or what `images.read_photo` returned.
+            options: fields of `StylizeOptions`.
+
+        Raises:
+            UserError: a photo that cannot be read, an unknown choice, or (`NoFaceError`) no face with no_face="error".
+        """
+        chosen = StylizeOptions(**options)
+        if self.styles.bank and (chosen.per_face or chosen.mix == "probabilities"):
+            raise UserError(f"{_BANK}: leave out --per-face and --mix probabilities, or take a network of all styles")
+        photo = photo if isinstance(photo, Photo) else read_photo(photo)
+        if chosen.emotion is not None:
+            weights = self._explicit_style(chosen.emotion)
+            picture = self._repaint(photo.pixels, weights, chosen)
+            return Result(to_picture(picture, photo.alpha), [], None, self._style_dict(weights), photo.note)
+        faces = find_faces(photo.pixels)
+        notes = [photo.note] if photo.note else []
+        if not faces:
+            if chosen.no_face == "error":
+                raise NoFaceError("no face found: choose another --no-face, or name a style with --emotion")
+            if chosen.no_face == "skip":
+                return Result(None, [], None, None, "; ".join([*notes, "no face found, skipped"]))
+            if EMOTIONS[NEUTRAL] not in self.styles.styles and sum(s in EMOTIONS for s in self.styles.styles) > 1:
+                raise NoFaceError(
+                    "no face found, and no neutral style: choose --no-face skip, or a style with --emotion"
+                )
+            notes.append("no face found, used the neutral style")
+        if len(faces) > MAX_FACES:
+            notes.append(f"{len(faces)} faces found, the {MAX_FACES} largest were read")
+        return self._read_and_repaint(photo, faces[:MAX_FACES], chosen, notes)
+
+    def _read_and_repaint(
+        self, photo: Photo, faces: Sequence[Face], options: StylizeOptions, notes: list[str]
+    ) -> Result:
+        """Reads the faces and repaints the photo, in one program if the photo is small enough."""
+        side = self.classifier.size
+        crops = np.zeros((MAX_FACES, side, side, 3), np.uint8)
+        for index, found in enumerate(faces):
+            crops[index] = cut_crop(photo.pixels, found, self.classifier.margin, side)
+        weights, neutral = face_weights(faces, options.face, MAX_FACES), style_weights(EMOTIONS[NEUTRAL])
+        reads = (crops, np.int32(len(faces)), weights, neutral)
+        small = rescale(photo.pixels, 1 / options.style_scale)
+        scales = np.array(small.shape[1::-1] * 2) / np.array(photo.pixels.shape[1::-1] * 2)
+        boxes = (box_array(faces, MAX_FACES) * scales).astype(np.float32) if options.per_face else None
+        share, amount = self._code_and_amount(options.strength)
+        if tiles.fits(small, tiles.whole(self.styles)):
+            name = ("whole", options.mix, options.per_face)
+            padded, size = pad_to_bucket(small, self.programs.buckets(name))
+            program = self.programs.get(name, padded.shape[:2], self._whole(options.mix))
+            reading, stylized = program(self.params, padded, *reads, size, boxes, share)
+        else:
+            reader = self.programs.get(("read", options.mix), None, self._reader(options.mix))
+            reading = reader(self.params["classifier"], *reads)
+            code, codes = (with_strength(self.styles.styles, x, share) for x in (reading.style, reading.face_styles))
+            regions = None if boxes is None else Regions(boxes, codes)
+            stylized = stylize_in_tiles(self.programs, self.styles, self.params["styles"], small, code, regions)
+        reading = jax.device_get(reading)
+        stylized = resize_like(np.asarray(stylized)[: small.shape[0], : small.shape[1]], photo.pixels)
+        found_faces = [
+            ReadFace(face, as_dict(row), self._style_dict(style) if options.per_face else None)
+            for face, row, style in zip(faces, reading.probabilities, reading.face_styles, strict=False)
+        ]
+        return Result(
+            to_picture(finish(photo.pixels, stylized, amount, options.colors), photo.alpha),
+            found_faces,
+            as_dict(weights @ reading.probabilities) if faces else None,
+            self._style_dict(reading.style),
+            "; ".join(notes) or None,
+        )
+
+    def paint(self, photo: PhotoLike | Photo, painting: PhotoLike | Photo | None = None, **options: Any) -> Result:
+        """Paints a photo by optimizing its pixels, in the style of any painting or of the emotion's; takes minutes.
+
+        See `emojax.best.paint_photo` for the options, what it returns and what it raises.
+        """
+        from emojax.best import paint_photo  # optax, which it needs, takes a while to import
+
+        return paint_photo(self, photo, painting, **options)
+
+    def expect(
+        self,
+        sizes: Iterable[tuple[int, int]],
+        *,
+        read: bool = True,
+        mix: str = "dominant",
+        per_face: bool = False,
+        style_scale: float = 1.0,
+    ) -> list[Callable[[], Any]]:
+        """Chooses the programs for photos that will come, so that few are compiled and the photos are padded little.
+
+        Args:
+            sizes: (height, width) of every photo, in the order in which they come.
+            read: whether their faces will be read, that is, no emotion given.
+            mix, per_face, style_scale: as they will be given.
+
+        Returns:
+            For each program, in the order of need, what compiles it: to be called in another thread while photos are
+            painted, or not at all.
+        """
+        shape = jax.ShapeDtypeStruct
+        size, weights = shape((2,), np.int32), shape((1, len(self.styles.styles)), np.float32)
+        side = self.classifier.size
+        faces = shape((MAX_FACES, side, side, 3), np.uint8), shape((), np.int32), shape((MAX_FACES,), np.float32)
+        neutral, boxes = shape((len(EMOTIONS),), np.float32), shape((MAX_FACES, 4), np.float32) if per_face else None
+        name = ("whole", mix, per_face) if read else ("given",)
+        share = shape((), np.float32) if PHOTO in self.styles.styles else None
+
+        def compile(bucket: tuple[int, int]) -> None:
+            if read:
+                program = self.programs.get(name, bucket, self._whole(mix))
+                program.compile(self.params, shape((*bucket, 3), np.uint8), *faces, neutral, size, boxes, share)
+            else:
+                program = self.programs.get(name, bucket, self._given())
+                program.compile(self.params["styles"], shape((1, *bucket, 3), np.uint8), weights, size)
+
+        small = (scaled_size(height, width, 1 / style_scale) for height, width in sizes)
+        most = tiles.whole(self.styles)
+        whole = [size for size in small if math.prod(size) <= most]  # the others go through tiles
+        sides = [(tiles.network_side(height), tiles.network_side(width)) for height, width in whole]
+        return [functools.partial(compile, bucket) for bucket in self.programs.buckets(name).expect(sides)]
+
+    def classify(self, crops: np.ndarray, margin: float = 0.0) -> np.ndarray:
+        """Reads the emotions of cropped faces.
+
+        Args:
+            crops: uint8 [N, H, W, 3], RGB, of any size.
+            margin: what the crops show beyond the face's box on each side, as a fraction of the box (the packed ExpW
+                crops: 0.2, the FER+ faces: 0).
+
+        Returns:
+            float32 [N, 7], rows sum to 1, in the order of `EMOTIONS`.
+
+        Raises:
+            UserError: crops of another dtype or shape, or a margin that is not at least 0.
+        """
+        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[-1] != 3:
+            raise UserError(f"crops are {crops.dtype} {list(crops.shape)}: give uint8 [N, H, W, 3]")
+        if not margin >= 0:
+            raise UserError(f"margin {margin}: it is a fraction of the face's box, at least 0")
+        config = self.classifier
+        ready = [recut(crop, margin, config.margin, config.size) for crop in crops]
+        rows = [np.zeros((0, len(EMOTIONS)), np.float32)]
+        for start in range(0, len(ready), CLASSIFY_BATCH):
+            batch = np.stack(ready[start : start + CLASSIFY_BATCH])
+            padded = np.zeros((CLASSIFY_BATCH, *batch.shape[1:]), np.uint8)
+            padded[: len(batch)] = batch
+            program = self.programs.get("classify", None, lambda: functools.partial(classify, config))
+            rows.append(np.asarray(program(self.params["classifier"], padded))[: len(batch)])
+        return np.concatenate(rows)
+
+    def find_faces(self, photo: PhotoLike) -> list[Face]:
+        """The faces of a photo (as in `__call__`), largest first; see `emojax.faces.find_faces`.
+
+        Raises:
+            UserError: a photo that cannot be read.
+        """
+        return find_faces(read_photo(photo, math.inf).pixels)
+
+    def stylize(self, photo: PhotoLike, emotion: str | Mapping[str, float]) -> np.ndarray:
+        """Repaints a photo (as in `__call__`) in a given style or mix; returns uint8 [H, W, 3].
+
+        Raises:
+            UserError: a photo that cannot be read, or a style that is unknown or that the network does not have.
+        """
+        return self._repaint(read_photo(photo, math.inf).pixels, self._explicit_style(emotion), StylizeOptions())
+
+    def with_packs(self, packs: Sequence[StylePack]) -> Model:
+        """This model with further styles, each a row of scales and shifts.
+
+        Raises:
+            UserError: a pack that was made for another network, or a name that is taken.
+        """
+        styles, params = add_packs(self.styles, self.params["styles"], packs)
+        params = {**self.params, "styles": params}
+        return dataclasses.replace(self, styles=styles, params=params, programs=Programs())
+
+    def _repaint(self, photo: np.ndarray, weights: np.ndarray, options: StylizeOptions) -> np.ndarray:
+        """A photo uint8 [H, W, 3] in a style that is known."""
+        share, amount = self._code_and_amount(options.strength)
+        code = np.asarray(with_strength(self.styles.styles, jnp.asarray(weights), share))
+        small = rescale(photo, 1 / options.style_scale)
+        if tiles.fits(small, tiles.whole(self.styles)):
+            padded, size = pad_to_bucket(small, self.programs.buckets(("given",)))
+            program = self.programs.get(("given",), padded.shape[:2], self._given())
+            stylized = program(self.params["styles"], padded[None], code[None], size)
+            stylized = np.asarray(stylized)[0, : small.shape[0], : small.shape[1]]
+        else:
+            stylized = stylize_in_tiles(self.programs, self.styles, self.params["styles"], small, code)
+        return finish(photo, resize_like(stylized, photo), amount, options.colors)
+
+    def _whole(self, mix: str) -> Callable[[], Callable[..., Any]]:
+        return lambda: functools.partial(classify_then_stylize, self.classifier, self.styles, mix)
+
+    def _reader(self, mix: str) -> Callable[[], Callable[..., Any]]:
+        return lambda: functools.partial(read_styles, self.classifier, self.styles.styles, mix)
+
+    def _given(self) -> Callable[[], Callable[..., Any]]:
+        return lambda: functools.partial(stylize, self.styles)
+
+    def _code_and_amount(self, strength: float) -> tuple[np.ndarray | None, float]:
+        """How a strength is split: the share of the style's code, and the amount of the cross-fade with the photo.
+
+        Where the network has the style "photo", from 1 down to a half only the code goes towards it: strokes and palette get
+        weaker, and no edge is doubled. From there to 0, where picture and photo are alike, pixels are cross-faded, too.
+        Without that style there is only the cross-fade (share None).
+        """
+        if PHOTO not in self.styles.styles:
+            return None, strength
+        return np.array(strength, np.float32), min(1.0, 2 * strength)
+
+    def _explicit_style(self, emotion: str | Mapping[str, float]) -> np.ndarray:
+        """Weights float32 [S] over the network's styles for weights that the user gave."""
+        names = (*EMOTIONS, *(name for name in self.styles.styles if name not in EMOTIONS))
+        weights = dict(zip(names, style_weights(emotion, names).tolist(), strict=True))
+        missing = [name for name, weight in weights.items() if weight and name not in self.styles.styles]
+        if missing:
+            raise UserError(f"this network has no style for {missing[0]!r}: it has {', '.join(self.styles.styles)}")
+        if self.styles.bank and max(weights.values()) < 1:
+            raise UserError(f"{_BANK}: name one emotion, not a mix")
+        return np.array([weights[name] for name in self.styles.styles], np.float32)
+
+    def _style_dict(self, weights: np.ndarray) -> dict[str, float]:
+        """The weights of the styles used, without those that are 0."""
+        pairs = zip(self.styles.styles, weights, strict=True)
+        return {name: float(weight) for name, weight in pairs if weight > 0}
+
+
+def load(classifier: str | os.PathLike | None = None, styles: str | os.PathLike | None = None) -> Model:
+    """Loads checkpoints, by default those that travel inside the package.
+
+    Args:
+        classifier: a checkpoint, or the folder of a training run (then its best checkpoint).
+        styles: likewise; or "fast", a smaller packaged network.
+
+    Raises:
+        UserError: a checkpoint that is missing, damaged, of another kind or of another architecture.
+    """
+    faces_config, variables = load_classifier(classifier or PACKAGED / "classifier")
+    styles_config, params = load_styles(find_styles(styles))
+    return Model(faces_config, styles_config, jax.device_put({"classifier": variables, "styles": params}))

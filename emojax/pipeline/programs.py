@@ -1,0 +1,69 @@
+"""The compiled programs of one model: bounded, and safe from several threads."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from emojax import compiling
+from emojax.pipeline.sizes import Buckets
+
+PROGRAMS = 24
+"""Programs that a model keeps; the least recently used goes first."""
+
+
+class Programs:
+    """Compiled functions by name and bucket, and the buckets that each name has."""
+
+    def __init__(self, limit: int = PROGRAMS) -> None:
+        self._limit, self._lock = limit, threading.Lock()
+        self._made: OrderedDict[tuple[Hashable, Hashable], Any] = OrderedDict()
+        self._buckets: dict[Hashable, Buckets] = {}
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def buckets(self, name: Hashable) -> Buckets:
+        """The buckets that the function of a name was compiled for."""
+        with self._lock:
+            return self._buckets.setdefault(name, Buckets())
+
+    def get(self, name: Hashable, bucket: Hashable, make: Callable[[], Callable[..., Any]]) -> Any:
+        """The jitted function of a name for one bucket. Two threads that call it for the first time compile it once.
+
+        Args:
+            bucket: whatever the shapes of the arguments depend on.
+            make: makes the function, anew each time: its compiled program goes when it is dropped.
+        """
+        with self._lock:
+            key = (name, bucket)
+            if key not in self._made:
+                self._made[key] = _Program(make())
+            self._made.move_to_end(key)
+            while len(self._made) > self._limit:
+                (other, dropped), _ = self._made.popitem(last=False)
+                if other in self._buckets:
+                    self._buckets[other].forget(dropped)  # type: ignore[arg-type]
+            return self._made[key]
+
+
+class _Program:
+    """A jitted function that one thread at a time compiles."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._program, self._lock, self._ready = compiling.jit(function), threading.Lock(), False
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self._ready:
+            return self._program(*arguments)
+        with self._lock:
+            results = self._program(*arguments)
+            self._ready = True
+            return results
+
+    def compile(self, *arguments: Any) -> None:
+        """Compiles for arguments of these shapes."""
+        with self._lock:
+            self._program.lower(*arguments).compile()

@@ -1,0 +1,41 @@
+"""What became of a photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from emojax.faces import Face
+
+
+@dataclass(frozen=True)
+class ReadFace:
+    """A face of a photo and what was read from it."""
+
+    face: Face
+    emotion: dict[str, float]
+    """the seven probabilities"""
+    style: dict[str, float] | None = None
+    """the weights of the styles that its region took; None if the picture has one style"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a photo."""
+
+    image: Image.Image | None
+    """the stylized photo, RGB or RGBA, of the photo's size; None if it was skipped"""
+    faces: list[ReadFace]
+    """the faces that were read, largest first, at most `MAX_FACES`"""
+    emotion: dict[str, float] | None
+    """the photo's seven probabilities; None if no face was read"""
+    style: dict[str, float] | None
+    """the weights of the styles used; None if the photo was skipped"""
+    note: str | None = None
+    """what the user should know, in one line: no face, an animation, ..."""
+    painted: dict[str, Any] | None = None
+    """how the picture was optimized, if it was: paintings, size, steps, seed, ...; see `emojax.best.paint_photo`"""
+    interrupted: bool = False
+    """whether Ctrl-C ended the optimization before its time"""

@@ -1,0 +1,85 @@
+"""Loading networks: a checkpoint's config and parameters, whether it is one network, or one for each emotion."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emojax import checkpoint as ckpt
+from emojax import classifier as cnn
+from emojax.classifier import ClassifierConfig
+from emojax.emotions import EMOTIONS, PHOTO
+from emojax.errors import UserError
+from emojax.style_pack import StylePack, network_fingerprint
+from emojax.stylizer import StylizerConfig, init_stylizer, stack_bank
+
+PACKAGED = Path(__file__).parent.parent / "checkpoints"
+"""The folder of what travels in the package."""
+FAST = "fast"
+"""The name of a packaged transform net that is smaller than the default, see docs/results.md."""
+
+
+def find_styles(styles: str | os.PathLike | None = None) -> Path:
+    """The checkpoint that a user means: the packaged default for none, the smaller packaged one for "fast", else a path."""
+    if not styles:
+        return PACKAGED / "styles"
+    return PACKAGED / FAST if styles == FAST else Path(styles)  # a folder of that name is ./fast
+
+
+def add_packs(config: StylizerConfig, params: Any, packs: Sequence[StylePack]) -> tuple[StylizerConfig, Any]:
+    """A network with further styles; see `Model.with_packs`."""
+    fingerprint = network_fingerprint(params["network"])
+    for pack in packs:
+        pack.check(config, fingerprint)
+        config = dataclasses.replace(config, styles=(*config.styles, pack.name))
+    rows = [jax.tree.map(lambda row: row[None], dict(pack.code)) for pack in packs]
+    table = jax.tree.map(lambda *rows: jnp.concatenate(rows), params["styles"], *rows)
+    return config, {**params, "styles": table}
+
+
+def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
+    """A classifier's config and linen variables; see `load`."""
+    found = ckpt.read_checkpoint(path, "classifier")
+    config = ckpt.model_config(found, ClassifierConfig)
+    expected = jax.eval_shape(lambda: cnn.init_classifier(config, jax.random.PRNGKey(0)))
+    return config, ckpt.load_params(found, expected)
+
+
+def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
+    """A transform net's config and parameters; see `load`. A folder of them, one per emotion, becomes a bank."""
+    if singles := _bank_folders(Path(path)):
+        return _load_bank(singles)
+    found = ckpt.read_checkpoint(path, "styles")
+    config = ckpt.model_config(found, StylizerConfig)
+    unknown = [name for name in config.styles if name not in (*EMOTIONS, PHOTO)]
+    if unknown:
+        raise UserError(f"checkpoint {found.path} has a style {unknown[0]!r} that is not an emotion")
+    expected = jax.eval_shape(lambda: init_stylizer(config, jax.random.PRNGKey(0)))
+    return config, ckpt.load_params(found, expected)
+
+
+def _bank_folders(path: Path) -> dict[str, Path]:
+    """The checkpoints or runs of a bank, emotion -> folder; none if `path` itself is a checkpoint or run."""
+    if (path / "model.json").exists() or ckpt.checkpoints_in(path):
+        return {}
+    return {emotion: path / emotion for emotion in EMOTIONS if (path / emotion).is_dir()}
+
+
+def _load_bank(folders: Mapping[str, Path]) -> tuple[StylizerConfig, Any]:
+    found = {emotion: load_styles(folder) for emotion, folder in folders.items()}
+    shape = next(config for config, _ in found.values())
+    for emotion, (config, _) in found.items():
+        if config != dataclasses.replace(shape, styles=(emotion,)):
+            raise UserError(
+                f"{folders[emotion]} is a {config}: a bank needs width {shape.width}, {shape.blocks} blocks, patches "
+                f"of {shape.patch} and the one style {emotion!r} there"
+            )
+    bank = dataclasses.replace(shape, styles=tuple(found), bank=True)
+    return bank, jax.tree.map(np.asarray, stack_bank([params for _, params in found.values()]))
