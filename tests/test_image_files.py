@@ -24,6 +24,7 @@ from emojax.images import (
     read_photo,
     read_size,
     refusal,
+    srgb_profile,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -366,6 +367,19 @@ def test_other_formats_that_lack_their_last_bytes(format):
     photo = read_photo(data[:-2])
     assert "truncated" in (photo.note or "")
     assert np.abs(photo.pixels[:120].astype(int) - np.asarray(smooth())[:120]).mean() < 5
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 3))
+@pytest.mark.parametrize(
+    "options", [{}, {"icc_profile": srgb_profile(), "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0" + bytes(20)}]
+)
+def test_a_webp_that_lacks_its_end(cut, options):
+    with Image.open(ROOT / "examples" / "astronaut.jpg") as image:
+        picture = image.convert("RGB").resize((128, 128))
+    data = file_of(picture, "WEBP", **options)
+    photo = read_photo(data[:-cut])
+    assert "truncated" in (photo.note or "")
+    assert np.abs(photo.pixels[:100].astype(int) - read_photo(data).pixels[:100]).mean() < 1
 
 
 def test_a_text_that_unpacks_to_much_is_still_refused():

@@ -52,8 +52,7 @@ def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
     if data.startswith(_PNG):
         return _mend_png(data, most_pixels)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        missing = int.from_bytes(data[4:8], "little") + 8 - len(data)
-        return _pad(data, missing) if missing > 0 else None
+        return _mend_webp(data)
     if data[:2] in _PADDED:
         return _pad(data, int(len(data) * MAY_MISS / (1 - MAY_MISS)))
     return None
@@ -93,6 +92,35 @@ def _pad(data: bytes, missing: int) -> Mended | str:
     if share > MAY_MISS:
         return truncated(share)
     return Mended(data + bytes(missing), ("the file is truncated, some of its last pixels are missing",))
+
+
+def _mend_webp(data: bytes) -> Mended | str | None:
+    """Fills up the pixels, the last of which are missing, or leaves out metadata that are cut."""
+    at = 12
+    while at + 8 <= len(data):
+        kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        missing = at + 8 + length - len(data)
+        if missing <= 0:
+            at += 8 + length + length % 2
+            continue
+        if kind in (b"EXIF", b"XMP "):
+            return Mended(_webp(data[12:at]), ("the file is truncated, some of its metadata are missing",))
+        padded = _pad(data[at + 8 :], missing)
+        if kind not in (b"VP8 ", b"VP8L") or isinstance(padded, str):
+            return padded if isinstance(padded, str) else None
+        content = padded.data + bytes(1024)  # the decoder may read further than the encoder wrote
+        whole = data[12:at] + kind + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+        return Mended(_webp(whole), padded.notes)
+    if int.from_bytes(data[4:8], "little") + 8 <= len(data):
+        return None
+    return Mended(_webp(data[12:at]), ("the file is truncated, some of its metadata are missing",))
+
+
+def _webp(chunks: bytes) -> bytes:
+    """Returns a WebP of chunks that have no EXIF and XMP any more."""
+    if chunks.startswith(b"VP8X") and len(chunks) > 8:
+        chunks = chunks[:8] + bytes([chunks[8] & ~0x0C]) + chunks[9:]
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
 
 
 # --- JPEG ---------------------------------------------------------------------------------------------------------
