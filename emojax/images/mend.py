@@ -1,7 +1,7 @@
 """Mending of damaged files as browsers do: what is missing or wrong is small, and most of the picture is there.
 
 The functions take and give the bytes of encoded files; no pixel is touched, except that `missing_share` looks at a
-decoded picture, uint8 [H, W] or [H, W, C], as it lies in the file, for the grey that stands for missing parts.
+decoded picture, uint8 [H, W] or [H, W, C], as it lies in the file, for what stands for missing pixels.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 """the passes of an interlaced PNG: first x, first y, step x, step y"""
 _STEP = 256  # bytes that are lost at most, where the compressed data are wrong
 _ZEROS = 16  # so many at the end of a JPEG are no pixels, but what a broken download left
+_GREY = (127, 128)
+"""what a decoder gives for the missing pixels of a JPEG"""
 _PADDED = frozenset({b"BM", b"P5", b"P6", b"II", b"MM"})
 """signatures of formats whose pixels may lie uncompressed in the file: BMP, PPM, TIFF"""
 
@@ -37,8 +39,10 @@ class Mended:
 
     data: bytes
     notes: tuple[str, ...]
-    measure: bool = False
-    """whether `missing_share` has to tell how much of the decoded picture is missing"""
+    blanks: tuple[int, ...] = ()
+    """the values of missing pixels, by which `missing_share` tells how much of the decoded picture is missing"""
+    partial: bool = False
+    """whether Pillow has to be told to be content with a part"""
 
 
 def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
@@ -53,6 +57,8 @@ def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
         return _mend_png(data, most_pixels)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _mend_webp(data)
+    if data.startswith(b"GIF8"):
+        return Mended(data, ("the file is truncated, some of its last pixels are missing",), blanks=(0,), partial=True)
     if data[:2] in _PADDED:
         return _pad(data, int(len(data) * MAY_MISS / (1 - MAY_MISS)))
     return None
@@ -75,16 +81,23 @@ def truncated(share: float) -> str:
     return f"the file is truncated: {max(1, round(100 * share))} % of the picture is missing"
 
 
-def missing_share(pixels: np.ndarray) -> float:
-    """Returns the share of a decoded JPEG that is missing: the uniform grey at its end."""
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    missing = 0
-    for row in pixels[::-1]:
-        grey = ((row == 128) | (row == 127)).all(axis=-1)
-        if not grey[-1]:
+def missing_share(pixels: np.ndarray, mended: Mended) -> float:
+    """Returns the share of a decoded picture that is missing.
+
+    Missing are rows of blanks at the end (of a partial picture anywhere: it may be interlaced), and the blanks at the end
+    of the row before them.
+    """
+    values = pixels.reshape(*pixels.shape[:2], -1)
+    blank: np.ndarray = np.all(np.isin(values, mended.blanks), axis=-1)
+    rows = blank.all(axis=1)
+    if not mended.partial:
+        rows = np.logical_and.accumulate(rows[::-1])[::-1]
+    missing = int(rows.sum()) * blank.shape[1]
+    for row in blank[~rows][::-1]:
+        if not row[-1]:
             break
-        missing += int(grey.sum())
-    return missing / (pixels.shape[0] * pixels.shape[1])
+        missing += int(row.sum())
+    return missing / blank.size
 
 
 def _pad(data: bytes, missing: int) -> Mended | str:
@@ -135,7 +148,7 @@ def _mend_jpeg(data: bytes) -> Mended | str | None:
     if not _has_light_and_colours(data):
         return "the file is truncated: most of its details are missing"
     return Mended(
-        data.removesuffix(b"\xff") + b"\xff\xd9", ("the file is truncated, its last bytes are missing",), True
+        data.removesuffix(b"\xff") + b"\xff\xd9", ("the file is truncated, its last bytes are missing",), _GREY
     )
 
 

@@ -5,6 +5,7 @@ A photo is uint8 [H, W, 3], 0..255, sRGB, upright, channels last. Its alpha is u
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -26,6 +27,7 @@ from emojax.images.mend import MAY_MISS, Mended, is_filled_up, mend, missing_sha
 from emojax.images.opening import (
     BinaryFile,
     Refused,
+    content_with_a_part,
     exif_of,
     open_image,
     open_stream,
@@ -191,12 +193,13 @@ def _decode(image: Image.Image, max_megapixels: float, name: str, mended: Mended
     check_size(image.width * image.height, max_megapixels, name)
     animated = image.format not in _NOT_ANIMATED and getattr(image, "is_animated", False)
     declared = declared_in_file(image)
-    image.load()
+    with content_with_a_part() if mended and mended.partial else contextlib.nullcontext():
+        image.load()
     if image.mode in ("P", "PA") and image.palette is None:  # Pillow's asserts would stumble over it
         raise OSError("its palette is missing")
     notes = list(mended.notes) if mended else []
-    if mended and mended.measure:
-        share = missing_share(np.asarray(image))
+    if mended and mended.blanks:
+        share = missing_share(np.asarray(image), mended)
         if share > MAY_MISS:
             raise Refused(truncated(share))
         if share > 0.005:
