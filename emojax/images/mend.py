@@ -89,7 +89,7 @@ def missing_share(pixels: np.ndarray, mended: Mended) -> float:
     """
     values = pixels.reshape(*pixels.shape[:2], -1)
     blank: np.ndarray = np.all(np.isin(values, mended.blanks), axis=-1)
-    rows = blank.all(axis=1)
+    rows: np.ndarray = np.all(blank, axis=1)
     if not mended.partial:
         rows = np.logical_and.accumulate(rows[::-1])[::-1]
     missing = int(rows.sum()) * blank.shape[1]
