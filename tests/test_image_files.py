@@ -5,6 +5,7 @@ import os
 import random
 import struct
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -261,7 +262,8 @@ def test_a_jpeg_that_ends_in_zeros_or_rubbish():
     assert (read_photo(data + b"rubbish" * 9).pixels == whole).all()
     photo = read_photo(data[:-20] + bytes(500))
     assert photo.notes and np.abs(photo.pixels.astype(int) - whole).mean() < 6
-    assert read_photo(data + bytes(500)).notes == ()
+    for zeros in (15, 500, (1 << 20) - 1, 1 << 20):
+        assert read_photo(data + bytes(zeros)).notes == ()
     assert "truncated" in reason(data[: len(data) // 2].ljust(len(data), b"\0"))
 
 
@@ -421,6 +423,25 @@ def test_everything_else_is_one_error(source):
     with pytest.raises(UserError, match=r"^(the photo|me) is a ") as caught:
         read_photo(source, name="me")
     assert "\n" not in str(caught.value) and ("path" in str(caught.value) or "'rb'" in str(caught.value))
+
+
+def test_an_array_that_numpy_cannot_read():
+    class Elsewhere:
+        def __array__(self):
+            raise TypeError("on a device\nfar away")
+
+    with pytest.raises(UserError, match="is a Elsewhere that NumPy cannot read: on a device far away"):
+        read_photo(Elsewhere())
+
+
+def test_a_large_file_that_is_no_photo_is_not_read_whole(tmp_path):
+    for name, head in (("a.jpg", b"junk"), ("b.jpg", b"\xff\xd8\xff")):
+        with open(tmp_path / name, "wb") as file:
+            file.write(head)
+            file.truncate(1 << 24)  # sparse
+        start = time.monotonic()
+        reason(tmp_path / name, name)
+        assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("source", [b"", bytearray(), io.BytesIO()])

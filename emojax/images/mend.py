@@ -27,6 +27,7 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 """the passes of an interlaced PNG: first x, first y, step x, step y"""
 _STEP = 256  # bytes that are lost at most, where the compressed data are wrong
 _ZEROS = 16  # so many at the end of a JPEG are no pixels, but what a broken download left
+_BLOCK = 1 << 20
 _GREY = (127, 128)
 """what a decoder gives for the missing pixels of a JPEG"""
 _PADDED = frozenset({b"BM", b"P5", b"P6", b"II", b"MM"})
@@ -64,16 +65,27 @@ def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
     return None
 
 
+def is_mendable(head: bytes) -> bool:
+    """Tells whether `mend` knows a way for files that begin so; at least 12 bytes tell."""
+    is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return is_webp or head.startswith((b"\xff\xd8", _PNG, b"GIF8", *_PADDED))
+
+
 def is_filled_up(file: SeekableFile) -> bool:
     """Tells whether a JPEG ends in zeros in the place of its last bytes, which a decoder takes for pixels."""
     file.seek(0)
     if file.read(2) != b"\xff\xd8":
         return False
-    file.seek(-min(_ZEROS, file.seek(0, 2)), 2)
-    if any(file.read(_ZEROS)):
-        return False
-    file.seek(0)
-    return not file.read().rstrip(b"\0").endswith(b"\xff\xd9")
+    length = end = file.seek(0, 2)
+    while end:  # backwards to the last byte that is not zero
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        kept = len(file.read(end - start).rstrip(b"\0"))
+        end = start + kept
+        if kept:
+            break
+    file.seek(max(0, end - 2))
+    return length - end >= _ZEROS and file.read(2) != b"\xff\xd9"
 
 
 def truncated(share: float) -> str:
