@@ -144,10 +144,10 @@ def plan(
     emotion = None if style is None else style_name(style)
     jobs = [_aim(job, output, to_one, emotion) for job in jobs]
     taken = protected(jobs)
-    if skip_existing:
+    jobs = _refuse_collisions([_check_kind(job) for job in jobs])
+    if skip_existing:  # after the collisions: of two photos of one name only the first is done
         names_in = functools.cache(_names_in)
         jobs = [dataclasses.replace(job, done=_find_done(job, taken, names_in)) for job in jobs]
-    jobs = _refuse_collisions([_check_kind(job) for job in jobs])
     return [_check_early(job, taken, force) for job in jobs]
 
 
@@ -219,7 +219,7 @@ def _walk(folder: str, recursive: bool) -> tuple[list[str], list[Job]]:
 
 def _check_kind(job: Job) -> Job:
     """Adds the problem of a photo whose format is not read here, so that no model is loaded for it."""
-    if not job.is_open or job.source == STREAM:
+    if job.problem or job.source == STREAM:
         return job
     reason = refusal(job.source)
     return job if reason is None else dataclasses.replace(job, problem=f"cannot read {job.source}: {reason}")

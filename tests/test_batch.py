@@ -211,6 +211,14 @@ def test_other_names_are_not_taken_for_outputs(here, name):
     assert plan(["a.png"], skip_existing=True)[0].done is None
 
 
+def test_of_two_photos_of_one_name_only_the_first_is_done(here):
+    for name in ("a.bmp", "a.png"):
+        fakes.write_photo(here / name)
+    assert run(plan(["."]), fakes.result) == SOME_FAILED
+    first, second = plan(["."], skip_existing=True)
+    assert first.done == "a.happy.png" and second.done is None and "both" in (second.problem or "")
+
+
 def test_foreign_files_are_not_taken_for_outputs(here):
     several(here, "a")
     fakes.write_photo(here / "a.sad.png")

@@ -179,6 +179,15 @@ def test_an_image_that_was_opened_by_the_caller():
         assert error(read_photo(image), SMOOTH) < 1.5
 
 
+def test_a_profile_that_pillow_gives_up_is_noted():
+    damaged = chunk(b"iCCP", b"x\0\0" + b"rubbish")
+    assert "profile is broken" in (read_photo(png(COLOURS, damaged)).note or "")
+    data = file_of(Image.fromarray(COLOURS), "JPEG", icc_profile=images.srgb_profile())
+    at = data.index(b"ICC_PROFILE\0\1\1") + 13
+    photo = read_photo(data[:at] + b"\2" + data[at + 1 :])  # says that there is a second part
+    assert "profile is broken" in (photo.note or "")
+
+
 # --- AVIF and HEIF
 
 

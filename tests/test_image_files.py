@@ -5,13 +5,14 @@ import os
 import random
 import struct
 import sys
+import time
 import zlib
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import EpsImagePlugin, Image, PngImagePlugin
+from PIL import EpsImagePlugin, Image, ImageFile, PngImagePlugin
 
 from emojax.errors import UserError
 from emojax.images import (
@@ -24,6 +25,7 @@ from emojax.images import (
     read_photo,
     read_size,
     refusal,
+    srgb_profile,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -260,7 +262,8 @@ def test_a_jpeg_that_ends_in_zeros_or_rubbish():
     assert (read_photo(data + b"rubbish" * 9).pixels == whole).all()
     photo = read_photo(data[:-20] + bytes(500))
     assert photo.notes and np.abs(photo.pixels.astype(int) - whole).mean() < 6
-    assert read_photo(data + bytes(500)).notes == ()
+    for zeros in (15, 500, (1 << 20) - 1, 1 << 20):
+        assert read_photo(data + bytes(zeros)).notes == ()
     assert "truncated" in reason(data[: len(data) // 2].ljust(len(data), b"\0"))
 
 
@@ -360,12 +363,26 @@ def test_mending_does_not_evade_the_limit():
     assert isinstance(mend.mend(data, 1e8), mend.Mended)
 
 
-@pytest.mark.parametrize("format", ["BMP", "PPM", "TIFF", "WEBP"])
+@pytest.mark.parametrize("format", ["BMP", "PPM", "TIFF", "WEBP", "GIF"])
 def test_other_formats_that_lack_their_last_bytes(format):
     data = file_of(smooth(), format)
-    photo = read_photo(data[:-2])
+    photo = read_photo(data[: -2 if format != "GIF" else -100])
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
     assert "truncated" in (photo.note or "")
     assert np.abs(photo.pixels[:120].astype(int) - np.asarray(smooth())[:120]).mean() < 5
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 3))
+@pytest.mark.parametrize(
+    "options", [{}, {"icc_profile": srgb_profile(), "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0" + bytes(20)}]
+)
+def test_a_webp_that_lacks_its_end(cut, options):
+    with Image.open(ROOT / "examples" / "astronaut.jpg") as image:
+        picture = image.convert("RGB").resize((128, 128))
+    data = file_of(picture, "WEBP", **options)
+    photo = read_photo(data[:-cut])
+    assert "truncated" in (photo.note or "")
+    assert np.abs(photo.pixels[:100].astype(int) - read_photo(data).pixels[:100]).mean() < 1
 
 
 def test_a_text_that_unpacks_to_much_is_still_refused():
@@ -406,6 +423,25 @@ def test_everything_else_is_one_error(source):
     with pytest.raises(UserError, match=r"^(the photo|me) is a ") as caught:
         read_photo(source, name="me")
     assert "\n" not in str(caught.value) and ("path" in str(caught.value) or "'rb'" in str(caught.value))
+
+
+def test_an_array_that_numpy_cannot_read():
+    class Elsewhere:
+        def __array__(self):
+            raise TypeError("on a device\nfar away")
+
+    with pytest.raises(UserError, match="is a Elsewhere that NumPy cannot read: on a device far away"):
+        read_photo(Elsewhere())
+
+
+def test_a_large_file_that_is_no_photo_is_not_read_whole(tmp_path):
+    for name, head in (("a.jpg", b"junk"), ("b.jpg", b"\xff\xd8\xff")):
+        with open(tmp_path / name, "wb") as file:
+            file.write(head)
+            file.truncate(1 << 24)  # sparse
+        start = time.monotonic()
+        reason(tmp_path / name, name)
+        assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("source", [b"", bytearray(), io.BytesIO()])

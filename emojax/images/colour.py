@@ -16,6 +16,8 @@ from emojax.images.declared import Declared, declared_in_exif
 from emojax.images.spaces import convert, convert_grey
 from emojax.images.units import to_uint8
 
+_BROKEN = "its colour profile is broken and was ignored"
+
 
 @functools.cache
 def _srgb() -> ImageCms.ImageCmsProfile:
@@ -56,19 +58,22 @@ def to_srgb(image: Image.Image, declared: Declared) -> tuple[Image.Image, str | 
         The picture, and a note where its colours cannot be converted as the file asks for.
     """
     profile = image.info.get("icc_profile") or declared.profile
+    note = declared.note
+    if not profile and "icc_profile" in image.info and image.format in ("PNG", "JPEG", "MPO"):  # Pillow gave it up
+        note = note or _BROKEN
     if image.mode == "LAB":  # independent of any device: Pillow converts it to sRGB by itself
         return image.convert("RGB"), None
     space = declared.space
-    if space is None and not profile and declared.note is None:
+    if space is None and not profile and note is None:
         space = declared_in_exif(image)
     if space is not None and image.mode != "CMYK":
-        note = "high dynamic range, converted to the standard range" if space.is_hdr else None
+        note = "high dynamic range, converted to the standard range" if space.is_hdr else note
         if _is_deep(image):
             return Image.fromarray(convert_grey(_deep_to_unit(np.asarray(image)), space)).convert("RGB"), note
         return convert(_plain(image), space), note
     image = _plain(image)
     if not profile or profile == srgb_profile():
-        return _to_rgb(image), declared.note
+        return _to_rgb(image), note
     return _apply_profile(image, profile)
 
 
@@ -85,7 +90,7 @@ def _apply_profile(image: Image.Image, profile: bytes) -> tuple[Image.Image, str
         assert converted is not None  # None is for inPlace only
         return converted, None
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):
-        return image.convert("RGB"), "its colour profile is broken and was ignored"
+        return image.convert("RGB"), _BROKEN
 
 
 def _is_deep(image: Image.Image) -> bool:

@@ -1,7 +1,7 @@
 """Mending of damaged files as browsers do: what is missing or wrong is small, and most of the picture is there.
 
 The functions take and give the bytes of encoded files; no pixel is touched, except that `missing_share` looks at a
-decoded picture, uint8 [H, W] or [H, W, C], as it lies in the file, for the grey that stands for missing parts.
+decoded picture, uint8 [H, W] or [H, W, C], as it lies in the file, for what stands for missing pixels.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 """the passes of an interlaced PNG: first x, first y, step x, step y"""
 _STEP = 256  # bytes that are lost at most, where the compressed data are wrong
 _ZEROS = 16  # so many at the end of a JPEG are no pixels, but what a broken download left
+_BLOCK = 1 << 20
+_GREY = (127, 128)
+"""what a decoder gives for the missing pixels of a JPEG"""
 _PADDED = frozenset({b"BM", b"P5", b"P6", b"II", b"MM"})
 """signatures of formats whose pixels may lie uncompressed in the file: BMP, PPM, TIFF"""
 
@@ -37,8 +40,10 @@ class Mended:
 
     data: bytes
     notes: tuple[str, ...]
-    measure: bool = False
-    """whether `missing_share` has to tell how much of the decoded picture is missing"""
+    blanks: tuple[int, ...] = ()
+    """the values of missing pixels, by which `missing_share` tells how much of the decoded picture is missing"""
+    partial: bool = False
+    """whether Pillow has to be told to be content with a part"""
 
 
 def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
@@ -52,11 +57,18 @@ def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
     if data.startswith(_PNG):
         return _mend_png(data, most_pixels)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        missing = int.from_bytes(data[4:8], "little") + 8 - len(data)
-        return _pad(data, missing) if missing > 0 else None
+        return _mend_webp(data)
+    if data.startswith(b"GIF8"):
+        return Mended(data, ("the file is truncated, some of its last pixels are missing",), blanks=(0,), partial=True)
     if data[:2] in _PADDED:
         return _pad(data, int(len(data) * MAY_MISS / (1 - MAY_MISS)))
     return None
+
+
+def is_mendable(head: bytes) -> bool:
+    """Tells whether `mend` knows a way for files that begin so; at least 12 bytes tell."""
+    is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return is_webp or head.startswith((b"\xff\xd8", _PNG, b"GIF8", *_PADDED))
 
 
 def is_filled_up(file: SeekableFile) -> bool:
@@ -64,11 +76,16 @@ def is_filled_up(file: SeekableFile) -> bool:
     file.seek(0)
     if file.read(2) != b"\xff\xd8":
         return False
-    file.seek(-min(_ZEROS, file.seek(0, 2)), 2)
-    if any(file.read(_ZEROS)):
-        return False
-    file.seek(0)
-    return not file.read().rstrip(b"\0").endswith(b"\xff\xd9")
+    length = end = file.seek(0, 2)
+    while end:  # backwards to the last byte that is not zero
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        kept = len(file.read(end - start).rstrip(b"\0"))
+        end = start + kept
+        if kept:
+            break
+    file.seek(max(0, end - 2))
+    return length - end >= _ZEROS and file.read(2) != b"\xff\xd9"
 
 
 def truncated(share: float) -> str:
@@ -76,16 +93,23 @@ def truncated(share: float) -> str:
     return f"the file is truncated: {max(1, round(100 * share))} % of the picture is missing"
 
 
-def missing_share(pixels: np.ndarray) -> float:
-    """Returns the share of a decoded JPEG that is missing: the uniform grey at its end."""
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    missing = 0
-    for row in pixels[::-1]:
-        grey = ((row == 128) | (row == 127)).all(axis=-1)
-        if not grey[-1]:
+def missing_share(pixels: np.ndarray, mended: Mended) -> float:
+    """Returns the share of a decoded picture that is missing.
+
+    Missing are rows of blanks at the end (of a partial picture anywhere: it may be interlaced), and the blanks at the end
+    of the row before them.
+    """
+    values = pixels.reshape(*pixels.shape[:2], -1)
+    blank: np.ndarray = np.all(np.isin(values, mended.blanks), axis=-1)
+    rows: np.ndarray = np.all(blank, axis=1)
+    if not mended.partial:
+        rows = np.logical_and.accumulate(rows[::-1])[::-1]
+    missing = int(rows.sum()) * blank.shape[1]
+    for row in blank[~rows][::-1]:
+        if not row[-1]:
             break
-        missing += int(grey.sum())
-    return missing / (pixels.shape[0] * pixels.shape[1])
+        missing += int(row.sum())
+    return missing / blank.size
 
 
 def _pad(data: bytes, missing: int) -> Mended | str:
@@ -93,6 +117,35 @@ def _pad(data: bytes, missing: int) -> Mended | str:
     if share > MAY_MISS:
         return truncated(share)
     return Mended(data + bytes(missing), ("the file is truncated, some of its last pixels are missing",))
+
+
+def _mend_webp(data: bytes) -> Mended | str | None:
+    """Fills up the pixels, the last of which are missing, or leaves out metadata that are cut."""
+    at = 12
+    while at + 8 <= len(data):
+        kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        missing = at + 8 + length - len(data)
+        if missing <= 0:
+            at += 8 + length + length % 2
+            continue
+        if kind in (b"EXIF", b"XMP "):
+            return Mended(_webp(data[12:at]), ("the file is truncated, some of its metadata are missing",))
+        padded = _pad(data[at + 8 :], missing)
+        if kind not in (b"VP8 ", b"VP8L") or isinstance(padded, str):
+            return padded if isinstance(padded, str) else None
+        content = padded.data + bytes(1024)  # the decoder may read further than the encoder wrote
+        whole = data[12:at] + kind + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+        return Mended(_webp(whole), padded.notes)
+    if int.from_bytes(data[4:8], "little") + 8 <= len(data):
+        return None
+    return Mended(_webp(data[12:at]), ("the file is truncated, some of its metadata are missing",))
+
+
+def _webp(chunks: bytes) -> bytes:
+    """Returns a WebP of chunks that have no EXIF and XMP any more."""
+    if chunks.startswith(b"VP8X") and len(chunks) > 8:
+        chunks = chunks[:8] + bytes([chunks[8] & ~0x0C]) + chunks[9:]
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
 
 
 # --- JPEG ---------------------------------------------------------------------------------------------------------
@@ -107,7 +160,7 @@ def _mend_jpeg(data: bytes) -> Mended | str | None:
     if not _has_light_and_colours(data):
         return "the file is truncated: most of its details are missing"
     return Mended(
-        data.removesuffix(b"\xff") + b"\xff\xd9", ("the file is truncated, its last bytes are missing",), True
+        data.removesuffix(b"\xff") + b"\xff\xd9", ("the file is truncated, its last bytes are missing",), _GREY
     )
 
 

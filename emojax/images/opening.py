@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from typing import IO, Any, Protocol, cast, runtime_checkable
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from emojax.images import kinds
 from emojax.images.boxes import SeekableFile
@@ -56,6 +56,17 @@ def pillow_limits(max_megapixels: float) -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = before
+
+
+@contextlib.contextmanager
+def content_with_a_part() -> Iterator[None]:
+    """Lets Pillow decode truncated files; inside of `pillow_limits`, because this is a global variable, too."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 @contextlib.contextmanager

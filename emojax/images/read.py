@@ -5,6 +5,7 @@ A photo is uint8 [H, W, 3], 0..255, sRGB, upright, channels last. Its alpha is u
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -22,10 +23,12 @@ from emojax.images.colour import alpha_of, over_white, to_srgb
 from emojax.images.declared import Declared, declared_in_file
 from emojax.images.formats import OPENED
 from emojax.images.kinds import jxl_size, unidentified
-from emojax.images.mend import MAY_MISS, Mended, is_filled_up, mend, missing_share, truncated
+from emojax.images.mend import MAY_MISS, Mended, is_filled_up, is_mendable, mend, missing_share, truncated
 from emojax.images.opening import (
+    MAX_BYTES,
     BinaryFile,
     Refused,
+    content_with_a_part,
     exif_of,
     open_image,
     open_stream,
@@ -111,7 +114,7 @@ def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: 
         name = name or os.fsdecode(source)
     name = name or "the photo"
     if isinstance(source, ArrayLike) and not isinstance(source, Image.Image):
-        return _check_array(np.asarray(source), max_megapixels, name)
+        return _check_array(_as_array(source, name), max_megapixels, name)
     with pillow_limits(max_megapixels):
         try:
             if isinstance(source, Image.Image):
@@ -126,6 +129,15 @@ def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: 
             raise UserError(f"cannot read {name}: {error}") from None
         except Exception as error:  # a damaged file can make a decoder raise anything
             raise UserError(f"cannot read {name}: {_reason(error)}") from None
+
+
+def _as_array(source: ArrayLike, name: str) -> np.ndarray:
+    """Converts an array of any library to NumPy's."""
+    try:
+        return np.asarray(source)
+    except Exception as error:  # of another library: on a device that NumPy cannot read, inside of a trace, ...
+        reason = " ".join(str(error).split())[:_LONGEST]
+        raise UserError(f"{name} is a {type(source).__name__} that NumPy cannot read: {reason}") from None
 
 
 def _encoded(source: object, name: str) -> str | os.PathLike | bytes:
@@ -172,7 +184,8 @@ def _decode_stream(stream: SeekableFile, max_megapixels: float, name: str) -> Ph
         raise
     except Exception as error:
         stream.seek(0)
-        data = stream.read()
+        data = stream.read(16)
+        data += stream.read(MAX_BYTES) if is_mendable(data) else b""
         mended = mend(data, max_megapixels * 1e6)
         if isinstance(mended, str):
             raise OSError(mended) from None
@@ -191,12 +204,13 @@ def _decode(image: Image.Image, max_megapixels: float, name: str, mended: Mended
     check_size(image.width * image.height, max_megapixels, name)
     animated = image.format not in _NOT_ANIMATED and getattr(image, "is_animated", False)
     declared = declared_in_file(image)
-    image.load()
+    with content_with_a_part() if mended and mended.partial else contextlib.nullcontext():
+        image.load()
     if image.mode in ("P", "PA") and image.palette is None:  # Pillow's asserts would stumble over it
         raise OSError("its palette is missing")
     notes = list(mended.notes) if mended else []
-    if mended and mended.measure:
-        share = missing_share(np.asarray(image))
+    if mended and mended.blanks:
+        share = missing_share(np.asarray(image), mended)
         if share > MAY_MISS:
             raise Refused(truncated(share))
         if share > 0.005:
