@@ -137,7 +137,7 @@ def _head(params: Params, x: Float[Array, "h w c"], stride: int) -> Float[Array,
     return jnp.concatenate([jax.nn.sigmoid(y[..., :2]), y[..., 2:]], axis=-1)
 
 
-def decode(outputs: Mapping[int, Float[Array, "h w 16"]]) -> Found:
+def decode(outputs: Mapping[int, Float[Numbers, "_ _ 16"]]) -> Found:
     """What each cell of each stride says: its score, the geometric mean of the two probabilities, and a face."""
     scores, boxes, landmarks = [], [], []
     for stride, output in outputs.items():

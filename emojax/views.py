@@ -25,7 +25,7 @@ MINIMUM_CONFIDENCE = 0.6
 WHOLE_SIDE = 640
 """the long side of the *view* of the whole photo, which shows the large faces; smaller photos are not enlarged"""
 VIEW_SIDES = (320, 640, 704)
-SHORT_SIDES = (0.25, 0.6, 0.75, 1.0)
+SHORT_SIDES = (0.75, 1.0)
 """views are padded with zeros, at the right or the bottom, so that few programs are compiled: to one of these long sides, and a
 short side that is one of these fractions of it"""
 
@@ -122,7 +122,8 @@ def _seen(view: View, rotation: int) -> Found:
     small = found.boxes[:, 3] - found.boxes[:, 1] <= view.largest
 
     def place(points: Numbers) -> np.ndarray:
-        points = turn_back(np.asarray(points).reshape(-1, 2), view.pixels.shape[:2], rotation)
+        # The detector counts from the centre of the first pixel (measured: the same faces at two sizes), we from its edge.
+        points = turn_back(np.asarray(points).reshape(-1, 2) + np.float32(0.5), view.pixels.shape[:2], rotation)
         return ((points + np.array(view.start)[None]) * np.array(view.scale)[None]).astype(np.float32)
 
     corners = place(found.boxes[small]).reshape(-1, 2, 2)

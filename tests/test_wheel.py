@@ -60,6 +60,7 @@ def test_the_wheel_carries_the_checkpoints_and_no_training_state(wheel):
     for kind in ("classifier", "styles", "fast"):
         assert f"emojax/checkpoints/{kind}/model.json" in names
         assert any(name.startswith(f"emojax/checkpoints/{kind}/params/") for name in names)
+    assert {f"emojax/checkpoints/yunet/{name}" for name in ("params.safetensors", "NOTICE")} <= set(names)
     assert not [name for name in names if "/training/" in name or name.startswith("tests")]
     assert wheel.stat().st_size < 20e6
 
