@@ -146,7 +146,7 @@ def plan(
     taken = protected(jobs)
     jobs = _refuse_collisions([_check_kind(job) for job in jobs])
     if skip_existing:  # after the collisions: of two photos of one name only the first is done
-        names_in = functools.cache(_names_in)
+        names_in = functools.cache(_emotional_names)
         jobs = [dataclasses.replace(job, done=_find_done(job, taken, names_in)) for job in jobs]
     return [_check_early(job, taken, force) for job in jobs]
 
@@ -255,30 +255,30 @@ def _aim(job: Job, output: str | None, to_one: bool, emotion: str | None) -> Job
     return job if emotion is None else dataclasses.replace(job, output=job.output_for(emotion))
 
 
-def _names_in(folder: Path) -> list[str]:
-    """The names in a folder, sorted; none if it cannot be read."""
+def _emotional_names(folder: Path) -> dict[tuple[str, str], list[str]]:
+    """The names in a folder that are those of outputs: (before the emotion, suffix) -> names, sorted."""
     try:
-        return sorted(os.listdir(folder))
+        names = sorted(os.listdir(folder))
     except OSError:
-        return []
+        return {}
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        start, _, emotions = stem.rpartition(".")
+        if set(emotions.split("+")) <= set(EMOTIONS):
+            found.setdefault((start, suffix), []).append(name)
+    return found
 
 
-def _find_done(job: Job, taken: set[tuple[int, int]], names_in: Callable[[Path], list[str]]) -> str | None:
+def _find_done(
+    job: Job, taken: set[tuple[int, int]], names_in: Callable[[Path], Mapping[tuple[str, str], list[str]]]
+) -> str | None:
     """The output of an earlier run for a job: of its name, or of any emotion's if that is not known yet."""
     if job.problem or job.output == STREAM:
         return None
-    if job.output is not None:
-        outputs = [job.output]
-    else:
-        prefix = Path(job.prefix)
-        start = f"{prefix.name}."
-        outputs = [
-            str(prefix.parent / name)
-            for name in names_in(prefix.parent)
-            if name.startswith(start)
-            and name.endswith(job.suffix)
-            and set(name[len(start) : -len(job.suffix)].split("+")) <= set(EMOTIONS)
-        ]
+    folder, start = Path(job.prefix).parent, Path(job.prefix).name
+    names = names_in(folder).get((start, job.suffix), []) if job.output is None else []
+    outputs = [job.output] if job.output is not None else [str(folder / name) for name in names]
     return next((output for output in outputs if _identity(output) not in taken and _is_made(output)), None)
 
 

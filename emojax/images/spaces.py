@@ -9,6 +9,7 @@ The camera curves of video (transfer 1, 6, 7, 11, 12, 14, 15) are taken for the 
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -71,8 +72,12 @@ class ColourSpace:
     @property
     def is_srgb(self) -> bool:
         """Whether nothing has to be converted."""
-        near = all(math.isclose(a, b, abs_tol=0.002) for a, b in zip(self.primaries, SRGB_PRIMARIES, strict=True))
-        return near and self.transfer == "srgb" and self.full_range
+        return self.has_srgb_primaries and self.transfer == "srgb" and self.full_range
+
+    @property
+    def has_srgb_primaries(self) -> bool:
+        """Whether the primaries are those of sRGB, within what files round."""
+        return all(math.isclose(a, b, abs_tol=0.002) for a, b in zip(self.primaries, SRGB_PRIMARIES, strict=True))
 
     @property
     def is_hdr(self) -> bool:
@@ -120,9 +125,11 @@ def convert(picture: Image.Image, space: ColourSpace) -> Image.Image:
     """Converts a picture (L or RGB) to sRGB (RGB)."""
     if space.is_srgb:
         return picture.convert("RGB")
+    table = _to_light(np.arange(256) / 255, space)
+    if not space.is_hdr and (picture.mode == "L" or space.has_srgb_primaries):  # each value by itself
+        return picture.point(_encode(table).tolist() * len(picture.getbands())).convert("RGB")
     values = np.asarray(picture)
     values = values[..., None] if values.ndim == 2 else values
-    table = _to_light(np.arange(256) / 255, space)
     peak = _peak(values, table, space)
     result = np.empty((*values.shape[:2], values.shape[2]), np.uint8)
     rows = max(1, _STRIP // values.shape[1])
@@ -191,7 +198,13 @@ def _compress(light: np.ndarray, peak: float) -> np.ndarray:
 
 def _encode(light: np.ndarray) -> np.ndarray:
     """Converts light 0..1 to uint8 by the curve of sRGB; what lies outside is clipped."""
-    light = light.clip(0, 1)
+    return _curve()[(light.clip(0, 1) * 65535 + 0.5).astype(np.uint16)]
+
+
+@functools.cache
+def _curve() -> np.ndarray:
+    """The curve of sRGB as a table: light in steps of 1/65535 -> uint8. The darkest values are 20 steps apart."""
+    light = np.arange(65536) / 65535
     return to_uint8(np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055))
 
 
