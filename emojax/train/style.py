@@ -275,10 +275,10 @@ def perceptual_losses(
     if weights.content:
         terms["content"] = content_loss(features[CONTENT_LAYER], target[CONTENT_LAYER])
     if weights.style:
-        shares = dict(zip(weights.style_layers, weights.style_layer_weights, strict=True))
-        shares = {layer: share for layer, share in shares.items() if share}
-        seen = {layer: interior(features[layer]) for layer in shares}
-        terms["style"] = style_loss(seen, {layer: paintings["grams"][layer] for layer in shares}, shares)
+        layers = dict(zip(weights.style_layers, weights.style_layer_weights, strict=True))
+        layers = {layer: share for layer, share in layers.items() if share}
+        inner = {layer: interior(features[layer]) for layer in layers}
+        terms["style"] = style_loss(inner, {layer: paintings["grams"][layer] for layer in layers}, layers)
     keys = jax.random.split(key)
     if weights.compares_columns:
         faces = jnp.asarray(batch["faces"]).astype(jnp.float32)
@@ -289,11 +289,12 @@ def perceptual_losses(
         terms["steadiness"] = jnp.square(shaken - stylized).mean((1, 2, 3)) / NOISE**2
     if PHOTO in model.styles:
         terms["photo"] = jnp.square(stylized - photos).mean((1, 2, 3)) / jnp.maximum(photos.var((1, 2, 3)), 1e-3)
+    of_painting = dict.fromkeys(("style", "transport", "moments", "palette", "tv"), with_painting)
+    shares = {**of_painting, "photo": 1 - with_painting}
+    terms = {name: shares.get(name, 1.0) * term for name, term in terms.items()}
     strengths = jnp.array(weights.strengths)[rows] if weights.strengths else 1.0
-    factors = dict.fromkeys(("style", "transport", "moments"), with_painting * strengths)
-    factors |= {"palette": with_painting, "tv": with_painting, "photo": 1 - with_painting}
-    terms = {name: factors.get(name, 1.0) * term for name, term in terms.items()}
-    loss = sum(getattr(weights, name) * term for name, term in terms.items())
+    factors = dict.fromkeys(("style", "transport", "moments"), strengths)
+    loss = sum(getattr(weights, name) * factors.get(name, 1.0) * term for name, term in terms.items())
     return {"loss": jnp.mean(loss), **{name: term.mean() for name, term in terms.items()}}
 
 
