@@ -7,16 +7,16 @@
 import sys
 from pathlib import Path
 
-from emojax.interrupts import exit_on_interrupt
+from emojax.util.interrupts import exit_on_interrupt
 
 exit_on_interrupt()  # the imports below take a while
 
 from configs.classifier import PRESETS
-from emojax.commandline import run
-from emojax.compiling import enable_cache
+from emojax.cli.parser import run
 from emojax.train import calibrate, evaluate
 from emojax.train.classifier import train
 from emojax.train.options import parse_preset
+from emojax.util.compiling import enable_cache
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from emojax.interrupts import exit_on_interrupt
+from emojax.util.interrupts import exit_on_interrupt
 
 started = time.monotonic()
 exit_on_interrupt()  # the imports below take a while
@@ -19,13 +19,13 @@ exit_on_interrupt()  # the imports below take a while
 import jax
 
 from configs.style import ADD, PRESETS, PRIMARY_PAINTINGS
-from emojax.checkpoint import check_output
-from emojax.commandline import run
-from emojax.compiling import enable_cache
+from emojax.cli.parser import run
 from emojax.train import add_style, average, evaluate_styles, swatches
 from emojax.train.options import parse_preset
 from emojax.train.photo_data import open_photos
 from emojax.train.style import pack, train
+from emojax.util.compiling import enable_cache
+from emojax.weights.store import check_output
 
 
 def main() -> int:

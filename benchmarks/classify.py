@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emojax.commandline import Parser, run
+from emojax.cli.parser import Parser, run
 from emojax.errors import UserError
 
 
@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import jax
 
-    from emojax import compiling
-    from emojax.classifier import classify
+    from emojax.nets.classifier import classify
+    from emojax.util import compiling
     from emojax.weights.load import PACKAGED, load_classifier
 
     config, variables = load_classifier(args.checkpoint or PACKAGED / "classifier")

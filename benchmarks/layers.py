@@ -1,6 +1,6 @@
 """`python -m benchmarks.layers`: where the transform net's time goes on the CPU, layer by layer, and what its forms save.
 
-Every layer of a network is timed alone, convolutions in the plain form and in the one of `emojax.convolutions`.
+Every layer of a network is timed alone, convolutions in the plain form and in the one of `emojax.nets.convolutions`.
 Milliseconds are medians of interleaved rounds; GFLOP are those of the plain convolution, a multiplication and an addition
 being 2.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import interleaved
-from emojax.commandline import Parser, run
+from emojax.cli.parser import Parser, run
 from emojax.errors import UserError
 
 
@@ -40,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     import jax
     import jax.numpy as jnp
 
-    from emojax import compiling
-    from emojax.convolutions import convolve, enlarge_and_convolve, plain
-    from emojax.stylizer import instance_norm, moments
+    from emojax.nets.convolutions import convolve, enlarge_and_convolve, plain
+    from emojax.nets.stylizer import instance_norm, moments
+    from emojax.util import compiling
     from emojax.weights.load import find_styles, load_styles
 
     config, rng = load_styles(find_styles(args.styles))[0], np.random.default_rng(0)

@@ -11,9 +11,9 @@ import numpy as np
 
 from benchmarks.peers import layers, onnx_graph, torch_function, torch_parameters
 from benchmarks.timing import interleaved
-from emojax import compiling
-from emojax.stylizer import StylizerConfig, even_phases, mix_styles, stylize_with_code
+from emojax.nets.stylizer import StylizerConfig, even_phases, mix_styles, stylize_with_code
 from emojax.train.throughput import measure_matmul_peak
+from emojax.util import compiling
 from emojax.weights.load import find_styles, load_styles
 
 TOLERANCE = 1e-3  # between float32 networks, on a scale of 0 to 1

@@ -1,6 +1,6 @@
 """Our transform net, rebuilt from its parameters as an ONNX graph and as PyTorch functions: NCHW, one style, fixed sizes.
 
-Both take and return what `emojax.stylizer.Stylizer` does, but for the order of the axes.
+Both take and return what `emojax.nets.stylizer.Stylizer` does, but for the order of the axes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from emojax.stylizer import StylizerConfig
+from emojax.nets.stylizer import StylizerConfig
 
 EPSILON = 1e-5
 

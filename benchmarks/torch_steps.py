@@ -14,12 +14,12 @@ import torch
 from torch.nn import functional
 
 from benchmarks.peers import torch_function, torch_parameters
-from emojax.classifier import VGG16_DEPTHS
-from emojax.losses import CONTENT_LAYER, STYLE_LAYERS
+from emojax.losses.terms import CONTENT_LAYER, STYLE_LAYERS
+from emojax.nets.classifier import VGG16_DEPTHS
+from emojax.nets.vgg16 import LAYERS
 from emojax.train.classifier import ClassifierTraining
 from emojax.train.loop import OptimizerConfig
 from emojax.train.style import StyleTraining
-from emojax.vgg import LAYERS
 
 Step = Callable[[Mapping[str, np.ndarray]], Any]
 
@@ -68,7 +68,7 @@ def style_step(config: StyleTraining, frozen: Mapping[str, Any], params: Any, de
         return (value - target).square().sum(1) / target.square().sum(1)
 
     def even(layer: Mapping[str, Any]) -> dict[str, Any]:
-        """See `emojax.stylizer.even_phases`."""
+        """See `emojax.nets.stylizer.even_phases`."""
         kernels, biases = (layer[part].unflatten(0, (pixels, 3)) for part in ("kernel", "bias"))
         sums = kernels.mean((-2, -1), keepdim=True)
         kernels = kernels + (sums.mean(0, keepdim=True) - sums)

@@ -18,15 +18,15 @@ import numpy as np
 from benchmarks.timing import interleaved
 from configs.classifier import FINETUNE
 from configs.style import EMOTIONS, GPU
-from emojax.classifier import init_classifier
-from emojax.losses import STYLE_LAYERS, gram_matrix, interior
-from emojax.stylizer import init_stylizer
+from emojax.losses.terms import STYLE_LAYERS, gram_matrix, interior
+from emojax.nets.classifier import init_classifier
+from emojax.nets.stylizer import init_stylizer
+from emojax.nets.vgg16 import LAYERS, SHAPES, vgg16_features
 from emojax.train import classifier, style
 from emojax.train.augment import AugmentConfig
 from emojax.train.loop import OptimizerConfig, TrainState
 from emojax.train.parallel import Parallel, Step
 from emojax.train.throughput import measure_matmul_peak
-from emojax.vgg import LAYERS, SHAPES, vgg16_features
 
 Config = TypeVar("Config", style.StyleTraining, classifier.ClassifierTraining)
 

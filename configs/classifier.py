@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from emojax.classifier import ClassifierConfig
+from emojax.nets.classifier import ClassifierConfig
 from emojax.train.augment import AugmentConfig
 from emojax.train.classifier import ClassifierTraining
 from emojax.train.face_data import FaceConfig

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from emojax.emotions import EMOTIONS as EMOTION_NAMES
 from emojax.emotions import PHOTO
-from emojax.stylizer import StylizerConfig
+from emojax.nets.stylizer import StylizerConfig
 from emojax.train.loop import LoopConfig, OptimizerConfig
 from emojax.train.photo_data import PhotoConfig
 from emojax.train.style import StyleLossConfig, StyleTraining

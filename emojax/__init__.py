@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from emojax.emotions import EMOTIONS
     from emojax.errors import UserError
-    from emojax.faces import Face
+    from emojax.faces.find import Face
     from emojax.pipeline import Model, NoFaceError, ReadFace, Result, load
 
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ __all__ = ["EMOTIONS", "Face", "Model", "NoFaceError", "ReadFace", "Result", "Us
 _HOME = {
     "EMOTIONS": "emojax.emotions",
     "UserError": "emojax.errors",
-    "Face": "emojax.faces",
+    "Face": "emojax.faces.find",
     "Model": "emojax.pipeline",
     "NoFaceError": "emojax.pipeline",
     "ReadFace": "emojax.pipeline",

@@ -2,13 +2,13 @@
 
 import sys
 
-from emojax.interrupts import exit_on_interrupt
+from emojax.util.interrupts import exit_on_interrupt
 
 
 def entry() -> int:
     """The program with the arguments of the shell; returns its exit code."""
     exit_on_interrupt()
-    from emojax.program import main  # takes a moment, in which one may change one's mind
+    from emojax.cli.stylize import main  # takes a moment, in which one may change one's mind
 
     return main(sys.argv[1:])
 

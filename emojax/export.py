@@ -5,7 +5,7 @@ stablehlo   one self-contained program (weights inside) for CPU, CUDA and TPU, r
     --part classify   uint8 [B, S, S, 3] -> float32 [B, 7]; any B, S the classifier's own size (it is printed)
     Photos and crops are RGB. The seven weights and probabilities are in the order of `emojax.EMOTIONS`; of a bank, whose
     networks do not mix, the network of the greatest weight is taken. The program does not carry compiler options: on a CPU,
-    call it inside a `jax.jit` with those of `emojax.compiling` (about 3.1 times as fast).
+    call it inside a `jax.jit` with those of `emojax.util.compiling` (about 3.1 times as fast).
 safetensors   the arrays, float32, kernels HWIO, under their paths: `classifier/params/...`, `classifier/batch_stats/...`,
     `classifier/temperature` (divides the logits), `styles/network/LAYER/kernel`, `styles/styles/LAYER/scale` and `shift`
     ([S, C], a row per style); the configs and the styles' names are in the metadata, as JSON.
@@ -27,12 +27,12 @@ from jax import export as jax_export
 from jaxtyping import Array, Float, UInt8
 from safetensors.numpy import save
 
-from emojax.classifier import ClassifierConfig, classify
-from emojax.commandline import Parser, run
+from emojax.cli.parser import Parser, run
 from emojax.emotions import EMOTIONS
-from emojax.files import refuse_existing, write_atomically
+from emojax.nets.classifier import ClassifierConfig, classify
+from emojax.nets.stylizer import MINIMUM, MULTIPLE, StylizerConfig, even_phases
 from emojax.pipeline.forward import stylize
-from emojax.stylizer import MINIMUM, MULTIPLE, StylizerConfig, even_phases
+from emojax.util.files import refuse_existing, write_atomically
 from emojax.weights.load import PACKAGED, find_styles, load_classifier, load_styles
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from emojax.errors import UserError
-from emojax.finish import check_finish
 from emojax.images import check_style_scale
+from emojax.images.finish import check_finish
 
 Mix = Literal["dominant", "probabilities"]
 NoFace = Literal["neutral", "skip", "error"]

@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     import jax
 
-    from emojax.compiling import enable_cache
+    from emojax.util.compiling import enable_cache
 
     enable_cache()
     # What is compiled here runs a few times on tiny arrays: optimizing it takes longer than it saves. The commands that tests

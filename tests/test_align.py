@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emojax.align import TEMPLATE, align, cut_aligned, fit_similarity, sample, template
+from emojax.faces.align import TEMPLATE, align, cut_aligned, fit_similarity, sample, template
 
 
 def turned(points, degrees, factor=1.0, shift=(0.0, 0.0)):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emojax import program
+from emojax.cli import stylize as program
 from emojax.errors import UserError
 from emojax.images import is_ours
 from tests import fakes

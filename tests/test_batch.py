@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emojax import batch
-from emojax.batch import DONE, FAILED, SOME_FAILED, Job, plan, run, style_name
+from emojax.cli import batch
+from emojax.cli.batch import DONE, FAILED, SOME_FAILED, Job, plan, run, style_name
 from emojax.errors import UserError
 from emojax.images import FORMATS, is_ours, read_photo, write_image
 from tests import fakes

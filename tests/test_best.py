@@ -9,13 +9,15 @@ import tiny
 from PIL import Image
 from safetensors.numpy import save_file
 
-from emojax import best, pipeline, program
+from emojax import pipeline
+from emojax.cli import stylize as program
 from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import UserError
-from emojax.faces import Face
-from emojax.paint import PaintConfig
+from emojax.faces.find import Face
+from emojax.nets.stylizer import StylizerConfig
+from emojax.paint.painter import PaintConfig
+from emojax.paint.painter import photo as best
 from emojax.pipeline import Model
-from emojax.stylizer import StylizerConfig
 
 CONFIG = PaintConfig(steps=(2,), positions=16)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tiny
 
-from emojax import checkpoint as ckpt
 from emojax.errors import UserError
-from emojax.stylizer import StylizerConfig, init_stylizer
+from emojax.nets.stylizer import StylizerConfig, init_stylizer
+from emojax.weights import store as ckpt
 
 CONFIG = StylizerConfig(width=2, blocks=1, styles=("sad", "happy"))
 
@@ -115,8 +115,8 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, params):
     """A limit on the size of files stands in for it: TensorStore reports both as its own errors."""
     code = (
         "import resource, signal, sys, numpy as np\n"
-        "from pathlib import Path\nfrom emojax import checkpoint\nfrom emojax.commandline import run\n"
-        "from emojax.stylizer import StylizerConfig\n"
+        "from pathlib import Path\nfrom emojax import checkpoint\nfrom emojax.cli.parser import run\n"
+        "from emojax.nets.stylizer import StylizerConfig\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))\n"
         "noise = np.random.default_rng(0).normal(size=(100, 100))\n"

@@ -10,9 +10,9 @@ import tiny
 from tiny import FACES as TINY
 from tiny import classifier_variables, compiled
 
-from emojax import classifier
-from emojax.classifier import Classifier, ClassifierConfig, init_classifier, layer_names
 from emojax.errors import UserError
+from emojax.nets import classifier
+from emojax.nets.classifier import Classifier, ClassifierConfig, init_classifier, layer_names
 
 classify = compiled(classifier.classify, static_argnums=0)
 classifier_logits = compiled(classifier.classifier_logits, static_argnums=0)
@@ -85,7 +85,10 @@ def test_probabilities(config):
 
 def test_hidden_units_cannot_die(variables):
     """Adam's first steps can push all of them far below 0; with a plain ReLU no gradient would ever bring them back."""
-    params = {**variables["params"], "Dense_0": {**variables["params"]["Dense_0"], "bias": np.full(8, -1e3, np.float32)}}
+    params = {
+        **variables["params"],
+        "Dense_0": {**variables["params"]["Dense_0"], "bias": np.full(8, -1e3, np.float32)},
+    }
 
     def loss(params):
         network = {"params": params, "batch_stats": variables["batch_stats"]}

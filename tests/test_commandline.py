@@ -1,6 +1,6 @@
 import pytest
 
-from emojax.commandline import Parser, run
+from emojax.cli.parser import Parser, run
 from emojax.errors import UserError
 
 

@@ -4,7 +4,7 @@ import sys
 import jax
 import jax.numpy as jnp
 
-from emojax import compiling
+from emojax.util import compiling
 
 
 def test_options_are_for_the_cpu_only():

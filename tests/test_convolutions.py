@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emojax.convolutions import by_phases, by_rows, convolve, enlarge_and_convolve, winograd
+from emojax.nets.convolutions import by_phases, by_rows, convolve, enlarge_and_convolve, winograd
 
 
 def plain(x, kernel, stride=1, padding=0):

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emojax import detector
-from emojax.compiling import jit
-from emojax.detector import MAXIMUM, STRIDES, Found, decode, detector_outputs, load_detector, overlaps, suppress
+from emojax.faces.detector import MAXIMUM, STRIDES, Found, decode, detector_outputs, load_detector, overlaps, suppress
+from emojax.faces.find import detector
+from emojax.util.compiling import jit
 
 HEADS = ("cls", "obj", "bbox", "kps")
 GOLDEN_SCORE, GOLDEN_BOX = 0.919, [57.1, 19.7, 85.7, 54.0]

@@ -9,12 +9,13 @@ import tiny
 from safetensors import safe_open
 from tiny import FACES
 
-from emojax import classifier, export
+from emojax import export
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.export import export_classify, export_safetensors, export_stylize, main
+from emojax.nets import classifier
+from emojax.nets.stylizer import StylizerConfig
 from emojax.pipeline import Model
-from emojax.stylizer import StylizerConfig
 
 STYLES = StylizerConfig(width=4, blocks=1)
 classify = tiny.compiled(classifier.classify, static_argnums=0)

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from PIL import Image
 
-from emojax import faces, views
-from emojax.align import cut_aligned
-from emojax.detector import Found
 from emojax.errors import UserError
-from emojax.faces import Detection, Face, cut_box, cut_crop, detect_faces, face_weights, find_faces, recut
+from emojax.faces.align import cut_aligned
+from emojax.faces.detector import Found
+from emojax.faces.find import Detection, Face, cut_box, cut_crop, detect_faces, face_weights, find_faces, recut, views
+from emojax.faces.find import find as faces
 
 EXPW = "faces/expw_sample"
 

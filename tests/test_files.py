@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from emojax.errors import UserError
-from emojax.files import refuse_existing, write_atomically
+from emojax.util.files import refuse_existing, write_atomically
 
 
 def test_writes_and_replaces(tmp_path):

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emojax import finish as finishing
 from emojax.errors import UserError
-from emojax.finish import check_finish, finish, from_oklab, to_oklab, with_photo_colors
+from emojax.images import finish as finishing
+from emojax.images.finish import check_finish, finish, from_oklab, to_oklab, with_photo_colors
 
 
 def noise(seed, shape=(24, 40, 3)):

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import emojax
-from emojax import program
+from emojax.cli import stylize as program
 from emojax.images import encode, is_ours, read_photo
-from emojax.style_pack import StylePack, write_pack
+from emojax.weights.style_file import StylePack, write_pack
 from tests import fakes
 
 ROOT = Path(__file__).parent.parent
@@ -125,7 +125,7 @@ def test_the_real_model_gets_the_options(here, monkeypatch):
         return lambda photo, **options: calls.append(options) or fakes.result(photo)
 
     monkeypatch.setattr(pipeline, "load", load)
-    monkeypatch.setattr("emojax.compiling.enable_cache", lambda: calls.append("cache"))
+    monkeypatch.setattr("emojax.util.compiling.enable_cache", lambda: calls.append("cache"))
     fakes.write_photo(here / "photo.png")
     assert program.main(["--input", "photo.png", "--styles", "S", "--face", "largest", "--no-face", "error"]) == 0
     options = {"emotion": None, "mix": "dominant", "face": "largest", "no_face": "error"}
@@ -146,7 +146,7 @@ def test_a_style_may_be_a_pack(here, monkeypatch, capsys):
             return fakes.result(photo)
 
     monkeypatch.setattr(pipeline, "load", lambda classifier, styles: FakeModel())
-    monkeypatch.setattr("emojax.compiling.enable_cache", lambda: None)
+    monkeypatch.setattr("emojax.util.compiling.enable_cache", lambda: None)
     fakes.write_photo(here / "photo.png")
     row = {"down0": dict.fromkeys(("scale", "shift"), np.ones(4, np.float32))}
     write_pack(here / "mine.pack", StylePack("joy", "f" * 64, row, b""))
@@ -180,7 +180,7 @@ def test_the_model_hears_of_the_sizes_of_several_photos(here, monkeypatch, read)
             return fakes.result(photo)
 
     monkeypatch.setattr(pipeline, "load", lambda classifier, styles: FakeModel())
-    monkeypatch.setattr("emojax.compiling.enable_cache", lambda: None)
+    monkeypatch.setattr("emojax.util.compiling.enable_cache", lambda: None)
     fakes.write_photo(here / "a.png", size=(30, 20))
     fakes.write_photo(here / "b.png", size=(20, 40))
     (here / "c.png").touch()
@@ -292,7 +292,7 @@ def test_ctrl_c_at_any_moment(here, delay):
     for index in range(400):  # more than a fast machine paints until the signal comes
         (here / f"{index}.png").write_bytes((here / "photo.png").read_bytes())
     code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from emojax.__main__ import entry\n"
-    code += "import emojax.interrupts as i; i.exit_on_interrupt(); print('ready', flush=True); sys.exit(entry())"
+    code += "import emojax.util.interrupts as i; i.exit_on_interrupt(); print('ready', flush=True); sys.exit(entry())"
     command = [sys.executable, "-c", code, str(ROOT), "--input", ".", "--emotion", "sad", "--output", "art"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -320,7 +320,7 @@ def test_closed_streams(here, closed):
 
 
 def test_help_and_version_need_no_jax():
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from emojax.program import main\n"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from emojax.cli.stylize import main\n"
     code += "try: main([sys.argv[2]])\nexcept SystemExit: pass\n"
     code += "assert not {'jax', 'flax', 'orbax', 'matplotlib'} & set(sys.modules)"
     for flag, part in (("--help", b"--no-face"), ("--version", emojax.__version__.encode())):

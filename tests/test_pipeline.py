@@ -15,10 +15,10 @@ from tiny import FACES, STYLES
 import emojax
 from benchmarks import job
 from emojax import pipeline
-from emojax.checkpoint import save_checkpoint
 from emojax.emotions import EMOTIONS, as_dict
 from emojax.errors import UserError
-from emojax.faces import Face, cut_crop
+from emojax.faces.find import Face, cut_crop
+from emojax.nets.stylizer import StylizerConfig
 from emojax.pipeline import Model, NoFaceError, forward, load
 from emojax.pipeline import sizes as planning
 from emojax.pipeline.forward import READ_AT_ONCE
@@ -26,13 +26,13 @@ from emojax.pipeline.model import MAX_FACES
 from emojax.pipeline.regions import Regions
 from emojax.pipeline.sizes import Buckets, bucket_side, pad_to_bucket, plan_buckets
 from emojax.pipeline.tiles import network_side
-from emojax.style_pack import StylePack, network_fingerprint
-from emojax.stylizer import StylizerConfig
 from emojax.weights.load import find_styles, load_styles
+from emojax.weights.store import save_checkpoint
+from emojax.weights.style_file import StylePack, network_fingerprint
 
 style_choice = tiny.compiled(forward.style_choice, static_argnums=(0, 2))
 stylize = tiny.compiled(forward.stylize, static_argnums=0)
-classify = tiny.compiled(emojax.classifier.classify, static_argnums=0)
+classify = tiny.compiled(emojax.nets.classifier.classify, static_argnums=0)
 classify_then_stylize = tiny.compiled(forward.classify_then_stylize, static_argnums=(0, 1, 2))
 
 

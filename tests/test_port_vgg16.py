@@ -1,4 +1,4 @@
-"""`python -m emojax.port_vgg16`: both layouts become ours, all or nothing."""
+"""`python -m emojax.weights.port_vgg16`: both layouts become ours, all or nothing."""
 
 import sys
 
@@ -8,10 +8,11 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from test_vgg import random_weights, torchvision_layout
 
-from emojax.commandline import run
+from emojax.cli.parser import run
 from emojax.errors import UserError
-from emojax.port_vgg16 import main
-from emojax.vgg import SHAPES, load_vgg16, read_weights
+from emojax.nets.vgg16 import SHAPES
+from emojax.weights.port_vgg16 import main
+from emojax.weights.vgg16_file import load_vgg16, read_weights
 
 
 def tensors_and_family(path):

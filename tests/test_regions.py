@@ -3,7 +3,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emojax.faces import Face
+from emojax.faces.find import Face
 from emojax.pipeline import regions
 from emojax.pipeline.regions import Regions, box_array
 

@@ -7,10 +7,18 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from emojax import style_pack
 from emojax.errors import UserError
-from emojax.style_pack import FORMAT, StylePack, check_name, network_fingerprint, open_preview, read_pack, write_pack
-from emojax.stylizer import StylizerConfig
+from emojax.nets.stylizer import StylizerConfig
+from emojax.weights import style_file as style_pack
+from emojax.weights.style_file import (
+    FORMAT,
+    StylePack,
+    check_name,
+    network_fingerprint,
+    open_preview,
+    read_pack,
+    write_pack,
+)
 
 TINY = StylizerConfig(width=4, blocks=1)
 NETWORK = {"out": {"kernel": np.arange(6.0, dtype=np.float32).reshape(2, 3), "bias": np.zeros(3, np.float32)}}

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import code_of, compiled, norm_statistics, stylize_with_code, stylizer_params
 
-from emojax import stylizer
 from emojax.errors import UserError
-from emojax.stylizer import Stylizer, StylizerConfig, init_stylizer, vary_styles
+from emojax.nets import stylizer
+from emojax.nets.stylizer import Stylizer, StylizerConfig, init_stylizer, vary_styles
 
 TINY = StylizerConfig(width=4, blocks=2, styles=("sad", "happy", "fear"))
 

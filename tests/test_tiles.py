@@ -11,14 +11,14 @@ from tiny import FACES, STYLES
 
 from emojax import pipeline
 from emojax.emotions import EMOTIONS
-from emojax.faces import Face
+from emojax.faces.find import Face
 from emojax.images import rescale, to_uint8, to_unit
+from emojax.nets.stylizer import Stylizer, StylizerConfig, even_phases, mix_styles, vary_styles
 from emojax.pipeline import Model, tiles
 from emojax.pipeline.large import estimate_statistics, stylize_in_tiles
 from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import Regions, weight_changes
 from emojax.pipeline.tiles import STEP, corrected, network_side, sample_windows, spans
-from emojax.stylizer import Stylizer, StylizerConfig, even_phases, mix_styles, vary_styles
 
 SIDE = 128  # of the tests' largest window
 NEAR = 4  # levels, on average: what the statistics' estimate may do to a picture of these networks of random numbers

@@ -6,9 +6,10 @@ import pytest
 import tiny
 from safetensors.numpy import load_file, save_file
 
-from emojax import vgg
 from emojax.errors import UserError
-from emojax.vgg import FAMILIES, FEATURES, SHAPES, TORCHVISION, find_vgg16, load_vgg16, read_weights, shapes
+from emojax.nets import vgg16 as vgg
+from emojax.nets.vgg16 import FEATURES, SHAPES, shapes
+from emojax.weights.vgg16_file import FAMILIES, TORCHVISION, find_vgg16, load_vgg16, read_weights
 
 
 def random_weights(seed=0):
@@ -168,7 +169,7 @@ def test_other_networks_and_families_are_refused(weights, tmp_path):
 def test_search_order_and_what_is_said_when_there_is_nothing(caffe_file, tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere.safetensors"
     elsewhere.write_bytes(caffe_file.read_bytes())
-    monkeypatch.setattr("emojax.vgg.cached_vgg16", lambda: tmp_path / "cached.safetensors")
+    monkeypatch.setattr("emojax.nets.vgg16.cached_vgg16", lambda: tmp_path / "cached.safetensors")
     monkeypatch.delenv("EMOJAX_VGG16", raising=False)
     with pytest.raises(UserError, match=r"python -m emojax\.port_vgg16"):
         find_vgg16()

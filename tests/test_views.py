@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emojax import detector, views
-from emojax.compiling import jit
-from emojax.detector import MULTIPLE, Found
-from emojax.views import TILE, TILE_OVERLAP, bucket, merge, plan_views, search, turn_back
+from emojax.faces.detector import MULTIPLE, Found
+from emojax.faces.find import detector, views
+from emojax.faces.views import TILE, TILE_OVERLAP, bucket, merge, plan_views, search, turn_back
+from emojax.util.compiling import jit
 
 sizes = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
 

@@ -16,7 +16,7 @@ PHOTO = ROOT / "examples" / "astronaut.jpg"
 # Runs in the empty environment. Training's packages come with other packages or not at all; nobody may load them.
 CHECK = """
 import sys
-from emojax.program import main
+from emojax.cli.stylize import main
 code = main(["--input", sys.argv[1], "--output", sys.argv[2]])
 loaded = {name.partition(".")[0] for name in sys.modules}
 unwanted = loaded & {"optax", "grain", "tensorflow_datasets", "tensorflow", "tensorboardX", "matplotlib", "scipy"}

@@ -11,9 +11,10 @@ import functools
 import jax
 import numpy as np
 
-from emojax import stylizer, vgg
-from emojax.classifier import ClassifierConfig, init_classifier
-from emojax.stylizer import StylizerConfig, init_stylizer
+from emojax.nets import stylizer
+from emojax.nets import vgg16 as vgg
+from emojax.nets.classifier import ClassifierConfig, init_classifier
+from emojax.nets.stylizer import StylizerConfig, init_stylizer
 
 FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
 STYLES = StylizerConfig(width=4, blocks=2)

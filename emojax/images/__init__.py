@@ -2,7 +2,7 @@
 
     pixels   uint8   [H, W, 3]   0..255, sRGB, upright, channels last: what is decoded, passed around and encoded
     alpha    uint8   [H, W]      0 (transparent)..255 (opaque), beside the pixels of a photo that has transparency
-    unit     float32 [..., 3]    0..1, the same picture for the networks (VGG16 takes 0..255, see `emojax.vgg`)
+    unit     float32 [..., 3]    0..1, the same picture for the networks (VGG16 takes 0..255, see `emojax.nets.vgg16`)
 
 The networks see a transparent photo composited over white. The stylized picture gets its alpha back where the output's
 format can carry it (PNG, WebP, TIFF, AVIF, JPEG 2000); in other formats the picture is over white.

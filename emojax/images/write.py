@@ -17,10 +17,10 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from emojax import __version__
 from emojax.errors import UserError
-from emojax.files import write_atomically
 from emojax.images.colour import over_white, srgb_profile
 from emojax.images.formats import ALPHA_FORMATS, OPENED, format_of
 from emojax.images.opening import exif_of, pillow_limits
+from emojax.util.files import write_atomically
 
 MARK = "emojax"
 """the first word of the software tag in our pictures"""

@@ -13,12 +13,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Real, UInt8
 
-from emojax import classifier as cnn
-from emojax.classifier import ClassifierConfig
 from emojax.emotions import EMOTIONS, PHOTO
 from emojax.images import to_uint8, to_unit
-from emojax.pipeline.regions import Regions, weight_changes
-from emojax.stylizer import (
+from emojax.nets import classifier as cnn
+from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.stylizer import (
     Statistics,
     StyleCode,
     StylizerConfig,
@@ -28,6 +27,7 @@ from emojax.stylizer import (
     stylize_with_code,
     vary_styles,
 )
+from emojax.pipeline.regions import Regions, weight_changes
 
 READ_AT_ONCE = 4
 """Faces in a group: filling costs time, and so does a group."""

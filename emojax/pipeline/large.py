@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from emojax.images import rescale
+from emojax.nets.stylizer import Statistics, StylizerConfig
 from emojax.pipeline import tiles
 from emojax.pipeline.forward import measure_statistics, stylize
 from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import Regions
 from emojax.pipeline.sizes import pad_to_bucket
-from emojax.stylizer import Statistics, StylizerConfig
 
 
 def stylize_in_tiles(

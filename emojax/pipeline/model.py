@@ -17,12 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emojax.classifier import ClassifierConfig, classify
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
 from emojax.errors import UserError
-from emojax.faces import Face, cut_crop, face_weights, find_faces, recut
-from emojax.finish import finish
+from emojax.faces.find import Face, cut_crop, face_weights, find_faces, recut
 from emojax.images import Photo, PhotoLike, read_photo, rescale, resize_like, scaled_size, to_picture
+from emojax.images.finish import finish
+from emojax.nets.classifier import ClassifierConfig, classify
+from emojax.nets.stylizer import StylizerConfig
 from emojax.options import StylizeOptions
 from emojax.pipeline import tiles
 from emojax.pipeline.forward import READ_AT_ONCE, classify_then_stylize, read_styles, stylize, with_strength
@@ -31,9 +32,8 @@ from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import Regions, box_array
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
-from emojax.style_pack import StylePack
-from emojax.stylizer import StylizerConfig
 from emojax.weights.load import PACKAGED, add_packs, find_styles, load_classifier, load_styles
+from emojax.weights.style_file import StylePack
 
 MAX_FACES = 16
 """Faces of a photo that are read, the largest ones: a fixed number, so that one program serves all photos. A multiple of
@@ -139,9 +139,9 @@ class Model:
     def paint(self, photo: PhotoLike | Photo, painting: PhotoLike | Photo | None = None, **options: Any) -> Result:
         """Paints a photo by optimizing its pixels, in the style of any painting or of the emotion's; takes minutes.
 
-        See `emojax.best.paint_photo` for the options, what it returns and what it raises.
+        See `emojax.paint.photo.paint_photo` for the options, what it returns and what it raises.
         """
-        from emojax.best import paint_photo  # optax, which it needs, takes a while to import
+        from emojax.paint.photo import paint_photo  # optax, which it needs, takes a while to import
 
         return paint_photo(self, photo, painting, **options)
 
@@ -217,7 +217,7 @@ class Model:
         return np.concatenate(rows)
 
     def find_faces(self, photo: PhotoLike) -> list[Face]:
-        """The faces of a photo (as in `__call__`), largest first; see `emojax.faces.find_faces`.
+        """The faces of a photo (as in `__call__`), largest first; see `emojax.faces.find.find_faces`.
 
         Raises:
             UserError: a photo that cannot be read.

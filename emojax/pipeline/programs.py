@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from emojax import compiling
 from emojax.pipeline.sizes import Buckets
+from emojax.util import compiling
 
 PROGRAMS = 24
 """Programs that a model keeps; the least recently used goes first."""

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
-from emojax.faces import Face
+from emojax.faces.find import Face
 
 # Radii of the ellipse around a box's centre, in halves of the box's sides: inside the first a region is the face's alone,
 # outside the second it is the picture's. The box ends at chin and brow, the first radius about at the hair.

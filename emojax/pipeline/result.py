@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from emojax.faces import Face
+from emojax.faces.find import Face
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,6 @@ class Result:
     note: str | None = None
     """what the user should know, in one line: no face, an animation, ..."""
     painted: dict[str, Any] | None = None
-    """how the picture was optimized, if it was: paintings, size, steps, seed, ...; see `emojax.best.paint_photo`"""
+    """how the picture was optimized, if it was: paintings, size, steps, seed, ...; see `emojax.paint.photo.paint_photo`"""
     interrupted: bool = False
     """whether Ctrl-C ended the optimization before its time"""

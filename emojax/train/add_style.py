@@ -21,20 +21,20 @@ import jax
 import numpy as np
 from PIL import Image
 
-from emojax import checkpoint as ckpt
-from emojax import compiling
-from emojax.commandline import Parser
+from emojax.cli.parser import Parser
 from emojax.errors import UserError
-from emojax.files import make_folder, refuse_existing
 from emojax.images import read_photo
+from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.pipeline.forward import stylize
-from emojax.style_pack import SUFFIX, StylePack, check_name, network_fingerprint, write_pack
-from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.train.loop import TrainState
 from emojax.train.photo_data import center_crop, find_paintings, painting_size, photo_batches
 from emojax.train.style import StyleTraining, frozen_parts, make_evaluation, train_params
-from emojax.vgg import find_vgg16, load_vgg16
+from emojax.util import compiling
+from emojax.util.files import make_folder, refuse_existing
+from emojax.weights import store as ckpt
 from emojax.weights.load import find_styles, load_styles
+from emojax.weights.style_file import SUFFIX, StylePack, check_name, network_fingerprint, write_pack
+from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 PREVIEW_SIDE = 128
 

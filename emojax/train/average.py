@@ -13,9 +13,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from emojax import checkpoint as ckpt
-from emojax.commandline import Parser
+from emojax.cli.parser import Parser
 from emojax.errors import UserError
+from emojax.weights import store as ckpt
 from emojax.weights.load import load_styles
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from emojax import checkpoint as ckpt
-from emojax.commandline import Parser
+from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.train.evaluate import score_faces
 from emojax.train.scores import fit_temperature, fit_temperature_and_bias
+from emojax.weights import store as ckpt
 from emojax.weights.load import load_classifier
 
 PENALTY = 0.05

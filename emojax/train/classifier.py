@@ -20,11 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from emojax import compiling
-from emojax.checkpoint import checkpoints_in
-from emojax.classifier import Classifier, ClassifierConfig, classifier_logits, init_classifier, network_input
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
+from emojax.nets.classifier import Classifier, ClassifierConfig, classifier_logits, init_classifier, network_input
 from emojax.train.augment import AugmentConfig, augment_faces, mix_pairs
 from emojax.train.face_data import FaceConfig, HeldOutFaces, face_batches, held_out_faces
 from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
@@ -32,7 +30,9 @@ from emojax.train.losses import cross_entropy
 from emojax.train.parallel import Mode, Parallel, Step, check_batch_size, initialize_hosts, mean_over
 from emojax.train.scores import fit_temperature, negative_log_likelihood
 from emojax.train.transfer import from_checkpoint, from_vgg16
-from emojax.vgg import find_vgg16, load_vgg16
+from emojax.util import compiling
+from emojax.weights.store import checkpoints_in
+from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 EVALUATION_BATCH = 128
 RANDOM = "random"

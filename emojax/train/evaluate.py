@@ -22,16 +22,16 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from emojax import compiling
-from emojax.classifier import ClassifierConfig, classify
-from emojax.commandline import Parser
+from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.faces import Face, cut_crop, find_faces
-from emojax.files import write_atomically
+from emojax.faces.find import Face, cut_crop, find_faces
 from emojax.images import read_photo
+from emojax.nets.classifier import ClassifierConfig, classify
 from emojax.train.face_data import FaceConfig, held_out_faces
 from emojax.train.scores import BINS, calibration_bins, score
+from emojax.util import compiling
+from emojax.util.files import write_atomically
 from emojax.weights.load import PACKAGED, load_classifier
 
 BATCH = 32
@@ -42,7 +42,7 @@ PERCENTAGES = ("accuracy", "balanced_accuracy", "macro_f1", "natural_accuracy", 
 
 @functools.cache
 def classify_program(config: ClassifierConfig) -> Any:
-    """`emojax.classifier.classify`, compiled: (variables, crops uint8 [N, S, S, 3]) -> probabilities."""
+    """`emojax.nets.classifier.classify`, compiled: (variables, crops uint8 [N, S, S, 3]) -> probabilities."""
     return compiling.jit(functools.partial(classify, config))
 
 

@@ -22,21 +22,21 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from emojax import compiling
-from emojax.commandline import Parser
+from emojax.cli.parser import Parser
 from emojax.errors import UserError
-from emojax.faces import cut_crop, find_faces
-from emojax.files import make_folder, write_atomically
+from emojax.faces.find import cut_crop, find_faces
 from emojax.images import to_uint8, to_unit
-from emojax.style_pack import StylePack, read_pack
-from emojax.stylizer import MULTIPLE, StylizerConfig, choose_network, mix_styles, stylize_with_code
+from emojax.nets.stylizer import MULTIPLE, StylizerConfig, choose_network, mix_styles, stylize_with_code
 from emojax.train.evaluate import markdown, read_faces
 from emojax.train.photo_data import PhotoConfig, center_crop, decode, open_photos, painting_size
 from emojax.train.stream import UNREADABLE
 from emojax.train.style import painted, painting_grams
 from emojax.train.yardstick import descend, measure, objective
-from emojax.vgg import find_vgg16, load_vgg16
+from emojax.util import compiling
+from emojax.util.files import make_folder, write_atomically
 from emojax.weights.load import PACKAGED, add_packs, find_styles, load_classifier, load_styles
+from emojax.weights.style_file import StylePack, read_pack
+from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 OPTIMUM_SIDE = 256
 SMALLEST_FACE = 32

@@ -52,8 +52,8 @@ from tqdm import tqdm
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.interrupts import interruptible
 from emojax.train.stream import UNREADABLE
+from emojax.util.interrupts import interruptible
 
 SPLITS = ("train", "val", "test")
 SEED = 0

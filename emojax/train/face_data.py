@@ -26,10 +26,10 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
-from emojax.classifier import ClassifierConfig
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.faces import recut
+from emojax.faces.find import recut
+from emojax.nets.classifier import ClassifierConfig
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 
 # FER+'s names for our seven; contempt, unknown and non-face votes are dropped.

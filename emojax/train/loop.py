@@ -25,11 +25,11 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from emojax import checkpoint as ckpt
 from emojax.errors import UserError
 from emojax.train.metrics_log import MetricsLog
 from emojax.train.parallel import Parallel, Step, max_over_hosts
 from emojax.train.throughput import TIMED_STEPS, Stopwatch, describe_speed
+from emojax.weights import store as ckpt
 
 
 class TrainState(flax.struct.PyTreeNode):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from emojax.errors import UserError
-from emojax.files import write_atomically
+from emojax.util.files import write_atomically
 
 
 class MetricsLog:

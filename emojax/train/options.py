@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import docstring_parser
 
-from emojax.commandline import Parser
+from emojax.cli.parser import Parser
 from emojax.emotions import nearest
 from emojax.errors import UserError
 

@@ -17,8 +17,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from emojax.compiling import compiler_options
 from emojax.errors import UserError
+from emojax.util.compiling import compiler_options
 
 Mode = Literal["jit", "pmap"]
 AXIS = "data"

@@ -19,9 +19,9 @@ from PIL import Image
 
 from emojax.emotions import EMOTIONS, nearest
 from emojax.errors import UserError
-from emojax.faces import Face, find_faces, rasterize
+from emojax.faces.find import Face, find_faces, rasterize
 from emojax.images import read_photo
-from emojax.objective import CELL
+from emojax.losses.objective import CELL
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")

@@ -19,12 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from emojax import checkpoint as ckpt
-from emojax import compiling
 from emojax.emotions import EMOTIONS, PHOTO, nearest
 from emojax.errors import UserError
 from emojax.images import to_255, to_unit
-from emojax.losses import (
+from emojax.losses.objective import COLUMN_LAYERS, sample_painting, transport_terms
+from emojax.losses.terms import (
     CONTENT_LAYER,
     STYLE_LAYERS,
     content_loss,
@@ -33,8 +32,8 @@ from emojax.losses import (
     style_loss,
     total_variation,
 )
-from emojax.objective import COLUMN_LAYERS, sample_painting, transport_terms
-from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
+from emojax.nets.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
+from emojax.nets.vgg16 import LAYERS, vgg16_features
 from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
 from emojax.train.parallel import Mode, Parallel, Step, check_batch_size, initialize_hosts, mean_over
 from emojax.train.photo_data import (
@@ -44,13 +43,15 @@ from emojax.train.photo_data import (
     photo_batches,
     read_painting,
 )
-from emojax.vgg import LAYERS, find_vgg16, load_vgg16, vgg16_features
+from emojax.util import compiling
+from emojax.weights import store as ckpt
 from emojax.weights.load import load_styles
+from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 
 @dataclass(frozen=True)
 class StyleLossConfig:
-    """Weights of the loss: the sum of each weight times its term. See `emojax.losses` for the terms."""
+    """Weights of the loss: the sum of each weight times its term. See `emojax.losses.terms` for the terms."""
 
     content: float = 1.0
     """weight of the relative content loss at relu2_2 (Johnson et al. 2016)"""

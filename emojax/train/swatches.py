@@ -16,15 +16,15 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from emojax.commandline import Parser
+from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.files import make_folder, refuse_existing
 from emojax.images import write_image
-from emojax.paint import PaintConfig, Painter, Region
+from emojax.paint.painter import PaintConfig, Painter, Region
 from emojax.train.photo_data import PhotoConfig
 from emojax.train.style import read_paintings
-from emojax.vgg import find_vgg16, load_vgg16
+from emojax.util.files import make_folder, refuse_existing
+from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 CONFIG = PaintConfig(similarity=0.0, face_similarity=0.0, least_similarity=0.0)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from emojax.classifier import ClassifierConfig
 from emojax.errors import UserError
+from emojax.nets.classifier import ClassifierConfig
 from emojax.weights.load import load_classifier
 
 

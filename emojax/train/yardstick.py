@@ -16,9 +16,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from emojax import compiling
 from emojax.images import to_255, to_grey
-from emojax.losses import (
+from emojax.losses.terms import (
     CONTENT_LAYER,
     STYLE_LAYERS,
     content_loss,
@@ -27,7 +26,8 @@ from emojax.losses import (
     style_loss,
     total_variation,
 )
-from emojax.vgg import vgg16_features
+from emojax.nets.vgg16 import vgg16_features
+from emojax.util import compiling
 
 STYLE_WEIGHT = 3.0
 DEEP_LAYER = "relu3_3"

@@ -12,16 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emojax import checkpoint as ckpt
-from emojax import classifier as cnn
-from emojax.classifier import ClassifierConfig
 from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import UserError
-from emojax.style_pack import StylePack, network_fingerprint
-from emojax.stylizer import StylizerConfig, init_stylizer, stack_bank
+from emojax.nets import classifier as cnn
+from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.stylizer import StylizerConfig, init_stylizer, stack_bank
+from emojax.util.files import PACKAGED
+from emojax.weights import store as ckpt
+from emojax.weights.style_file import StylePack, network_fingerprint
 
-PACKAGED = Path(__file__).parent.parent / "checkpoints"
-"""The folder of what travels in the package."""
 FAST = "fast"
 """The name of a packaged transform net that is smaller than the default, see docs/results.md."""
 

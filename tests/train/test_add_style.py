@@ -10,14 +10,14 @@ import tiny
 from PIL import Image
 
 from configs.style import ADD
-from emojax.checkpoint import save_checkpoint
 from emojax.errors import UserError
+from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.pipeline import load
-from emojax.style_pack import network_fingerprint, open_preview, read_pack
-from emojax.stylizer import StylizerConfig, init_stylizer
 from emojax.train import add_style
 from emojax.train.loop import LoopConfig
 from emojax.weights.load import load_styles
+from emojax.weights.store import save_checkpoint
+from emojax.weights.style_file import network_fingerprint, open_preview, read_pack
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"))
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
@@ -65,7 +65,7 @@ def test_a_painting_becomes_a_pack(flags, tmp_path, capsys):
 
 
 def _learned(run):
-    from emojax import checkpoint as ckpt
+    from emojax.weights import store as ckpt
 
     found = ckpt.read_checkpoint(ckpt.checkpoints_in(run)[-1], "styles")
     config = ckpt.model_config(found, StylizerConfig)

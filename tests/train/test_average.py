@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from emojax import checkpoint as ckpt
 from emojax.errors import UserError
-from emojax.stylizer import StylizerConfig, init_stylizer
+from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.train import average
+from emojax.weights import store as ckpt
 from emojax.weights.load import load_styles
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("happy", "sad"))

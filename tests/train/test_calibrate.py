@@ -6,13 +6,13 @@ import pytest
 import tiny
 from tiny import FACES as PAPER
 
-from emojax import checkpoint as ckpt
-from emojax import classifier
-from emojax.classifier import ClassifierConfig
 from emojax.errors import UserError
+from emojax.nets import classifier
+from emojax.nets.classifier import ClassifierConfig
 from emojax.train import calibrate
 from emojax.train.face_data import FaceConfig, held_out_faces
 from emojax.train.scores import fit_temperature, negative_log_likelihood
+from emojax.weights import store as ckpt
 from emojax.weights.load import load_classifier
 
 classify = tiny.compiled(classifier.classify, static_argnums=0)

@@ -13,9 +13,8 @@ import pytest
 import tiny
 
 from configs.classifier import PRESETS
-from emojax import checkpoint as ckpt
-from emojax.classifier import classify as eager_classify
 from emojax.errors import UserError
+from emojax.nets.classifier import classify as eager_classify
 from emojax.train.augment import AugmentConfig
 from emojax.train.classifier import correct as eager_correct
 from emojax.train.classifier import initial_state, make_evaluation, make_step, train
@@ -23,6 +22,7 @@ from emojax.train.face_data import HeldOutFaces, held_out_faces
 from emojax.train.loop import OptimizerConfig
 from emojax.train.options import parse_preset
 from emojax.train.parallel import Parallel
+from emojax.weights import store as ckpt
 from emojax.weights.load import load_classifier
 
 classify = tiny.compiled(eager_classify, static_argnums=0)

@@ -8,11 +8,12 @@ import tiny
 from PIL import Image
 from tiny import FACES as MODEL
 
-from emojax import checkpoint, classifier
 from emojax.errors import UserError
-from emojax.faces import Face
+from emojax.faces.find import Face
+from emojax.nets import classifier
 from emojax.train import evaluate
 from emojax.train.scores import score
+from emojax.weights import store as checkpoint
 
 classify = tiny.compiled(classifier.classify, static_argnums=0)
 

@@ -11,19 +11,19 @@ import pytest
 import tiny
 from PIL import Image
 
-from emojax.checkpoint import save_checkpoint
 from emojax.errors import UserError
-from emojax.faces import Face
+from emojax.faces.find import Face
 from emojax.images import to_unit
-from emojax.style_pack import StylePack, network_fingerprint, write_pack
-from emojax.stylizer import StylizerConfig
+from emojax.nets.stylizer import StylizerConfig
 from emojax.train import evaluate_styles
 from emojax.train.evaluate_styles import score_photos
 from emojax.train.photo_data import PhotoConfig
 from emojax.train.style import painting_grams
 from emojax.train.yardstick import measure as eager_measure
-from emojax.vgg import load_vgg16
 from emojax.weights.load import load_styles
+from emojax.weights.store import save_checkpoint
+from emojax.weights.style_file import StylePack, network_fingerprint, write_pack
+from emojax.weights.vgg16_file import load_vgg16
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"))
 measure = tiny.compiled(eager_measure)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emojax.classifier import ClassifierConfig
 from emojax.errors import UserError
+from emojax.nets.classifier import ClassifierConfig
 from emojax.train.face_data import (
     VOTES,
     FaceConfig,

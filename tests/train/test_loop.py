@@ -11,13 +11,13 @@ import optax
 import pytest
 from tiny import compiled
 
-from emojax import checkpoint as ckpt
 from emojax.errors import UserError
-from emojax.stylizer import StylizerConfig
+from emojax.nets.stylizer import StylizerConfig
 from emojax.train.loop import LoopConfig, OptimizerConfig, TrainState, fit
 from emojax.train.metrics_log import MetricsLog, plot_curves
 from emojax.train.parallel import Parallel, mean_over
 from emojax.train.throughput import Stopwatch, describe_speed, measure_matmul_peak
+from emojax.weights import store as ckpt
 
 CONFIG = StylizerConfig(width=2, blocks=0, styles=("sad",))  # any model config: the loop only writes it down
 RATE = OptimizerConfig(learning_rate=0.05, schedule="cosine", warmup_steps=2, clip_norm=1.0)

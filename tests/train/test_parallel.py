@@ -15,11 +15,11 @@ import optax
 import pytest
 import tiny
 
-from emojax.checkpoint import save_checkpoint
-from emojax.classifier import ClassifierConfig
 from emojax.errors import UserError
+from emojax.nets.classifier import ClassifierConfig
 from emojax.train.loop import TrainState
 from emojax.train.parallel import Parallel, check_batch_size, initialize_hosts, mean_over
+from emojax.weights.store import save_checkpoint
 
 OPTIMIZER = optax.adam(0.1)
 

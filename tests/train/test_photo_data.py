@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from emojax.errors import UserError
-from emojax.faces import Face
+from emojax.faces.find import Face
 from emojax.train.photo_data import (
     EncodedPhotos,
     PhotoConfig,

@@ -10,11 +10,10 @@ import pytest
 import tiny
 
 from configs.style import PRESETS
-from emojax.checkpoint import save_checkpoint
 from emojax.errors import UserError
-from emojax.losses import STYLE_LAYERS
-from emojax.objective import PAINTING_POSITIONS
-from emojax.stylizer import StylizerConfig
+from emojax.losses.objective import PAINTING_POSITIONS
+from emojax.losses.terms import STYLE_LAYERS
+from emojax.nets.stylizer import StylizerConfig
 from emojax.train.loop import TrainState
 from emojax.train.options import parse_preset
 from emojax.train.parallel import Parallel
@@ -28,8 +27,9 @@ from emojax.train.style import (
     perceptual_losses,
     train,
 )
-from emojax.vgg import load_vgg16
 from emojax.weights.load import load_styles
+from emojax.weights.store import save_checkpoint
+from emojax.weights.vgg16_file import load_vgg16
 
 losses_of = tiny.compiled(perceptual_losses, static_argnums=0)
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tiny
 
-from emojax.checkpoint import save_checkpoint
-from emojax.classifier import Classifier, ClassifierConfig, init_classifier, network_input
 from emojax.errors import UserError
+from emojax.nets.classifier import Classifier, ClassifierConfig, init_classifier, network_input
 from emojax.train.classifier import ClassifierTraining, initial_variables
 from emojax.train.transfer import from_checkpoint, from_vgg16
-from emojax.vgg import load_vgg16
+from emojax.weights.store import save_checkpoint
+from emojax.weights.vgg16_file import load_vgg16
 
 SMALL = ClassifierConfig("vgg16", widths=(4, 8), size=16)
 

@@ -5,11 +5,11 @@ import tiny
 from PIL import Image
 from tiny import compiled, vgg16_features
 
-from emojax import losses
-from emojax.losses import STYLE_LAYERS
+from emojax.losses.terms import STYLE_LAYERS
+from emojax.losses.terms import terms as losses
 from emojax.train import yardstick
 from emojax.train.yardstick import descend, objective
-from emojax.vgg import load_vgg16
+from emojax.weights.vgg16_file import load_vgg16
 
 gram_matrix, style_loss = compiled(losses.gram_matrix), compiled(losses.style_loss)
 measure, structural_similarity = compiled(yardstick.measure), compiled(yardstick.structural_similarity)

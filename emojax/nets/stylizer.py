@@ -25,9 +25,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from emojax.convolutions import convolve, enlarge_and_convolve
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
+from emojax.nets.convolutions import convolve, enlarge_and_convolve
 
 StyleCode = dict[str, dict[str, jax.Array]]
 """Per norm layer {"scale", "shift"}: float32 arrays that broadcast against [N, H, W, C].

@@ -16,8 +16,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, UInt8
 
-from emojax.compiling import jit
-from emojax.faces import cut_box
+from emojax.faces.find import cut_box
+from emojax.util.compiling import jit
 
 TEMPLATE_SIZE = 112
 # Where the landmarks (right eye, left eye, nose tip, right and left corner of the mouth) lie in a crop of 112 x 112 for the

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from emojax.emotions import nearest
 from emojax.errors import UserError
-from emojax.interrupts import INTERRUPTED
+from emojax.util.interrupts import INTERRUPTED
 
 USER_ERROR = 2
 # C0, C1, line separators, and what changes the direction of writing

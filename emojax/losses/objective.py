@@ -1,7 +1,7 @@
 """What makes a picture a painting of a photo: the terms of Kolkin et al. 2019 (arXiv:1904.12785), weighted.
 
-The training of the transform net and the optimization of a single picture (`emojax.paint`) share it. Pictures are
-float32 [N, H, W, 3], RGB, 0 to 1; feature maps are VGG16's, see `emojax.vgg`.
+The training of the transform net and the optimization of a single picture (`emojax.paint.painter`) share it. Pictures are
+float32 [N, H, W, 3], RGB, 0 to 1; feature maps are VGG16's, see `emojax.nets.vgg16`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emojax.losses import (
+from emojax.losses.terms import (
     cosine_distances,
     draw_positions,
     hypercolumns,

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from PIL import Image
 from tqdm import tqdm
 
-from emojax import __version__, batch
-from emojax.commandline import Parser, run
+from emojax import __version__
+from emojax.cli import batch
+from emojax.cli.parser import Parser, run
 from emojax.emotions import EMOTIONS, as_dict, parse_weights, style_weights
 from emojax.errors import UserError
-from emojax.finish import check_finish
 from emojax.images import MAX_MEGAPIXELS, Photo, check_style_scale, to_picture
-from emojax.style_pack import SUFFIX, StylePack, read_pack
+from emojax.images.finish import check_finish
+from emojax.weights.style_file import SUFFIX, StylePack, read_pack
 
 if TYPE_CHECKING:  # they import JAX
-    from emojax.paint import Progress
+    from emojax.paint.painter import Progress
     from emojax.pipeline import Model, Result
 
 _DESCRIPTION = "Repaints photos in the style of the emotion on their faces."
@@ -299,8 +300,8 @@ def _load(
 
     Imports JAX, which takes a second: hence not at the top.
     """
-    from emojax.compiling import enable_cache
     from emojax.pipeline import load
+    from emojax.util.compiling import enable_cache
 
     enable_cache()
     model = load(options.classifier, options.styles)
@@ -318,7 +319,7 @@ def _load(
 
 def _optimizer(options: argparse.Namespace, model: Model, style: dict[str, float] | None) -> Callable[..., Result]:
     """What optimizes a photo, tells how far it is and shows what there is after every scale."""
-    from emojax.best import read_painting
+    from emojax.paint.photo import read_painting
 
     shared: dict[str, Any] = {"strength": options.strength, "colors": options.colors, "seed": options.seed}
     shared |= {"size": options.size, "seconds": None if options.minutes is None else 60 * options.minutes}

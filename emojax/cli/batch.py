@@ -31,10 +31,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from tqdm import tqdm
 
-from emojax.commandline import printable
+from emojax.cli.parser import printable
 from emojax.emotions import EMOTIONS, dominant, valence_arousal
 from emojax.errors import UserError
-from emojax.files import refuse_existing
 from emojax.images import (
     FORMATS,
     MAX_MEGAPIXELS,
@@ -48,6 +47,7 @@ from emojax.images import (
     refusal,
     write_image,
 )
+from emojax.util.files import refuse_existing
 
 if TYPE_CHECKING:  # it imports JAX, which a mistake in the request should not wait for
     from emojax.pipeline import Result

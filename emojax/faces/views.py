@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from emojax import detector
-from emojax.compiling import jit
-from emojax.detector import MULTIPLE, Found, Numbers
+from emojax.faces import detector
+from emojax.faces.detector import MULTIPLE, Found, Numbers
+from emojax.util.compiling import jit
 
 MINIMUM_CONFIDENCE = 0.6
 """YuNet's own"""

@@ -26,7 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from emojax.errors import UserError
-from emojax.files import refuse_existing
+from emojax.util.files import refuse_existing
 
 FORMAT = 1
 Kind = Literal["classifier", "styles"]

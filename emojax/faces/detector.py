@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -23,7 +22,9 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 from safetensors.numpy import load_file
 
-WEIGHTS = Path(__file__).parent / "checkpoints" / "yunet" / "params.safetensors"
+from emojax.util.files import PACKAGED
+
+WEIGHTS = PACKAGED / "yunet" / "params.safetensors"
 STRIDES = (8, 16, 32)
 MULTIPLE = 32
 """what the sides of an image are multiples of"""

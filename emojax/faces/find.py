@@ -15,8 +15,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from emojax.errors import UserError
+from emojax.faces.views import plan_views, search
 from emojax.options import check_choice
-from emojax.views import plan_views, search
 
 SURE = 0.91
 """a photo whose surest face is less sure than this is looked at in the other orientations, too"""

@@ -1,6 +1,6 @@
 """One picture, painted by optimizing its pixels: minutes instead of a pass of the network, and any painting as its style.
 
-photo + painting -> coarse to fine: features, terms of `emojax.objective`, Adam on a Laplacian pyramid -> picture
+photo + painting -> coarse to fine: features, terms of `emojax.losses.objective`, Adam on a Laplacian pyramid -> picture
 
 Kolkin, Salavon, Shakhnarovich 2019 (arXiv:1904.12785, "STROTSS"). Where we deviate: VGG16 up to relu4_1; Adam instead of
 RMSprop; content counts more inside faces, so that a person stays that person; a large photo is painted at a smaller size,
@@ -24,13 +24,13 @@ import optax
 from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
-from emojax import compiling
 from emojax.errors import UserError
-from emojax.faces import Face, rasterize
+from emojax.faces.find import Face, rasterize
 from emojax.images import to_255, to_uint8, to_unit
-from emojax.losses import total_variation
-from emojax.objective import CELL, COLUMN_LAYERS, Samples, mix_samples, sample_painting, transport_terms
-from emojax.vgg import vgg16_features
+from emojax.losses.objective import CELL, COLUMN_LAYERS, Samples, mix_samples, sample_painting, transport_terms
+from emojax.losses.terms import total_variation
+from emojax.nets.vgg16 import vgg16_features
+from emojax.util import compiling
 
 SMALLEST, LARGEST = 64, 2048
 """long sides, in pixels, between which a picture can be painted"""

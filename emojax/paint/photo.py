@@ -1,6 +1,6 @@
 """A photo painted by optimization instead of by the network, as users ask for it: photo and painting in, `Result` out.
 
-photo -> faces, or the network's own picture -> regions and paintings -> `emojax.paint` -> colours and strength
+photo -> faces, or the network's own picture -> regions and paintings -> `emojax.paint.painter` -> colours and strength
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from PIL import Image
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.faces import Face, find_faces
-from emojax.finish import Colors, check_finish, finish
+from emojax.faces.find import Face, find_faces
 from emojax.images import IMAGE_SUFFIXES, Photo, PhotoLike, read_photo, to_grey, to_picture
-from emojax.paint import SMALLEST, PaintConfig, Painter, Progress, Region
-from emojax.vgg import find_vgg16, load_vgg16
+from emojax.images.finish import Colors, check_finish, finish
+from emojax.paint.painter import SMALLEST, PaintConfig, Painter, Progress, Region
+from emojax.util.files import PACKAGED
+from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 if TYPE_CHECKING:
     from emojax.pipeline import Model, Result
 
 SIZE_ON_CPU, SIZE_ELSEWHERE = 512, 1024
 """long side, in pixels, that is painted if nothing else is said; larger photos get the paint carried up"""
-PACKAGED_PAINTINGS = Path(__file__).parent / "checkpoints" / "paintings"
+PACKAGED_PAINTINGS = PACKAGED / "paintings"
 
 
 def paint_photo(
@@ -50,7 +51,7 @@ def paint_photo(
     on_progress: Callable[[Progress], None] | None = None,
     **reading: Any,
 ) -> Result:
-    """Paints a photo by optimizing its pixels (Kolkin et al. 2019, see `emojax.paint`). Minutes on a CPU, seconds on a GPU.
+    """Paints a photo by optimizing its pixels (see `emojax.paint.painter`): minutes on a CPU, seconds on a GPU.
 
     Args:
         painting: any picture; none: the emotion's own, and then the photo is read and mixed as by `Model.__call__`.

@@ -1,47 +1,25 @@
-"""VGG16 up to relu4_3: the frozen eye of the style and content losses (Simonyan & Zisserman, arXiv:1409.1556).
+"""VGG16's weights: the packaged file, and files of other families.
 
-The weights come in families that expect their input differently (BGR or RGB, divided by a standard deviation or not).
-`load_vgg16` folds order and scale into the kernels of conv1_1, which is exact; so one layout of parameters serves all
-families, and the forward pass knows only a mean. The mean cannot be folded into the bias: the zero padding comes
-after it is subtracted.
+The families expect their input differently (BGR or RGB, divided by a standard deviation or not). `load_vgg16` folds order and
+scale into the kernels of conv1_1, which is exact; so one layout of parameters serves all families, and the forward pass knows
+only a mean. The mean cannot be folded into the bias: the zero padding comes after it is subtracted.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 from safetensors import SafetensorError, safe_open
 
-from emojax.convolutions import convolve
 from emojax.errors import UserError
-
-_WIDTHS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512)
-LAYERS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3")
-FEATURES = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
-"""The feature maps, each the last of its block: before every pooling, and at the end."""
-
-
-def shapes(narrower: int = 1) -> dict[str, tuple[int, ...]]:
-    """The names and shapes of `SHAPES` for a network that is so many times narrower."""
-    widths = (3, *(width // narrower for width in _WIDTHS[1:]))
-    return {
-        name: shape
-        for layer, inputs, outputs in zip(LAYERS, widths, widths[1:], strict=False)
-        for name, shape in ((f"conv{layer}/kernel", (3, 3, inputs, outputs)), (f"conv{layer}/bias", (outputs,)))
-    }
-
-
-SHAPES = shapes()
-"""Our layout of a weights file: the names of its tensors and their shapes, kernels HWIO."""
+from emojax.nets.vgg16 import LAYERS, SHAPES, shapes
+from emojax.util.files import PACKAGED
 
 _TORCHVISION_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)  # the places of the convolutions in vgg16().features
 TORCHVISION = {
@@ -84,46 +62,6 @@ class Weights:
 
     tensors: Mapping[str, np.ndarray]
     family: str
-
-
-def vgg16_features(
-    params: Mapping[str, Any], images: Float[Array, "N H W 3"], layers: Sequence[str] = FEATURES
-) -> dict[str, Array]:
-    """The named feature maps of photos; pure. The forward pass ends at the deepest of them.
-
-    Args:
-        params: see `load_vgg16`; layers behind the deepest may be missing. The dtype of the kernels is the dtype of the
-            computation; float16 overflows.
-        images: RGB in 0..255, H and W at least 2, 4 or 8 for maps of the second, third or fourth block.
-        layers: names such as "relu3_1", of `LAYERS`.
-
-    Returns:
-        Layer -> [N, H / 2^i, W / 2^i, C] in block i + 1, not negative, in the kernels' dtype; in the network's order.
-
-    Raises:
-        ValueError: an unknown name.
-    """
-    if unknown := [name for name in layers if name.removeprefix("relu") not in LAYERS]:
-        raise ValueError(f"unknown feature map {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
-    x = images.astype(jnp.float32) - params["mean"].astype(jnp.float32).reshape(1, 1, 1, 3)
-    features: dict[str, Array] = {}
-    for before, layer in zip(("", *LAYERS), LAYERS, strict=False):
-        if len(features) == len(set(layers)):
-            break
-        if before and before[0] != layer[0]:
-            x = _max_pool(x)
-        kernel, bias = (jnp.asarray(params[f"conv{layer}"][part]) for part in ("kernel", "bias"))
-        x = convolve(x.astype(kernel.dtype), kernel, padding=1)
-        x = jax.nn.relu(x + bias.reshape(1, 1, 1, -1))
-        if (name := f"relu{layer}") in layers:
-            features[name] = x
-    return features
-
-
-def _max_pool(x: Float[Array, "N H W C"]) -> Float[Array, "N H//2 W//2 C"]:
-    """Maxima of 2 x 2 squares; an odd last row or column is left out. As a reshape its gradient needs no scatter."""
-    n, h, w, c = x.shape
-    return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
 
 
 def load_vgg16(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -233,7 +171,7 @@ def _listed(names: Iterable[str], most: int | None = None) -> str:
     return ", ".join(names[:most]) + (", ..." if most and len(names) > most else "") if names else "no tensors"
 
 
-PACKAGED = Path(__file__).parent / "checkpoints" / "vgg16" / "vgg16.safetensors"
+PACKAGED_VGG16 = PACKAGED / "vgg16" / "vgg16.safetensors"
 """The weights that travel in the package: the authors', CC BY 4.0, see the notice beside them."""
 
 
@@ -248,4 +186,4 @@ def find_vgg16(path: str | os.PathLike[str] | None = None) -> Path:
             if not Path(given).is_file():
                 raise UserError(f"{origin} names {given}, which is no file; leave it out for the packaged weights")
             return Path(given)
-    return PACKAGED
+    return PACKAGED_VGG16

@@ -8,7 +8,10 @@ import tempfile
 from pathlib import Path
 
 from emojax.errors import UserError
-from emojax.interrupts import uninterrupted
+from emojax.util.interrupts import uninterrupted
+
+PACKAGED = Path(__file__).parent.parent / "checkpoints"
+"""The folder of the networks and pictures that travel in the package."""
 
 
 def refuse_existing(path: Path, force: bool) -> None:

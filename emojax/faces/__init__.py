@@ -1,0 +1,1 @@
+"""Faces: where they are, how they are turned, and their crops."""

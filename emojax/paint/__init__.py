@@ -1,0 +1,1 @@
+"""A picture painted by optimizing its pixels."""

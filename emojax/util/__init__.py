@@ -1,0 +1,1 @@
+"""What is needed everywhere: files written whole, Ctrl-C, compiling."""

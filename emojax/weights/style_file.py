@@ -1,0 +1,187 @@
+"""Style packs: one learned style in a small file, to go with the network that it was learned for.
+
+A safetensors file: `LAYER/scale` and `LAYER/shift`, float32 [C], of every norm layer of the network; `preview`, uint8, the
+bytes of a small picture; and metadata: format, name, network (a fingerprint), author, licence. `train_style.py add` makes
+them; `python -m emojax.weights.style_file FILE` tells what is in one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from emojax.cli.parser import Parser, run
+from emojax.emotions import EMOTIONS
+from emojax.errors import UserError
+from emojax.util.files import refuse_existing, write_atomically
+
+if TYPE_CHECKING:  # it imports JAX, which a mistake in the request should not wait for
+    from emojax.nets.stylizer import StylizerConfig
+
+FORMAT = "emojax style pack 1"
+SUFFIX = ".pack"
+LARGEST = 1_000_000
+"""bytes; the pack of the default network has about 25 thousand"""
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_PREVIEW_SIDE = 1024  # pixels, at most
+
+
+@dataclass(frozen=True, eq=False)
+class StylePack:
+    """A style's scales and shifts, and where they come from."""
+
+    name: str
+    """lower-case letters, digits, - and _, at most 32; no emotion's"""
+    network: str
+    """fingerprint of the network that it belongs to; see `network_fingerprint`"""
+    code: Mapping[str, Mapping[str, np.ndarray]]
+    """norm layer -> {"scale", "shift"}: float32 [C]"""
+    preview: bytes
+    """a small picture of the style, as a file"""
+    author: str = ""
+    """of the painting"""
+    licence: str = ""
+    """of the painting"""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+    def check(self, config: StylizerConfig, fingerprint: str) -> None:
+        """Raises UserError unless the pack fits a network and adds a name to its styles."""
+        shapes = {name: {part: row.shape for part, row in layer.items()} for name, layer in self.code.items()}
+        wanted = {name: {"scale": (channels,), "shift": (channels,)} for name, channels in config.norm_layers()}
+        if config.bank or self.network != fingerprint:
+            raise UserError(
+                f"the style {self.name!r} was made for another network ({self.network[:12]}, this one is "
+                f"{fingerprint[:12]}): give that one with --styles, or learn the style again with train_style.py add"
+            )
+        if shapes != wanted:
+            raise UserError(f"the style {self.name!r} is damaged: its scales and shifts are not those of its network")
+        if self.name in config.styles:
+            raise UserError(f"there are two styles {self.name!r}: give one pack of that name")
+
+
+def check_name(name: str) -> None:
+    """Raises UserError unless `name` may be a style pack's."""
+    if not _NAME.fullmatch(name):
+        raise UserError(f"style name {name!r}: use 1 to 32 lower-case letters, digits, - and _")
+    if name in EMOTIONS:
+        raise UserError(f"style name {name!r} is an emotion's: choose another one")
+
+
+def network_fingerprint(network: Any) -> str:
+    """SHA-256 over the names, shapes and float32 values of a network's convolutions."""
+    digest = hashlib.sha256()
+    for layer in sorted(network):
+        for part in sorted(network[layer]):
+            values = np.ascontiguousarray(network[layer][part], "<f4")
+            digest.update(f"{layer}/{part} {list(values.shape)}\n".encode())
+            digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def write_pack(path: Path, pack: StylePack) -> None:
+    """Writes a pack; raises UserError if the file cannot be written."""
+    tensors = {
+        f"{layer}/{part}": np.asarray(row, np.float32)
+        for layer, parts in pack.code.items()
+        for part, row in parts.items()
+    }
+    texts = {field: getattr(pack, field) for field in ("name", "network", "author", "licence")}
+    preview = np.frombuffer(pack.preview, np.uint8)
+    write_atomically(path, save({**tensors, "preview": preview}, {"format": FORMAT, **texts}))
+
+
+def read_pack(path: str | os.PathLike[str]) -> StylePack:
+    """Reads and checks a pack; whether it fits a network is `StylePack.check`'s to say.
+
+    Raises:
+        UserError: a file that is missing, too large or no style pack.
+    """
+    try:
+        if (size := os.stat(path).st_size) > LARGEST:
+            raise UserError(
+                f"{path} has {size} bytes, more than a style pack can have ({LARGEST}): it is something else"
+            )
+        with safe_open(path, "np") as file:
+            texts = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:  # the last two: a dtype that NumPy lacks
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read the style pack {path} ({reason}): make one with train_style.py add") from None
+    if (found := texts.get("format")) != FORMAT:
+        raise UserError(f"{path} is no style pack that this emojax reads: its format is {found!r}, not {FORMAT!r}")
+    preview = tensors.pop("preview", np.zeros(0))
+    code: dict[str, dict[str, np.ndarray]] = {}
+    for name, row in tensors.items():
+        layer, _, part = name.partition("/")
+        if part not in ("scale", "shift") or row.ndim != 1 or row.dtype != np.float32 or not np.isfinite(row).all():
+            raise UserError(
+                f"{path} is damaged: {name} is {row.dtype} {list(row.shape)}, not a row of scales or shifts"
+            )
+        code.setdefault(layer, {})[part] = row
+    if preview.dtype != np.uint8 or preview.ndim != 1:
+        raise UserError(f"{path} is damaged: it has no preview")
+    try:
+        texts = {field: texts[field] for field in ("name", "network", "author", "licence")}
+    except KeyError as error:
+        raise UserError(f"{path} is damaged: it does not say its {error.args[0]}") from None
+    return StylePack(code=code, preview=preview.tobytes(), **texts)
+
+
+def open_preview(pack: StylePack) -> Image.Image:
+    """The preview as a picture.
+
+    Raises:
+        UserError: it is none, or a large one.
+    """
+    try:
+        picture = Image.open(io.BytesIO(pack.preview), formats=("JPEG", "PNG"))
+        if max(picture.size) > _PREVIEW_SIDE:
+            raise UserError(f"the preview of {pack.name!r} has {picture.size} pixels: it is not ours")
+        return picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"the preview of {pack.name!r} is no picture: {error}") from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = Parser(prog="python -m emojax.weights.style_file", description="Tells what is in a style pack.")
+    parser.add_argument("pack", type=Path)
+    parser.add_argument("--preview", type=Path, metavar="FILE", help="write the preview to this PNG file")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    args = parser.parse_args(argv)
+    pack = read_pack(args.pack)
+    if args.preview:
+        refuse_existing(args.preview, args.force)
+        if args.preview.resolve() == args.pack.resolve():
+            raise UserError(f"--preview {args.preview} is the pack itself: choose another file")
+    for field in dataclasses.fields(pack):
+        if field.name not in ("code", "preview"):
+            text = "".join(
+                c if c.isprintable() else "?" for c in getattr(pack, field.name)
+            )  # a stranger may have made it
+            print(f"{field.name}: {text or '-'}")
+    if args.preview:
+        buffer = io.BytesIO()
+        open_preview(pack).save(buffer, "PNG")
+        write_atomically(args.preview, buffer.getvalue())
+        print(f"wrote {args.preview}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
