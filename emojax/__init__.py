@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from emojax.emotions import EMOTIONS
     from emojax.errors import UserError
     from emojax.faces.find import Face
-    from emojax.pipeline import Model, NoFaceError, ReadFace, Result, load
+    from emojax.pipeline import Model, NoFaceError, ReadFace, Result, available_models, load
 
 __version__ = "0.1.0"
-__all__ = ["EMOTIONS", "Face", "Model", "NoFaceError", "ReadFace", "Result", "UserError", "load"]
+__all__ = ["EMOTIONS", "Face", "Model", "NoFaceError", "ReadFace", "Result", "UserError", "available_models", "load"]
 
 _HOME = {
     "EMOTIONS": "emojax.emotions",
@@ -28,6 +28,7 @@ _HOME = {
     "NoFaceError": "emojax.pipeline",
     "ReadFace": "emojax.pipeline",
     "Result": "emojax.pipeline",
+    "available_models": "emojax.pipeline",
     "load": "emojax.pipeline",
 }
 

@@ -554,3 +554,31 @@ def test_two_networks_travel_in_the_package(optimized, name, patch):
     model = Model(FACES, config, {"classifier": None, "styles": params})
     picture = model.stylize(photo(), "happy")
     assert picture.shape == photo().shape and np.abs(picture.astype(int) - model.stylize(photo(), "sad")).mean() > 5
+
+
+# --- many photos, and what a model tells of itself
+
+
+def test_many_photos_and_one_that_cannot_be_read(model, faces):
+    results = list(model.stylize_many([photo(), "missing.jpg", photo(seed=1)], emotion="sad"))
+    assert [result.error is None for result in results] == [True, False, True] and "missing.jpg" in results[1].error
+    np.testing.assert_array_equal(results[2].image, model(photo(seed=1), emotion="sad").image)
+    with pytest.raises(UserError, match="strength"):
+        next(model.stylize_many([photo()], strength=3))
+
+
+def test_a_result_says_what_is_strongest(model, faces):
+    result = model(photo())
+    assert result.dominant == max(result.probabilities, key=result.probabilities.get)
+    face = result.faces[0]
+    assert (face.x, face.y, face.w, face.h) == (4, 4, 30, 30) and face.dominant in EMOTIONS
+    assert model(photo(), emotion="sad").dominant is None
+
+
+def test_a_model_is_told_in_a_line(model):
+    assert len(repr(model)) < 100 and "7 styles" in repr(model)
+
+
+def test_the_packaged_models_have_names():
+    assert emojax.available_models() == ["default", "fast"]
+    assert find_styles("default") == find_styles(None)

@@ -9,7 +9,8 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +33,8 @@ from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import Regions, box_array
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
-from emojax.weights.load import PACKAGED, add_packs, find_styles, load_classifier, load_styles
+from emojax.util.files import PACKAGED
+from emojax.weights.load import FAST, add_packs, find_styles, load_classifier, load_styles
 from emojax.weights.style_file import StylePack
 
 MAX_FACES = 16
@@ -135,6 +137,39 @@ class Model:
             self._style_dict(reading.style),
             "; ".join(notes) or None,
         )
+
+    def stylize_many(self, photos: Iterable[PhotoLike | Photo], **options: Any) -> Iterator[Result]:
+        """`__call__` for many photos, in their order; the next one is read while one is painted.
+
+        A photo that fails does not stop the others: its result has no image, and `error` says why.
+
+        Raises:
+            UserError: an option that is wrong whatever the photo.
+        """
+        StylizeOptions(**options)
+
+        def read(photo: PhotoLike | Photo) -> Photo | UserError:
+            try:
+                return photo if isinstance(photo, Photo) else read_photo(photo)
+            except UserError as error:
+                return error
+
+        def repaint(photo: Photo | UserError) -> Result:
+            try:
+                if isinstance(photo, UserError):
+                    raise photo
+                return self(photo, **options)
+            except UserError as error:
+                return Result(None, [], None, None, error=str(error))
+
+        with ThreadPoolExecutor(1) as reader:
+            coming = None
+            for photo in photos:
+                ready, coming = coming, reader.submit(read, photo)
+                if ready is not None:
+                    yield repaint(ready.result())
+            if coming is not None:
+                yield repaint(coming.result())
 
     def paint(self, photo: PhotoLike | Photo, painting: PhotoLike | Photo | None = None, **options: Any) -> Result:
         """Paints a photo by optimizing its pixels, in the style of any painting or of the emotion's; takes minutes.
@@ -293,12 +328,13 @@ class Model:
         return {name: float(weight) for name, weight in pairs if weight > 0}
 
 
-def load(classifier: str | os.PathLike | None = None, styles: str | os.PathLike | None = None) -> Model:
+def load(styles: str | os.PathLike | None = None, classifier: str | os.PathLike | None = None) -> Model:
     """Loads checkpoints, by default those that travel inside the package.
 
     Args:
-        classifier: a checkpoint, or the folder of a training run (then its best checkpoint).
-        styles: likewise; or "fast", a smaller packaged network.
+        styles: the transform net: a name of `available_models`, a checkpoint, the folder of a training run (then its best
+            checkpoint), or a folder with a network for each emotion.
+        classifier: a checkpoint or the folder of a training run.
 
     Raises:
         UserError: a checkpoint that is missing, damaged, of another kind or of another architecture.
@@ -306,3 +342,8 @@ def load(classifier: str | os.PathLike | None = None, styles: str | os.PathLike 
     faces_config, variables = load_classifier(classifier or PACKAGED / "classifier")
     styles_config, params = load_styles(find_styles(styles))
     return Model(faces_config, styles_config, jax.device_put({"classifier": variables, "styles": params}))
+
+
+def available_models() -> list[str]:
+    """Names that `load` takes for the transform nets of the package."""
+    return ["default", FAST]
