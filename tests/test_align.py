@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emojax.align import TEMPLATE, align, cut_aligned, fit_similarity, sample, template
+from emojax.align import TEMPLATE, align, fit_similarity, sample, template
+from emojax.faces import cut_aligned
 
 
 def turned(points, degrees, factor=1.0, shift=(0.0, 0.0)):
