@@ -35,10 +35,10 @@ SURE_TURNED = 0.8
 _SIDE, _RAISE = 1.19, 0.07
 
 # The landmarks of a tilted face lean towards an upright one: of 20, 40 and 60 degrees 10, 23 and 22 are left (medians). Found
-# anew in the aligned crop, twice, they leave 3, 3 and 2.
-_TILTED, _STRAIGHTENINGS = 5, 2
+# anew in the aligned crop, up to three times, they leave 4, 3 and 4.
+_TILTED, _STRAIGHTENINGS = 8, 3
 """degrees of tilt from which on this is done, and how often"""
-_STRAIGHT_SIZE, _STRAIGHT_MARGIN = 320, 0.64
+_STRAIGHT_SIZE, _STRAIGHT_MARGIN = 160, 0.4
 """pixels of the crop for it, and its margin around the template's square"""
 _DETAIL = 1.5
 """pixels of what is cut out of a photo per pixel of an aligned crop: enough that turning it takes no sharpness"""
