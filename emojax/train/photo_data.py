@@ -363,7 +363,7 @@ def painting_size(style_scale: float) -> int:
 
 
 def parse_size(entry: str) -> tuple[str, int]:
-    """"sad=560" -> ("sad", 560); raises UserError for what is no size of at least 16 pixels."""
+    """ "sad=560" -> ("sad", 560); raises UserError for what is no size of at least 16 pixels."""
     style, _, text = entry.partition("=")
     if not (text.isdecimal() and int(text) >= 16):
         raise UserError(f"painting size {entry!r}: write STYLE=PIXELS, at least 16")
