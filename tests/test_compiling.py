@@ -33,7 +33,9 @@ def test_jit_computes_what_jax_jit_computes():
     assert (compiling.jit(jnp.sin)(x) == jax.jit(jnp.sin)(x)).all()
 
 
-CACHED = "from emojax.util import compiling; compiling.enable_cache(); import jax; print(int(jax.jit(lambda x: x + 1)(1)))"
+CACHED = (
+    "from emojax.util import compiling; compiling.enable_cache(); import jax; print(int(jax.jit(lambda x: x + 1)(1)))"
+)
 
 
 def run_cached(folder):

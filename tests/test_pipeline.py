@@ -24,7 +24,7 @@ from emojax.nets.stylizer import StylizerConfig
 from emojax.pipeline import Model, NoFaceError, forward, load
 from emojax.pipeline import sizes as planning
 from emojax.pipeline.forward import READ_AT_ONCE
-from emojax.pipeline.model import MAX_FACES
+from emojax.pipeline.model import MAX_REGIONS
 from emojax.pipeline.regions import Regions
 from emojax.pipeline.sizes import Buckets, bucket_side, pad_to_bucket, plan_buckets
 from emojax.pipeline.tiles import network_side
@@ -89,8 +89,8 @@ def test_emotions_without_a_style_are_left_out_and_one_style_serves_all():
 @pytest.mark.parametrize("mix", ["dominant", "probabilities"])
 def test_the_whole_is_its_parts(model, mix):
     padded, size = pad_to_bucket(photo(), Buckets())
-    crops = photo(16, 16 * MAX_FACES).reshape(16, MAX_FACES, 16, 3).transpose(1, 0, 2, 3)
-    weights, fallback = np.zeros(MAX_FACES, np.float32), np.eye(7, dtype=np.float32)[6]
+    crops = photo(16, 16 * MAX_REGIONS).reshape(16, MAX_REGIONS, 16, 3).transpose(1, 0, 2, 3)
+    weights, fallback = np.zeros(MAX_REGIONS, np.float32), np.eye(7, dtype=np.float32)[6]
     weights[:2] = 0.75, 0.25
 
     def run(count, weights):
@@ -281,11 +281,15 @@ def test_choosing_a_face_that_is_not_there(model, faces, choice):
         model(photo(), face=choice)
 
 
-def test_more_faces_than_are_read(model, monkeypatch):
-    many = [Face(0, 0, 30 - i, 30 - i, 0.9) for i in range(MAX_FACES + 3)]
+def test_all_faces_of_a_crowd_are_read(model, monkeypatch):
+    many = [Face(i % 20, 0, 20 - i / 10, 20 - i / 10, 0.9) for i in range(MAX_REGIONS + 3)]
     monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: many)
     result = model(photo())
-    assert len(result.faces) == MAX_FACES and "19 faces found" in result.note
+    assert len(result.faces) == 19 and result.note is None
+    few = model(photo(), per_face=True)
+    assert [read.style is None for read in few.faces] == [False] * MAX_REGIONS + [True] * 3 and "19 faces" in few.note
+    last = model.classify(cut_crop(photo(), many[-1], FACES.margin, 64)[None], margin=FACES.margin)
+    np.testing.assert_allclose(list(result.faces[-1].emotion.values()), last[0], atol=0.05)
 
 
 def test_a_given_emotion_skips_the_reading(model, monkeypatch):

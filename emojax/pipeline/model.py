@@ -37,10 +37,12 @@ from emojax.util.files import PACKAGED
 from emojax.weights.load import FAST, add_packs, find_styles, load_classifier, load_styles
 from emojax.weights.style_file import StylePack
 
-MAX_FACES = 16
-"""Faces of a photo that are read, the largest ones: a fixed number, so that one program serves all photos. A multiple of
-`READ_AT_ONCE`."""
-assert MAX_FACES % READ_AT_ONCE == 0
+PLACES = (16, 64, 256)
+"""Numbers of faces that programs are compiled for, multiples of `READ_AT_ONCE`: the first serves nearly all photos, and the
+detector finds at most the last."""
+MAX_REGIONS = PLACES[0]
+"""Faces that have a style of their own with `per_face`, the largest ones: each has a mask of the picture's size in memory."""
+assert all(places % READ_AT_ONCE == 0 for places in PLACES)
 CLASSIFY_BATCH = 32
 """Crops that `Model.classify` reads at once."""
 _BANK = "a bank has a network of its own for every style and cannot mix them"
@@ -95,40 +97,42 @@ class Model:
                     "no face found, and no neutral style: choose --no-face skip, or a style with --emotion"
                 )
             notes.append("no face found, used the neutral style")
-        if len(faces) > MAX_FACES:
-            notes.append(f"{len(faces)} faces found, the {MAX_FACES} largest were read")
-        return self._read_and_repaint(photo, faces[:MAX_FACES], chosen, notes)
+        if chosen.per_face and len(faces) > MAX_REGIONS:
+            notes.append(f"{len(faces)} faces found, the {MAX_REGIONS} largest have a style of their own")
+        return self._read_and_repaint(photo, faces[: PLACES[-1]], chosen, notes)
 
     def _read_and_repaint(
         self, photo: Photo, faces: Sequence[Face], options: StylizeOptions, notes: list[str]
     ) -> Result:
         """Reads the faces and repaints the photo, in one program if the photo is small enough."""
-        side = self.classifier.size
-        crops = np.zeros((MAX_FACES, side, side, 3), np.uint8)
+        side, places = self.classifier.size, next(places for places in PLACES if places >= len(faces))
+        crops = np.zeros((places, side, side, 3), np.uint8)
         for index, found in enumerate(faces):
             crops[index] = cut_crop(photo.pixels, found, self.classifier.margin, side)
-        weights, neutral = face_weights(faces, options.face, MAX_FACES), style_weights(EMOTIONS[NEUTRAL])
+        weights, neutral = face_weights(faces, options.face, places), style_weights(EMOTIONS[NEUTRAL])
         reads = (crops, np.int32(len(faces)), weights, neutral)
         small = rescale(photo.pixels, 1 / options.style_scale)
         scales = np.array(small.shape[1::-1] * 2) / np.array(photo.pixels.shape[1::-1] * 2)
-        boxes = (box_array(faces, MAX_FACES) * scales).astype(np.float32) if options.per_face else None
+        boxes = (box_array(faces[:MAX_REGIONS], MAX_REGIONS) * scales).astype(np.float32) if options.per_face else None
         share, amount = self._code_and_amount(options.strength)
         if tiles.fits(small, tiles.whole(self.styles)):
-            name = ("whole", options.mix, options.per_face)
+            name = ("whole", options.mix, options.per_face, places)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
             program = self.programs.get(name, padded.shape[:2], self._whole(options.mix))
             reading, stylized = program(self.params, padded, *reads, size, boxes, share)
         else:
-            reader = self.programs.get(("read", options.mix), None, self._reader(options.mix))
+            reader = self.programs.get(("read", options.mix, places), None, self._reader(options.mix))
             reading = reader(self.params["classifier"], *reads)
             code, codes = (with_strength(self.styles.styles, x, share) for x in (reading.style, reading.face_styles))
-            regions = None if boxes is None else Regions(boxes, codes)
+            regions = None if boxes is None else Regions(boxes, codes[:MAX_REGIONS])
             stylized = stylize_in_tiles(self.programs, self.styles, self.params["styles"], small, code, regions)
         reading = jax.device_get(reading)
         stylized = resize_like(np.asarray(stylized)[: small.shape[0], : small.shape[1]], photo.pixels)
         found_faces = [
-            ReadFace(face, as_dict(row), self._style_dict(style) if options.per_face else None)
-            for face, row, style in zip(faces, reading.probabilities, reading.face_styles, strict=False)
+            ReadFace(face, as_dict(row), self._style_dict(style) if options.per_face and index < MAX_REGIONS else None)
+            for index, (face, row, style) in enumerate(
+                zip(faces, reading.probabilities, reading.face_styles, strict=False)
+            )
         ]
         return Result(
             to_picture(finish(photo.pixels, stylized, amount, options.colors), photo.alpha),
@@ -203,9 +207,9 @@ class Model:
         shape = jax.ShapeDtypeStruct
         size, weights = shape((2,), np.int32), shape((1, len(self.styles.styles)), np.float32)
         side = self.classifier.size
-        faces = shape((MAX_FACES, side, side, 3), np.uint8), shape((), np.int32), shape((MAX_FACES,), np.float32)
-        neutral, boxes = shape((len(EMOTIONS),), np.float32), shape((MAX_FACES, 4), np.float32) if per_face else None
-        name = ("whole", mix, per_face) if read else ("given",)
+        faces = shape((PLACES[0], side, side, 3), np.uint8), shape((), np.int32), shape((PLACES[0],), np.float32)
+        neutral, boxes = shape((len(EMOTIONS),), np.float32), shape((MAX_REGIONS, 4), np.float32) if per_face else None
+        name = ("whole", mix, per_face, PLACES[0]) if read else ("given",)
         share = shape((), np.float32) if PHOTO in self.styles.styles else None
 
         def compile(bucket: tuple[int, int]) -> None:

@@ -54,7 +54,7 @@ class Result:
     image: Image.Image | None
     """the stylized photo, RGB or RGBA, of the photo's size; None if it was skipped"""
     faces: list[ReadFace]
-    """the faces that were read, largest first, at most `MAX_FACES`"""
+    """the faces that were read, largest first"""
     emotion: dict[str, float] | None
     """the photo's seven probabilities; None if no face was read"""
     style: dict[str, float] | None
