@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Int32, UInt8
@@ -141,6 +142,7 @@ def sample_windows(height: int, width: int, whole: int) -> tuple[int, Int32[np.n
     return side, np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2).astype(np.int32)
 
 
+@jax.jit  # one program, where each operation would be one of its own
 def corrected(whole: Statistics, before: Statistics, after: Statistics) -> Statistics:
     """Statistics of a whole photo after a change, from those before it and from what the change does to a sample of it.
 

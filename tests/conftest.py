@@ -5,6 +5,7 @@ What is set through the environment also holds for the commands that tests start
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -33,9 +34,24 @@ def pytest_configure(config: pytest.Config) -> None:
     cache = config.cache.mkdir("emojax")
     os.environ["EMOJAX_CACHE"] = str(cache)
 
+    import jax
+
     from emojax.compiling import enable_cache
 
     enable_cache()
+    # What is compiled here runs a few times on tiny arrays: optimizing it takes longer than it saves. The commands that tests
+    # start optimize as ever, and so do tests that ask for the fixture `optimized`.
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture
+def optimized() -> Iterator[None]:
+    """Programs that are compiled in a test are those that users get; for tests of what only they have."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,21 @@
 import dataclasses
 import math
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tiny import FACES, STYLES
 
 import emojax
 from benchmarks import job
 from emojax import pipeline
 from emojax.checkpoint import save_checkpoint
-from emojax.classifier import ClassifierConfig, classify, init_classifier
 from emojax.emotions import EMOTIONS, as_dict
 from emojax.errors import UserError
 from emojax.faces import DetectorMissing, Face, cut_crop
@@ -27,35 +26,32 @@ from emojax.pipeline import (
     Model,
     NoFaceError,
     bucket_side,
-    classify_then_stylize,
     find_styles,
     load,
     load_styles,
     network_side,
     pad_to_bucket,
     plan_buckets,
-    style_choice,
-    stylize,
 )
 from emojax.regions import Regions
 from emojax.style_pack import StylePack, network_fingerprint
-from emojax.stylizer import StylizerConfig, init_stylizer
+from emojax.stylizer import StylizerConfig
 
-FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
-STYLES = StylizerConfig(width=4, blocks=2)
+style_choice = tiny.compiled(pipeline.style_choice, static_argnums=(0, 2))
+stylize = tiny.compiled(pipeline.stylize, static_argnums=0)
+classify = tiny.compiled(emojax.classifier.classify, static_argnums=0)
+classify_then_stylize = tiny.compiled(pipeline.classify_then_stylize, static_argnums=(0, 1, 2))
 
 
 def random_styles(config):
     """Parameters whose styles are far apart."""
-    params = init_stylizer(config, jax.random.PRNGKey(0))
-    noisy = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), params["styles"])
-    return {**params, "styles": noisy}
+    return tiny.stylizer_params(config, apart=0.5)
 
 
 @pytest.fixture(scope="module")
 def model():
-    variables = init_classifier(FACES, jax.random.PRNGKey(1))
-    return Model(FACES, STYLES, {"classifier": variables, "styles": random_styles(STYLES)})
+    params = {"classifier": tiny.classifier_variables(), "styles": random_styles(STYLES)}
+    return Model(FACES, STYLES, jax.device_put(params))
 
 
 def photo(h=40, w=50, seed=0):
@@ -83,13 +79,13 @@ def apart(a, b):
 
 
 def test_dominant_is_one_hot_and_probabilities_blend():
-    reading = jnp.array([0.1, 0.0, 0.0, 0.5, 0.4, 0.0, 0.0])
+    reading = np.array([0.1, 0.0, 0.0, 0.5, 0.4, 0.0, 0.0], np.float32)
     np.testing.assert_array_equal(style_choice(EMOTIONS, reading, "dominant"), np.eye(7)[3])
     np.testing.assert_allclose(style_choice(EMOTIONS, reading, "probabilities"), reading)
 
 
 def test_emotions_without_a_style_are_left_out_and_one_style_serves_all():
-    reading = jnp.array([0.1, 0.0, 0.0, 0.5, 0.4, 0.0, 0.0])
+    reading = np.array([0.1, 0.0, 0.0, 0.5, 0.4, 0.0, 0.0], np.float32)
     np.testing.assert_array_equal(style_choice(("sad", "angry"), reading, "dominant"), [1, 0])
     np.testing.assert_allclose(style_choice(("sad", "angry"), reading, "probabilities"), [0.8, 0.2], rtol=1e-6)
     np.testing.assert_array_equal(style_choice(("fear",), reading, "probabilities"), [1])
@@ -99,31 +95,28 @@ def test_emotions_without_a_style_are_left_out_and_one_style_serves_all():
 def test_the_whole_is_its_parts(model, mix):
     padded, size = pad_to_bucket(photo(), Buckets())
     crops = photo(16, 16 * MAX_FACES).reshape(16, MAX_FACES, 16, 3).transpose(1, 0, 2, 3)
-    weights = jnp.zeros(MAX_FACES).at[:2].set(jnp.array([0.75, 0.25]))
-    fallback = jnp.eye(7)[6]
-    run = partial(
-        classify_then_stylize,
-        FACES,
-        STYLES,
-        mix,
-        model.params,
-        jnp.asarray(padded),
-        jnp.asarray(crops),
-        size=jnp.asarray(size),
-    )
-    probabilities, out = run(jnp.int32(5), weights, fallback)
-    read = classify(FACES, model.params["classifier"], jnp.asarray(crops))
+    weights, fallback = np.zeros(MAX_FACES, np.float32), np.eye(7, dtype=np.float32)[6]
+    weights[:2] = 0.75, 0.25
+
+    def run(count, weights):
+        return classify_then_stylize(
+            FACES, STYLES, mix, model.params, padded, crops, np.int32(count), weights, fallback, size
+        )
+
+    def paint(choice):
+        return stylize(STYLES, model.params["styles"], padded[None], choice[None], size)[0]
+
+    probabilities, out = run(5, weights)
+    read = classify(FACES, model.params["classifier"], crops)
     np.testing.assert_allclose(probabilities[:5], read[:5], atol=1e-6)
     assert np.all(probabilities[2 * READ_AT_ONCE :] == 0)  # filling is not read
     choice = style_choice(EMOTIONS, 0.75 * read[0] + 0.25 * read[1], mix)
-    expected = stylize(STYLES, model.params["styles"], jnp.asarray(padded)[None], choice[None], jnp.asarray(size))[0]
-    assert apart(out, expected).max() <= 1
-    _, neutral = run(jnp.int32(0), 0 * weights, fallback)
-    alone = stylize(STYLES, model.params["styles"], jnp.asarray(padded)[None], fallback[None], jnp.asarray(size))[0]
-    assert apart(neutral, alone).max() <= 1
+    assert apart(out, paint(choice)).max() <= 1
+    _, neutral = run(0, 0 * weights)
+    assert apart(neutral, paint(fallback)).max() <= 1
 
 
-def test_a_picture_of_one_colour_gets_no_pattern():
+def test_a_picture_of_one_colour_gets_no_pattern(optimized):
     """The CPU's convolutions round unevenly, which the norms must not amplify."""
     model = load()
     out = model.stylize(np.full((90, 90, 3), 128, np.uint8), "happy")
@@ -147,8 +140,8 @@ def test_the_result_does_not_depend_on_the_bucket(model, h, w):
     assert out.shape == image.shape and out.dtype == np.uint8
     padded, (ph, pw) = pad_to_bucket(image, Buckets())
     np.testing.assert_array_equal(padded[:h, :w], image)
-    weights = jnp.eye(7)[3:4]
-    unbucketed = stylize(STYLES, model.params["styles"], jnp.asarray(padded)[None, :ph, :pw], weights)
+    weights = np.eye(7, dtype=np.float32)[3:4]
+    unbucketed = stylize(STYLES, model.params["styles"], padded[None, :ph, :pw], weights)
     assert apart(out, unbucketed[0, :h, :w]).mean() <= 1 / 50 and apart(out, unbucketed[0, :h, :w]).max() <= 1
 
 
@@ -327,8 +320,8 @@ def test_no_face_runs_the_same_program(model, no_faces, monkeypatch):
 @pytest.mark.parametrize("styles", [("fear",), ("sad", "fear")])
 def test_no_face_and_no_neutral_style(no_faces, styles):
     config = StylizerConfig(width=4, blocks=0, styles=styles)
-    params = {"classifier": init_classifier(FACES, jax.random.PRNGKey(0))}
-    model = Model(FACES, config, {**params, "styles": init_stylizer(config, jax.random.PRNGKey(0))})
+    params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(config)}
+    model = Model(FACES, config, params)
     if len(styles) == 1:  # the paper's network knows one style, and uses it for every emotion
         assert model(photo()).style == {"fear": 1.0}
         assert apart(model(photo()).image, model.stylize(photo(), "fear")).max() == 0
@@ -402,8 +395,8 @@ def test_mistakes(model, call, part):
 
 def test_a_network_that_lacks_the_style():
     config = StylizerConfig(width=4, blocks=0, styles=("sad", "fear"))
-    params = {"classifier": init_classifier(FACES, jax.random.PRNGKey(0))}
-    model = Model(FACES, config, {**params, "styles": init_stylizer(config, jax.random.PRNGKey(0))})
+    params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(config)}
+    model = Model(FACES, config, params)
     assert model.stylize(photo(), "sad").shape == (40, 50, 3)
     with pytest.raises(UserError, match="no style for 'happy': it has sad, fear"):
         model.stylize(photo(), "happy")
@@ -412,7 +405,7 @@ def test_a_network_that_lacks_the_style():
 # --- the packaged checkpoints
 
 
-def test_the_packaged_model_repaints_the_astronaut():
+def test_the_packaged_model_repaints_the_astronaut(optimized):
     model = emojax.load()
     astronaut = np.asarray(Image.open("examples/astronaut.jpg"))
     result = model(astronaut)
@@ -443,11 +436,11 @@ def test_per_face_every_region_has_its_own_style():
     """In the middle of a face whose weights are one style's: that style's scales; far away: the picture's."""
     config = dataclasses.replace(STYLES, blocks=1)  # which sees no farther than from the middle to the face's border
     params = random_styles(config)
-    pixels = jnp.asarray(photo(96, 128))[None]
-    happy, sad = (jnp.eye(7)[EMOTIONS.index(name)] for name in ("happy", "sad"))
-    boxes = jnp.array([[64.0, 32, 32, 32], [0, 0, 0, 0]])
-    size = jnp.array([96, 128])
-    varied = stylize(config, params, pixels, sad[None], size, Regions(boxes, jnp.stack([happy, happy])))[0]
+    pixels = photo(96, 128)[None]
+    happy, sad = (np.eye(7, dtype=np.float32)[EMOTIONS.index(name)] for name in ("happy", "sad"))
+    boxes = np.array([[64, 32, 32, 32], [0, 0, 0, 0]], np.float32)
+    size = np.array([96, 128], np.int32)
+    varied = stylize(config, params, pixels, sad[None], size, Regions(boxes, np.stack([happy, happy])))[0]
     plain = {name: stylize(config, params, pixels, w[None], size)[0] for name, w in (("happy", happy), ("sad", sad))}
     # Norm statistics are the whole picture's, so that no part is exactly what it would be alone.
     middle, far = (slice(40, 56), slice(72, 88)), (slice(None), slice(0, 32))
@@ -501,7 +494,7 @@ def bank(tmp_path_factory):
     root, singles = tmp_path_factory.mktemp("bank"), {}
     for index, name in enumerate(("fear", "neutral")):
         config = StylizerConfig(width=4, blocks=2, styles=(name,))
-        params = init_stylizer(config, jax.random.PRNGKey(index))
+        params = tiny.stylizer_params(config, index)
         save_checkpoint(root / name, "styles", config, params)
         singles[name] = (config, params)
     return root, singles
@@ -515,7 +508,7 @@ def test_a_bank_paints_with_the_network_of_the_emotion(bank, model):
     for name, (single, own) in singles.items():
         alone = Model(FACES, single, {**model.params, "styles": own}).stylize(photo(), name)
         assert apart(banked.stylize(photo(), name), alone).max() <= 1
-    two = stylize(config, jax.device_put(params), jnp.asarray(np.stack([photo(40, 48)] * 2)), jnp.eye(2))
+    two = stylize(config, params, np.stack([photo(40, 48)] * 2), np.eye(2, dtype=np.float32))
     assert apart(two[0], two[1]).mean() > 1
 
 
@@ -570,7 +563,7 @@ def test_faces_are_read_with_a_pack_too(model, faces):
 
 
 @pytest.mark.parametrize(("name", "patch"), [(None, 2), ("fast", 4)])
-def test_two_networks_travel_in_the_package(name, patch):
+def test_two_networks_travel_in_the_package(optimized, name, patch):
     """They have all styles, and paint; a path is what it says."""
     assert find_styles(Path("fast")) == find_styles("./fast") == Path("fast")
     config, params = load_styles(find_styles(name))

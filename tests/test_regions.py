@@ -1,10 +1,20 @@
-import jax.numpy as jnp
 import numpy as np
+import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emojax import regions
 from emojax.faces import Face
-from emojax.regions import Regions, box_array, face_masks, weight_changes
+from emojax.regions import Regions, box_array
+
+face_masks = tiny.compiled(regions.face_masks, static_argnums=(1, 2, 3))
+
+
+@tiny.compiled
+def changes(found, weights):
+    """Those of a picture of 80 x 128 at its full size."""
+    return regions.weight_changes(found, weights, 80, 128)(1)
+
 
 FACES = [Face(40, 20, 30, 30, 0.9), Face(76, 24, 24, 24, 0.8)]
 
@@ -18,34 +28,34 @@ def test_boxes_are_followed_by_filling():
     st.sampled_from([1, 2, 4]),
 )
 def test_masks_are_shares_of_a_pixel(boxes, factor):
-    masks = np.asarray(face_masks(jnp.array(boxes, jnp.float32), 80, 128, factor))
-    assert masks.shape == (80 // factor, 128 // factor, len(boxes))
+    filled = np.zeros((4, 4), np.float32)  # one program for any number of faces
+    filled[: len(boxes)] = boxes
+    masks = face_masks(filled, 80, 128, factor)
+    assert masks.shape == (80 // factor, 128 // factor, 4) and not masks[..., len(boxes) :].any()
     assert masks.min() >= 0 and masks.sum(-1).max() <= 1 + 1e-6
     for index, (_, _, w, _) in enumerate(boxes):
         assert w > 0 or masks[..., index].max() == 0
 
 
 def test_a_face_owns_its_middle_and_nothing_far_away():
-    first, second = np.moveaxis(np.asarray(face_masks(jnp.asarray(box_array(FACES, 2)), 80, 128, 1)), -1, 0)
+    first, second = np.moveaxis(face_masks(box_array(FACES, 4), 80, 128, 1), -1, 0)[:2]
     assert first[35, 55] == 1 and second[35, 55] == 0
     assert first[:, :20].max() == first[70:].max() == second[:, :60].max() == 0
     assert (first > 0.99).sum() > 30 * 30 * 0.7  # most of the box
 
 
 def test_masks_have_no_seam():
-    mask = np.asarray(face_masks(jnp.asarray(box_array(FACES[:1], 1)), 80, 128, 1))[..., 0]
+    mask = face_masks(box_array(FACES[:1], 4), 80, 128, 1)[..., 0]
     assert max(np.abs(np.diff(mask, axis=axis)).max() for axis in (0, 1)) < 0.15  # no step, on 15 pixels of falling off
-    small = np.asarray(face_masks(jnp.asarray(box_array(FACES[:1], 1)), 80, 128, 4))[..., 0]
+    small = face_masks(box_array(FACES[:1], 4), 80, 128, 4)[..., 0]
     pooled = mask.reshape(20, 4, 32, 4).mean((1, 3))
     np.testing.assert_allclose(small, pooled, atol=0.06)  # all scales show the same mask
 
 
 def test_weights_change_only_where_a_face_has_others():
-    weights = jnp.array([0.25, 0.75])
-    boxes = jnp.asarray(box_array(FACES, 3))
-    same = weight_changes(Regions(boxes, jnp.tile(weights, (3, 1))), weights, 80, 128)(1)
-    assert not np.asarray(same).any()
-    other = weight_changes(Regions(boxes, jnp.array([[1.0, 0.0], [0.25, 0.75], [0.0, 1.0]])), weights, 80, 128)(1)
+    weights, boxes = np.array([0.25, 0.75], np.float32), box_array(FACES, 3)
+    assert not changes(Regions(boxes, np.tile(weights, (3, 1))), weights).any()
+    other = changes(Regions(boxes, np.array([[1, 0], [0.25, 0.75], [0, 1]], np.float32)), weights)
     np.testing.assert_allclose(other[0, 35, 55], [0.75, -0.75], atol=1e-6)
     np.testing.assert_allclose(other.sum(-1), 0, atol=1e-6)
-    assert not np.asarray(other)[0, 36, 95:].any()
+    assert not other[0, 36, 95:].any()

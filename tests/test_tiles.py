@@ -1,31 +1,29 @@
 import dataclasses
+import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import FACES, STYLES
 
 from emojax import pipeline, tiles
-from emojax.classifier import ClassifierConfig, init_classifier
 from emojax.emotions import EMOTIONS
 from emojax.faces import Face
-from emojax.pipeline import Buckets, Model, estimate_statistics, pad_to_bucket, stylize_in_tiles
-from emojax.regions import Regions
-from emojax.stylizer import StylizerConfig, init_stylizer
+from emojax.images import to_uint8, to_unit
+from emojax.pipeline import Model, estimate_statistics, stylize_in_tiles
+from emojax.regions import Regions, weight_changes
+from emojax.stylizer import Stylizer, StylizerConfig, even_phases, mix_styles, vary_styles
 from emojax.tiles import STEP, corrected, network_side, sample_windows, spans
 
-FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
-STYLES = StylizerConfig(width=4, blocks=2)
 SIDE = 128  # of the tests' largest window
 NEAR = 4  # levels, on average: what the statistics' estimate may do to a picture of these networks of random numbers
 
 
-def styles_params(config, seed=0):
-    made = init_stylizer(config, jax.random.PRNGKey(seed))
-    noisy = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(jax.random.PRNGKey(x.size), x.shape), made["styles"])
-    return {**made, "styles": noisy}
+def styles_params(config):
+    return tiny.stylizer_params(config, apart=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +47,28 @@ def apart(a, b):
     return np.abs(np.asarray(a).astype(int) - np.asarray(b).astype(int))
 
 
-def untiled(config, params, image, weights, regions=None, statistics=None):
-    padded, size = pad_to_bucket(image, Buckets())
-    _, program, _ = pipeline._tile_programs(config)
-    painted = program(params, padded[None], weights[None], size, regions, statistics)
-    return np.asarray(painted)[0, : image.shape[0], : image.shape[1]]
+@functools.cache
+def at_once(config):
+    """A whole photo in one pass, and the norms' statistics in it, or the given ones."""
+
+    def run(params, photo, weights, size, regions, statistics):
+        code = mix_styles(params["styles"], weights[None])
+        if regions is not None:
+            code = vary_styles(code, params["styles"], weight_changes(regions, weights, *photo.shape[1:3]))
+        network, ends = {"params": even_phases(config, params["network"])}, (size[0], size[1])
+        painted, sown = Stylizer(config).apply(
+            network, to_unit(photo), code, ends, statistics, mutable=["statistics"]
+        )
+        return to_uint8(painted), statistics or sown["statistics"]["norms"]
+
+    return tiny.compiled(run)
 
 
-def exactly(config, params, image, weights, regions=None):
-    """The statistics of a pass over the whole photo."""
-    padded, size = pad_to_bucket(image, Buckets())
-    program, _, _ = pipeline._tile_programs(config)
-    return program(params, padded[None], weights, size, regions)
+def untiled(config, params, image, weights, regions=None, statistics=None, bucket=(160, 320)):
+    """A photo painted at once, in a bucket that serves several, and the statistics of that pass."""
+    padded, size = tiles.pad(image, *bucket)
+    painted, found = at_once(config)(params, padded[None], weights, size, regions, statistics)
+    return painted[0, : image.shape[0], : image.shape[1]], found
 
 
 # --- the plan
@@ -113,7 +121,8 @@ def test_a_sample_lies_inside_the_photo_and_goes_through_at_once(height, width, 
 
 def test_a_correction_needs_no_variance_to_divide_by():
     def statistics(variance):
-        return {"norm": {"mean": jnp.full((1, 1, 1, 1), variance), "variance": jnp.full((1, 1, 1, 1), variance)}}
+        filled = np.full((1, 1, 1, 1), variance, np.float32)
+        return {"norm": {"mean": filled, "variance": filled}}
 
     for whole, before, after, expected in (
         (2.0, 1.0, 3.0, 6.0),
@@ -136,11 +145,11 @@ def test_tiles_with_the_exact_statistics_are_the_untiled_picture(monkeypatch, pa
     """So there is no seam; sizes that are no multiples of 4, and sides shorter than a window."""
     config = dataclasses.replace(STYLES, patch=patch)
     params, image, weights = styles_params(config), photo(h, w), np.eye(7, dtype=np.float32)[3]
-    exact = exactly(config, params, image, weights)
+    expected, exact = untiled(config, params, image, weights)
     monkeypatch.setattr(pipeline, "estimate_statistics", lambda *args: exact)
     tiled = stylize_in_tiles(config, params, image, weights, most=SIDE)
     assert tiled.shape == image.shape and tiled.dtype == np.uint8
-    assert apart(tiled, untiled(config, params, image, weights)).max() <= 1
+    assert apart(tiled, expected).max() <= 1
     assert tiled.std() > 5
 
 
@@ -149,12 +158,11 @@ def test_a_style_per_face_goes_on_over_the_tiles(monkeypatch, params):
     image, weights = photo(), np.eye(7, dtype=np.float32)[3]
     boxes = np.array([[90, 60, 40, 40], [0, 0, 30, 30], [0, 0, 0, 0]], np.float32)
     regions = Regions(boxes, np.eye(7, dtype=np.float32)[[0, 5, 1]])
-    exact = exactly(STYLES, params, image, weights, regions)
+    expected, exact = untiled(STYLES, params, image, weights, regions)
     monkeypatch.setattr(pipeline, "estimate_statistics", lambda *args: exact)
     tiled = stylize_in_tiles(STYLES, params, image, weights, regions, most=SIDE)
-    expected = untiled(STYLES, params, image, weights, regions)
     assert apart(tiled, expected).max() <= 1
-    assert apart(expected, untiled(STYLES, params, image, weights)).max() > 10
+    assert apart(expected, untiled(STYLES, params, image, weights)[0]).max() > 10
 
 
 @pytest.mark.parametrize(
@@ -163,14 +171,13 @@ def test_a_style_per_face_goes_on_over_the_tiles(monkeypatch, params):
 def test_the_estimate_is_near_the_exact_statistics(params, regions):
     """Two halvings, and nearer than a photo of half the size is without a sample."""
     image, weights = photo(400, 500), np.eye(7, dtype=np.float32)[3]
-    expected = untiled(STYLES, params, image, weights, regions)
+    paint = functools.partial(untiled, STYLES, params, weights=weights, bucket=(400, 512))
+    expected, _ = paint(image, regions=regions)
     halved = None if regions is None else Regions(regions.boxes / 2, regions.weights)
-    plain = exactly(STYLES, params, pipeline.rescale(image, 0.5), weights, halved)
-    estimate = estimate_statistics(STYLES, params, image, weights, regions, whole=20_000)
+    _, plain = paint(pipeline.rescale(image, 0.5), regions=halved)
+    estimate = jax.device_get(estimate_statistics(STYLES, params, image, weights, regions, whole=20_000))
     assert estimate.keys() == plain.keys()
-    errors = [
-        apart(untiled(STYLES, params, image, weights, regions, given), expected).mean() for given in (estimate, plain)
-    ]
+    errors = [apart(paint(image, regions=regions, statistics=s)[0], expected).mean() for s in (estimate, plain)]
     assert errors[0] <= NEAR < errors[1]
 
 
@@ -185,7 +192,7 @@ def test_a_photo_of_one_colour_stays_one(params):
 
 @pytest.fixture
 def model(params):
-    return Model(FACES, STYLES, {"classifier": init_classifier(FACES, jax.random.PRNGKey(1)), "styles": params})
+    return Model(FACES, STYLES, {"classifier": tiny.classifier_variables(), "styles": params})
 
 
 @pytest.fixture
@@ -200,7 +207,7 @@ FOUND = [Face(4, 4, 60, 60, 0.9), Face(130, 60, 50, 50, 0.8)]
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"mix": "probabilities"}, {"per_face": True, "mix": "probabilities"}, {"style_scale": 0.8}]
+    "options", [{"style_scale": 0.8}, {}, {"mix": "probabilities"}, {"per_face": True, "mix": "probabilities"}]
 )
 def test_every_way_into_the_model(model, monkeypatch, small_tiles, options):
     monkeypatch.setattr(pipeline, "find_faces", lambda photo: list(FOUND))
@@ -228,13 +235,16 @@ def test_a_bank(small_tiles):
     made = styles_params(config)
     model, image = Model(FACES, config, {"classifier": None, "styles": made}), photo()
     for index, name in enumerate(config.styles):
-        expected = untiled(config, made, image, np.eye(2, dtype=np.float32)[index])
+        single = jax.tree.map(lambda leaf, i=index: leaf[i : i + 1], made)
+        single["network"] = jax.tree.map(lambda leaf: leaf[0], single["network"])
+        alone = dataclasses.replace(STYLES, styles=("one",))
+        expected, _ = untiled(alone, single, image, np.ones(1, np.float32))
         assert apart(model.stylize(image, name), expected).mean() <= NEAR
 
 
 def test_just_above_the_limit():
     """The real sizes of tiles, of a photo that they take the largest windows for."""
-    config = dataclasses.replace(STYLES, width=32)
+    config = dataclasses.replace(STYLES, width=32, blocks=0)
     model, image = Model(FACES, config, {"classifier": None, "styles": styles_params(config)}), photo(980, 1090)
     assert not tiles.fits(image, tiles.whole(config)) and tiles.fits(image[:974], tiles.whole(config))
     assert model.stylize(image, EMOTIONS[0]).shape == image.shape
