@@ -32,8 +32,8 @@ correct = tiny.compiled(eager_correct)
 
 @pytest.fixture(scope="module")
 def config(tiny_face_data, tmp_path_factory):
-    """The tiny preset with a block less, from a given start: most of the time here is compiling."""
-    flags = [*tiny_face_data, "--model.widths", "4", "4"]
+    """The tiny preset with one block, from a given start: most of the time here is compiling."""
+    flags = [*tiny_face_data, "--model.widths", "4"]
     config = parse_preset(["tiny", *flags], PRESETS, "train_classifier.py")[1]
     start = tmp_path_factory.mktemp("start") / "start"
     ckpt.save_checkpoint(start, "classifier", config.model, tiny.classifier_variables(config.model))
@@ -49,7 +49,7 @@ def batch(seed, count=8, size=16):
     }
 
 
-SGD = optax.sgd(0.02)  # Adam would make steps of one size out of gradients of any
+SGD = optax.sgd(0.1)  # Adam would make steps of one size out of gradients of any
 
 
 def start_of(config, optimizer=SGD):
@@ -77,8 +77,12 @@ def without_dropout(config):
 
 
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
-def test_the_step_is_the_same_however_it_is_spread(config, mode):
-    """Augmentation, mixup, batch norm and averaging included. Without dropout: each device of a pmap draws its own mask."""
+def test_the_step_is_the_same_however_it_is_spread(optimized, config, mode):
+    """Augmentation, mixup, batch norm and averaging included. Without dropout: each device of a pmap draws its own mask.
+
+    As users compile it: otherwise a maximum and what its gradient compares with it may round differently, and parts of the
+    gradient of max pooling are lost.
+    """
     config = dataclasses.replace(config, model=without_dropout(config), mixup=0.4, ema_decay=0.5)
     expected_losses, expected = three_steps(config)
     losses, state = three_steps(config, mode, 2)
@@ -116,13 +120,13 @@ def test_one_batch_can_be_learned_by_heart(config):
 
 
 def test_frozen_layers_stay_and_the_others_learn(config, tmp_path):
-    frozen = dataclasses.replace(config, frozen=("Conv_0", "Conv_1"))
+    frozen = dataclasses.replace(config, frozen=("Conv_0", "BatchNorm_0"))
     start = start_of(frozen)
-    assert set(start.frozen) == {"Conv_0", "Conv_1"} and not set(start.frozen) & set(start.params)
+    assert set(start.frozen) == {"Conv_0", "BatchNorm_0"} and not set(start.frozen) & set(start.params)
     _, state = three_steps(frozen)
     jax.tree.map(np.testing.assert_array_equal, state.frozen, start.frozen)
     moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), state.params, dict(start.params))
-    assert moved["Conv_2"]["kernel"] > 0 and moved["Dense_1"]["kernel"] > 0
+    assert moved["Conv_1"]["kernel"] > 0 and moved["Dense_1"]["kernel"] > 0
     with pytest.raises(UserError, match="no layer 'conv1_1' to freeze: choose from BatchNorm_0"):
         train(dataclasses.replace(config, frozen=("conv1_1",)), tmp_path / "run")
 
