@@ -94,7 +94,7 @@ def hypercolumns(
 
 def _interpolate(x: Float[Array, "N H W C"], positions: Float[Array, "N P 2"]) -> Float[Array, "N P C"]:
     n, height, width, channels = x.shape
-    size = jnp.array([height, width], jnp.float32)
+    size = jnp.array([height, width], jnp.float32)[None, None]
     place = jnp.clip(positions * size - 0.5, 0, size - 1)
     first = jnp.minimum(jnp.floor(place), jnp.maximum(size - 2, 0)).astype(jnp.int32)
     fraction = place - first
@@ -120,12 +120,12 @@ def draw_positions(key: jax.Array, weights: Float[Array, "N h w"], count: int) -
     cell_key, place_key = jax.random.split(key)
     sums = jnp.cumsum(weights.reshape(n, h * w) + 1e-6, axis=1)
     # One draw in each of `count` equal parts of the mass: as random, but spread more evenly.
-    ticks = (jnp.arange(count) + jax.random.uniform(cell_key, (n, count))) / count * sums[:, -1:]
+    ticks = (jnp.arange(count)[None] + jax.random.uniform(cell_key, (n, count))) / count * sums[:, -1:]
     cells = jax.vmap(lambda s, t: jnp.searchsorted(s, t, method="scan_unrolled"))(sums, ticks)
     cells = jnp.minimum(cells, h * w - 1)
     corner = jnp.stack([cells // w, cells % w], axis=-1)
     inside = jax.random.uniform(place_key, (n, count, 2))
-    return (corner + inside) / jnp.array([h, w], jnp.float32)
+    return (corner + inside) / jnp.array([h, w], jnp.float32)[None, None]
 
 
 def _unit(x: Float[Array, "N P D"]) -> Float[Array, "N P D"]:

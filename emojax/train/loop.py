@@ -221,12 +221,11 @@ def fit(
     if start != max_over_hosts(start):
         raise UserError(f"the hosts have different checkpoints in {run}: give all of them the same, shared folder")
 
-
     def progress(number: int) -> float:
         """How much of the run is done after `number` steps."""
         return number / steps if steps is not None else (time.monotonic() - began) / (seconds or 1.0)
 
-    if progress(start) >= 1:
+    if start and progress(start) >= 1:  # where the time is over before it began, one step is taken
         print(f"{run} already has {start} steps, all that it should", file=sys.stderr)
         if writes and not (run / "curves.png").exists():
             MetricsLog(run, start).close()

@@ -2,12 +2,14 @@ import dataclasses
 import json
 import os
 import signal
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiny import compiled
 
 from emojax import checkpoint as ckpt
 from emojax.errors import UserError
@@ -18,7 +20,8 @@ from emojax.train.parallel import Parallel, mean_over
 from emojax.train.throughput import Stopwatch, describe_speed, measure_matmul_peak
 
 CONFIG = StylizerConfig(width=2, blocks=0, styles=("sad",))  # any model config: the loop only writes it down
-OPTIMIZER = OptimizerConfig(learning_rate=0.05, schedule="cosine", warmup_steps=2, clip_norm=1.0).build(10)
+RATE = OptimizerConfig(learning_rate=0.05, schedule="cosine", warmup_steps=2, clip_norm=1.0)
+OPTIMIZER = RATE.build()
 LOOP = LoopConfig(log_every=1, evaluate_every=5, save_every=4)
 
 
@@ -48,36 +51,41 @@ def step(state, batch, axis_name):
         return jnp.square(batch["x"] @ (params["w"] - 0.1 * noise) - batch["x"].sum(1) * state.frozen).mean()
 
     loss, gradients = mean_over(axis_name, jax.value_and_grad(loss_of)(state.params))
-    updates, opt_state = OPTIMIZER.update(gradients, state.opt_state, state.params)
+    updates, opt_state = OPTIMIZER.update(gradients, state.opt_state, state.params, progress=state.progress)
     params = optax.apply_updates(state.params, updates)
     return state.replace(step=state.step + 1, params=params, opt_state=opt_state), {"loss": loss}
 
 
 def test_weight_decay_shrinks_kernels_alone():
-    optimizer = OptimizerConfig(learning_rate=0.1, weight_decay=0.5).build(10)
-    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2), "scale": jnp.ones((7, 2))}
-    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    optimizer = OptimizerConfig(learning_rate=0.1, weight_decay=0.5).build()
+    params = {"kernel": np.ones((2, 2)), "bias": np.ones(2), "scale": np.ones((7, 2))}
+
+    @compiled
+    def update(params):
+        return optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params, progress=0.0)
+
+    updates, _ = update(params)
     np.testing.assert_allclose(updates["kernel"], -0.05, rtol=1e-6)
     np.testing.assert_array_equal(updates["bias"], 0)
     np.testing.assert_array_equal(updates["scale"], 0)  # of a conditional norm, [S, C]
 
 
 def test_the_average_of_constant_parameters_is_those_and_else_a_mean_that_forgets_the_start():
-    state = TrainState.create({"w": jnp.zeros(2)}, OPTIMIZER, 0, stats={"m": jnp.zeros(1)}, with_ema=True)
-    expected = 0.0
+    w = np.zeros(2, np.float32)
+    state = TrainState.create({"w": w}, OPTIMIZER, 0, stats={"m": w[:1]}, with_ema=True)
+    update, expected = compiled(lambda state: state.with_ema_update(0.9)), 0.0
     for number in range(1, 51):
-        value = float(number % 3)
-        state = state.replace(step=jnp.int32(number), params={"w": jnp.full(2, value)}, stats={"m": jnp.full(1, value)})
-        state = state.with_ema_update(0.9)
+        value = np.float32(number % 3)
+        state = update(state.replace(step=np.int32(number), params={"w": w + value}, stats={"m": w[:1] + value}))
         decay = min(0.9, (1 + number) / (10 + number))
         expected = decay * expected + (1 - decay) * value
     for tree in state.ema:
         np.testing.assert_allclose(jax.tree.leaves(tree)[0], expected, rtol=1e-5)
-    assert TrainState.create({"w": jnp.zeros(2)}, OPTIMIZER, 0).ema is None
+    assert TrainState.create({"w": w}, OPTIMIZER, 0).ema is None
 
 
 def train(run, steps=10, data=None, loop=LOOP, step=step, **more):
-    state = TrainState.create({"w": jnp.zeros(3)}, OPTIMIZER, seed=3, frozen=jnp.float32(2))
+    state = TrainState.create({"w": np.zeros(3, np.float32)}, OPTIMIZER, seed=3, frozen=np.float32(2))
     return fit(
         run,
         "styles",
@@ -102,11 +110,21 @@ def test_it_learns_and_leaves_everything_behind(tmp_path):
     state = train(tmp_path)
     losses = rows(tmp_path)
     assert list(losses) == list(range(1, 11))
-    assert int(state.step) == 10 and (np.abs(state.params["w"] - 2) < 2).all()  # from 0 towards the solution, 2
+    assert int(state.step) == 10
+    # From 0 towards the solution, 2, by no more than the learning rates of all steps together.
+    rates = [float(RATE.rate(number, number / 10)) for number in range(10)]
+    assert (0.05 < state.params["w"]).all() and (state.params["w"] < 1.05 * sum(rates)).all()
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert any((tmp_path / "tensorboard").iterdir())
     found = ckpt.read_checkpoint(ckpt.checkpoints_in(tmp_path)[-1], "styles")
     np.testing.assert_array_equal(ckpt.load_params(found, state.params)["w"], state.params["w"])
+
+
+def test_it_learns_the_solution(tmp_path):
+    state = train(tmp_path, steps=150, loop=LoopConfig(log_every=50, evaluate_every=150, save_every=150))
+    np.testing.assert_allclose(state.params["w"], 2, atol=0.1)
+    losses = rows(tmp_path)
+    assert losses[150] < 0.05 * losses[50]
 
 
 def test_a_stopped_run_resumes_exactly(tmp_path):
@@ -263,13 +281,107 @@ def test_curves_of_nothing(tmp_path):
 
 
 def test_the_schedule_warms_up_and_decays():
+    """By steps; and the optimizer's own count of steps is what the warm-up follows."""
     config = OptimizerConfig(learning_rate=1.0, schedule="cosine", warmup_steps=2)
-    optimizer = config.build(6)
+    optimizer = config.build()
+    update = compiled(lambda state, progress: optimizer.update(jnp.ones(1), state, progress=progress))
     state, sizes = optimizer.init(jnp.zeros(1)), []
-    for _ in range(6):
-        update, state = optimizer.update(jnp.ones(1), state)
-        sizes.append(-float(update[0]))
-    np.testing.assert_allclose(sizes, [0, 0.5, 1, 0.853553, 0.5, 0.146447], atol=1e-5)
+    for number in range(6):
+        found, state = update(state, np.float32(number / 6))
+        sizes.append(-float(found[0]))
+    expected = [0, 0.466506, 0.75, 0.5, 0.25, 0.066987]
+    np.testing.assert_allclose(sizes, expected, atol=1e-5)
+    rate = compiled(config.rate)
+    np.testing.assert_allclose([rate(np.int32(n), np.float32(n / 6)) for n in range(6)], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("config", "rates"),
+    [
+        (OptimizerConfig(0.1), [0.1, 0.1, 0.1]),
+        (OptimizerConfig(0.1, warmup_steps=100), [0.0, 0.05, 0.1]),
+        (OptimizerConfig(0.1, schedule="cosine"), [0.1, 0.05, 0.0]),
+    ],
+)
+def test_the_rate_by_steps_and_by_progress(config, rates):
+    """Beyond the end it stays what it was there."""
+    rate = compiled(config.rate)
+    found = [rate(np.int32(n), np.float32(p)) for n, p in ((0, 0.0), (50, 0.5), (100, 1.0))]
+    np.testing.assert_allclose(found, rates, atol=1e-8)
+    np.testing.assert_allclose(rate(np.int32(300), np.float32(1.5)), rates[-1], atol=1e-8)
+
+
+# --- training by the clock
+
+
+class Clock:
+    """`time` of the loop: ten seconds pass before every batch."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1000.0
+        monkeypatch.setattr("emojax.train.loop.time", types.SimpleNamespace(monotonic=lambda: self.now))
+
+    def tick(self, at):
+        self.now += 10
+
+
+def noted(state, batch, axis_name):
+    """The step, which notes what it was told of the run's progress."""
+    told = state.progress
+    state, metrics = step(state, batch, axis_name)
+    return state, {**metrics, "progress": told}
+
+
+def progress_of(run):
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [row["progress"] for row in map(json.loads, lines)]
+
+
+def test_a_run_by_the_clock_ends_when_its_time_is_over(tmp_path, monkeypatch, capsys):
+    clock = Clock(monkeypatch)
+    state = train(tmp_path, steps=None, seconds=100.0, data=Numbers(on_batch=clock.tick), step=noted)
+    assert int(state.step) == 10
+    # The step learns what had passed when its batch was there.
+    np.testing.assert_allclose(progress_of(tmp_path), [0.1 * n for n in range(1, 11)], atol=1e-6)
+    clock.now += 1e6
+    again = train(tmp_path, steps=None, seconds=100.0, step=noted)
+    assert int(again.step) == 10 and "already has 10 steps, all that it should" in capsys.readouterr().err
+    assert int(train(tmp_path, steps=None, seconds=130.0, data=Numbers(on_batch=clock.tick), step=noted).step) == 13
+
+
+def test_what_came_before_the_first_step_counts(tmp_path, monkeypatch):
+    clock = Clock(monkeypatch)
+    started = clock.now - 60
+    state = train(tmp_path / "a", steps=None, seconds=100.0, started=started, data=Numbers(on_batch=clock.tick))
+    assert int(state.step) == 4
+    late = train(tmp_path / "b", steps=None, seconds=10.0, started=started - 1e6, data=Numbers(on_batch=clock.tick))
+    assert int(late.step) == 1 and ckpt.checkpoints_in(tmp_path / "b")  # a checkpoint there is in any case
+
+
+def test_a_run_by_the_clock_that_is_stopped_goes_on_where_its_time_stopped(tmp_path, monkeypatch):
+    clock = Clock(monkeypatch)
+
+    def stop(at):
+        clock.tick(at)
+        if at == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, steps=None, seconds=100.0, data=Numbers(on_batch=stop), step=noted)
+    clock.now += 1e6  # the night between
+    state = train(tmp_path, steps=None, seconds=100.0, data=Numbers(on_batch=clock.tick), step=noted)
+    assert int(state.step) == 10
+    np.testing.assert_allclose(progress_of(tmp_path), [0.1 * n for n in range(1, 11)], atol=1e-6)
+
+
+def test_a_run_ends_by_steps_or_by_the_clock(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="one of them"):
+        train(tmp_path, steps=None)
+    with pytest.raises(ValueError, match="one of them"):
+        train(tmp_path, seconds=1.0)
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    with pytest.raises(UserError, match="several hosts cannot train by the clock"):
+        train(tmp_path, steps=None, seconds=1.0)
 
 
 @pytest.mark.parametrize("bad", [{"schedule": "linear"}, {"learning_rate": 0}, {"clip_norm": -1}, {"warmup_steps": -1}])

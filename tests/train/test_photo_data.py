@@ -8,17 +8,22 @@ import pytest
 from PIL import Image
 
 from emojax.errors import UserError
+from emojax.faces import Face
 from emojax.train.photo_data import (
     EncodedPhotos,
     PhotoConfig,
+    Square,
     center_crop,
+    center_square,
     decode,
     find_paintings,
     open_photos,
+    parse_crop,
     photo_batches,
-    random_crop,
+    random_square,
     read_painting,
 )
+from emojax.train.style import read_paintings
 
 
 def encoded(color, size=(40, 32)):
@@ -39,6 +44,15 @@ def folder(tmp_path):
 
 def config(*photos, **more):
     return PhotoConfig(photos=tuple(map(str, photos)), crop=16, held_out=1, **more)
+
+
+def random_crop(photo, size, rng, *scale):
+    return random_square(photo.size, size, rng, *scale).cut(photo, size)
+
+
+def red_of(held_out):
+    """The number of the one photo that is held out."""
+    return int(held_out["photo"][0, 0, 0, 0]) // 20
 
 
 def reds(batch):
@@ -63,12 +77,14 @@ def test_single_photos(folder):
 
 def test_every_epoch_draws_every_photo_once_and_none_that_is_held_out(folder):
     data = photo_batches(config(folder), 4, styles=3, seed=0)
-    held = int(data.held_out[0, 0, 0, 0]) // 20
+    held = red_of(data.held_out)
     for _ in range(2):
         assert sorted(reds(next(data.iterator)) + reds(next(data.iterator))) == sorted(set(range(9)) - {held})
     batch = next(data.iterator)
     assert batch["photo"].shape == (4, 16, 16, 3) and batch["photo"].dtype == np.uint8
     assert batch["style"].dtype == np.int32 and set(batch["style"].tolist()) <= {0, 1, 2}
+    assert batch["faces"].shape == (4, 4, 4) and batch["faces"].dtype == np.uint8 and not batch["faces"].any()
+    assert {name: leaf.shape for name, leaf in data.held_out.items()} == {"photo": (1, 16, 16, 3), "faces": (1, 4, 4)}
 
 
 def test_the_stream_depends_on_the_seed_and_resumes_exactly(folder):
@@ -97,21 +113,21 @@ def test_hosts_share_the_batches_of_one(folder, monkeypatch):
 
 
 def test_bad_photos_are_skipped_counted_and_reported_once(folder, capfd):
-    held = photo_batches(config(folder), 1, 1, 0).held_out[0, 0, 0, 0] // 20
-    for index in {0, 1, 2} - {int(held)}:
+    held = red_of(photo_batches(config(folder), 1, 1, 0).held_out)
+    for index in {0, 1, 2} - {held}:
         (folder / ("deep" if index % 2 else ".") / f"{index}.png").write_bytes(encoded((9, 9, 9))[:40])
     data = photo_batches(config(folder), 1, 1, 0)
     drawn = {reds(next(data.iterator))[0] for _ in range(20)}
-    bad = {0, 1, 2} - {int(held)}
+    bad = {0, 1, 2} - {held}
     assert not drawn & bad and data.skipped() == len(bad)
     assert capfd.readouterr().err.count("skipping") == 1
 
 
 def test_a_held_out_photo_that_cannot_be_read_is_replaced(folder, capfd):
-    held = int(photo_batches(config(folder), 1, 1, 0).held_out[0, 0, 0, 0]) // 20
+    held = red_of(photo_batches(config(folder), 1, 1, 0).held_out)
     (folder / ("deep" if held % 2 else ".") / f"{held}.png").write_bytes(encoded((9, 9, 9))[:40])
     data = photo_batches(config(folder), 1, 1, 0)
-    other = int(data.held_out[0, 0, 0, 0]) // 20
+    other = red_of(data.held_out)
     assert other != held and data.photos == 7 and data.skipped() == 1
     assert {reds(next(data.iterator))[0] for _ in range(30)} == set(range(9)) - {held, other}
     assert f"{held}.png" in capfd.readouterr().err
@@ -167,6 +183,90 @@ def test_the_scale_says_how_much_of_the_photo_a_crop_shows():
     assert all(abs(width - 200) <= 4 for width in shown((0.01, 0.02)))  # all of it, not more
     assert abs(int(np.ptp(center_crop(photo, 40, 2.0)[20, :, 0])) - 19) <= 2
     assert int(np.ptp(center_crop(photo, 40)[20, :, 0])) > 190
+
+
+def test_a_square_is_cut_where_it_says_and_mirrored():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
+    photo = Image.fromarray(pixels)
+    np.testing.assert_array_equal(Square(20, 8, 16).cut(photo, 16), pixels[8:24, 20:36])
+    np.testing.assert_array_equal(Square(20, 8, 16, mirrored=True).cut(photo, 16), pixels[8:24, 20:36][:, ::-1])
+    assert center_square((60, 40), 16, 2.0) == Square(26, 16, 8) and center_square((60, 40), 16) == Square(10, 0, 40)
+    rng = np.random.default_rng(0)
+    squares = [random_square((60, 40), 16, rng, (0.5, 1.0)) for _ in range(200)]
+    assert all(16 <= s.side <= 32 and 0 <= s.left <= 60 - s.side and 0 <= s.top <= 40 - s.side for s in squares)
+    assert 0.4 < np.mean([s.mirrored for s in squares]) < 0.6
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_face_map_lies_over_the_squares_faces(mirrored):
+    """1 in a face's box, 3 from its brows to its mouth, wherever the square is and however large its map."""
+    face = Face(30, 20, 20, 20, 0.9)
+    whole = Square(0, 0, 80, mirrored).face_map([face], 80)
+    whole = whole[:, ::-1] if mirrored else whole
+    assert whole.dtype == np.uint8 and set(np.unique(whole)) == {0, 1, 3}
+    rows, columns = np.nonzero(whole)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 39, 30, 49) and (whole > 0).sum() == 400
+    rows, columns = np.nonzero(whole == 3)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (25, 37, 34, 45)  # 0.25 to 0.88, 0.18 to 0.82
+    part = Square(28, 16, 40, mirrored).face_map([face], 10)  # a cell is 4 pixels
+    part = part[:, ::-1] if mirrored else part
+    rows, columns = np.nonzero(part)
+    assert (rows.min(), rows.max()) == (1, 5) and columns.min() in (0, 1) and columns.max() in (4, 5)
+    outside = Square(60, 50, 20, mirrored).face_map([face], 10)
+    assert not outside.any() and not Square(0, 0, 80).face_map([], 20).any()
+    cut_off = Square(40, 0, 40, mirrored).face_map([face], 40)  # its right half is there
+    cut_off = cut_off[:, ::-1] if mirrored else cut_off
+    assert (cut_off > 0).sum() == 20 * 10 and cut_off[30, 0] == 3
+    two = Square(0, 0, 80).face_map([face, Face(30, 30, 20, 20, 0.9)], 80)
+    assert two[31, 40] == 3  # the second's forehead leaves the first's mouth alone
+
+
+def test_photos_come_with_their_faces(folder, monkeypatch):
+    """Each photo's are looked for once, and move with the crop."""
+    looked = []
+
+    def find(pixels):
+        looked.append(int(pixels[0, 0, 0]) // 20)
+        return [Face(0, 0, 100, 100, 0.9)] if looked[-1] % 2 else []
+
+    monkeypatch.setattr("emojax.train.photo_data.find_faces", find)
+    data = photo_batches(config(folder, find_faces=True, workers=1), 4, 1, 0)
+    for _ in range(6):
+        batch = next(data.iterator)
+        for photo, faces in zip(batch["photo"], batch["faces"], strict=True):
+            odd = int(photo[0, 0, 0]) // 20 % 2
+            assert (faces == 0).all() if not odd else faces.min() >= 1
+    assert len(looked) == len(set(looked)) == 9
+
+
+def test_a_part_of_a_painting(tmp_path):
+    assert parse_crop("happy=0,0.33,1,1") == ("happy", (0, 0.33, 1, 1))
+    picture = np.zeros((40, 80, 3), np.uint8)
+    picture[20:, 40:] = 200
+    Image.fromarray(picture).save(tmp_path / "own.png")
+    assert (read_painting(tmp_path / "own.png", 20, (0.5, 0.5, 1, 1)) == 200).all()
+    assert read_painting(tmp_path / "own.png", 20, (0.5, 0.5, 1, 1)).shape == (20, 40, 3)
+    assert read_painting(tmp_path / "own.png", 20, (0, 0, 0.25, 1)).shape == (40, 20, 3)
+    entries = (f"happy={tmp_path / 'own.png'}", f"sad={tmp_path / 'own.png'}")
+    cropped = PhotoConfig(paintings=entries, painting_size=20, painting_crops=("sad=0.5,0.5,1,1",))
+    happy, sad = read_paintings(cropped, ("happy", "sad"))
+    assert happy.shape == (1, 20, 40, 3) and happy.min() == 0 and (sad == 200).all()
+
+
+@pytest.mark.parametrize(
+    ("entry", "part"),
+    [
+        ("happy", "write STYLE=LEFT,TOP,RIGHT,BOTTOM"),
+        ("happy=0,0,1", "write STYLE=LEFT,TOP,RIGHT,BOTTOM"),
+        ("happy=a,0,1,1", "write STYLE=LEFT,TOP,RIGHT,BOTTOM"),
+        ("happy=0.5,0,0.5,1", "left before right"),
+        ("happy=0,0,1,1.1", "0 to 1"),
+        ("happy=0,nan,1,1", "0 to 1"),
+    ],
+)
+def test_what_is_no_part_of_a_painting(entry, part):
+    with pytest.raises(UserError, match=part):
+        PhotoConfig(painting_crops=(entry,))
 
 
 @pytest.mark.parametrize("scale", [(1.0,), (2.0, 1.0), (0.0, 1.0), (1.0, 99.0)])
