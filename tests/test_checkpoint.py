@@ -7,6 +7,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+import tiny
 
 from emojax import checkpoint as ckpt
 from emojax.errors import UserError
@@ -17,7 +18,7 @@ CONFIG = StylizerConfig(width=2, blocks=1, styles=("sad", "happy"))
 
 @pytest.fixture(scope="module")
 def params():
-    return jax.tree.map(np.asarray, init_stylizer(CONFIG, jax.random.PRNGKey(0)))
+    return tiny.stylizer_params(CONFIG)
 
 
 @pytest.fixture(scope="module")

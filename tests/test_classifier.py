@@ -1,33 +1,37 @@
 from collections import Counter
+from functools import partial
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
+from tiny import FACES as TINY
+from tiny import classifier_variables, compiled
 
-from emojax.classifier import (
-    Classifier,
-    ClassifierConfig,
-    classifier_logits,
-    classify,
-    init_classifier,
-    layer_names,
-    network_input,
-)
+from emojax import classifier
+from emojax.classifier import Classifier, ClassifierConfig, init_classifier, layer_names
 from emojax.errors import UserError
 
-TINY = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
+classify = compiled(classifier.classify, static_argnums=0)
+classifier_logits = compiled(classifier.classifier_logits, static_argnums=0)
+network_input = compiled(classifier.network_input, static_argnums=0)
+
 VGG16 = ClassifierConfig("vgg16", widths=(4, 4, 8, 8), size=16)
 
 
 @pytest.fixture(scope="module")
 def variables():
-    return init_classifier(TINY, jax.random.PRNGKey(0))
+    return classifier_variables()
+
+
+def network_of(variables):
+    return {"params": variables["params"], "batch_stats": variables["batch_stats"]}
 
 
 def crops(count=5, size=16, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).integers(0, 256, (count, size, size, 3)).astype(np.uint8))
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3)).astype(np.uint8)
 
 
 def test_the_network_that_runs_has_the_papers_21_layers():
@@ -46,7 +50,7 @@ def test_the_vgg16_network_has_its_convolutions_and_two_norms():
     ]
     assert names[-5:] == ("Dropout_2", "conv4_1", "BatchNorm_1", "Dropout_3", "Dense_0")
     real = ClassifierConfig("vgg16", widths=(64, 128, 256, 512))
-    variables = jax.eval_shape(lambda: init_classifier(real, jax.random.PRNGKey(0)))
+    variables = jax.eval_shape(partial(init_classifier, real), tiny.KEY)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == 2_919_623
 
 
@@ -55,41 +59,53 @@ def test_layers_are_counted_by_tracing():
 
 
 def test_convolutions_are_3x3_and_widths_are_configured():
-    params = init_classifier(ClassifierConfig(), jax.random.PRNGKey(0))["params"]
+    params = jax.eval_shape(partial(init_classifier, ClassifierConfig()), tiny.KEY)["params"]
     kernels = [params[f"Conv_{i}"]["kernel"].shape for i in range(6)]
     assert kernels == [(3, 3, *io) for io in ((1, 32), (32, 32), (32, 64), (64, 64), (64, 128), (128, 128))]
     assert params["Dense_0"]["kernel"].shape == (6 * 6 * 128, 128) and params["Dense_1"]["kernel"].shape == (128, 7)
 
 
+def test_a_fresh_network_has_lecuns_kernels():
+    """The one test that compiles the initializer."""
+    config = ClassifierConfig(widths=(8,), dense=16, size=16)
+    made, other = (compiled(partial(init_classifier, config))(np.array([0, seed], np.uint32)) for seed in (1, 2))
+    assert made["temperature"] == 1
+    for name in ("Conv_1", "Dense_0"):
+        kernel = made["params"][name]["kernel"]
+        np.testing.assert_allclose(kernel.std() * np.sqrt(np.prod(kernel.shape[:-1])), 1, atol=0.15)
+        assert (kernel != other["params"][name]["kernel"]).any()
+
+
 @pytest.mark.parametrize("config", [TINY, VGG16], ids=["paper", "vgg16"])
 def test_probabilities(config):
-    rows = classify(config, init_classifier(config, jax.random.PRNGKey(0)), crops())
-    assert rows.shape == (5, 7) and rows.dtype == jnp.float32 and float(rows.min()) >= 0
+    rows = classify(config, classifier_variables(config), crops())
+    assert rows.shape == (5, 7) and rows.dtype == np.float32 and float(rows.min()) >= 0
     np.testing.assert_allclose(rows.sum(1), 1, atol=1e-6)
 
 
 def test_hidden_units_cannot_die(variables):
     """Adam's first steps can push all of them far below 0; with a plain ReLU no gradient would ever bring them back."""
-    params = {**variables["params"], "Dense_0": {**variables["params"]["Dense_0"], "bias": jnp.full(8, -1e3)}}
+    params = {**variables["params"], "Dense_0": {**variables["params"]["Dense_0"], "bias": np.full(8, -1e3, np.float32)}}
 
     def loss(params):
         network = {"params": params, "batch_stats": variables["batch_stats"]}
-        return (Classifier(TINY).apply(network, network_input(TINY, crops())) ** 2).sum()
+        return (Classifier(TINY).apply(network, classifier.network_input(TINY, jnp.asarray(crops()))) ** 2).sum()
 
-    assert (jnp.abs(jax.grad(loss)(params)["Dense_0"]["kernel"]).max(0) > 0).all()
+    assert (np.abs(compiled(jax.grad(loss))(params)["Dense_0"]["kernel"]).max(0) > 0).all()
 
 
 def test_the_temperature_divides_the_logits(variables):
-    soft = classify(TINY, {**variables, "temperature": jnp.array(2.0)}, crops())
+    soft = classify(TINY, {**variables, "temperature": np.float32(2)}, crops())
     logits = classifier_logits(TINY, variables, crops())
-    np.testing.assert_allclose(soft, jax.nn.softmax(logits / 2), atol=1e-6)
+    powers = np.exp(logits / 2)
+    np.testing.assert_allclose(soft, powers / powers.sum(1, keepdims=True), atol=1e-6)
     np.testing.assert_array_equal(soft.argmax(1), classify(TINY, variables, crops()).argmax(1))
     assert float(soft.max()) < float(classify(TINY, variables, crops()).max())
 
 
 def test_a_face_is_read_the_same_in_any_company(variables):
     faces = crops(6)
-    alone = jnp.concatenate([classify(TINY, variables, faces[i : i + 1]) for i in range(6)])
+    alone = np.concatenate([classify(TINY, variables, faces[i : i + 1]) for i in range(6)])
     np.testing.assert_allclose(classify(TINY, variables, faces), alone, atol=1e-5)
 
 
@@ -97,38 +113,38 @@ def test_a_face_is_read_the_same_in_any_company(variables):
 def test_range_of_the_input(channels):
     config = ClassifierConfig(channels=channels)
     for value, expected in ((0, -1), (255, 1)):
-        x = network_input(config, jnp.full((1, 48, 48, 3), value, jnp.uint8))
-        assert x.shape == (1, 48, 48, channels) and x.dtype == jnp.float32
+        x = network_input(config, np.full((1, 48, 48, 3), value, np.uint8))
+        assert x.shape == (1, 48, 48, channels) and x.dtype == np.float32
         np.testing.assert_allclose(x, expected, atol=1e-6)
 
 
 def test_a_grey_network_sees_luminance_only():
-    colour = jnp.broadcast_to(jnp.array([100, 50, 200], jnp.uint8), (1, 16, 16, 3))
+    colour = np.broadcast_to(np.array([100, 50, 200], np.uint8), (1, 16, 16, 3))
     grey = network_input(TINY, colour)
     np.testing.assert_allclose(grey, (0.299 * 100 + 0.587 * 50 + 0.114 * 200) / 127.5 - 1, atol=1e-6)
 
 
 def test_bfloat16_computes_near_float32_with_float32_parameters(variables):
-    faces = network_input(TINY, crops())
-    half = Classifier(TINY, jnp.bfloat16)
-    assert {leaf.dtype for leaf in jax.tree.leaves(half.init(jax.random.PRNGKey(0), faces))} == {jnp.dtype("float32")}
-    network = {"params": variables["params"], "batch_stats": variables["batch_stats"]}
-    logits = half.apply(network, faces)
-    assert logits.dtype == jnp.float32
-    np.testing.assert_allclose(logits, Classifier(TINY).apply(network, faces), atol=0.1)
+    faces, half = network_input(TINY, crops()), Classifier(TINY, jnp.bfloat16)
+    made = jax.eval_shape(half.init, tiny.KEY, faces)
+    assert {leaf.dtype for leaf in jax.tree.leaves(made)} == {np.dtype("float32")}
+    logits, full = (compiled(c.apply)(network_of(variables), faces) for c in (half, Classifier(TINY)))
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, full, atol=0.1)
 
 
 def test_dropout_only_in_training(variables):
-    faces, model = network_input(TINY, crops()), Classifier(TINY)
-    network = {"params": variables["params"], "batch_stats": variables["batch_stats"]}
+    faces, model, network = network_input(TINY, crops()), Classifier(TINY), network_of(variables)
 
-    def train(seed):
-        rngs = {"dropout": jax.random.PRNGKey(seed)}
-        return model.apply(network, faces, train=True, rngs=rngs, mutable=["batch_stats"])[0]
+    @compiled
+    def train(faces, key):
+        return model.apply(network, faces, train=True, rngs={"dropout": key}, mutable=["batch_stats"])[0]
 
-    assert not np.allclose(train(0), train(1))
-    np.testing.assert_array_equal(train(0), train(0))
-    np.testing.assert_array_equal(model.apply(network, faces), model.apply(network, faces))
+    one, same, other = (train(faces, np.array([0, seed], np.uint32)) for seed in (0, 0, 1))
+    assert not np.allclose(one, other)
+    np.testing.assert_array_equal(one, same)
+    evaluate = compiled(model.apply)
+    np.testing.assert_array_equal(evaluate(network, faces), evaluate(network, faces))
 
 
 def test_another_size_is_refused(variables):

@@ -3,36 +3,32 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from safetensors import safe_open
+from tiny import FACES
 
-from emojax.classifier import ClassifierConfig, classify, init_classifier
+from emojax import classifier, export
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.export import (
-    export_classify,
-    export_safetensors,
-    export_stylize,
-    main,
-    stylize_any_size,
-)
+from emojax.export import export_classify, export_safetensors, export_stylize, main
 from emojax.pipeline import Model
-from emojax.stylizer import StylizerConfig, init_stylizer
+from emojax.stylizer import StylizerConfig
 
 STYLES = StylizerConfig(width=4, blocks=1)
-FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
+classify = tiny.compiled(classifier.classify, static_argnums=0)
+stylize_any_size = tiny.compiled(export.stylize_any_size, static_argnums=0)
 
 
 @pytest.fixture(scope="module")
 def styles():
-    return init_stylizer(STYLES, jax.random.PRNGKey(0))
+    return tiny.stylizer_params(STYLES)
 
 
 @pytest.fixture(scope="module")
 def variables():
-    return init_classifier(FACES, jax.random.PRNGKey(1))
+    return tiny.classifier_variables()
 
 
 def photos(n, h, w):
@@ -65,21 +61,21 @@ def test_stylize_runs_without_us_and_equals_the_source(styles, tmp_path, n, h, w
     weights = np.random.default_rng(1).random((n, 7)).astype(np.float32)
     out = run_elsewhere(export_stylize(STYLES, styles), tmp_path, photos(n, h, w), weights)
     assert out.shape == (n, h, w, 3) and out.dtype == np.uint8
-    source = np.asarray(stylize_any_size(STYLES, styles, jnp.asarray(photos(n, h, w)), jnp.asarray(weights)))
+    source = stylize_any_size(STYLES, styles, photos(n, h, w), weights)
     assert np.abs(out.astype(int) - source).max() <= 1
 
 
 def test_stylize_equals_the_pipeline(styles, variables):
     model = Model(FACES, STYLES, {"classifier": variables, "styles": styles})
-    weights = jnp.eye(7)[3:4]
-    exported = np.asarray(stylize_any_size(STYLES, styles, jnp.asarray(photos(1, 37, 50)), weights))[0]
+    weights = np.eye(7, dtype=np.float32)[3:4]
+    exported = stylize_any_size(STYLES, styles, photos(1, 37, 50), weights)[0]
     assert np.abs(model.stylize(photos(1, 37, 50)[0], "happy").astype(int) - exported).max() <= 1
 
 
 def test_classify_runs_without_us_and_equals_the_source(variables, tmp_path):
     crops = photos(3, 16, 16)
     out = run_elsewhere(export_classify(FACES, variables), tmp_path, crops)
-    np.testing.assert_allclose(out, classify(FACES, variables, jnp.asarray(crops)), atol=1e-5)
+    np.testing.assert_allclose(out, classify(FACES, variables, crops), atol=1e-5)
 
 
 def test_safetensors_hold_every_array_under_its_path(styles, variables, tmp_path):
@@ -99,7 +95,7 @@ def test_safetensors_hold_every_array_under_its_path(styles, variables, tmp_path
 @pytest.mark.parametrize("bank", [False, True])
 def test_safetensors_hold_the_last_layer_that_paints(variables, tmp_path, bank):
     config = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"), patch=2, bank=bank)
-    network = init_stylizer(config, jax.random.PRNGKey(0))["network"]
+    network = tiny.stylizer_params(config)["network"]
     path = tmp_path / "all.safetensors"
     path.write_bytes(export_safetensors(FACES, variables, config, {"network": network, "styles": {}}))
     with safe_open(path, "numpy") as file:

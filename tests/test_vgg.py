@@ -1,12 +1,14 @@
 """VGG16: the reference activations of the data's README, closed forms, and a loader that accepts nothing else."""
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
+import tiny
 from safetensors.numpy import load_file, save_file
 
+from emojax import vgg
 from emojax.errors import UserError
-from emojax.vgg import FAMILIES, FEATURES, SHAPES, TORCHVISION, find_vgg16, load_vgg16, read_weights, vgg16_features
+from emojax.vgg import FAMILIES, FEATURES, SHAPES, TORCHVISION, find_vgg16, load_vgg16, read_weights, shapes
 
 
 def random_weights(seed=0):
@@ -17,6 +19,9 @@ def random_weights(seed=0):
         .astype(np.float32)
         for name, shape in SHAPES.items()
     }  # fmt: skip
+
+
+vgg16_features = tiny.vgg16_features
 
 
 def torchvision_layout(weights):
@@ -38,11 +43,28 @@ def caffe_file(weights, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """Parameters of a file that is narrower than VGG16, as tests have it."""
+    path = tmp_path_factory.mktemp("vgg") / "narrow.safetensors"
+    save_file(tiny.vgg16_tensors(), path)
+    return load_vgg16(path)
+
+
+def test_a_network_may_be_narrower_by_one_factor(narrow, tmp_path):
+    assert narrow["conv1_1"]["kernel"].shape == (3, 3, 3, 4) and narrow["conv4_3"]["bias"].shape == (32,)
+    mixed = tiny.vgg16_tensors() | {"conv2_2/bias": np.zeros(16, np.float32)}
+    save_file(mixed, tmp_path / "mixed.safetensors")
+    with pytest.raises(UserError, match=r"misshapen: conv2_2/bias \[16\]$"):
+        load_vgg16(tmp_path / "mixed.safetensors")
+    assert shapes() == SHAPES and SHAPES["conv4_3/kernel"] == (3, 3, 512, 512)
+
+
 def test_reference_activations(shared_data):
     params = load_vgg16(shared_data / "vgg16" / "vgg16_to_conv4_3_f16.safetensors")
     row, column = np.mgrid[:64, :64]
     image = np.stack([4 * row % 256, 4 * column % 256, 2 * (row + column) % 256], -1).astype(np.float32)
-    features = vgg16_features(params, jnp.asarray(image[None]))
+    features = vgg16_features(params, image[None])
     reference = {
         "relu1_2": ((64, 64, 64), 135.60425, 3852.0601),
         "relu2_2": ((32, 32, 128), 183.77826, 7718.8320),
@@ -56,10 +78,9 @@ def test_reference_activations(shared_data):
         np.testing.assert_allclose(features[name].max(), largest, rtol=1e-3)
 
 
-def test_stops_at_the_map_asked_for_with_the_same_values(caffe_file):
-    params = load_vgg16(caffe_file)
-    image = np.random.default_rng(1).uniform(0, 255, (2, 16, 24, 3))
-    image = jnp.asarray(image, jnp.float32)
+def test_stops_at_the_map_asked_for_with_the_same_values(narrow):
+    params = narrow
+    image = np.random.default_rng(1).uniform(0, 255, (2, 16, 24, 3)).astype(np.float32)
     every = vgg16_features(params, image)
     for index, name in enumerate(FEATURES):
         some = vgg16_features(params, image, layers=(name,))
@@ -69,10 +90,9 @@ def test_stops_at_the_map_asked_for_with_the_same_values(caffe_file):
         vgg16_features(params, image, layers=("relu9_9",))
 
 
-def test_odd_sides_lose_their_last_row_as_in_the_original(caffe_file):
-    image = jnp.full((1, 17, 23, 3), 99.0)
-    shapes = [x.shape[1:3] for x in vgg16_features(load_vgg16(caffe_file), image).values()]
-    assert shapes == [(17, 23), (8, 11), (4, 5), (2, 2)]
+def test_odd_sides_lose_their_last_row_as_in_the_original(narrow):
+    features = jax.eval_shape(vgg.vgg16_features, narrow, np.zeros((1, 17, 23, 3), np.float32))
+    assert [x.shape[1:3] for x in features.values()] == [(17, 23), (8, 11), (4, 5), (2, 2)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,12 +1,12 @@
 """`train_style.py add`: a new row for a frozen network, as a pack that the pipeline takes."""
 
 import dataclasses
-from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 
 from configs.style import ADD
@@ -31,8 +31,7 @@ TINY = dataclasses.replace(
 @pytest.fixture(scope="module")
 def flags(tiny_style_data, tmp_path_factory):
     root = tmp_path_factory.mktemp("network")
-    params = jax.jit(partial(init_stylizer, CONFIG))(jax.random.PRNGKey(0))
-    save_checkpoint(root / "styles", "styles", CONFIG, params)
+    save_checkpoint(root / "styles", "styles", CONFIG, tiny.stylizer_params(CONFIG))
     found = dict(zip(tiny_style_data[::2], tiny_style_data[1::2], strict=True))
     painting = Path(found["--data.paintings"]) / "fear" / "painting.png"
     return [
@@ -102,7 +101,7 @@ def test_another_network_or_painting_is_another_run(flags, tmp_path):
     second.write_bytes(b"2")
     assert len({add_style.run_folder("joy", network, p) for network in "xy" for p in (first, second)}) == 4
     other = dataclasses.replace(CONFIG, styles=("joy",))
-    params = jax.tree.map(np.asarray, init_stylizer(other, jax.random.PRNGKey(1)))
+    params = tiny.stylizer_params(other, seed=1)
     save_checkpoint(tmp_path / "run" / "step_00000001", "styles", other, params)
     assert add_style.check_run(tmp_path / "run", other, network_fingerprint(params["network"]))
     with pytest.raises(UserError, match="for another network"):

@@ -2,32 +2,30 @@
 
 import json
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
+from tiny import FACES as MODEL
 
-from emojax import checkpoint
-from emojax.classifier import ClassifierConfig, classify, init_classifier
+from emojax import checkpoint, classifier
 from emojax.errors import UserError
 from emojax.faces import Face
 from emojax.train import evaluate
 from emojax.train.scores import score
 
-MODEL = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
+classify = tiny.compiled(classifier.classify, static_argnums=0)
 
 
 @pytest.fixture(scope="module")
 def variables():
-    return {**init_classifier(MODEL, jax.random.PRNGKey(0)), "temperature": jnp.array(1.5)}
+    return {**tiny.classifier_variables(), "temperature": np.float32(1.5)}
 
 
 @pytest.fixture(scope="module")
 def saved(variables, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "step_00000001"
-    host = jax.tree.map(np.asarray, variables)
-    checkpoint.save_checkpoint(path, "classifier", MODEL, host, step=1, metrics={}, score=None)
+    checkpoint.save_checkpoint(path, "classifier", MODEL, variables, step=1, metrics={}, score=None)
     return path
 
 
@@ -37,7 +35,7 @@ def test_any_number_of_faces_is_read_as_by_classify(variables):
         rows = evaluate.read_faces(MODEL, variables, crops[:count])
         assert rows.shape == (count, 7)
         if count:
-            np.testing.assert_allclose(rows, classify(MODEL, variables, jnp.asarray(crops[:count])), atol=1e-5)
+            np.testing.assert_allclose(rows, classify(MODEL, variables, crops[:count]), atol=1e-5)
 
 
 def test_the_command_writes_and_prints_the_scores(variables, saved, tiny_face_data, tmp_path, capsys):

@@ -1,12 +1,18 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
+from PIL import Image
+from tiny import compiled, vgg16_features
 
-from emojax.images import to_255
-from emojax.losses import STYLE_LAYERS, gram_matrix, style_loss
-from emojax.train.yardstick import descend, measure, objective, structural_similarity
-from emojax.vgg import load_vgg16, vgg16_features
+from emojax import losses
+from emojax.losses import STYLE_LAYERS
+from emojax.train import yardstick
+from emojax.train.yardstick import descend, objective
+from emojax.vgg import load_vgg16
+
+gram_matrix, style_loss = compiled(losses.gram_matrix), compiled(losses.style_loss)
+measure, structural_similarity = compiled(yardstick.measure), compiled(yardstick.structural_similarity)
 
 
 @pytest.fixture(scope="module")
@@ -15,26 +21,26 @@ def vgg(tiny_style_data):
 
 
 def photo(seed, side=32):
-    blocks = jax.random.uniform(jax.random.PRNGKey(seed), (1, 4, 4, 3))
-    return jax.image.resize(blocks, (1, side, side, 3), "cubic").clip(0, 1)
+    picture = tiny.blocks(np.random.default_rng(seed), 32).resize((side, side), Image.Resampling.BICUBIC)
+    return np.asarray(picture, np.float32)[None] / 255
 
 
 def grams_of(vgg, *photos):
-    features = [vgg16_features(vgg, to_255(x)) for x in photos]
-    return {layer: jnp.concatenate([gram_matrix(found[layer]) for found in features]) for layer in STYLE_LAYERS}
+    features = [vgg16_features(vgg, np.float32(255) * x) for x in photos]
+    return {layer: np.concatenate([gram_matrix(found[layer]) for found in features]) for layer in STYLE_LAYERS}
 
 
 def test_similarity_of_equal_flat_and_opposite_pictures():
     x = photo(0)[..., :1]
     np.testing.assert_allclose(structural_similarity(x, x), 1, rtol=1e-5)
     # Of flat pictures a and b only the first factor is left: (2ab + c1) / (a^2 + b^2 + c1).
-    flat = structural_similarity(jnp.full((1, 16, 16, 1), 0.2), jnp.full((1, 16, 16, 1), 0.6))
+    flat = structural_similarity(*(np.full((1, 32, 32, 1), value, np.float32) for value in (0.2, 0.6)))
     np.testing.assert_allclose(flat, (2 * 0.12 + 1e-4) / (0.04 + 0.36 + 1e-4), rtol=1e-3)
     assert float(structural_similarity(x, 1 - x)[0]) < 0.5
 
 
 def test_similarity_is_wangs_formula_in_its_one_window():
-    one, other = (np.asarray(photo(seed, 11))[..., :1] for seed in (5, 6))
+    one, other = (photo(seed, 11)[..., :1] for seed in (5, 6))
     x = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
     weights = np.outer(x, x)[None, :, :, None] / np.outer(x, x).sum()
     mean_one, mean_other = (weights * one).sum(), (weights * other).sum()
@@ -43,7 +49,7 @@ def test_similarity_is_wangs_formula_in_its_one_window():
     c1, c2 = 0.01**2, 0.03**2
     expected = (2 * mean_one * mean_other + c1) * (2 * covariance + c2)
     expected /= (mean_one**2 + mean_other**2 + c1) * (var_one + var_other + c2)
-    np.testing.assert_allclose(structural_similarity(jnp.asarray(one), jnp.asarray(other)), expected, rtol=1e-3)
+    np.testing.assert_allclose(structural_similarity(one, other), expected, rtol=1e-3)
 
 
 def test_a_photo_measured_against_itself(vgg):
@@ -52,7 +58,7 @@ def test_a_photo_measured_against_itself(vgg):
     assert float(scores["content"]) == float(scores["content_relu3_3"]) == 0
     np.testing.assert_allclose(scores["ssim"], 1, rtol=1e-5)
     np.testing.assert_allclose(scores["style"][0], 0, atol=1e-6)
-    features = vgg16_features(vgg, to_255(one))
+    features = vgg16_features(vgg, np.float32(255) * one)
     expected = style_loss(features, {k: gram[1:] for k, gram in grams_of(vgg, one, other).items()})[0]
     np.testing.assert_allclose(scores["style"][1], expected, rtol=1e-4)
     assert float(expected) > 0
@@ -60,6 +66,7 @@ def test_a_photo_measured_against_itself(vgg):
 
 def test_the_optimizer_comes_down_and_stops_at_the_goal(vgg):
     start, gram = photo(3), grams_of(vgg, photo(4))
+    gram, start = jax.device_put((gram, start))
     whole = descend(vgg, gram, start, goal=0.0, iterations=4)
     assert whole.iterations is None and whole.evaluations is None and len(whole.curve) == 5
     assert all(after <= before + 1e-5 for before, after in zip(whole.curve, whole.curve[1:], strict=False))
