@@ -3,10 +3,13 @@
 What is set through the environment also holds for the commands that tests start.
 """
 
+import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -42,6 +45,47 @@ def pytest_configure(config: pytest.Config) -> None:
     # What is compiled here runs a few times on tiny arrays: optimizing it takes longer than it saves. The commands that tests
     # start optimize as ever, and so do tests that ask for the fixture `optimized`.
     jax.config.update("jax_disable_most_optimizations", True)
+    jax.monitoring.register_event_duration_secs_listener(_count_program)
+
+
+# What the tests cost is mostly compiling, and what creeps in is networks called without `jit`, a program for each operation.
+PROGRAMS = json.loads((ROOT / "tests" / "programs.json").read_text())
+"""how many programs each file of tests may compile, with some to spare; a file that is not named: `FEW`"""
+FEW = 10
+_compiled: Counter[str] = Counter()
+_running = ""
+
+
+def _count_program(event: str, seconds: float, **_: Any) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":  # or reading it from the cache
+        _compiled[_running] += 1
+
+
+def _file_of(item: pytest.Item) -> str:
+    return item.path.relative_to(ROOT / "tests").as_posix()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    global _running
+    _running = _file_of(item)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """The last test of a file fails if the file's tests together have compiled too much."""
+    result = yield
+    file = _file_of(item)
+    if nextitem is None or _file_of(nextitem) != file:
+        found, allowed = _compiled.pop(file, 0), PROGRAMS.get(file, FEW)
+        if found > allowed:
+            pytest.fail(
+                f"tests/{file} compiles {found} programs, tests/programs.json allows {allowed}: call networks through "
+                "tests/tiny.py; or raise the number, where more are needed",
+                pytrace=False,
+            )
+    return result
 
 
 @pytest.fixture

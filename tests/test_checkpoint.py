@@ -122,7 +122,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, params):
         "noise = np.random.default_rng(0).normal(size=(100, 100))\n"
         "sys.exit(run(lambda: checkpoint.save_checkpoint(Path('step'), 'styles', StylizerConfig(), {'a': noise})))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "emojax: error: cannot write the checkpoint step" in done.stderr
     assert "Traceback" not in done.stderr and not list(tmp_path.iterdir())
 

@@ -13,7 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny
 
+from emojax.checkpoint import save_checkpoint
+from emojax.classifier import ClassifierConfig
 from emojax.errors import UserError
 from emojax.train.loop import TrainState
 from emojax.train.parallel import Parallel, check_batch_size, initialize_hosts, mean_over
@@ -34,7 +37,7 @@ def step(state, batch, axis_name):
 
 def run(parallel):
     rng = np.random.default_rng(0)
-    state = parallel.place_state(TrainState.create({"w": jnp.ones(3)}, OPTIMIZER, 0))
+    state = parallel.place_state(TrainState.create({"w": np.ones(3, np.float32)}, OPTIMIZER, 0))
     compiled, losses = parallel.compile(step), []
     for _ in range(5):
         batch = {"x": rng.normal(size=(8, 3)).astype(np.float32), "y": rng.normal(size=8).astype(np.float32)}
@@ -98,7 +101,10 @@ def losses_of(folder):
 @pytest.mark.slow
 def test_two_processes_train_to_the_loss_of_one(tiny_face_data, tmp_path):
     """The classifier, which has most that could differ: augmentation, batch norm and dropout."""
-    command = [sys.executable, "train_classifier.py", "tiny", *tiny_face_data, "--batch_size", "4"]
+    model = ClassifierConfig(widths=(4,), dense=8, size=16)
+    save_checkpoint(tmp_path / "start", "classifier", model, tiny.classifier_variables(model))
+    flags = ["--batch_size", "4", "--model.widths", "4", "--initial", str(tmp_path / "start")]
+    command = [sys.executable, "train_classifier.py", "tiny", *tiny_face_data, *flags]
 
     def start(output, *more):
         environment = {"PATH": "", "JAX_PLATFORMS": "cpu", "EMOJAX_CACHE": str(tmp_path / "cache")}
@@ -107,7 +113,7 @@ def test_two_processes_train_to_the_loss_of_one(tiny_face_data, tmp_path):
         )
 
     def finish(process):
-        _, messages = process.communicate(timeout=300)
+        _, messages = process.communicate(timeout=600)
         assert process.returncode == 0, messages
 
     finish(start(tmp_path / "one"))
