@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from benchmarks.peers import torch_function, torch_parameters
 from emojax.classifier import VGG16_DEPTHS
+from emojax.losses import CONTENT_LAYER, STYLE_LAYERS
 from emojax.train.classifier import ClassifierTraining
 from emojax.train.loop import OptimizerConfig
-from emojax.losses import CONTENT_LAYER, STYLE_LAYERS
 from emojax.train.style import StyleTraining
 from emojax.vgg import LAYERS
 
@@ -41,7 +41,7 @@ def style_step(config: StyleTraining, frozen: Mapping[str, Any], params: Any, de
         if name != "mean"
     }
     mean = torch.tensor(frozen["vgg"]["mean"], device=device)[:, None, None]
-    grams = {name: torch.tensor(rows, device=device) for name, rows in frozen["grams"].items()}
+    grams = {name: torch.tensor(rows, device=device) for name, rows in frozen["paintings"]["grams"].items()}
     apply, weights = torch_function(config.resolved_model()), config.loss
     strengths = torch.tensor(weights.strengths or [1.0] * len(config.resolved_model().styles), device=device)
 

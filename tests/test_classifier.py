@@ -85,7 +85,10 @@ def test_probabilities(config):
 
 def test_hidden_units_cannot_die(variables):
     """Adam's first steps can push all of them far below 0; with a plain ReLU no gradient would ever bring them back."""
-    params = {**variables["params"], "Dense_0": {**variables["params"]["Dense_0"], "bias": np.full(8, -1e3, np.float32)}}
+    params = {
+        **variables["params"],
+        "Dense_0": {**variables["params"]["Dense_0"], "bias": np.full(8, -1e3, np.float32)},
+    }
 
     def loss(params):
         network = {"params": params, "batch_stats": variables["batch_stats"]}

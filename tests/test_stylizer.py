@@ -5,10 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given
 from hypothesis import strategies as st
-
-import tiny
 from tiny import code_of, compiled, norm_statistics, stylize_with_code, stylizer_params
 
 from emojax import stylizer
@@ -81,9 +80,7 @@ def test_the_layers_are_johnsons():
 )
 def test_larger_patches_leave_out_the_larger_layers(patch, first, last, left_out):
     whole, config = StylizerConfig(width=4, blocks=1), StylizerConfig(width=4, blocks=1, patch=patch)
-    expected, made = (
-        jax.eval_shape(partial(init_stylizer, c), tiny.KEY)["network"] for c in (whole, config)
-    )
+    expected, made = (jax.eval_shape(partial(init_stylizer, c), tiny.KEY)["network"] for c in (whole, config))
     assert expected.keys() - made.keys() == left_out
     assert made[first[0]]["kernel"].shape == first[1] and made["out"]["kernel"].shape == last
     assert [name for name, _ in config.norm_layers()] == [n for n, _ in whole.norm_layers() if n not in left_out]

@@ -56,9 +56,7 @@ def at_once(config):
         if regions is not None:
             code = vary_styles(code, params["styles"], weight_changes(regions, weights, *photo.shape[1:3]))
         network, ends = {"params": even_phases(config, params["network"])}, (size[0], size[1])
-        painted, sown = Stylizer(config).apply(
-            network, to_unit(photo), code, ends, statistics, mutable=["statistics"]
-        )
+        painted, sown = Stylizer(config).apply(network, to_unit(photo), code, ends, statistics, mutable=["statistics"])
         return to_uint8(painted), statistics or sown["statistics"]["norms"]
 
     return tiny.compiled(run)

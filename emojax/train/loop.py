@@ -180,7 +180,9 @@ def fit(
     seconds: float | None = None,
     started: float | None = None,
 ) -> TrainState:
-    """Trains up to `steps` steps in all, or for so many seconds, resuming from the newest checkpoint in `run`; returns the state, on the host.
+    """Trains up to `steps` steps in all, or for so many seconds; returns the state, on the host.
+
+    A run resumes from the newest checkpoint in its folder.
 
     SIGINT and SIGTERM write a checkpoint first; then KeyboardInterrupt is raised.
 
@@ -202,7 +204,9 @@ def fit(
     if (steps is None) == (seconds is None):
         raise ValueError(f"{steps} steps, {seconds} seconds: one of them")
     if seconds is not None and jax.process_count() > 1:
-        raise UserError("several hosts cannot train by the clock, which they do not share: give steps instead of minutes")
+        raise UserError(
+            "several hosts cannot train by the clock, which they do not share: give steps instead of minutes"
+        )
     began = time.monotonic() if started is None else started
     frozen = state.frozen
     state = state.replace(frozen=None)

@@ -257,7 +257,6 @@ class _Crops:
                 self.bad.report(index, self.source.name(index), error)
                 element = rng.choice(self.photos)
 
-
     def example(self, index: int, photo: Image.Image, square: Square) -> dict[str, Any]:
         """A square of photo number `index`, and where its faces are."""
         if self.config.find_faces and index not in self.faces:
@@ -370,14 +369,16 @@ def painting_size(style_scale: float) -> int:
 
 
 def parse_crop(entry: str) -> tuple[str, tuple[float, ...]]:
-    """"happy=0,0.33,1,1" -> ("happy", (0, 0.33, 1, 1)); raises UserError for what is no such part."""
+    """ "happy=0,0.33,1,1" -> ("happy", (0, 0.33, 1, 1)); raises UserError for what is no such part."""
     style, _, text = entry.partition("=")
     try:
         left, top, right, bottom = box = tuple(float(number) for number in text.split(","))
     except ValueError:
         raise UserError(f"painting crop {entry!r}: write STYLE=LEFT,TOP,RIGHT,BOTTOM") from None
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise UserError(f"painting crop {entry!r}: fractions of the painting, 0 to 1, left before right, top before bottom")
+        raise UserError(
+            f"painting crop {entry!r}: fractions of the painting, 0 to 1, left before right, top before bottom"
+        )
     return style, box
 
 

@@ -25,9 +25,6 @@ from emojax import compiling
 from emojax.emotions import EMOTIONS, nearest
 from emojax.errors import UserError
 from emojax.images import to_255, to_unit
-from emojax.pipeline import load_styles
-from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
-from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
 from emojax.losses import (
     CONTENT_LAYER,
     STYLE_LAYERS,
@@ -44,6 +41,9 @@ from emojax.losses import (
     style_loss,
     total_variation,
 )
+from emojax.pipeline import load_styles
+from emojax.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
+from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
 from emojax.train.parallel import Mode, Parallel, Step, check_batch_size, initialize_hosts, mean_over
 from emojax.train.photo_data import (
     FACE_CELL,
@@ -96,7 +96,9 @@ class StyleLossConfig:
         if min(self.strengths, default=0) < 0 or min(self.style_layer_weights, default=0) < 0:
             raise UserError(f"strengths {self.strengths}, style layer weights {self.style_layer_weights}: not negative")
         if len(self.style_layers) != len(self.style_layer_weights):
-            raise UserError(f"{len(self.style_layer_weights)} weights for {len(self.style_layers)} style layers: one each")
+            raise UserError(
+                f"{len(self.style_layer_weights)} weights for {len(self.style_layers)} style layers: one each"
+            )
         if unknown := [name for name in self.layers if name.removeprefix("relu") not in LAYERS]:
             raise UserError(f"layer {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
         if self.positions < 2:

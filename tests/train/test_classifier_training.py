@@ -25,7 +25,6 @@ from emojax.train.loop import OptimizerConfig
 from emojax.train.options import parse_preset
 from emojax.train.parallel import Parallel
 
-
 classify = tiny.compiled(eager_classify, static_argnums=0)
 correct = tiny.compiled(eager_correct)
 
@@ -109,7 +108,9 @@ def test_batch_norm_follows_the_batch_and_dropout_its_key(config):
 
 
 def test_one_batch_can_be_learned_by_heart(config):
-    still = dataclasses.replace(config, model=without_dropout(config), augment=AugmentConfig(False, 0, 0, 0, 0, 0, 0, 0))
+    still = dataclasses.replace(
+        config, model=without_dropout(config), augment=AugmentConfig(False, 0, 0, 0, 0, 0, 0, 0)
+    )
     parallel, optimizer = Parallel("jit", jax.devices()[:1]), OptimizerConfig(learning_rate=1e-2).build()
     state = parallel.place_state(start_of(still, optimizer))
     step, losses = parallel.compile(make_step(still, optimizer)), []

@@ -99,6 +99,7 @@ def test_hypercolumns_at_a_maps_own_positions_are_its_values():
 
 def test_hypercolumns_are_linear_between_positions_and_constant_beyond_the_last():
     """On a ramp of 0.5, 1.5, ... the value is the position in pixels, whatever the map's size."""
+
     def ramp(height, width):
         rows, columns = np.mgrid[:height, :width].astype(np.float32)
         return np.stack([(rows + 0.5) / height, (columns + 0.5) / width], -1)[None]

@@ -131,7 +131,9 @@ def test_the_columns_of_the_paintings_come_with_their_moments(config, vgg):
     assert set(found["grams"]) == {"relu1_2", "relu2_2"}
     depth = vgg["conv1_1"]["bias"].size + vgg["conv2_1"]["bias"].size
     assert found["columns"].shape == (2, PAINTING_POSITIONS, depth)
-    assert found["colors"].shape == (2, PAINTING_POSITIONS, 3) and 0 <= found["colors"].min() < found["colors"].max() <= 1
+    assert (
+        found["colors"].shape == (2, PAINTING_POSITIONS, 3) and 0 <= found["colors"].min() < found["colors"].max() <= 1
+    )
     for columns, mean, covariance in zip(found["columns"], found["mean"], found["covariance"], strict=True):
         np.testing.assert_allclose(mean, columns.mean(0), rtol=1e-4, atol=1e-4)
         scale = np.abs(covariance).max()
