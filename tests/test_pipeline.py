@@ -1,8 +1,10 @@
 import dataclasses
+import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import goldens
 import jax
 import numpy as np
 import pytest
@@ -410,12 +412,27 @@ def test_the_packaged_model_repaints_the_astronaut(optimized):
     astronaut = np.asarray(Image.open("examples/astronaut.jpg"))
     result = model(astronaut)
     assert len(result.faces) == 1 and result.faces[0].face.confidence > 0.7
+    assert max(result.emotion, key=result.emotion.get) == "happy" and result.style == {"happy": 1.0}
     assert result.image.size == (512, 512)
     assert apart(result.image, astronaut).mean() > 10
     pictures = [model.stylize(astronaut[:128, :128], name).astype(int) for name in EMOTIONS]
     for i, one in enumerate(pictures):
         for other in pictures[:i]:
             assert np.abs(one - other).mean() > 8  # seven styles, all different
+
+
+@pytest.mark.parametrize("network", [None, "fast"])
+def test_the_packaged_styles_are_those_that_were_packed(optimized, network):
+    """Roughly, so that no compiler matters: a few levels, and each style is nearest to what it was itself."""
+    expected = json.loads(goldens.FILE.read_text())[network or "default"]
+    found = goldens.found(network)
+    assert found.keys() == expected.keys()
+    for name, cells in found.items():
+        distances = {other: apart(cells, golden).mean() for other, golden in expected.items()}
+        assert distances[name] < 3 and min(distances, key=distances.get) == name, (
+            f"the packaged style {name!r} paints otherwise than it did ({distances[name]:.1f} levels). If its weights were "
+            "replaced on purpose, run python tests/goldens.py and commit tests/goldens.json with them; else this is a bug"
+        )
 
 
 # --- several styles in one picture
