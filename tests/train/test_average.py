@@ -3,18 +3,19 @@
 import jax
 import numpy as np
 import pytest
+import tiny
 
 from emojax import checkpoint as ckpt
 from emojax.errors import UserError
 from emojax.pipeline import load_styles
-from emojax.stylizer import StylizerConfig, init_stylizer
+from emojax.stylizer import StylizerConfig
 from emojax.train import average
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("happy", "sad"))
 
 
 def save(path, seed=0, config=CONFIG):
-    params = jax.tree.map(np.asarray, init_stylizer(config, jax.random.PRNGKey(seed)))
+    params = tiny.stylizer_params(config, seed)
     ckpt.save_checkpoint(path, "styles", config, params)
     return params
 
