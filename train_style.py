@@ -23,7 +23,7 @@ from emojax.cli.parser import run
 from emojax.train import add_style, average, evaluate_styles, swatches
 from emojax.train.options import parse_preset
 from emojax.train.photo_data import open_photos
-from emojax.train.style import pack, train
+from emojax.train.style import release, train
 from emojax.util.compiling import enable_cache
 from emojax.weights.store import check_output
 
@@ -51,7 +51,7 @@ def main() -> int:
     if jax.process_index() != 0:  # one host packs and scores
         return 0
     if config.pack:
-        pack(run_folder, Path(config.pack))
+        release(run_folder, Path(config.pack))
     if config.score_on:
         paintings = ["--paintings", *config.data.paintings, *(["--vgg16", config.vgg16] if config.vgg16 else [])]
         score = ["--checkpoint", str(run_folder), "--photos", *config.score_on, "--output", str(run_folder / "scores")]

@@ -24,8 +24,9 @@ from emojax.nets.stylizer import init_stylizer
 from emojax.nets.vgg16 import LAYERS, SHAPES, vgg16_features
 from emojax.train import classifier, style
 from emojax.train.augment import AugmentConfig
-from emojax.train.loop import OptimizerConfig, TrainState
+from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Parallel, Step
+from emojax.train.state import TrainState
 from emojax.train.throughput import measure_matmul_peak
 
 Config = TypeVar("Config", style.StyleTraining, classifier.ClassifierTraining)
@@ -52,7 +53,7 @@ def style_state(config: style.StyleTraining) -> tuple[Any, dict[str, Any]]:
     paintings = rng.random((len(config.model.styles), 128, 128, 3), np.float32)
     features = jax.jit(vgg16_features)(vgg, 255 * paintings)
     grams = {layer: np.asarray(gram_matrix(interior(features[layer]))) for layer in STYLE_LAYERS}
-    return params, {"vgg": vgg, "grams": grams}
+    return params, {"vgg": vgg, "paintings": {"grams": grams}}
 
 
 def faces_batch(config: classifier.ClassifierTraining) -> dict[str, np.ndarray]:
@@ -66,17 +67,18 @@ def faces_batch(config: classifier.ClassifierTraining) -> dict[str, np.ndarray]:
 class OurStep:
     """Our step with its state inside: batch -> loss."""
 
-    def __init__(self, step: Step, state: TrainState) -> None:
+    def __init__(self, step: Step, state: TrainState, constants: Any) -> None:
         self._parallel = Parallel()
+        self._constants = self._parallel.place_state(constants)
         self._step, self._state = self._parallel.compile(step), self._parallel.place_state(state)
 
     def __call__(self, batch: Any) -> Any:
-        self._state, metrics = self._step(self._state, self._parallel.place_batch(batch))
+        self._state, metrics = self._step(self._state, self._constants, self._parallel.place_batch(batch))
         return metrics["loss"]
 
     def count_flops(self, batch: Any) -> float:
         """See `Parallel.count_flops`."""
-        return self._parallel.count_flops(self._step, self._state, self._parallel.place_batch(batch))
+        return self._parallel.count_flops(self._step, self._state, self._constants, self._parallel.place_batch(batch))
 
 
 def _plain(config: Config, dtype: Any) -> Config:
@@ -114,20 +116,22 @@ def measure(device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
     photos = GPU if gpu else EMOTIONS
     variables = init_classifier(faces.model, jax.random.PRNGKey(0))
     variables = {name: jax.tree.map(np.asarray, variables[name]) for name in ("params", "batch_stats")}
-    params, frozen = style_state(photos)
+    params, constants = style_state(photos)
 
     def our_style(dtype: str) -> OurStep:
         config = _plain(photos, dtype)
         optimizer = config.optimizer.build()
-        return OurStep(style.make_step(config, optimizer), TrainState.create(params, optimizer, 0, frozen=frozen))
+        return OurStep(style.make_step(config, optimizer), TrainState.create(params, optimizer, 0), constants)
 
     def our_classifier(dtype: str) -> OurStep:
         config = _plain(faces, dtype)
         optimizer = config.optimizer.build()
-        return OurStep(classifier.make_step(config, optimizer), classifier.initial_state(config, variables, optimizer))
+        return OurStep(
+            classifier.make_step(config, optimizer), classifier.initial_state(config, variables, optimizer), {}
+        )
 
     def their_style(dtype: str, compiled: bool) -> Callable[[Any], Any]:
-        return torch_steps.style_step(_plain(photos, dtype), frozen, params, device, compiled)
+        return torch_steps.style_step(_plain(photos, dtype), constants, params, device, compiled)
 
     def their_classifier(dtype: str, compiled: bool) -> Callable[[Any], Any]:
         return torch_steps.classifier_step(_plain(faces, dtype), variables, device, compiled)

@@ -6,7 +6,8 @@ from emojax.nets.classifier import ClassifierConfig
 from emojax.train.augment import AugmentConfig
 from emojax.train.classifier import ClassifierTraining
 from emojax.train.face_data import FaceConfig
-from emojax.train.loop import LoopConfig, OptimizerConfig
+from emojax.train.loop import LoopConfig
+from emojax.train.optimizer import OptimizerConfig
 
 # The paper: 50 epochs of Adam at 1e-3 on ExpW, rare classes drawn more often, each draw augmented afresh.
 EXPW = ClassifierTraining(

@@ -5,7 +5,8 @@ from dataclasses import replace
 from emojax.emotions import EMOTIONS as EMOTION_NAMES
 from emojax.emotions import PHOTO
 from emojax.nets.stylizer import StylizerConfig
-from emojax.train.loop import LoopConfig, OptimizerConfig
+from emojax.train.loop import LoopConfig
+from emojax.train.optimizer import OptimizerConfig
 from emojax.train.photo_data import PhotoConfig
 from emojax.train.style import StyleLossConfig, StyleTraining
 

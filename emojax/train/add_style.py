@@ -26,9 +26,9 @@ from emojax.errors import UserError
 from emojax.images import read_photo
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.pipeline.forward import stylize
-from emojax.train.loop import TrainState
 from emojax.train.photo_data import center_crop, find_paintings, painting_size, photo_batches
-from emojax.train.style import StyleTraining, frozen_parts, make_evaluation, train_params
+from emojax.train.state import TrainState
+from emojax.train.style import StyleTraining, finished, make_constants, make_evaluation, train_params
 from emojax.util import compiling
 from emojax.util.files import make_folder, refuse_existing
 from emojax.weights import store as ckpt
@@ -56,15 +56,15 @@ def check_run(run: Path, model: StylizerConfig, network: str) -> bool:
     return False
 
 
-def nearest_row(config: StyleTraining, shared: StylizerConfig, params: Any, frozen: Any) -> int:
-    """The style of a network whose loss is least on the held-out photos, for the one painting of `frozen`."""
+def nearest_row(config: StyleTraining, shared: StylizerConfig, params: Any, constants: Any) -> int:
+    """The style of a network whose loss is least on the held-out photos, for the one painting of `constants`."""
     held_out = photo_batches(config.data, config.batch_size, 1, config.seed).held_out
-    evaluate = make_evaluation(config, held_out)
+    evaluate, constants = make_evaluation(config, held_out), jax.device_put(constants)
 
     def loss_of(index: int) -> float:
         row = jax.tree.map(lambda table: table[index : index + 1], params["styles"])
-        state = TrainState(0, {"network": params["network"], "styles": row}, None, None, None, frozen=frozen)
-        return evaluate(state)[0]["loss"]
+        state = TrainState(0, {"network": params["network"], "styles": row}, None, None, None)
+        return evaluate(state, constants)[0]["loss"]
 
     return int(np.argmin([loss_of(index) for index in range(len(shared.styles))]))
 
@@ -85,21 +85,27 @@ def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]
     shared, params = load_styles(config.initial)
     if shared.bank:
         raise UserError(f"{config.initial} is a bank of networks with one style each: give a network of several styles")
-    vgg = load_vgg16(find_vgg16(config.vgg16))
     (name,) = config.model.styles
-    frozen = frozen_parts(config, vgg)
     model = dataclasses.replace(shared, styles=(name,))
     # Every device gets a photo at least; the batch is not the user's to choose.
     config = dataclasses.replace(config, model=model, batch_size=math.lcm(config.batch_size, jax.device_count()))
     network = network_fingerprint(params["network"])
     run = run or run_folder(name, network, find_paintings(config.data, (name,))[name])
-    index = 0
-    if not check_run(run, model, network):
-        index = nearest_row(config, shared, params, frozen)
-        print(f"{name} starts from the style {shared.styles[index]!r}", file=sys.stderr)
-    row = jax.tree.map(lambda table: table[index : index + 1], params["styles"])
-    state = train_params(config, run, {"styles": row}, {**frozen, "network": params["network"]})
-    return config.model, {"network": params["network"], "styles": state.params["styles"]}
+    begun = check_run(run, model, network)
+
+    def row_of(index: int) -> Any:
+        return jax.tree.map(lambda table: table[index : index + 1], params["styles"])
+
+    state = finished(config, run, {"styles": row_of(0)}) if begun else None
+    if state is None:
+        constants = make_constants(config, load_vgg16(find_vgg16(config.vgg16)))
+        index = 0
+        if not begun:
+            index = nearest_row(config, shared, params, constants)
+            print(f"{name} starts from the style {shared.styles[index]!r}", file=sys.stderr)
+        constants["network"] = params["network"]
+        state = train_params(config, run, {"styles": row_of(index)}, constants)
+    return model, {"network": params["network"], "styles": state.params["styles"]}
 
 
 def preview(config: StylizerConfig, params: Any, photo: np.ndarray) -> bytes:

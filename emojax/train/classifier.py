@@ -6,14 +6,13 @@ after the split.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,13 +24,17 @@ from emojax.errors import UserError
 from emojax.nets.classifier import Classifier, ClassifierConfig, classifier_logits, init_classifier, network_input
 from emojax.train.augment import AugmentConfig, augment_faces, mix_pairs
 from emojax.train.face_data import FaceConfig, HeldOutFaces, face_batches, held_out_faces
-from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
+from emojax.train.hooks import Evaluation
+from emojax.train.loop import LoopConfig, fit
 from emojax.train.losses import cross_entropy
+from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Mode, Parallel, Step, check_batch_size, initialize_hosts, mean_over
+from emojax.train.progress import Length
+from emojax.train.resume import Run, finished_state
 from emojax.train.scores import fit_temperature, negative_log_likelihood
+from emojax.train.state import TrainState
 from emojax.train.transfer import from_checkpoint, from_vgg16
 from emojax.util import compiling
-from emojax.weights.store import checkpoints_in
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 EVALUATION_BATCH = 128
@@ -41,6 +44,12 @@ RANDOM = "random"
 @dataclass(frozen=True)
 class ClassifierTraining:
     """A training run of the classifier."""
+
+    MAY_CHANGE: ClassVar = (
+        *("output", "steps", "epochs", "initial", "vgg16", "loop"),
+        *("parallel", "coordinator", "hosts", "host"),
+    )
+    """fields that may differ when a run is resumed"""
 
     output: str = ""
     """the run's folder; empty: runs/PRESET"""
@@ -92,17 +101,21 @@ class ClassifierTraining:
         if self.class_weights and (len(self.class_weights) != len(EMOTIONS) or min(self.class_weights) < 0):
             raise UserError(f"class weights {self.class_weights}: give {len(EMOTIONS)} that are not negative, or none")
 
+    def length(self) -> Length:
+        """How long to train."""
+        return Length(steps=self.steps, epochs=None if self.steps else self.epochs)
+
 
 def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformation) -> Step:
-    """The training step, `(state, batch, axis_name) -> (state, metrics)`; pure.
+    """The training step, `(state, constants, batch, axis_name) -> (state, metrics)`; pure.
 
     The batch is {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "seed": uint32 [N]}; metrics are the means
     "loss" and "accuracy" (the label's largest entry counts as true). `state.params` are the layers that learn,
-    `state.frozen` the others.
+    `constants` the others.
     """
     weights = jnp.array(config.class_weights) if config.class_weights else None
 
-    def step(state: TrainState, batch: Mapping[str, jax.Array], axis_name: str | None):
+    def step(state: TrainState, constants: Mapping[str, Any], batch: Mapping[str, Any], axis_name: str | None):
         model = Classifier(config.model, jnp.dtype(config.dtype), axis_name)
         augment_key, dropout_key, mix_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
         # A face's key comes from its own seed, so that its augmentation does not depend on the device it lands on.
@@ -118,7 +131,7 @@ def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformatio
             dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
 
         def loss_of(params):
-            variables = {"params": {**state.frozen, **params}, "batch_stats": state.stats}
+            variables = {"params": {**constants, **params}, "batch_stats": state.stats}
             rngs = {"dropout": dropout_key}
             logits, new = model.apply(variables, faces, train=True, rngs=rngs, mutable=["batch_stats"])
             loss = cross_entropy(logits, labels, weights).mean()
@@ -147,8 +160,8 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
     """
     compiled = compiling.jit(partial(classifier_logits, config.model))
 
-    def evaluate(state: TrainState) -> tuple[dict[str, float], float]:
-        variables = jax.device_put(inference_variables(state, {}))
+    def evaluate(state: TrainState, constants: Any) -> tuple[dict[str, float], float]:
+        variables = jax.device_put(inference_variables(state, constants, {}))
         logits = {
             name: np.concatenate([np.asarray(compiled(variables, part)) for part in faces.batches(EVALUATION_BATCH)])
             for name, faces in held_out.items()
@@ -170,11 +183,13 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
     return evaluate
 
 
-def inference_variables(state: TrainState, metrics: Mapping[str, float]) -> dict[str, Any]:
+def inference_variables(
+    state: TrainState, constants: Mapping[str, Any], metrics: Mapping[str, float]
+) -> dict[str, Any]:
     """What `classify` needs: the moving average if there is one; the temperature is 1 if `metrics` does not name one."""
     params, stats = (state.params, state.stats) if state.ema is None else state.ema
     temperature = np.float32(metrics.get("temperature", 1.0))
-    return {"params": {**state.frozen, **params}, "batch_stats": stats, "temperature": temperature}
+    return {"params": {**constants, **params}, "batch_stats": stats, "temperature": temperature}
 
 
 def initial_variables(config: ClassifierTraining) -> dict[str, Any]:
@@ -191,19 +206,38 @@ def initial_variables(config: ClassifierTraining) -> dict[str, Any]:
     return variables
 
 
+def split_layers(config: ClassifierTraining, variables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The layers that learn, and those that do not (`config.frozen`), which are constants of the step.
+
+    Raises:
+        UserError: a layer that the network does not have.
+    """
+    layers = variables["params"]
+    for name in config.frozen:
+        if name not in layers:
+            raise UserError(f"no layer {name!r} to freeze: choose from {', '.join(layers)}")
+    learned: dict[str, Any] = {}
+    constants: dict[str, Any] = {}
+    for name, layer in layers.items():
+        (constants if name in config.frozen else learned)[name] = layer
+    return learned, constants
+
+
 def initial_state(
     config: ClassifierTraining, variables: Mapping[str, Any], optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """The state before the first step; its `params` are the layers that learn, its `frozen` the others."""
-    params = {name: layer for name, layer in variables["params"].items() if name not in config.frozen}
-    frozen = {name: layer for name, layer in variables["params"].items() if name in config.frozen}
+    """The state before the first step; its `params` are the layers that learn, see `split_layers`."""
+    params, _ = split_layers(config, variables)
     return TrainState.create(
-        params, optimizer, config.seed, stats=variables["batch_stats"], with_ema=config.ema_decay > 0, frozen=frozen
+        params, optimizer, config.seed, stats=variables["batch_stats"], with_ema=config.ema_decay > 0
     )
 
 
 def train(config: ClassifierTraining, run: Path) -> TrainState:
     """Trains to the end, or resumes; checkpoints in `run` are what `emojax.load(classifier=run)` reads.
+
+    Returns:
+        The last state, on the host.
 
     Raises:
         UserError: missing or invalid data, weights or checkpoints; a frozen layer that the network does not have; a loss
@@ -212,31 +246,30 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
     """
     initialize_hosts(config.coordinator, config.hosts, config.host)
     check_batch_size(config.batch_size, 2 if config.mixup else 1)
-    # Frozen layers are not part of the training state, so a run that is resumed takes them from its own checkpoint.
-    started = checkpoints_in(run)
-    variables = from_checkpoint(config.model, started[-1]) if started else initial_variables(config)
-    for name in config.frozen:
-        if name not in variables["params"]:
-            raise UserError(f"no layer {name!r} to freeze: choose from {', '.join(variables['params'])}")
+    optimizer = config.optimizer.build()
+    described = Run(run, "classifier", config.model, config)
+    shapes = jax.eval_shape(lambda: init_classifier(config.model, jax.random.PRNGKey(0)))
+    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    if (done := finished_state(described, initial_state(config, blank, optimizer), config.length())) is not None:
+        return done
+    # Layers that do not learn are not part of the state, so a run that is resumed takes them from its own checkpoint.
+    newest = described.newest()
+    variables = from_checkpoint(config.model, newest.path) if newest else initial_variables(config)
     data = face_batches(config.data, config.model, config.batch_size, config.seed)
     held_out = held_out_faces(config.data, config.model)
     if not held_out:
         print("no validation faces: the best checkpoint will be that of the lowest training loss", file=sys.stderr)
-    steps = config.steps or max(1, round(config.epochs * data.faces / config.batch_size))
-    optimizer = config.optimizer.build()
     state = fit(
-        run,
-        "classifier",
-        config.model,
+        described,
         initial_state(config, variables, optimizer),
+        split_layers(config, variables)[1],
         make_step(config, optimizer),
         data.iterator,
-        steps,
+        config.length().in_steps(data.faces / config.batch_size),
         loop=config.loop,
         parallel=Parallel(config.parallel),
         to_params=inference_variables,
         evaluate=make_evaluation(config, held_out) if held_out else None,
-        settings=dataclasses.replace(config, initial="", vgg16=None),  # they only say where a new run starts
     )
     if data.skipped():
         print(f"skipped {data.skipped()} faces that could not be read", file=sys.stderr)

@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import grain
 import numpy as np
@@ -39,6 +39,9 @@ VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutra
 @dataclass(frozen=True)
 class FaceConfig:
     """Where faces come from, and how often each is drawn."""
+
+    MAY_CHANGE: ClassVar = ("workers",)
+    """fields that may differ when a run is resumed"""
 
     packs: tuple[str, ...] = ()
     """packed crops, .npz files"""

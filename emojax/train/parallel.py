@@ -1,7 +1,8 @@
 """Data parallelism: one step, run on one device, on a mesh (`jit`) or by `pmap`, on one host or on several.
 
-A step is a pure function `step(state, batch, axis_name) -> (state, metrics)`. Under `jit` the batch is sharded over the
-mesh and means are global by themselves (axis_name is None); under `pmap` the step takes means over `axis_name`.
+A step is a pure function `step(state, constants, batch, axis_name) -> (state, metrics)`. State and constants are replicated.
+Under `jit` the batch is sharded over the mesh and means are global by themselves (axis_name is None); under `pmap` the step
+takes means over `axis_name`.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Parallel:
         self._replicated = NamedSharding(mesh, PartitionSpec())
 
     def place_state(self, state: State) -> State:
-        """A copy of the state on every device."""
+        """A copy of a state, or of constants, on every device."""
         if self.mode == "pmap":
             return flax.jax_utils.replicate(state, self.devices)
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._replicated, np.asarray(x)), state)
@@ -98,6 +99,12 @@ class Parallel:
             return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], state)
         return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), state)
 
+    def on_one_device(self, placed: State) -> State:
+        """A placed state for a computation on one device: under `jit` the copy that this host's first device has."""
+        if self.mode == "pmap":
+            return self.fetch_state(placed)
+        return jax.tree.map(lambda x: x.addressable_data(0), placed)
+
     def place_batch(self, batch: Any) -> Any:
         """This host's part of a batch, leaves [N, ...], spread over its devices."""
         if self.mode == "pmap":
@@ -106,7 +113,7 @@ class Parallel:
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._sharded, x), batch)
 
     def compile(self, step: Step) -> Step:
-        """`step(state, batch)` over all devices; the state is donated, the metrics are those of the whole batch."""
+        """`step(state, constants, batch)` over all devices; the state is donated, metrics are those of the whole batch."""
         if self.mode == "pmap":
             mapped = jax.pmap(partial(step, axis_name=AXIS), AXIS, devices=self.devices, donate_argnums=0)
             return mapped
@@ -122,9 +129,9 @@ class Parallel:
         shape = jax.tree.leaves(batch)[0].shape
         return shape[0] * shape[1] * jax.process_count() if self.mode == "pmap" else shape[0]
 
-    def count_flops(self, compiled: Step, state: Any, batch: Any) -> float:
+    def count_flops(self, compiled: Step, *arguments: Any) -> float:
         """Floating-point operations of a compiled step over all devices, as XLA counts them before it optimizes; 0: unknown."""
-        lowered: Any = getattr(compiled, "lower")(state, batch)  # noqa: B009 (a Step has no such attribute to mypy)
+        lowered: Any = getattr(compiled, "lower")(*arguments)  # noqa: B009 (a Step has no such attribute to mypy)
         flops = (lowered.cost_analysis() or {}).get("flops", 0.0)
         return flops * len(self.devices) if self.mode == "pmap" else flops
 

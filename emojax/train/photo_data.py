@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import grain
 import numpy as np
@@ -33,6 +33,9 @@ PAINTING_SIDE = 256
 @dataclass(frozen=True)
 class PhotoConfig:
     """Where photos and paintings come from."""
+
+    MAY_CHANGE: ClassVar = ("workers",)
+    """fields that may differ when a run is resumed"""
 
     photos: tuple[str, ...] = ()
     """folders (searched recursively), .tar files, single photos, or the name of a TFDS data set such as coco/2017"""

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,9 @@ from emojax.losses.terms import (
 )
 from emojax.nets.stylizer import StylizerConfig, init_stylizer, mix_styles, stylize_with_code
 from emojax.nets.vgg16 import LAYERS, vgg16_features
-from emojax.train.loop import Evaluation, LoopConfig, OptimizerConfig, TrainState, fit
+from emojax.train.hooks import Evaluation
+from emojax.train.loop import LoopConfig, fit
+from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Mode, Parallel, Step, check_batch_size, initialize_hosts, mean_over
 from emojax.train.photo_data import (
     PhotoConfig,
@@ -43,6 +45,9 @@ from emojax.train.photo_data import (
     photo_batches,
     read_painting,
 )
+from emojax.train.progress import Length
+from emojax.train.resume import Run, finished_state
+from emojax.train.state import TrainState
 from emojax.util import compiling
 from emojax.weights import store as ckpt
 from emojax.weights.load import load_styles
@@ -116,6 +121,12 @@ class StyleLossConfig:
 class StyleTraining:
     """A training run of the transform net."""
 
+    MAY_CHANGE: ClassVar = (
+        *("output", "score_on", "pack", "steps", "epochs", "minutes", "loop"),
+        *("parallel", "coordinator", "hosts", "host"),
+    )
+    """fields that may differ when a run is resumed"""
+
     output: str = ""
     """the run's folder; empty: runs/PRESET, and in it a folder of the emotion if one is trained alone"""
     score_on: tuple[str, ...] = ()
@@ -170,6 +181,12 @@ class StyleTraining:
             raise UserError(f"styles {self.resolved_model().styles}: {PHOTO!r} has to be the last")
         if self.loss.strengths and len(self.loss.strengths) != len(styles):
             raise UserError(f"{len(self.loss.strengths)} strengths for {len(styles)} styles: give one each, or none")
+
+    def length(self) -> Length:
+        """How long to train."""
+        if self.minutes is not None:
+            return Length(seconds=self.training_seconds())
+        return Length(steps=self.steps, epochs=None if self.steps else self.epochs)
 
     def training_seconds(self) -> float | None:
         """How much of `minutes` is for training: a tenth, but at most a minute, is kept for scoring and packing."""
@@ -244,12 +261,12 @@ def _painting_features(vgg: Any, config: PhotoConfig, styles: tuple[str, ...], l
 
 
 def perceptual_losses(
-    config: StyleTraining, frozen: Mapping[str, Any], params: Any, batch: Mapping[str, Any], key: jax.Array
+    config: StyleTraining, constants: Mapping[str, Any], params: Any, batch: Mapping[str, Any], key: jax.Array
 ) -> dict[str, jax.Array]:
     """The parts of the loss, means over a batch.
 
     Args:
-        frozen: {"vgg": VGG16 parameters, "paintings": see `painting_targets`}, and "network" if that is not trained.
+        constants: {"vgg": VGG16 parameters, "paintings": see `painting_targets`}, and "network" if that is not trained.
         params: see `init_stylizer`.
         batch: {"photo": uint8 [N, H, W, 3], "faces": uint8 [N, H / 4, W / 4], "style": int32 [N]}.
         key: what positions and noise are drawn from.
@@ -261,17 +278,17 @@ def perceptual_losses(
     photos = to_unit(jnp.asarray(batch["photo"]))
     styles = jnp.asarray(batch["style"])
     choice = jax.nn.one_hot(styles, len(model.styles))
-    network = {**frozen, **params}["network"]
+    network = {**constants, **params}["network"]
     code = mix_styles(params["styles"], choice)
     stylized = stylize_with_code(model, network, photos, code, dtype=dtype)
-    vgg = jax.tree.map(lambda x: x.astype(dtype), frozen["vgg"])
+    vgg = jax.tree.map(lambda x: x.astype(dtype), constants["vgg"])
     features = vgg16_features(vgg, to_255(stylized), weights.layers)
     content_layers = (CONTENT_LAYER,) * bool(weights.content) + weights.columns * weights.compares_columns
     target = vgg16_features(vgg, to_255(photos), content_layers)
     # The style "photo" is compared with the last painting, and then with the weight 0.
     with_painting = jnp.asarray([style != PHOTO for style in model.styles], jnp.float32)[styles]
     rows = jnp.minimum(styles, len(painted(model.styles)) - 1)
-    paintings = jax.tree.map(lambda table: table[rows], frozen["paintings"])
+    paintings = jax.tree.map(lambda table: table[rows], constants["paintings"])
     terms: dict[str, jax.Array] = {"tv": total_variation(stylized)}
     if weights.content:
         terms["content"] = content_loss(features[CONTENT_LAYER], target[CONTENT_LAYER])
@@ -304,11 +321,11 @@ NOISE = 2 / 255
 
 
 def make_step(config: StyleTraining, optimizer: optax.GradientTransformation) -> Step:
-    """The training step, `(state, batch, axis_name) -> (state, metrics)`; pure."""
+    """The training step, `(state, constants, batch, axis_name) -> (state, metrics)`; pure. See `perceptual_losses`."""
 
-    def step(state: TrainState, batch: Mapping[str, Any], axis_name: str | None):
+    def step(state: TrainState, constants: Mapping[str, Any], batch: Mapping[str, Any], axis_name: str | None):
         def loss_of(params):
-            losses = perceptual_losses(config, state.frozen, params, batch, jax.random.fold_in(state.key, state.step))
+            losses = perceptual_losses(config, constants, params, batch, jax.random.fold_in(state.key, state.step))
             return losses["loss"], losses
 
         gradients, metrics = jax.grad(loss_of, has_aux=True)(state.params)
@@ -322,10 +339,10 @@ def make_step(config: StyleTraining, optimizer: optax.GradientTransformation) ->
 
 @functools.cache
 def _evaluation_program(config: StyleTraining) -> Any:
-    """Compiled: (params, frozen, a held-out photo as a batch, style) -> losses."""
+    """Compiled: (params, constants, a held-out photo as a batch, style) -> losses."""
     return compiling.jit(
-        lambda params, frozen, photos, style: perceptual_losses(
-            config, frozen, params, {**photos, "style": jnp.full(1, style)}, jax.random.PRNGKey(0)
+        lambda params, constants, photos, style: perceptual_losses(
+            config, constants, params, {**photos, "style": jnp.full(1, style)}, jax.random.PRNGKey(0)
         )
     )
 
@@ -334,12 +351,11 @@ def make_evaluation(config: StyleTraining, held_out: Mapping[str, np.ndarray]) -
     """Mean losses over the held-out photos, leaves [M, ...] of a batch, in every style; the score is minus the loss."""
     losses = _evaluation_program(config)
 
-    def evaluate(state: TrainState) -> tuple[dict[str, float], float]:
-        frozen = jax.device_put(state.frozen)
+    def evaluate(state: TrainState, constants: Any) -> tuple[dict[str, float], float]:
         styles = range(len(config.resolved_model().styles))
         photos = range(len(held_out["photo"]))
         chunks = [{name: leaf[i : i + 1] for name, leaf in held_out.items()} for i in photos]
-        results = [losses(state.params, frozen, chunk, style) for style in styles for chunk in chunks]
+        results = [losses(state.params, constants, chunk, style) for style in styles for chunk in chunks]
         means = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
         return means, -means["loss"]
 
@@ -372,7 +388,10 @@ def train(config: StyleTraining, run: Path, started: float | None = None) -> Tra
     """Trains to the end, or resumes; checkpoints in `run` are what `emojax.load(styles=run)` reads.
 
     Args:
-        started: `time.monotonic()` from which `config.minutes` count; none: from the first step.
+        started: `time.monotonic()` from which `config.minutes` count; None: from the first step.
+
+    Returns:
+        The last state, on the host.
 
     Raises:
         UserError: missing or invalid data, weights or checkpoints; a loss that is not finite.
@@ -384,11 +403,15 @@ def train(config: StyleTraining, run: Path, started: float | None = None) -> Tra
         raise UserError(
             f"the style {unknown[0]!r} is no emotion{nearest(unknown[0], EMOTIONS)}: `add` learns other styles"
         )
-    vgg = load_vgg16(find_vgg16(config.vgg16))
-    return train_params(config, run, initial_params(config), frozen_parts(config, vgg), started)
+    shapes = jax.eval_shape(lambda: init_stylizer(config.resolved_model(), jax.random.PRNGKey(0)))
+    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    if (done := finished(config, run, blank, started)) is not None:
+        return done
+    constants = make_constants(config, load_vgg16(find_vgg16(config.vgg16)))
+    return train_params(config, run, initial_params(config), constants, started)
 
 
-def frozen_parts(config: StyleTraining, vgg: Any) -> dict[str, Any]:
+def make_constants(config: StyleTraining, vgg: Any) -> dict[str, Any]:
     """What `perceptual_losses` needs besides the parameters; only the layers of VGG16 that the loss looks at."""
     deepest = max(LAYERS.index(name.removeprefix("relu")) for name in config.loss.layers)
     targets = painting_targets(vgg, config.data, config.loss, painted(config.resolved_model().styles))
@@ -396,41 +419,49 @@ def frozen_parts(config: StyleTraining, vgg: Any) -> dict[str, Any]:
     return {"vgg": {name: part for name, part in vgg.items() if name in kept}, "paintings": targets}
 
 
-def pack(run: Path, path: Path) -> None:
+def release(run: Path, path: Path) -> None:
     """Writes a run's best checkpoint at `path`, without what only training needs."""
     config, params = load_styles(run)
     found = ckpt.read_checkpoint(run, "styles")
     ckpt.save_checkpoint(path, "styles", config, params, step=found.step, metrics=found.metrics, score=found.score)
 
 
+def finished(config: StyleTraining, run: Path, params: Any, started: float | None = None) -> TrainState | None:
+    """The last state of a run that is finished, or None; it needs neither photos nor VGG16.
+
+    Args:
+        params: of the shapes of those that are trained.
+    """
+    state = TrainState.create(params, config.optimizer.build(), config.seed)
+    return finished_state(Run(run, "styles", config.resolved_model(), config), state, config.length(), started)
+
+
 def train_params(
-    config: StyleTraining, run: Path, params: Any, frozen: Mapping[str, Any], started: float | None = None
+    config: StyleTraining, run: Path, params: Any, constants: Mapping[str, Any], started: float | None = None
 ) -> TrainState:
     """Trains some of a transform net's parameters; see `train`.
 
     Args:
         params: what is trained, of what `init_stylizer` makes.
-        frozen: the rest of that, and what else `perceptual_losses` needs.
+        constants: the rest of that, and what else `perceptual_losses` needs.
     """
     model = config.resolved_model()
     data = photo_batches(config.data, config.batch_size, len(model.styles), config.seed)
     optimizer = config.optimizer.build()
-    by_steps = config.steps or max(1, round(config.epochs * data.photos / config.batch_size))
     state = fit(
-        run,
-        "styles",
-        model,
-        TrainState.create(params, optimizer, config.seed, frozen=frozen),
+        Run(run, "styles", model, config),
+        TrainState.create(params, optimizer, config.seed),
+        constants,
         make_step(config, optimizer),
         data.iterator,
-        by_steps if config.minutes is None else None,
+        config.length().in_steps(data.photos / config.batch_size),
         loop=config.loop,
         parallel=Parallel(config.parallel),
-        to_params=lambda state, _: {name: {**state.frozen, **state.params}[name] for name in ("network", "styles")},
+        to_params=lambda state, constants, _: {
+            name: {**constants, **state.params}[name] for name in ("network", "styles")
+        },
         evaluate=make_evaluation(config, data.held_out),
-        settings=config,
         dtype=config.dtype,
-        seconds=config.training_seconds(),
         started=started,
     )
     if data.skipped():

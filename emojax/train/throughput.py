@@ -54,10 +54,10 @@ def measure_matmul_peak(dtype: str) -> float:
     return 2 * side**3 / statistics.median(seconds)
 
 
-def describe_speed(watch: Stopwatch, parallel: Parallel, compiled: Any, arguments: tuple[Any, Any], dtype: str) -> str:
+def describe_speed(watch: Stopwatch, parallel: Parallel, compiled: Any, arguments: tuple[Any, ...], dtype: str) -> str:
     """One line: seconds a step, examples a second, FLOP/s, and their share of `measure_matmul_peak` on all devices."""
     seconds = watch.seconds / watch.steps
-    rate = parallel.examples(arguments[1]) / seconds
+    rate = parallel.examples(arguments[-1]) / seconds
     text = f"{watch.steps} steps at {seconds:.3g} s, without compiling, evaluating and saving: {rate:.4g} images/s"
     flops = parallel.count_flops(compiled, *arguments)
     if not flops:  # not every backend counts them

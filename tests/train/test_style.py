@@ -14,14 +14,14 @@ from emojax.errors import UserError
 from emojax.losses.objective import PAINTING_POSITIONS
 from emojax.losses.terms import STYLE_LAYERS
 from emojax.nets.stylizer import StylizerConfig
-from emojax.train.loop import TrainState
 from emojax.train.options import parse_preset
 from emojax.train.parallel import Parallel
+from emojax.train.state import TrainState
 from emojax.train.style import (
     StyleLossConfig,
     StyleTraining,
-    frozen_parts,
     initial_params,
+    make_constants,
     make_step,
     painting_targets,
     perceptual_losses,
@@ -65,8 +65,8 @@ def vgg(config):
 
 
 @pytest.fixture(scope="module")
-def frozen(config, vgg):
-    return jax.device_get(frozen_parts(config, vgg))
+def constants(config, vgg):
+    return jax.device_get(make_constants(config, vgg))
 
 
 @pytest.fixture(scope="module")
@@ -86,27 +86,28 @@ FEAR = np.full(4, 2, np.int32)
 RATE = 0.003  # large steps let the loss explode, and with it what is rounding
 
 
-def three_steps(config, frozen, parallel):
+def three_steps(config, constants, parallel):
     optimizer = optax.sgd(RATE)  # Adam would make steps of one size out of gradients of any
     params = tiny.stylizer_params(config.model)
-    state = parallel.place_state(TrainState.create(params, optimizer, 0, frozen=frozen))
+    state = parallel.place_state(TrainState.create(params, optimizer, 0))
+    placed = parallel.place_state(constants)
     step, losses = parallel.compile(make_step(config, optimizer)), []
     for seed in range(3):
-        state, metrics = step(state, parallel.place_batch(batch(seed)))
+        state, metrics = step(state, placed, parallel.place_batch(batch(seed)))
         losses.append(parallel.fetch_metrics(metrics)["loss"])
     return losses, parallel.fetch_state(state).params
 
 
 @pytest.fixture(scope="module")
-def alone(config, frozen):
+def alone(config, constants):
     """Losses and parameters of three steps on one device."""
-    return three_steps(config, frozen, Parallel("jit", jax.devices()[:1]))
+    return three_steps(config, constants, Parallel("jit", jax.devices()[:1]))
 
 
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
-def test_the_step_is_the_same_however_it_is_spread(config, frozen, alone, params, mode):
+def test_the_step_is_the_same_however_it_is_spread(config, constants, alone, params, mode):
     expected_losses, expected = alone
-    losses, found = three_steps(config, frozen, Parallel(mode, jax.devices()))
+    losses, found = three_steps(config, constants, Parallel(mode, jax.devices()))
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-4)
     changes = jax.tree.leaves(jax.tree.map(same_change, found, expected, params))
     assert sorted(changes)[1] > 1e-6  # of the block's second shift the next norm leaves nothing
@@ -119,8 +120,8 @@ def same_change(one, other, start):
     return change
 
 
-def test_the_gram_targets_have_a_row_per_style(frozen):
-    grams = frozen["paintings"]["grams"]
+def test_the_gram_targets_have_a_row_per_style(constants):
+    grams = constants["paintings"]["grams"]
     assert {layer: rows.shape[0] for layer, rows in grams.items()} == dict.fromkeys(STYLE_LAYERS, 7)
     rows = grams["relu2_2"].reshape(7, -1)
     assert all(not np.allclose(rows[0], row) for row in rows[1:])
@@ -141,9 +142,9 @@ def test_the_columns_of_the_paintings_come_with_their_moments(config, vgg):
 
 
 @pytest.fixture(scope="module")
-def parts(config, frozen, params):
+def parts(config, constants, params):
     """The losses of a batch in one style."""
-    return losses_of(config, frozen, params, batch(style=FEAR), tiny.KEY)
+    return losses_of(config, constants, params, batch(style=FEAR), tiny.KEY)
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts(config, parts):
@@ -157,26 +158,26 @@ def test_every_term_with_weight_is_part_of_the_loss(config, vgg, params):
     """And the strengths are a factor of those that pull towards the painting."""
     strong = dataclasses.replace(EVERYTHING, strengths=(1.0, 1.0, 2.0, 1.0, 1.0, 1.0, 1.0))
     config = dataclasses.replace(config, loss=strong)
-    frozen = jax.device_get(frozen_parts(config, vgg))
+    constants = jax.device_get(make_constants(config, vgg))
     names = ("content", "style", "tv", "similarity", "face_similarity", "transport", "moments", "palette", "steadiness")
-    found = losses_of(config, frozen, params, batch(style=FEAR), tiny.KEY)
+    found = losses_of(config, constants, params, batch(style=FEAR), tiny.KEY)
     assert set(found) == {"loss", *names}
     factors = {name: 2 if name in ("style", "transport", "moments") else 1 for name in names}
     total = sum(factors[name] * getattr(strong, name) * found[name] for name in names)
     np.testing.assert_allclose(found["loss"], total, rtol=1e-4)
     assert all(value > 0 for value in found.values())
     # Without a face there is none to protect; other positions and other noise are another key's.
-    without = losses_of(config, frozen, params, batch(style=FEAR, faces=np.zeros((4, 4, 4), np.uint8)), tiny.KEY)
+    without = losses_of(config, constants, params, batch(style=FEAR, faces=np.zeros((4, 4, 4), np.uint8)), tiny.KEY)
     assert without["face_similarity"] == 0 and without["similarity"] == found["similarity"]
-    other = losses_of(config, frozen, params, batch(style=FEAR), np.array([0, 1], np.uint32))
+    other = losses_of(config, constants, params, batch(style=FEAR), np.array([0, 1], np.uint32))
     assert other["content"] == found["content"] and other["palette"] != found["palette"]
 
 
-def test_strengths_weigh_each_styles_loss(config, frozen, params, parts):
+def test_strengths_weigh_each_styles_loss(config, constants, params, parts):
     strong = dataclasses.replace(
         config, loss=dataclasses.replace(config.loss, strengths=(1.0, 1.0, 2.0, 1.0, 1.0, 1.0, 1.0))
     )
-    stronger = losses_of(strong, frozen, params, batch(style=FEAR), tiny.KEY)
+    stronger = losses_of(strong, constants, params, batch(style=FEAR), tiny.KEY)
     np.testing.assert_allclose(stronger["style"], parts["style"], rtol=1e-6)
     np.testing.assert_allclose(stronger["loss"], parts["loss"] + config.loss.style * parts["style"], rtol=1e-5)
     with pytest.raises(UserError, match="2 strengths for 7 styles"):
@@ -198,7 +199,7 @@ def test_strengths_weigh_each_styles_loss(config, frozen, params, parts):
 def test_vgg16_is_cut_behind_the_deepest_layer_with_weight(config, vgg, monkeypatch, loss, layers, last):
     assert loss.layers == layers
     monkeypatch.setattr("emojax.train.style.painting_targets", lambda *args: {})
-    kept = frozen_parts(dataclasses.replace(config, loss=loss), vgg)["vgg"]
+    kept = make_constants(dataclasses.replace(config, loss=loss), vgg)["vgg"]
     assert "mean" in kept and max(kept.keys() - {"mean"}) == f"conv{last}" and kept.keys() < vgg.keys() | {""}
 
 
@@ -241,6 +242,20 @@ def test_training_by_minutes_says_when_they_are_over(config, tmp_path, capsys, m
         dataclasses.replace(config, minutes=0.0)
 
 
+@pytest.mark.parametrize("length", [{"steps": 1}, {"steps": None, "epochs": 0.125}])
+def test_a_finished_run_says_so_before_it_loads_anything(config, tmp_path, capsys, length):
+    """By steps, and by passes over the photos: 0.125 are one step."""
+    config = dataclasses.replace(config, **length)
+    first = train(config, tmp_path)
+    data = dataclasses.replace(config.data, workers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("load_vgg16", "photo_batches", "load_styles"):
+            patch.setattr(f"emojax.train.style.{name}", None)
+        again = train(dataclasses.replace(config, data=data), tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, again, first)
+    assert "already has 1 steps, all that it should" in capsys.readouterr().err
+
+
 def test_training_starts_at_a_checkpoint(config):
     _, start = load_styles(config.initial)
     jax.tree.map(np.testing.assert_array_equal, initial_params(config), start)
@@ -251,19 +266,19 @@ def test_training_starts_at_a_checkpoint(config):
         initial_params(dataclasses.replace(config, model=other))
 
 
-def test_a_style_learns_from_its_own_photos_only(config, frozen, params):
-    def loss(params, frozen, photos):
-        return perceptual_losses(config, frozen, params, photos, jax.random.PRNGKey(0))["loss"]
+def test_a_style_learns_from_its_own_photos_only(config, constants, params):
+    def loss(params, constants, photos):
+        return perceptual_losses(config, constants, params, photos, jax.random.PRNGKey(0))["loss"]
 
-    gradients = tiny.compiled(jax.grad(loss))(params, frozen, batch(style=FEAR))
+    gradients = tiny.compiled(jax.grad(loss))(params, constants, batch(style=FEAR))
     for layer in gradients["styles"].values():
         others = np.delete(layer["scale"], 2, axis=0)
         assert np.abs(layer["scale"][2]).max() > 0 and np.abs(others).max() == 0
 
 
-def test_bfloat16_trains_with_float32_parameters(config, frozen, alone):
+def test_bfloat16_trains_with_float32_parameters(config, constants, alone):
     half = dataclasses.replace(config, dtype="bfloat16")
-    losses, params = three_steps(half, frozen, Parallel("jit", jax.devices()[:1]))
+    losses, params = three_steps(half, constants, Parallel("jit", jax.devices()[:1]))
     np.testing.assert_allclose(losses, alone[0], rtol=0.02)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
 

@@ -5,8 +5,8 @@ import tiny
 from PIL import Image
 from tiny import compiled, vgg16_features
 
+from emojax.losses import terms as losses
 from emojax.losses.terms import STYLE_LAYERS
-from emojax.losses.terms import terms as losses
 from emojax.train import yardstick
 from emojax.train.yardstick import descend, objective
 from emojax.weights.vgg16_file import load_vgg16
