@@ -20,10 +20,12 @@ import jax
 
 from configs.style import ADD, PRESETS, PRIMARY_PAINTINGS
 from emojax.cli.parser import run
-from emojax.train import add_style, average, evaluate_styles, swatches
 from emojax.train.options import parse_preset
-from emojax.train.photo_data import open_photos
-from emojax.train.style import release, train
+from emojax.train.styles import add as add_style
+from emojax.train.styles import average, swatches
+from emojax.train.styles import evaluate as evaluate_styles
+from emojax.train.styles.sources import open_photos
+from emojax.train.styles.training import release, train
 from emojax.util.compiling import enable_cache
 from emojax.weights.store import check_output
 

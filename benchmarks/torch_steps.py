@@ -17,15 +17,15 @@ from benchmarks.peers import torch_function, torch_parameters
 from emojax.losses.terms import CONTENT_LAYER, STYLE_LAYERS
 from emojax.nets.classifier import VGG16_DEPTHS
 from emojax.nets.vgg16 import LAYERS
-from emojax.train.classifier import ClassifierTraining
+from emojax.train.faces.config import ClassifierTraining
 from emojax.train.optimizer import OptimizerConfig
-from emojax.train.style import StyleTraining
+from emojax.train.styles.config import StyleTraining
 
 Step = Callable[[Mapping[str, np.ndarray]], Any]
 
 
 def style_step(config: StyleTraining, constants: Mapping[str, Any], params: Any, device: str, compiled: bool) -> Step:
-    """See `emojax.train.style.make_step`; `constants` and `params` are its own, as NumPy arrays."""
+    """See `emojax.train.styles.training.make_step`; `constants` and `params` are its own, as NumPy arrays."""
     low = config.dtype == "bfloat16"
     pixels = config.resolved_model().patch ** 2
     parameters = torch_parameters(params, slice(None))
@@ -99,7 +99,7 @@ def style_step(config: StyleTraining, constants: Mapping[str, Any], params: Any,
 
 
 def classifier_step(config: ClassifierTraining, variables: Mapping[str, Any], device: str, compiled: bool) -> Step:
-    """See `emojax.train.classifier.make_step`; for the architecture vgg16, of the network and the optimizer alone."""
+    """See `emojax.train.faces.training.make_step`; for the architecture vgg16, of the network and the optimizer alone."""
     low, model = config.dtype == "bfloat16", config.model
     modules: list[torch.nn.Module] = []
     channels = model.channels

@@ -22,17 +22,20 @@ from emojax.losses.terms import STYLE_LAYERS, gram_matrix, interior
 from emojax.nets.classifier import init_classifier
 from emojax.nets.stylizer import init_stylizer
 from emojax.nets.vgg16 import LAYERS, SHAPES, vgg16_features
-from emojax.train import classifier, style
-from emojax.train.augment import AugmentConfig
+from emojax.train.faces import training as classifier
+from emojax.train.faces.augment import AugmentConfig
+from emojax.train.faces.config import ClassifierTraining
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Parallel, Step
 from emojax.train.state import TrainState
+from emojax.train.styles import training as style
+from emojax.train.styles.config import StyleTraining
 from emojax.train.throughput import measure_matmul_peak
 
-Config = TypeVar("Config", style.StyleTraining, classifier.ClassifierTraining)
+Config = TypeVar("Config", StyleTraining, ClassifierTraining)
 
 
-def style_batch(config: style.StyleTraining) -> dict[str, np.ndarray]:
+def style_batch(config: StyleTraining) -> dict[str, np.ndarray]:
     """Smooth noise, as photos are, and styles in turn."""
     rng, side, count = np.random.default_rng(0), config.data.crop, config.batch_size
     noise = rng.random((count, side, side, 3), np.float32)
@@ -41,7 +44,7 @@ def style_batch(config: style.StyleTraining) -> dict[str, np.ndarray]:
     return {"photo": photos, "style": np.arange(count, dtype=np.int32) % len(config.model.styles)}
 
 
-def style_state(config: style.StyleTraining) -> tuple[Any, dict[str, Any]]:
+def style_state(config: StyleTraining) -> tuple[Any, dict[str, Any]]:
     """Parameters, and what the step needs besides: Gram matrices of noise stand for those of paintings."""
     params = jax.tree.map(np.asarray, init_stylizer(config.model, jax.random.PRNGKey(0)))
     rng = np.random.default_rng(1)
@@ -56,7 +59,7 @@ def style_state(config: style.StyleTraining) -> tuple[Any, dict[str, Any]]:
     return params, {"vgg": vgg, "paintings": {"grams": grams}}
 
 
-def faces_batch(config: classifier.ClassifierTraining) -> dict[str, np.ndarray]:
+def faces_batch(config: ClassifierTraining) -> dict[str, np.ndarray]:
     """Noise as faces, and labels."""
     rng, count, side = np.random.default_rng(0), config.batch_size, config.model.size
     faces = rng.integers(0, 256, (count, side, side, 3)).astype(np.uint8)

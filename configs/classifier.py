@@ -3,9 +3,9 @@
 import dataclasses
 
 from emojax.nets.classifier import ClassifierConfig
-from emojax.train.augment import AugmentConfig
-from emojax.train.classifier import ClassifierTraining
-from emojax.train.face_data import FaceConfig
+from emojax.train.faces.augment import AugmentConfig
+from emojax.train.faces.config import ClassifierTraining
+from emojax.train.faces.sources import FaceConfig
 from emojax.train.loop import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
 

@@ -7,8 +7,7 @@ from emojax.emotions import PHOTO
 from emojax.nets.stylizer import StylizerConfig
 from emojax.train.loop import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
-from emojax.train.photo_data import PhotoConfig
-from emojax.train.style import StyleLossConfig, StyleTraining
+from emojax.train.styles.config import PhotoConfig, StyleLossConfig, StyleTraining
 
 # The paintings chosen for the packaged styles, where an emotion's folder holds several: by palette and brushwork, with lights
 # and darks (Summer Evening has none, and flattens faces; La Grande Jatte is as green as disgust, and shows people).

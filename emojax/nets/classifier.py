@@ -106,7 +106,7 @@ class Vgg16Net(nn.Module):
     """The first eight convolutions of VGG16 (Simonyan & Zisserman, arXiv:1409.1556), then global average, dropout, dense.
 
     Its convolutions have VGG16's names ("conv1_1", ...) and shapes, so that they can start from what ImageNet taught them:
-    see `emojax.train.transfer`. ReLU follows each, batch norm each of the last two blocks (VGG16's activations are in the
+    see `emojax.train.faces.transfer`. ReLU follows each, batch norm each of the last two blocks (VGG16's activations are in the
     hundreds), max pooling and dropout each block but the last.
     """
 

@@ -6,7 +6,7 @@ import pytest
 from tiny import compiled
 
 from emojax.losses import terms as losses
-from emojax.train import losses as classifier_losses
+from emojax.train.faces import loss as classifier_losses
 
 content_loss = compiled(losses.content_loss)
 cosine_distances = compiled(losses.cosine_distances)

@@ -13,14 +13,14 @@ from configs.style import ADD
 from emojax.errors import UserError
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.pipeline import load
-from emojax.train import add_style
 from emojax.train.loop import LoopConfig
+from emojax.train.styles import add as add_style
 from emojax.weights.load import load_styles
 from emojax.weights.store import save_checkpoint
 from emojax.weights.style_file import network_fingerprint, open_preview, read_pack
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"))
-EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "astronaut.jpg"
 TINY = dataclasses.replace(
     ADD,
     steps=4,

@@ -15,11 +15,12 @@ from emojax.errors import UserError
 from emojax.faces.find import Face
 from emojax.images import to_unit
 from emojax.nets.stylizer import StylizerConfig
-from emojax.train import evaluate_styles
-from emojax.train.evaluate_styles import score_photos
-from emojax.train.photo_data import PhotoConfig
-from emojax.train.style import painting_grams
-from emojax.train.yardstick import measure as eager_measure
+from emojax.train.styles import evaluate as evaluate_styles
+from emojax.train.styles import scoring
+from emojax.train.styles.config import PhotoConfig
+from emojax.train.styles.metrics import measure as eager_measure
+from emojax.train.styles.scoring import score_photos
+from emojax.train.styles.targets import painting_grams
 from emojax.weights.load import load_styles
 from emojax.weights.store import save_checkpoint
 from emojax.weights.style_file import StylePack, network_fingerprint, write_pack
@@ -47,14 +48,14 @@ def scored(flags, tmp_path_factory):
     output, messages = tmp_path_factory.mktemp("scored"), io.StringIO()
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(messages):
-        patch.setattr(evaluate_styles, "find_faces", lambda photo: [])
+        patch.setattr(scoring, "find_faces", lambda photo: [])
         assert evaluate_styles.main([*flags, "--style-scale", "0.25", "--output", str(output)]) == 0
     return json.loads((output / "metrics.json").read_text()), messages.getvalue()
 
 
 def test_the_command(flags, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(evaluate_styles, "OPTIMUM_SIDE", 64)
-    monkeypatch.setattr(evaluate_styles, "find_faces", lambda photo: [Face(4, 4, 40, 40, 0.9), Face(0, 0, 9, 9, 0.9)])
+    monkeypatch.setattr(scoring, "find_faces", lambda photo: [Face(4, 4, 40, 40, 0.9), Face(0, 0, 9, 9, 0.9)])
     more = ["--output", str(tmp_path), "--style-scale", "0.25", "--optimum", "1", "--iterations", "1"]
     assert evaluate_styles.main([*flags, *more]) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
@@ -96,7 +97,7 @@ def test_every_style_is_compared_with_its_own_painting(flags):
     paintings = PhotoConfig(paintings=(found["--paintings"],), painting_size=32)
     grams = painting_grams(vgg, paintings, CONFIG.styles)
     params = tiny.stylizer_params(CONFIG)
-    photo = evaluate_styles.read_photos([found["--photos"]], 64, 1)
+    photo = scoring.read_photos([found["--photos"]], 64, 1)
     seen = []
     scores = score_photos(CONFIG, params, vgg, grams, photo, lambda photo, pictures: seen.append(pictures))
     (pixels,) = photo.values()
@@ -115,9 +116,9 @@ def test_every_style_is_compared_with_its_own_painting(flags):
 
 def test_iterations_that_were_not_enough_count_in_full():
     rows = [{"style": style, "iterations": n} for style, n in (("sad", 20), ("sad", None), ("happy", 100))]
-    assert evaluate_styles.optimum_summary(rows, 150) == {"sad": 85, "happy": 100, "mean": 92.5}
+    assert scoring.optimum_summary(rows, 150) == {"sad": 85, "happy": 100, "mean": 92.5}
     none = [{"style": "sad", "iterations": 0}]  # a network that is no better than the photo
-    assert evaluate_styles.optimum_summary(none, 150) == {"sad": 0, "mean": 0}
+    assert scoring.optimum_summary(none, 150) == {"sad": 0, "mean": 0}
 
 
 def test_the_sheet_shows_photo_and_styles_in_order():
@@ -131,14 +132,12 @@ def test_the_sheet_shows_photo_and_styles_in_order():
 
 def test_emotions_are_compared_face_by_face(flags, monkeypatch):
     """Unchanged photos keep all emotions; faces that are too small do not count."""
-    retention = evaluate_styles.Retention(Path(flags[3]), 2)
+    retention = scoring.Retention(Path(flags[3]), 2)
     photos = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
-    monkeypatch.setattr(evaluate_styles, "find_faces", lambda photo: [Face(4, 4, 20, 20, 0.9)])
+    monkeypatch.setattr(scoring, "find_faces", lambda photo: [Face(4, 4, 20, 20, 0.9)])
     retention.look(photos[0], photos)
     assert retention.faces == 0
-    monkeypatch.setattr(
-        evaluate_styles, "find_faces", lambda photo: [Face(4, 4, 40, 40, 0.9), Face(20, 20, 40, 40, 0.9)]
-    )
+    monkeypatch.setattr(scoring, "find_faces", lambda photo: [Face(4, 4, 40, 40, 0.9), Face(20, 20, 40, 40, 0.9)])
     for photo in photos:
         retention.look(photo, np.stack([photo, photo]))
     assert retention.faces == 4 and retention.same.tolist() == [4, 4]

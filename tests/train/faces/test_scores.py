@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from emojax.train.scores import (
+from emojax.train.faces.scores import (
     EXPW_FACES,
     calibration_bins,
     calibration_error,

@@ -9,8 +9,9 @@ import tiny
 
 from emojax.errors import UserError
 from emojax.nets.classifier import Classifier, ClassifierConfig, init_classifier, network_input
-from emojax.train.classifier import ClassifierTraining, initial_variables
-from emojax.train.transfer import from_checkpoint, from_vgg16
+from emojax.train.faces.config import ClassifierTraining
+from emojax.train.faces.training import initial_variables
+from emojax.train.faces.transfer import from_checkpoint, from_vgg16
 from emojax.weights.store import save_checkpoint
 from emojax.weights.vgg16_file import load_vgg16
 

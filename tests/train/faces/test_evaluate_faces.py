@@ -11,8 +11,8 @@ from tiny import FACES as MODEL
 from emojax.errors import UserError
 from emojax.faces.find import Face
 from emojax.nets import classifier
-from emojax.train import evaluate
-from emojax.train.scores import score
+from emojax.train.faces import evaluate
+from emojax.train.faces.scores import score
 from emojax.weights import store as checkpoint
 
 classify = tiny.compiled(classifier.classify, static_argnums=0)

@@ -6,7 +6,7 @@ import pytest
 
 from emojax.errors import UserError
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
-from emojax.train import average
+from emojax.train.styles import average
 from emojax.weights import store as ckpt
 from emojax.weights.load import load_styles
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
-from emojax.train.evaluate import score_faces
-from emojax.train.scores import fit_temperature, fit_temperature_and_bias
+from emojax.train.faces.evaluate import score_faces
+from emojax.train.faces.scores import fit_temperature, fit_temperature_and_bias
 from emojax.weights import store as ckpt
 from emojax.weights.load import load_classifier
 

@@ -28,8 +28,9 @@ from emojax.errors import UserError
 from emojax.faces.find import Face, cut_crop, find_faces
 from emojax.images import read_photo
 from emojax.nets.classifier import ClassifierConfig, classify
-from emojax.train.face_data import FaceConfig, held_out_faces
-from emojax.train.scores import BINS, calibration_bins, score
+from emojax.train.faces.data import held_out_faces
+from emojax.train.faces.scores import BINS, calibration_bins, score
+from emojax.train.faces.sources import FaceConfig
 from emojax.util import compiling
 from emojax.util.files import write_atomically
 from emojax.weights.load import PACKAGED, load_classifier
@@ -94,7 +95,7 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
         `labelled` faces, how many were `found`, the share of those with the `same_top` emotion, and `mean_change`, the
         mean total variation distance of the probabilities (0: equal, 1: nothing in common).
     """
-    from emojax.train.expw import parse_labels
+    from emojax.train.faces.expw import parse_labels
 
     labels = parse_labels(root / "label.lst")
     photos = {name: list(group) for name, group in groupby(labels, key=lambda label: label.photo)}

@@ -9,21 +9,10 @@ from PIL import Image
 
 from emojax.errors import UserError
 from emojax.faces.find import Face
-from emojax.train.photo_data import (
-    EncodedPhotos,
-    PhotoConfig,
-    Square,
-    center_crop,
-    center_square,
-    decode,
-    find_paintings,
-    open_photos,
-    parse_crop,
-    photo_batches,
-    random_square,
-    read_painting,
-)
-from emojax.train.style import read_paintings
+from emojax.train.styles.config import PhotoConfig, parse_crop
+from emojax.train.styles.crops import Square, center_crop, center_square, photo_batches, random_square
+from emojax.train.styles.paintings import find_paintings, read_painting, read_paintings
+from emojax.train.styles.sources import EncodedPhotos, decode, open_photos
 
 
 def encoded(color, size=(40, 32)):
@@ -229,7 +218,7 @@ def test_photos_come_with_their_faces(folder, monkeypatch):
         looked.append(int(pixels[0, 0, 0]) // 20)
         return [Face(0, 0, 100, 100, 0.9)] if looked[-1] % 2 else []
 
-    monkeypatch.setattr("emojax.train.photo_data.find_faces", find)
+    monkeypatch.setattr("emojax.train.styles.crops.find_faces", find)
     data = photo_batches(config(folder, find_faces=True, workers=1), 4, 1, 0)
     for _ in range(6):
         batch = next(data.iterator)

@@ -15,10 +15,10 @@ import tiny
 from configs.classifier import PRESETS
 from emojax.errors import UserError
 from emojax.nets.classifier import classify as eager_classify
-from emojax.train.augment import AugmentConfig
-from emojax.train.classifier import correct as eager_correct
-from emojax.train.classifier import initial_state, make_evaluation, make_step, split_layers, train
-from emojax.train.face_data import HeldOutFaces, held_out_faces
+from emojax.train.faces.augment import AugmentConfig
+from emojax.train.faces.data import HeldOutFaces, held_out_faces
+from emojax.train.faces.training import correct as eager_correct
+from emojax.train.faces.training import initial_state, make_evaluation, make_step, split_layers, train
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.options import parse_preset
 from emojax.train.parallel import Parallel

@@ -17,16 +17,10 @@ from emojax.nets.stylizer import StylizerConfig
 from emojax.train.options import parse_preset
 from emojax.train.parallel import Parallel
 from emojax.train.state import TrainState
-from emojax.train.style import (
-    StyleLossConfig,
-    StyleTraining,
-    initial_params,
-    make_constants,
-    make_step,
-    painting_targets,
-    perceptual_losses,
-    train,
-)
+from emojax.train.styles.config import StyleLossConfig, StyleTraining
+from emojax.train.styles.loss import perceptual_losses
+from emojax.train.styles.targets import make_constants, painting_targets
+from emojax.train.styles.training import initial_params, make_step, train
 from emojax.weights.load import load_styles
 from emojax.weights.store import save_checkpoint
 from emojax.weights.vgg16_file import load_vgg16
@@ -198,7 +192,7 @@ def test_strengths_weigh_each_styles_loss(config, constants, params, parts):
 )
 def test_vgg16_is_cut_behind_the_deepest_layer_with_weight(config, vgg, monkeypatch, loss, layers, last):
     assert loss.layers == layers
-    monkeypatch.setattr("emojax.train.style.painting_targets", lambda *args: {})
+    monkeypatch.setattr("emojax.train.styles.targets.painting_targets", lambda *args: {})
     kept = make_constants(dataclasses.replace(config, loss=loss), vgg)["vgg"]
     assert "mean" in kept and max(kept.keys() - {"mean"}) == f"conv{last}" and kept.keys() < vgg.keys() | {""}
 
@@ -250,7 +244,7 @@ def test_a_finished_run_says_so_before_it_loads_anything(config, tmp_path, capsy
     data = dataclasses.replace(config.data, workers=1)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("load_vgg16", "photo_batches", "load_styles"):
-            patch.setattr(f"emojax.train.style.{name}", None)
+            patch.setattr(f"emojax.train.styles.training.{name}", None)
         again = train(dataclasses.replace(config, data=data), tmp_path)
     jax.tree.map(np.testing.assert_array_equal, again, first)
     assert "already has 1 steps, all that it should" in capsys.readouterr().err
@@ -323,7 +317,7 @@ def test_a_finished_run_is_scored_and_packed(config, tmp_path, monkeypatch, caps
     after = ["--score_on", *config.data.photos, "--pack", str(tmp_path / "mine"), "--output", str(tmp_path / "run")]
     short = [*LESS, "--steps", "1", "--model.styles", "sad", "--initial", config.initial]
     monkeypatch.setattr("sys.argv", ["train_style.py", "tiny", *flags, *after, *short])
-    monkeypatch.setattr("emojax.train.evaluate_styles.SIZE", 64)
+    monkeypatch.setattr("emojax.train.styles.evaluate.SIZE", 64)
     assert train_style.main() == 0
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["model.json", "params"]
     jax.tree.map(np.testing.assert_array_equal, load_styles(tmp_path / "mine")[1], load_styles(tmp_path / "run")[1])

@@ -21,8 +21,8 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.images import write_image
 from emojax.paint.painter import PaintConfig, Painter, Region
-from emojax.train.photo_data import PhotoConfig
-from emojax.train.style import read_paintings
+from emojax.train.styles.config import PhotoConfig
+from emojax.train.styles.paintings import read_paintings
 from emojax.util.files import make_folder, refuse_existing
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 

@@ -26,9 +26,12 @@ from emojax.errors import UserError
 from emojax.images import read_photo
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.pipeline.forward import stylize
-from emojax.train.photo_data import center_crop, find_paintings, painting_size, photo_batches
 from emojax.train.state import TrainState
-from emojax.train.style import StyleTraining, finished, make_constants, make_evaluation, train_params
+from emojax.train.styles.config import StyleTraining
+from emojax.train.styles.crops import center_crop, photo_batches
+from emojax.train.styles.paintings import find_paintings, painting_size
+from emojax.train.styles.targets import make_constants
+from emojax.train.styles.training import finished, make_evaluation, train_params
 from emojax.util import compiling
 from emojax.util.files import make_folder, refuse_existing
 from emojax.weights import store as ckpt

@@ -7,8 +7,8 @@ from tiny import compiled, vgg16_features
 
 from emojax.losses import terms as losses
 from emojax.losses.terms import STYLE_LAYERS
-from emojax.train import yardstick
-from emojax.train.yardstick import descend, objective
+from emojax.train.styles import metrics as yardstick
+from emojax.train.styles.metrics import descend, objective
 from emojax.weights.vgg16_file import load_vgg16
 
 gram_matrix, style_loss = compiled(losses.gram_matrix), compiled(losses.style_loss)

@@ -5,8 +5,8 @@ import pytest
 from tiny import compiled
 
 from emojax.errors import UserError
-from emojax.train import augment as library
-from emojax.train.augment import AugmentConfig
+from emojax.train.faces import augment as library
+from emojax.train.faces.augment import AugmentConfig
 
 OFF = AugmentConfig(False, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 augment = compiled(library.augment_faces, static_argnums=0)

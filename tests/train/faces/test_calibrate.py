@@ -9,9 +9,10 @@ from tiny import FACES as PAPER
 from emojax.errors import UserError
 from emojax.nets import classifier
 from emojax.nets.classifier import ClassifierConfig
-from emojax.train import calibrate
-from emojax.train.face_data import FaceConfig, held_out_faces
-from emojax.train.scores import fit_temperature, negative_log_likelihood
+from emojax.train.faces import calibrate
+from emojax.train.faces.data import held_out_faces
+from emojax.train.faces.scores import fit_temperature, negative_log_likelihood
+from emojax.train.faces.sources import FaceConfig
 from emojax.weights import store as ckpt
 from emojax.weights.load import load_classifier
 

@@ -10,16 +10,8 @@ from PIL import Image
 
 from emojax.errors import UserError
 from emojax.nets.classifier import ClassifierConfig
-from emojax.train.face_data import (
-    VOTES,
-    FaceConfig,
-    PackedFaces,
-    draw_weights,
-    face_batches,
-    held_out_faces,
-    open_faces,
-    smooth_label,
-)
+from emojax.train.faces.data import draw_weights, face_batches, held_out_faces, smooth_label
+from emojax.train.faces.sources import VOTES, FaceConfig, PackedFaces, open_faces
 from emojax.train.stream import Unreadable
 
 MODEL = ClassifierConfig(widths=(2, 2, 2), dense=4, size=12)

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.train import expw
+from emojax.train.faces import expw
 
 LINE = "a.jpg 0 20 30 90 80 45.5 3"  # top 20, left 30, right 90, bottom 80
 
@@ -87,7 +87,7 @@ def test_the_order_of_the_lines_changes_nothing(copies, prepared, tmp_path):
 
 
 def test_preparing_again_does_nothing(copies, prepared, monkeypatch, capsys):
-    monkeypatch.setattr(expw, "_hash_photo", None)
+    monkeypatch.setattr(expw.dataset, "_hash_photo", None)
     assert expw.prepare_expw(copies).data_dir == prepared.data_dir
     assert Path(prepared.data_dir).is_relative_to(copies.with_name("ExpW.prepared"))
     assert capsys.readouterr().out == ""
@@ -352,7 +352,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     program = f"""
 import resource, signal
 from emojax.errors import UserError
-from emojax.train import expw
+from emojax.train.faces import expw
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
