@@ -102,16 +102,19 @@ class Save:
 
     def __init__(
         self,
+        run: resume.Run,
         every: int,
         minutes: float,
         timer: Timer,
+        parallel: Parallel,
+        batches: Any,
+        to_params: Callable[[TrainState, Mapping[str, float]], Mapping[str, Any]],
         log: Log,
         evaluate: Evaluate | None,
-        write: Callable[[StepEnd, TrainState, Mapping[str, float], float | None], None],
     ) -> None:
-        """`write` writes a checkpoint: (end, state on the devices, metrics, score)."""
-        self.every, self.minutes, self.timer = every, minutes, timer
-        self.log, self.evaluate, self.write = log, evaluate, write
+        """`batches` is the data iterator, `to_params` gives what inference needs from a state on the host."""
+        self.run, self.every, self.minutes, self.timer, self.parallel = run, every, minutes, timer, parallel
+        self.batches, self.to_params, self.log, self.evaluate = batches, to_params, log, evaluate
         self._saved = timer.elapsed()
 
     def due(self, end: StepEnd) -> bool:
@@ -124,5 +127,16 @@ class Save:
         metrics, score = end.metrics, end.score
         if self.evaluate is None:  # the score is then that of the last line of the log
             metrics, score = self.log.means, -self.log.means["loss"] if self.log.means else None
-        self.write(end, placed, metrics, score)
+        if jax.process_index() == 0:
+            state = self.parallel.fetch_state(placed)
+            position = resume.Position(
+                step=end.step,
+                iterator=self.batches.get_state(),
+                window=self.log.window,
+                means=self.log.means,
+                elapsed=self.timer.elapsed(),
+                finished=end.last,
+                epochs=self.timer.length.epochs,
+            )
+            resume.save(self.run, position, state, self.to_params(state, metrics), metrics, score)
         self._saved = self.timer.elapsed()

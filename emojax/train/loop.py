@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -61,6 +60,7 @@ class DataIterator(Protocol):
 _BAR = "{percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
+# Longer than other functions, so that a run can be read from its start to its end.
 def fit(
     run: resume.Run,
     state: TrainState,
@@ -110,22 +110,15 @@ def fit(
     metrics_log = MetricsLog(run.folder, position.step) if jax.process_index() == 0 else None
     bar = _Bar(timer, position.step)
     log = Log(run.folder, loop.log_every, metrics_log, bar, position)
-    reader = _MetricsReader(parallel, log)
-
-    def write(end: StepEnd, placed: TrainState, metrics: Mapping[str, float], score: float | None) -> None:
-        if jax.process_index() == 0:
-            host = parallel.fetch_state(placed)
-            position = resume.Position(
-                end.step, batches.get_state(), log.window, log.means, timer.elapsed(), end.last, length.epochs
-            )
-            resume.save(run, position, host, to_params(host, constants, metrics), metrics, score)
-        watch.pause()
-
     evaluation = None
     if evaluate is not None:
         evaluation = Evaluate(run.folder, loop.evaluate_every, metrics_log, parallel, evaluate, placed_constants)
-    saving = Save(loop.save_every, loop.save_minutes, timer, log, evaluation, write)
-    hooks: list[Hook] = [log, *([evaluation] if evaluation else []), saving]
+    save = Save(
+        *(run, loop.save_every, loop.save_minutes, timer, parallel, batches),
+        *(lambda state, metrics: to_params(state, constants, metrics), log, evaluation),
+    )
+    hooks: list[Hook] = [log, *([evaluation] if evaluation else []), save]
+    reader = _MetricsReader(parallel, log)
     with Signals() as signals, bar:
         for number in itertools.count(position.step + 1):
             batch = parallel.place_batch(next(batches))
@@ -140,12 +133,14 @@ def fit(
                 watch.read(number)
             for hook in due:
                 hook(end, placed)
+            if save in due:
+                watch.pause()
             bar.show(number)
-            if end.stops and not end.last:
-                bar.write(f"stopped at step {number}; the same command goes on from there", sys.stderr)
-                raise KeyboardInterrupt
             if end.last:
                 break
+            if end.stops:
+                bar.write(f"stopped at step {number}; the same command goes on from there", sys.stderr)
+                raise KeyboardInterrupt
         if metrics_log:
             metrics_log.close()
             if watch.steps >= TIMED_STEPS:

@@ -131,27 +131,7 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
         UserError: a painting, checkpoint, photos or weights that cannot be read, an unusable name, an output that exists.
         KeyboardInterrupt: after a signal, with a checkpoint written: the same command goes on.
     """
-    parser = Parser(
-        prog="train_style.py add",
-        description="Learns the style of one more painting: a style pack for stylize.py --style.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--painting", type=Path, required=True, help="a picture of the painting")
-    parser.add_argument("--name", required=True, help="what to call the style")
-    parser.add_argument("--checkpoint", type=find_styles, default=find_styles(), help="the network to learn it for")
-    parser.add_argument(
-        "--photos", nargs="+", help="folders, .tar files or photos to learn on; none: the astronaut alone"
-    )
-    parser.add_argument("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the user's cache folder")
-    parser.add_argument("--steps", type=int, default=defaults.steps, help="of training")
-    parser.add_argument("--style-weight", type=float, default=defaults.loss.style, help="larger: stronger, less photo")
-    parser.add_argument("--style-scale", type=float, default=1.0, help="of the painting; larger: bolder strokes")
-    parser.add_argument("--author", default="", help="of the painting, for the pack")
-    parser.add_argument("--licence", default="", help="of the painting, for the pack")
-    parser.add_argument("--run", type=Path, help="folder for the training's checkpoints; none: runs/add_NAME_HASH")
-    parser.add_argument("--output", type=Path, help=f"the pack; none: NAME{SUFFIX}")
-    parser.add_argument("--force", action="store_true", help="replace an existing pack")
-    args = parser.parse_args(argv)
+    args = _parse(argv, defaults)
     check_name(args.name)
     output = args.output or Path(args.name + SUFFIX)
     if output.suffix != SUFFIX:
@@ -187,3 +167,28 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
     write_pack(output, pack)
     print(f"wrote {output}; use it with stylize.py --style {output}", file=sys.stderr)
     return 0
+
+
+def _parse(argv: Sequence[str], defaults: StyleTraining) -> argparse.Namespace:
+    """The command's arguments."""
+    parser = Parser(
+        prog="train_style.py add",
+        description="Learns the style of one more painting: a style pack for stylize.py --style.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--painting", type=Path, required=True, help="a picture of the painting")
+    parser.add_argument("--name", required=True, help="what to call the style")
+    parser.add_argument("--checkpoint", type=find_styles, default=find_styles(), help="the network to learn it for")
+    parser.add_argument(
+        "--photos", nargs="+", help="folders, .tar files or photos to learn on; none: the astronaut alone"
+    )
+    parser.add_argument("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the user's cache folder")
+    parser.add_argument("--steps", type=int, default=defaults.steps, help="of training")
+    parser.add_argument("--style-weight", type=float, default=defaults.loss.style, help="larger: stronger, less photo")
+    parser.add_argument("--style-scale", type=float, default=1.0, help="of the painting; larger: bolder strokes")
+    parser.add_argument("--author", default="", help="of the painting, for the pack")
+    parser.add_argument("--licence", default="", help="of the painting, for the pack")
+    parser.add_argument("--run", type=Path, help="folder for the training's checkpoints; none: runs/add_NAME_HASH")
+    parser.add_argument("--output", type=Path, help=f"the pack; none: NAME{SUFFIX}")
+    parser.add_argument("--force", action="store_true", help="replace an existing pack")
+    return parser.parse_args(argv)

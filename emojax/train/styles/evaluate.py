@@ -58,14 +58,14 @@ def table(scores: Mapping[str, Mapping[str, float]]) -> str:
     return markdown(cells)
 
 
-def only_packs(config: StylizerConfig, params: Any, packs: Sequence[StylePack]) -> tuple[StylizerConfig, Any]:
-    """A network with the styles of packs in place of its own.
+def only_style_files(config: StylizerConfig, params: Any, styles: Sequence[StylePack]) -> tuple[StylizerConfig, Any]:
+    """A network with the styles of style files in place of its own.
 
     Raises:
-        UserError: a pack for another network, two packs of one name.
+        UserError: a style of another network, two styles of one name.
     """
     own = len(config.styles)
-    config, params = add_packs(config, params, packs)
+    config, params = add_packs(config, params, styles)
     rows = jax.tree.map(lambda table: table[own:], params["styles"])
     return dataclasses.replace(config, styles=config.styles[own:]), {**params, "styles": rows}
 
@@ -101,52 +101,12 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     Raises:
         UserError: a checkpoint, photos, paintings or weights that cannot be read, or an output that cannot be written.
     """
-    parser = Parser(
-        prog="train_style.py evaluate",
-        description="Scores a style checkpoint on photos that it was not trained on.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--checkpoint", type=find_styles, default=find_styles(), help="a checkpoint or run, or fast")
-    parser.add_argument(
-        "--packs", nargs="+", default=[], metavar="PACK", help="score these style packs instead of its styles"
-    )
-    parser.add_argument("--photos", nargs="+", required=True, help="folders or .tar files of photos")
-    parser.add_argument("--paintings", nargs="+", required=True, help="a folder, or sad=PATH ..., as in training")
-    parser.add_argument("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the user's cache folder")
-    parser.add_argument("--size", type=int, default=SIZE, help="side of the square photos, in pixels")
-    parser.add_argument(
-        "--style-scale", type=float, default=1.0, help="of the paintings; 1: 256 pixels on the short side"
-    )
-    parser.add_argument("--limit", type=int, help="only so many photos; none: all")
-    parser.add_argument(
-        "--sheet-side", type=int, default=THUMBNAIL, help="of a picture in the contact sheet, in pixels"
-    )
-    parser.add_argument(
-        "--optimum",
-        type=int,
-        default=0,
-        metavar="N",
-        help="photos to optimize directly, at 256 pixels",
-    )
-    parser.add_argument("--iterations", type=int, default=150, help="most iterations of that optimization")
-    parser.add_argument("--classifier", type=Path, default=PACKAGED / "classifier", help="reads faces before and after")
-    parser.add_argument(
-        "--output", type=Path, default=Path("runs/evaluate_styles"), help="the folder for metrics.json and the sheet"
-    )
-    args = parser.parse_args(argv)
-    if args.size % MULTIPLE or not 64 <= args.size <= 4096:
-        raise UserError(f"--size {args.size}: give a multiple of {MULTIPLE}, 64 to 4096")
-    positive = {"limit": args.limit, "iterations": args.iterations, "sheet-side": args.sheet_side}
-    for name, value in positive.items():
-        if value is not None and value < 1:
-            raise UserError(f"--{name} {value}: at least 1")
-    if args.optimum < 0:
-        raise UserError(f"--optimum {args.optimum}: it is not negative")
+    args = _parse(argv)
     side = painting_size(args.style_scale)
     make_folder(args.output)
     config, params = load_styles(args.checkpoint)
     if args.packs:
-        config, params = only_packs(config, params, [read_pack(path) for path in args.packs])
+        config, params = only_style_files(config, params, [read_pack(path) for path in args.packs])
     retention, sheet = Retention(args.classifier, len(painted(config.styles))), Sheet(args.sheet_side)
     # The scores are compared between machines: no reduced precision on a GPU or TPU.
     with jax.default_matmul_precision("highest"):
@@ -172,23 +132,65 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         metrics["strengths"] = even_strengths(scores)
         write_atomically(args.output / "sheet.png", sheet.png())
         _write(args.output, metrics)
-        print(f"{len(photos)} photos at {args.size} x {args.size}, style scale {args.style_scale:g}", end=", ")
-        print(f"{retention.faces} faces\n\n{table(scores)}")
-        if len(scores) > 1:
-            print(f"\neven styles: multiply --loss.strengths by {' '.join(map(str, metrics['strengths']))}")
+        _print_scores(metrics)
         if args.optimum:
             small = read_photos(args.photos, OPTIMUM_SIDE, args.optimum)
             for row in distance_to_optimum(config, params, vgg, grams, small, args.iterations):
                 metrics["optimum"].append(row)
-                metrics["optimum_iterations"] = optimum_summary(metrics["optimum"], args.iterations)
+                metrics["optimum_steps"] = optimum_summary(metrics["optimum"], args.iterations)
                 _write(args.output, metrics)
-            print(f"\nL-BFGS from the photo at {OPTIMUM_SIDE} x {OPTIMUM_SIDE}, until it is as good as the network:\n")
-            for style, mean in metrics["optimum_iterations"].items():
-                found = [(row["iterations"], row["evaluations"]) for row in metrics["optimum"] if row["style"] == style]
-                texts = ["not reached" if n is None else f"{n} ({calls} evaluations)" for n, calls in found]
-                print(f"{style}: {mean:.0f} iterations{' of ' if texts else ''}{', '.join(texts)}")
+            _print_optimum(metrics)
     print(f"wrote {args.output}", file=sys.stderr)
     return 0
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command's arguments; raises UserError for values out of range."""
+    parser = Parser(
+        prog="train_style.py evaluate",
+        description="Scores a style checkpoint on photos that it was not trained on.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--checkpoint", type=find_styles, default=find_styles(), help="a checkpoint or run, or fast")
+    add("--packs", nargs="+", default=[], metavar="FILE", help="style files to score instead of the network's styles")
+    add("--photos", nargs="+", required=True, help="folders or .tar files of photos")
+    add("--paintings", nargs="+", required=True, help="a folder, or sad=PATH ..., as in training")
+    add("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the packaged ones")
+    add("--size", type=int, default=SIZE, help="side of the square photos, in pixels")
+    add("--style-scale", type=float, default=1.0, help="scale of the paintings; 1: 256 pixels on the short side")
+    add("--limit", type=int, help="the number of photos; none: all")
+    add("--sheet-side", type=int, default=THUMBNAIL, help="side of a picture in the contact sheet, in pixels")
+    add("--optimum", type=int, default=0, metavar="N", help="the number of photos to optimize directly, at 256 pixels")
+    add("--iterations", type=int, default=300, help="most steps of that optimization")
+    add("--classifier", type=Path, default=PACKAGED / "classifier", help="reads faces before and after")
+    add("--output", type=Path, default=Path("runs/evaluate_styles"), help="the folder for metrics.json and the sheet")
+    args = parser.parse_args(argv)
+    if args.size % MULTIPLE or not 64 <= args.size <= 4096:
+        raise UserError(f"--size {args.size}: give a multiple of {MULTIPLE}, 64 to 4096")
+    positive = {"limit": args.limit, "iterations": args.iterations, "sheet-side": args.sheet_side}
+    for name, value in positive.items():
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: at least 1")
+    if args.optimum < 0:
+        raise UserError(f"--optimum {args.optimum}: it is not negative")
+    return args
+
+
+def _print_scores(metrics: Mapping[str, Any]) -> None:
+    size, scores = metrics["size"], metrics["scores"]
+    print(f"{len(metrics['photos'])} photos at {size} x {size}, style scale {metrics['style_scale']:g}", end=", ")
+    print(f"{metrics['faces']} faces\n\n{table(scores)}")
+    if len(scores) > 1:
+        print(f"\neven styles: multiply --loss.strengths by {' '.join(map(str, metrics['strengths']))}")
+
+
+def _print_optimum(metrics: Mapping[str, Any]) -> None:
+    print(f"\nAdam from the photo at {OPTIMUM_SIDE} x {OPTIMUM_SIDE}, until it is as good as the network:\n")
+    for style, mean in metrics["optimum_steps"].items():
+        found = [row["steps"] for row in metrics["optimum"] if row["style"] == style]
+        texts = ["not reached" if steps is None else str(steps) for steps in found]
+        print(f"{style}: {mean:.0f} steps{', the mean of ' if texts else ''}{', '.join(texts)}")
 
 
 def _write(output: Path, metrics: Mapping[str, Any]) -> None:

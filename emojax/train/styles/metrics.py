@@ -7,13 +7,13 @@ weights the training had, so that checkpoints can be compared.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float
 
 from emojax.images import to_255, to_grey
@@ -27,6 +27,7 @@ from emojax.losses.terms import (
     total_variation,
 )
 from emojax.nets.vgg16 import vgg16_features
+from emojax.paint import descent
 from emojax.util import compiling
 
 STYLE_WEIGHT = 3.0
@@ -92,70 +93,50 @@ def structural_similarity(one: Float[Array, "N H W 1"], other: Float[Array, "N H
 
 
 @dataclass(frozen=True)
-class Descent:
+class Optimum:
     """How an optimizer came down to a network's objective."""
 
     curve: list[float]
-    """the objective before the first iteration and after each"""
-    iterations: int | None
-    """the first with an objective at most the network's; None: not reached"""
-    evaluations: int | None
-    """evaluations of the objective and its gradient up to there"""
+    """the objective before the first step and after each"""
+    steps: int | None
+    """after how many the objective is at most the network's; None: not reached"""
 
 
-def descend(
+def steps_to_goal(
     vgg: Mapping[str, Any],
     gram: Mapping[str, Float[Array, "1 _c _c"]],
     photo: Float[Array, "1 H W 3"],
     goal: float,
-    iterations: int = 150,
-) -> Descent:
-    """Minimizes the objective over the pixels, as Gatys et al. 2016 do, from the photo, until it is at most `goal`.
+    most: int = 300,
+) -> Optimum:
+    """Minimizes the objective over the pixels, from the photo, until it is at most `goal`.
 
-    L-BFGS with a memory of 10 and optax's default line search. Pixels may leave 0 to 1, which a network's cannot: that only
-    makes the optimizer's task easier.
+    As in Gatys et al. 2016 (CVPR, section 3), but with the optimizer of `emojax.paint.painter`, at one scale: see
+    `emojax.paint.descent`. Pixels may leave 0 to 1, which a network's cannot; that only makes the optimizer's task easier.
 
     Args:
         gram: of the one painting.
         goal: the objective that a network has reached on this photo.
-        iterations: the most to try.
+        most: steps to try.
     """
-    features_of, value_of, step = _programs()
-    target = features_of(vgg, photo)
-    pixels, state = photo, _OPTIMIZER.init(photo)
-    curve, evaluations = [float(value_of(vgg, gram, target, photo))], 1
-    for iteration in range(iterations + 1):
-        if curve[-1] <= goal:
-            return Descent(curve, iteration, evaluations)
-        if iteration < iterations:
-            pixels, state, value, count = step(vgg, gram, target, pixels, state)
-            curve.append(float(value))
-            evaluations += int(count)
-    return Descent(curve, None, None)
-
-
-_OPTIMIZER = optax.lbfgs(memory_size=10)
-
-
-def _objective_at(vgg: Any, gram: Any, target: Array, pixels: Array) -> Array:
-    features = vgg16_features(vgg, to_255(pixels))
-    return objective(content_loss(features[CONTENT_LAYER], target), style_loss(features, gram))[0]
+    content, step = _programs()
+    curve: list[float] = []
+    for loss in itertools.islice(descent.losses(step, photo, vgg, gram, content(vgg, photo)), most + 1):
+        curve.append(loss)
+        if loss <= goal:
+            return Optimum(curve, len(curve) - 1)
+    return Optimum(curve, None)
 
 
 @functools.cache
-def _programs() -> tuple[Any, Any, Any]:
-    """Compiled: the photo's content features, the objective, and one iteration."""
+def _programs() -> tuple[Any, Any]:
+    """Compiled: the photo's content features, and a step of the optimizer."""
 
-    def features_of(vgg, photo):
+    def content(vgg, photo):
         return vgg16_features(vgg, to_255(photo), layers=(CONTENT_LAYER,))[CONTENT_LAYER]
 
-    def step(vgg, gram, target, pixels, state):
-        def value_of(pixels):
-            return _objective_at(vgg, gram, target, pixels)
+    def objective_of(picture, vgg, gram, target):
+        features = vgg16_features(vgg, to_255(picture))
+        return objective(content_loss(features[CONTENT_LAYER], target), style_loss(features, gram))[0], None
 
-        value, gradient = optax.value_and_grad_from_state(value_of)(pixels, state=state)
-        updates, state = _OPTIMIZER.update(gradient, state, pixels, value=value, grad=gradient, value_fn=value_of)
-        search = state[-1]
-        return optax.apply_updates(pixels, updates), state, search.value, search.info.num_linesearch_steps
-
-    return compiling.jit(features_of), compiling.jit(_objective_at), compiling.jit(step)
+    return compiling.jit(content), descent.make_step(objective_of)

@@ -22,7 +22,7 @@ from emojax.train.faces.evaluate import read_faces
 from emojax.train.stream import UNREADABLE
 from emojax.train.styles.config import painted
 from emojax.train.styles.crops import center_crop
-from emojax.train.styles.metrics import descend, measure, objective
+from emojax.train.styles.metrics import measure, objective, steps_to_goal
 from emojax.train.styles.sources import decode, open_photos
 from emojax.util import compiling
 from emojax.weights.load import load_classifier
@@ -143,23 +143,23 @@ class Retention:
 
 
 def distance_to_optimum(
-    config: StylizerConfig, params: Any, vgg: Any, grams: Any, photos: Mapping[str, np.ndarray], iterations: int
+    config: StylizerConfig, params: Any, vgg: Any, grams: Any, photos: Mapping[str, np.ndarray], most: int
 ) -> Iterator[dict[str, Any]]:
-    """How long L-BFGS takes to the network's objective: a row per photo and style; see `descend`."""
+    """How many steps an optimizer takes to the network's objective: a row per photo and style; see `steps_to_goal`."""
     pairs = [(name, index) for name in photos for index in range(len(painted(config.styles)))]
     for name, index in tqdm(pairs, unit="picture", desc="optimizing"):
         photo = photos[name][None]
         _, scores = _program(config)(params, vgg, grams, photo, index)
         goal = float(objective(scores["content"], scores["style"][index]))
         gram = {layer: gram[index : index + 1] for layer, gram in grams.items()}
-        found = descend(vgg, gram, jnp.asarray(to_unit(photo)), goal, iterations)
+        found = steps_to_goal(vgg, gram, jnp.asarray(to_unit(photo)), goal, most)
         yield {"photo": name, "style": config.styles[index], "network": goal, **dataclasses.asdict(found)}
 
 
-def optimum_summary(rows: Sequence[Mapping[str, Any]], iterations: int) -> dict[str, float]:
-    """Mean iterations per style and over the styles; where the optimizer did not get there, all of them count."""
+def optimum_summary(rows: Sequence[Mapping[str, Any]], most: int) -> dict[str, float]:
+    """Mean steps per style and over the styles; where the optimizer did not reach the objective, `most` counts."""
     styles = dict.fromkeys(row["style"] for row in rows)
-    counts = [(row["style"], iterations if row["iterations"] is None else row["iterations"]) for row in rows]
+    counts = [(row["style"], most if row["steps"] is None else row["steps"]) for row in rows]
     means = {style: float(np.mean([count for name, count in counts if name == style])) for style in styles}
     return {**means, "mean": float(np.mean(list(means.values())))}
 

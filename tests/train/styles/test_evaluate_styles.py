@@ -66,8 +66,8 @@ def test_the_command(flags, tmp_path, capsys, monkeypatch):
         np.testing.assert_allclose(row["objective"], row["content"] + 3 * row["style"], rtol=1e-5)
         assert -1 < row["ssim"] < 1
     assert [row["style"] for row in metrics["optimum"]] == ["sad", "happy"]
-    assert all(len(row["curve"]) == 1 + (row["iterations"] != 0) for row in metrics["optimum"])
-    assert set(metrics["optimum_iterations"]) == {"sad", "happy", "mean"}
+    assert all(len(row["curve"]) == 1 + (row["steps"] != 0) for row in metrics["optimum"])
+    assert set(metrics["optimum_steps"]) == {"sad", "happy", "mean"}
     with Image.open(tmp_path / "sheet.png") as sheet:
         side = evaluate_styles.THUMBNAIL
         assert sheet.size == (3 * side, 2 * side)
@@ -114,10 +114,10 @@ def test_every_style_is_compared_with_its_own_painting(flags):
     assert scores["sad"]["style"] != scores["happy"]["style"]
 
 
-def test_iterations_that_were_not_enough_count_in_full():
-    rows = [{"style": style, "iterations": n} for style, n in (("sad", 20), ("sad", None), ("happy", 100))]
+def test_steps_that_were_not_enough_count_in_full():
+    rows = [{"style": style, "steps": n} for style, n in (("sad", 20), ("sad", None), ("happy", 100))]
     assert scoring.optimum_summary(rows, 150) == {"sad": 85, "happy": 100, "mean": 92.5}
-    none = [{"style": "sad", "iterations": 0}]  # a network that is no better than the photo
+    none = [{"style": "sad", "steps": 0}]  # a network that is no better than the photo
     assert scoring.optimum_summary(none, 150) == {"sad": 0, "mean": 0}
 
 

@@ -8,7 +8,7 @@ from tiny import compiled, vgg16_features
 from emojax.losses import terms as losses
 from emojax.losses.terms import STYLE_LAYERS
 from emojax.train.styles import metrics as yardstick
-from emojax.train.styles.metrics import descend, objective
+from emojax.train.styles.metrics import objective, steps_to_goal
 from emojax.weights.vgg16_file import load_vgg16
 
 gram_matrix, style_loss = compiled(losses.gram_matrix), compiled(losses.style_loss)
@@ -67,14 +67,15 @@ def test_a_photo_measured_against_itself(vgg):
 def test_the_optimizer_comes_down_and_stops_at_the_goal(vgg):
     start, gram = photo(3), grams_of(vgg, photo(4))
     gram, start = jax.device_put((gram, start))
-    whole = descend(vgg, gram, start, goal=0.0, iterations=4)
-    assert whole.iterations is None and whole.evaluations is None and len(whole.curve) == 5
-    assert all(after <= before + 1e-5 for before, after in zip(whole.curve, whole.curve[1:], strict=False))
-    assert whole.curve[-1] < 0.9 * whole.curve[0]
+    whole = steps_to_goal(vgg, gram, start, goal=0.0, most=8)
+    assert whole.steps is None and len(whole.curve) == 9
+    # Adam searches no line, so that a single step may lead up.
+    assert all(after < before for before, after in zip(whole.curve, whole.curve[2:], strict=False))
+    assert whole.curve[-1] < 0.7 * whole.curve[0]
     own = float(measure(vgg, gram, start, start)["style"][0])
     np.testing.assert_allclose(whole.curve[0], objective(0.0, own), rtol=1e-4)
     goal = (whole.curve[1] + whole.curve[2]) / 2
-    found = descend(vgg, gram, start, goal, iterations=4)
-    assert found.iterations == 2 and len(found.curve) == 3 and found.evaluations >= 3
+    found = steps_to_goal(vgg, gram, start, goal, most=4)
+    assert found.steps == 2 and len(found.curve) == 3
     np.testing.assert_allclose(found.curve, whole.curve[:3], rtol=1e-4)
-    assert descend(vgg, gram, start, goal=1e9).iterations == 0
+    assert steps_to_goal(vgg, gram, start, goal=1e9).steps == 0
