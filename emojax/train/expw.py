@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from emojax.train.faces.expw.splits import packed_splits_text
+from emojax.train.faces.expw.splits import archive_splits_text
 
 if __name__ == "__main__":
-    sys.stdout.write(packed_splits_text(Path(sys.argv[1])))
+    sys.stdout.write(archive_splits_text(Path(sys.argv[1])))

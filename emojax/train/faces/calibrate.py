@@ -1,7 +1,7 @@
-"""`python train_classifier.py calibrate`: fits what turns logits into probabilities, and packs the checkpoint.
+"""`python train_classifier.py calibrate`: fits what turns logits into probabilities.
 
 checkpoint, labelled faces of a split -> temperature, and with --bias a bias per class -> a checkpoint without training state.
-The bias goes into the last layer, so that `classify` knows only a temperature.
+The bias is added to that of the last layer, so `classify` needs no more than a temperature.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from emojax.weights import store as ckpt
 from emojax.weights.load import load_classifier
 
 PENALTY = 0.05
-"""weight of the squared norm of the bias, in nats: between none, which gave FER+ away for ExpW, and a bias too small to help"""
+"""weight of the squared norm of the bias, in nats. Without it the bias improved ExpW at the cost of FER+; a larger weight left
+the bias too small to help."""
 
 
 def with_calibration(variables: Mapping[str, Any], temperature: float, bias: np.ndarray) -> dict[str, Any]:
@@ -49,13 +50,16 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint or a run's folder")
     parser.add_argument(
-        "--data", nargs="+", required=True, metavar="FILE.npz|FOLDER", help="packs, or ExpW's own folder"
+        "--data", nargs="+", required=True, metavar="FILE.npz|FOLDER", help="face archives, or ExpW's own folder"
     )
     parser.add_argument(
-        "--split", choices=("val", "train"), default="val", help="whose faces are used; never those of a test"
+        "--split",
+        choices=("val", "train"),
+        default="val",
+        help="the split whose faces are used; a test split is never used",
     )
     parser.add_argument(
-        "--bias", action="store_true", help="fit a bias per class too: for other frequencies than in training"
+        "--bias", action="store_true", help="fit a bias per class too, for class frequencies that differ from training"
     )
     parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
     parser.add_argument("--force", action="store_true", help="replace an existing one")

@@ -42,7 +42,7 @@ class ClassifierTraining:
     initial: str = ""
     """a classifier's checkpoint to start from; empty: VGG16 for the architecture vgg16, else at random"""
     vgg16: str | None = None
-    """weights file for the architecture vgg16, or the word random; none: $EMOJAX_VGG16, then the user's cache folder"""
+    """weights file for the architecture vgg16, or the word random; none: $EMOJAX_VGG16, then the packaged ones"""
     frozen: tuple[str, ...] = ()
     """layers that keep the weights that they start with, such as conv1_1"""
     class_weights: tuple[float, ...] = ()

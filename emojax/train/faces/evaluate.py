@@ -1,7 +1,7 @@
 """`python train_classifier.py evaluate`: the scores of a classifier's checkpoint, as tables, metrics.json and PNGs.
 
-checkpoint, labelled faces of one split -> probabilities -> scores. With whole photos (`--reading`) also how far the path
-from detector to crop agrees with the labelled boxes.
+checkpoint, labelled faces of one split -> probabilities -> scores. With whole photos (`--reading`) it also measures how
+well detected faces and labelled boxes agree.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ PERCENTAGES = ("accuracy", "balanced_accuracy", "macro_f1", "natural_accuracy", 
 
 
 @functools.cache
-def classify_program(config: ClassifierConfig) -> Any:
+def compiled_classifier(config: ClassifierConfig) -> Any:
     """`emojax.nets.classifier.classify`, compiled: (variables, crops uint8 [N, S, S, 3]) -> probabilities."""
     return compiling.jit(functools.partial(classify, config))
 
 
-def read_faces(config: ClassifierConfig, variables: Any, crops: np.ndarray) -> np.ndarray:
+def classify_crops(config: ClassifierConfig, variables: Any, crops: np.ndarray) -> np.ndarray:
     """Probabilities float32 [N, 7] of crops uint8 [N, S, S, 3], cut as `config` says; any N."""
-    program = classify_program(config)
+    program = compiled_classifier(config)
     filled = np.pad(crops, ((0, -len(crops) % BATCH), (0, 0), (0, 0), (0, 0)))
     rows = [np.asarray(program(variables, filled[start : start + BATCH])) for start in range(0, len(filled), BATCH)]
     return np.concatenate([np.zeros((0, len(EMOTIONS)), np.float32), *rows])[: len(crops)]
@@ -61,7 +61,7 @@ def score_faces(
     """Probabilities [N, 7] and labels [N] of every data set that has faces in the split, by its name.
 
     Args:
-        data: .npz packs, and at most one folder of ExpW.
+        data: face archives (.npz), and at most one folder of ExpW.
         pixels: shrinks the crops to so many pixels a side first, and enlarges them again, as a small face in a photo is.
 
     Raises:
@@ -70,8 +70,8 @@ def score_faces(
     folders = [path for path in data if not path.endswith(".npz")]
     if len(folders) > 1:
         raise UserError(f"two folders of ExpW, {folders[0]} and {folders[1]}: give one")
-    packs = tuple(path for path in data if path.endswith(".npz"))
-    sources = FaceConfig(packs=packs, root="".join(folders), soft_labels=False)
+    archives = tuple(path for path in data if path.endswith(".npz"))
+    sources = FaceConfig(packs=archives, root="".join(folders), soft_labels=False)
     found = held_out_faces(sources, config, split)
     if not found:
         raise UserError(f"no faces in the split {split!r} of {', '.join(data)}: choose another --split")
@@ -79,7 +79,7 @@ def score_faces(
     if pixels is not None:
         images = {name: np.stack([_shrink(crop, pixels) for crop in crops]) for name, crops in images.items()}
     return {
-        name: (read_faces(config, variables, images[name]), faces.labels.argmax(1)) for name, faces in found.items()
+        name: (classify_crops(config, variables, images[name]), faces.labels.argmax(1)) for name, faces in found.items()
     }
 
 
@@ -89,7 +89,7 @@ def _shrink(crop: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dict[str, Any]:
-    """How far photo -> detector -> crop -> classifier agrees with the crops of the labelled boxes.
+    """How well photo -> detector -> crop -> classifier agrees with the crops of the labelled boxes.
 
     Returns:
         `labelled` faces, how many were `found`, the share of those with the `same_top` emotion, and `mean_change`, the
@@ -116,7 +116,9 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
         print(f"skipped {len(bad)} of {len(photos)} photos, first: {bad[0]}", file=sys.stderr)
     quality: dict[str, Any] = {"labelled": len(labels), "found": len(pairs)}
     if pairs:
-        by_label, by_detector = (read_faces(config, variables, np.stack(crops)) for crops in zip(*pairs, strict=True))
+        by_label, by_detector = (
+            classify_crops(config, variables, np.stack(crops)) for crops in zip(*pairs, strict=True)
+        )
         quality["same_top"] = float((by_label.argmax(1) == by_detector.argmax(1)).mean())
         quality["mean_change"] = float(np.abs(by_label - by_detector).sum(1).mean() / 2)
     return quality
@@ -202,10 +204,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--checkpoint", type=Path, default=PACKAGED / "classifier", help="a checkpoint or a run's folder"
     )
-    parser.add_argument("--data", nargs="+", default=[], metavar="FILE.npz|FOLDER", help="packs, or ExpW's own folder")
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="whose faces are scored")
     parser.add_argument(
-        "--pixels", type=int, help="shrinks the crops to so many pixels first: how small faces are read"
+        "--data", nargs="+", default=[], metavar="FILE.npz|FOLDER", help="face archives, or ExpW's own folder"
+    )
+    parser.add_argument(
+        "--split", choices=("train", "val", "test"), default="test", help="the split whose faces are scored"
+    )
+    parser.add_argument(
+        "--pixels", type=int, help="shrinks the crops to this many pixels first, to measure small faces"
     )
     parser.add_argument("--reading", type=Path, help="ExpW's own folder: compares detected with labelled boxes in it")
     parser.add_argument(

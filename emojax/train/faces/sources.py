@@ -32,21 +32,21 @@ class FaceConfig:
     """fields that may differ when a run is resumed"""
 
     packs: tuple[str, ...] = ()
-    """packed crops, .npz files"""
+    """face archives, .npz files"""
     margins: tuple[float, ...] = ()
-    """what the crops of each pack show beyond the face's box; empty: 0.2 if its name has expw in it, else 0"""
+    """what the crops of each archive show beyond the face's box; empty: 0.2 if its name has expw in it, else 0"""
     root: str = ""
     """ExpW as it is distributed: the folder with label.lst and origin/"""
     prepared: str = ""
     """where ExpW is prepared for reading; empty: a folder beside it"""
     shares: tuple[float, ...] = ()
-    """how often a face of each pack, and last of ExpW's folder, is drawn relative to the others; empty: 1 each"""
+    """how often a face of each archive, and last of ExpW's folder, is drawn relative to the others; empty: 1 each"""
     smoothing: tuple[float, ...] = ()
     """share of each label that is spread over all classes, in the order of shares; empty: 0 each"""
     balance: float = 1.0
     """1: every class of a source is drawn equally often, 0: as often as it occurs; in between: a compromise"""
     soft_labels: bool = True
-    """use the votes of several people as labels where a pack has them"""
+    """use the votes of several people as labels where an archive has them"""
     sharpness: float = 1.0
     """exponent of the shares of those votes in training, before they are made to sum to 1: above 1 sharpens the labels"""
     workers: int = 2
@@ -54,7 +54,7 @@ class FaceConfig:
 
     def __post_init__(self) -> None:
         if self.margins and len(self.margins) != len(self.packs):
-            raise UserError(f"{len(self.margins)} margins for {len(self.packs)} packs: give one each, or none")
+            raise UserError(f"{len(self.margins)} margins for {len(self.packs)} archives: give one each, or none")
         if any(not 0 <= margin <= 2 for margin in self.margins):
             raise UserError(f"margins {self.margins}: they are fractions of the face's box, 0 to 2")
         if any(not share > 0 for share in self.shares) or not 0 <= self.balance <= 1:
@@ -67,7 +67,7 @@ class FaceConfig:
             raise UserError(f"{self.workers} workers: at least 1")
 
     def margin(self, index: int) -> float:
-        """The margin of a pack's crops.
+        """The margin of an archive's crops.
 
         The ExpW crops were cut with 0.2. FER2013's and muxspace's faces show no more than the box: the median height of
         a detected face is 0.72 of ExpW's crops (1 / 1.4), but 1.04 of FER2013's and 0.98 of muxspace's.
@@ -91,28 +91,26 @@ class FaceSource(Protocol):
         ...
 
 
-class PackedFaces:
-    """The faces of one split of a pack."""
+class FaceArchive:
+    """The faces of one split of a face archive; see this module."""
 
     def __init__(
         self, path: str | Path, split: str, margin: float, soft_labels: bool = True, sharpness: float = 1.0
     ) -> None:
-        """Opens a pack; a split without faces is empty.
+        """Opens an archive; a split without faces is empty.
 
         Raises:
             UserError: a file that is missing, damaged or of another layout, or a .csv that does not match.
         """
         self.path, self.split, self.margin = Path(path), split, margin
         try:
-            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as pack:
-                self._jpeg, self._offsets = pack["jpeg"], pack["offsets"]
-                labels, splits = pack["label"], pack["split"]
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                self._jpeg, self._offsets = archive["jpeg"], archive["offsets"]
+                labels, splits = archive["label"], archive["split"]
         except FileNotFoundError:
-            raise UserError(f"no pack of faces at {path}: the file does not exist") from None
+            raise UserError(f"no face archive at {path}: the file does not exist") from None
         except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"{path} is not a pack of faces ({error}): it needs jpeg, offsets, label and split"
-            ) from None
+            raise UserError(f"{path} is no face archive ({error}): it needs jpeg, offsets, label and split") from None
         count = len(labels)
         if len(self._offsets) != count + 1 or len(splits) != count or (count and self._offsets[-1] > len(self._jpeg)):
             raise UserError(f"{path} is damaged: {count} labels, {len(splits)} splits, {len(self._offsets)} offsets")
@@ -142,7 +140,7 @@ class PackedFaces:
         return self._labels[self._rows]
 
     def __repr__(self) -> str:
-        return f"PackedFaces({self.path.name}, {self.split}, {len(self)} faces)"
+        return f"FaceArchive({self.path.name}, {self.split}, {len(self)} faces)"
 
 
 def _soften(votes: Float[np.ndarray, "n 7"], table: Path) -> Float[np.ndarray, "n 7"]:
@@ -156,7 +154,7 @@ def _soften(votes: Float[np.ndarray, "n 7"], table: Path) -> Float[np.ndarray, "
             return votes
         counts = np.array([[float(row[f"votes_{name}"]) for name in VOTES] for row in rows], np.float32)
     except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise UserError(f"{table} does not describe the faces of its pack ({error}): get both files again") from None
+        raise UserError(f"{table} does not describe the faces of its archive ({error}): get both files again") from None
     totals = counts.sum(1, keepdims=True)
     return np.where(totals > 0, counts / np.maximum(totals, 1), votes)
 
@@ -165,16 +163,16 @@ def open_faces(config: FaceConfig, split: str) -> dict[str, FaceSource]:
     """The sources of a split by name, in the order of `FaceConfig.shares`; those without faces are there, empty.
 
     Raises:
-        UserError: no source at all, or see `PackedFaces` and `emojax.train.expw`.
+        UserError: no source at all, or see `FaceArchive` and `prepare_expw`.
     """
     if not config.packs and not config.root:
         raise UserError("no faces: give --data.packs .npz files, or --data.root ExpW's folder")
     sources: dict[str, FaceSource] = {}
-    for index, pack in enumerate(config.packs):
-        name = Path(pack).stem
+    for index, path in enumerate(config.packs):
+        name = Path(path).stem
         if name in sources or (config.root and name == "expw"):
             raise UserError(f"two sources of faces are called {name!r}: rename one")
-        sources[name] = PackedFaces(pack, split, config.margin(index), config.soft_labels, config.sharpness)
+        sources[name] = FaceArchive(path, split, config.margin(index), config.soft_labels, config.sharpness)
     if config.root:
         # TFDS is loaded only by those who read ExpW's own folder.
         from emojax.train.faces.expw import ExpwFaces, prepare_expw

@@ -1,7 +1,7 @@
-"""`python train_style.py add`: a painting of your own becomes a style pack for a network that is trained already.
+"""`python train_style.py add`: learns the style of one more painting for a trained network, and writes a style file.
 
-painting -> Gram matrices -> one new row of scales and shifts, all convolutions frozen -> NAME.pack. The row starts at the
-one of the network's styles that comes nearest to the painting (Dumoulin et al. 2017, section 3.2, start at random).
+painting -> Gram matrices -> one new row of scales and shifts -> NAME.pack. The convolutions do not change. The row starts at
+the style of the network that is nearest to the painting; Dumoulin et al. 2017 (section 3.2) start at random.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ PREVIEW_SIDE = 128
 
 
 def run_folder(name: str, network: str, painting: Path) -> Path:
-    """Where the checkpoints of a style's training go by default: another network or painting is another run."""
+    """The default folder of a style's training; it differs for another network or painting."""
     inputs = network.encode() + painting.read_bytes()
     return Path("runs") / f"add_{name}_{hashlib.sha256(inputs).hexdigest()[:8]}"
 
 
 def check_run(run: Path, model: StylizerConfig, network: str) -> bool:
-    """Whether a run has begun; raises UserError if it learned for another network."""
+    """Whether a run has begun; raises UserError if its network is another one."""
     for path in ckpt.checkpoints_in(run)[-1:]:
         expected = jax.eval_shape(lambda: init_stylizer(model, jax.random.PRNGKey(0)))
         params = ckpt.load_params(ckpt.read_checkpoint(path, "styles"), expected)
@@ -87,7 +87,7 @@ def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]
     assert config.initial is not None
     shared, params = load_styles(config.initial)
     if shared.bank:
-        raise UserError(f"{config.initial} is a bank of networks with one style each: give a network of several styles")
+        raise UserError(f"{config.initial} is a set of networks with one style each: give a network of several styles")
     (name,) = config.model.styles
     model = dataclasses.replace(shared, styles=(name,))
     # Every device gets a photo at least; the batch is not the user's to choose.
@@ -135,7 +135,7 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
     check_name(args.name)
     output = args.output or Path(args.name + SUFFIX)
     if output.suffix != SUFFIX:
-        raise UserError(f"--output {output}: the name of a style pack ends in {SUFFIX}")
+        raise UserError(f"--output {output}: the name of a style file ends in {SUFFIX}")
     refuse_existing(output, args.force)
     make_folder(output.parent)
     config = dataclasses.replace(
@@ -173,22 +173,26 @@ def _parse(argv: Sequence[str], defaults: StyleTraining) -> argparse.Namespace:
     """The command's arguments."""
     parser = Parser(
         prog="train_style.py add",
-        description="Learns the style of one more painting: a style pack for stylize.py --style.",
+        description="Learns the style of one more painting, and writes a style file for stylize.py --style.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--painting", type=Path, required=True, help="a picture of the painting")
-    parser.add_argument("--name", required=True, help="what to call the style")
-    parser.add_argument("--checkpoint", type=find_styles, default=find_styles(), help="the network to learn it for")
-    parser.add_argument(
-        "--photos", nargs="+", help="folders, .tar files or photos to learn on; none: the astronaut alone"
+    add = parser.add_argument
+    add("--painting", type=Path, required=True, help="a picture of the painting")
+    add("--name", required=True, help="the name of the style")
+    add("--checkpoint", type=find_styles, default=find_styles(), help="the network to learn it for")
+    add("--photos", nargs="+", help="folders, .tar files or photos to learn on; none: the astronaut alone")
+    add("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the packaged ones")
+    add("--steps", type=int, default=defaults.steps, help="steps of training")
+    add(
+        "--style-weight",
+        type=float,
+        default=defaults.loss.style,
+        help="larger values keep less of the photo",
     )
-    parser.add_argument("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the user's cache folder")
-    parser.add_argument("--steps", type=int, default=defaults.steps, help="of training")
-    parser.add_argument("--style-weight", type=float, default=defaults.loss.style, help="larger: stronger, less photo")
-    parser.add_argument("--style-scale", type=float, default=1.0, help="of the painting; larger: bolder strokes")
-    parser.add_argument("--author", default="", help="of the painting, for the pack")
-    parser.add_argument("--licence", default="", help="of the painting, for the pack")
-    parser.add_argument("--run", type=Path, help="folder for the training's checkpoints; none: runs/add_NAME_HASH")
-    parser.add_argument("--output", type=Path, help=f"the pack; none: NAME{SUFFIX}")
-    parser.add_argument("--force", action="store_true", help="replace an existing pack")
+    add("--style-scale", type=float, default=1.0, help="larger values give bolder strokes")
+    add("--author", default="", help="the painting's author, written into the style file")
+    add("--licence", default="", help="the painting's licence, written into the style file")
+    add("--run", type=Path, help="folder for the training's checkpoints; none: runs/add_NAME_HASH")
+    add("--output", type=Path, help=f"the style file; none: NAME{SUFFIX}")
+    add("--force", action="store_true", help="replace an existing file")
     return parser.parse_args(argv)

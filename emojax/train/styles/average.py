@@ -1,6 +1,6 @@
-"""`python train_style.py average`: the mean of the weights of several runs, often better than each of them.
+"""`python train_style.py average`: the mean of the weights of several runs, often better than each run.
 
-It works for runs that went on from the same weights (Wortsman et al. 2022, "Model soups").
+The runs have to start from the same weights (Wortsman et al. 2022, "Model soups", arXiv:2203.05482).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     """
     parser = Parser(
         prog="train_style.py average",
-        description="Writes the mean of the weights of several transform nets that went on from the same one.",
+        description="Writes the mean of the weights of several transform nets that started from the same weights.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--checkpoints", type=Path, nargs="+", required=True, help="checkpoints or runs' folders")
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     (config, first), *others = map(load_styles, sources)
     for source, (other, _) in zip(sources[1:], others, strict=True):
         if other != config:
-            raise UserError(f"{sources[0]} is a {config}, {source} a {other}: only networks that are alike have a mean")
+            raise UserError(f"{sources[0]} is a {config}, {source} a {other}: only networks of one shape have a mean")
     params = jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), first, *[params for _, params in others])
     ckpt.save_checkpoint(args.output, "styles", config, params)
     print(f"wrote {args.output}", file=sys.stderr)

@@ -31,20 +31,20 @@ class PhotoConfig:
     photos: tuple[str, ...] = ()
     """folders (searched recursively), .tar files, single photos, or the name of a TFDS data set such as coco/2017"""
     paintings: tuple[str, ...] = ()
-    """folder with a folder of paintings per emotion, or sad=PATH for single ones, which come before the folder's"""
+    """a folder with a folder of paintings per emotion, or sad=PATH for single ones, which take precedence"""
     prefer: tuple[str, ...] = ()
     """file names to take where the folder of an emotion holds several paintings"""
     crop: int = 256
     """side of the square training crops, in pixels; a multiple of 4"""
     scale: tuple[float, ...] = (0.5, 1.0)
-    """photos are resized by a factor between these before a crop is cut: above 1 shows the network what larger photos look
-    like, smooth from pixel to pixel"""
+    """range of the random factor by which photos are resized before a crop is cut; factors above 1 imitate larger photos,
+    which are smoother from pixel to pixel"""
     painting_size: int = PAINTING_SIDE
     """short side of the paintings, in pixels: larger gives bolder strokes"""
     painting_crops: tuple[str, ...] = ()
-    """the part of a painting to learn from, happy=0,0.33,1,1: left, top, right, bottom as fractions; none: all of it"""
+    """the part of a painting to learn from, e.g. happy=0,0.33,1,1 (left, top, right, bottom as fractions); none: all of it"""
     find_faces: bool = False
-    """whether to find the photos' faces, which the loss can then protect"""
+    """find the faces in the photos, so that the loss can give them weight (face_similarity)"""
     held_out: int = 8
     """photos kept out of training for the validation loss"""
     workers: int = 2
@@ -64,7 +64,7 @@ class PhotoConfig:
 
 
 def parse_crop(entry: str) -> tuple[str, tuple[float, ...]]:
-    """ "happy=0,0.33,1,1" -> ("happy", (0, 0.33, 1, 1)); raises UserError for what is no such part."""
+    """ "happy=0,0.33,1,1" -> ("happy", (0, 0.33, 1, 1)); raises UserError for any other form."""
     style, _, text = entry.partition("=")
     try:
         left, top, right, bottom = box = tuple(float(number) for number in text.split(","))
@@ -88,15 +88,15 @@ class StyleLossConfig:
     style_layers: tuple[str, ...] = STYLE_LAYERS
     """feature maps whose Gram matrices are compared"""
     style_layer_weights: tuple[float, ...] = (0.25, 0.25, 0.25, 0.25)
-    """share of each of them in the style loss"""
+    """weight of each of these layers in the style loss"""
     tv: float = 0.5
     """weight of the total variation of the stylized photo (0 to 1)"""
     strengths: tuple[float, ...] = ()
-    """a factor of the style, transport and moments weights for each style with a painting, in their order; none: 1 for all"""
+    """factor of the style, transport and moments weights, one per style with a painting, in their order; none: 1 for all"""
     similarity: float = 0.0
     """weight of the self-similarity to the photo (Kolkin et al. 2019)"""
     face_similarity: float = 0.0
-    """weight of the same inside faces, where there are any"""
+    """weight of the self-similarity inside faces"""
     transport: float = 0.0
     """weight of the relaxed optimal transport between the features of the picture and the painting (Kolkin et al. 2019)"""
     moments: float = 0.0
@@ -104,13 +104,13 @@ class StyleLossConfig:
     palette: float = 0.0
     """weight of the relaxed optimal transport between the colours of the picture and the painting (Kolkin et al. 2019)"""
     columns: tuple[str, ...] = COLUMN_LAYERS
-    """feature maps that make up a hypercolumn, what self-similarity, transport and moments compare"""
+    """feature maps of a hypercolumn, which self-similarity, transport and moments compare"""
     positions: int = 512
-    """random positions of each picture, and of the painting twice as many, that a step compares"""
+    """random positions of each picture that a step compares, with twice as many of the painting"""
     photo: float = 10.0
-    """weight of the relative difference to the photo where the style is "photo", which has no painting"""
+    """weight of the relative difference to the photo, for the style "photo", which has no painting"""
     steadiness: float = 0.0
-    """weight of the noise gain: mean squared change of the picture by noise in the photo, over the noise's mean square"""
+    """weight of the noise gain: the mean squared change that noise in the photo makes, over the noise's mean square"""
 
     def __post_init__(self) -> None:
         weights = {name: value for name, value in dataclasses.asdict(self).items() if isinstance(value, float | int)}
@@ -129,7 +129,7 @@ class StyleLossConfig:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Feature maps that the weighted terms look at; VGG16 is computed up to the deepest of them."""
+        """Feature maps that the terms with weight need; VGG16 is computed up to the deepest of them."""
         style = [name for name, weight in zip(self.style_layers, self.style_layer_weights, strict=True) if weight]
         used = (CONTENT_LAYER,) * bool(self.content) + tuple(style) * bool(self.style)
         return tuple(dict.fromkeys(used + self.columns * self.compares_columns))
@@ -155,7 +155,7 @@ class StyleTraining:
     score_on: tuple[str, ...] = ()
     """photos to score the best checkpoint on when training is done, as `train_style.py evaluate` does"""
     pack: str | None = None
-    """a folder for the best checkpoint, alone and without what only training needs, when training is done"""
+    """the release folder: where the best checkpoint is written, without its training state, when training is done"""
     emotion: str | None = None
     """train this emotion alone (a network with one style, as in the paper) instead of the model's styles"""
     batch_size: int = 4
@@ -165,7 +165,7 @@ class StyleTraining:
     steps: int | None = None
     """steps in all; none: as many as the epochs take"""
     minutes: float | None = None
-    """train for so long instead, scoring and packing included: the learning rate follows the clock"""
+    """minutes to train instead, scoring and release included; the learning rate follows the clock"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """of the convolutions; parameters, norm statistics and losses stay float32"""
     seed: int = 0
@@ -175,7 +175,7 @@ class StyleTraining:
     initial: str | None = None
     """a checkpoint or run of the same shape, and with these styles, to start from; none: random"""
     vgg16: str | None = None
-    """the VGG16 weights; none: $EMOJAX_VGG16, then the user's cache folder"""
+    """the VGG16 weights; none: $EMOJAX_VGG16, then the packaged ones"""
     coordinator: str | None = None
     """several hosts: address:port of the first one"""
     hosts: int | None = None
@@ -197,7 +197,7 @@ class StyleTraining:
             raise UserError(f"{self.minutes} minutes: more than 0")
         if self.model.bank:
             raise UserError(
-                "a bank is not trained as a whole: train its networks one by one, each with its own --emotion"
+                "a set of networks is not trained as a whole: train its networks one by one, each with its own --emotion"
             )
         styles = painted(self.resolved_model().styles)
         if PHOTO in self.resolved_model().styles[:-1]:
@@ -212,11 +212,11 @@ class StyleTraining:
         return Length(steps=self.steps, epochs=None if self.steps else self.epochs)
 
     def training_seconds(self) -> float | None:
-        """How much of `minutes` is for training: a tenth, but at most a minute, is kept for scoring and packing."""
+        """The part of `minutes` that is for training; a tenth, at most a minute, is kept for scoring and the release."""
         if self.minutes is None:
             return None
-        kept = min(0.1 * self.minutes, 1.0) if self.score_on or self.pack else 0.0
-        return 60 * (self.minutes - kept)
+        reserved = min(0.1 * self.minutes, 1.0) if self.score_on or self.pack else 0.0
+        return 60 * (self.minutes - reserved)
 
     def resolved_model(self) -> StylizerConfig:
         """The model's config, with the one style of `emotion` if that is given."""

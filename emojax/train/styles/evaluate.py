@@ -1,7 +1,8 @@
-"""`python train_style.py evaluate`: a style checkpoint's scores on photos, as a table, metrics.json and a contact sheet.
+"""`python train_style.py evaluate`: scores of a transform net on photos, as a table, metrics.json and a contact sheet.
 
 checkpoint, photos, paintings -> stylized photos -> losses, similarity, nearest painting, emotions kept -> means per style.
-With `--optimum N` also how long an optimizer takes for what the network does in one pass, on N of the photos at 256 x 256.
+With `--optimum N` it also measures, on N of the photos at 256 x 256, how many steps an optimizer of the pixels takes to the
+objective that the network reaches in one pass.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 OPTIMUM_SIDE = 256
 SIZE = 512
-"""side of the photos, in pixels, if nothing else is said"""
+"""default side of the photos, in pixels"""
 THUMBNAIL = 192
 COLUMNS = (
     *("content", "content_relu3_3", "style", "style_ratio", "objective", "objective_ratio", "tv", "ssim"),
@@ -78,7 +79,7 @@ class Sheet:
         self.rows: list[np.ndarray] = []
 
     def look(self, photo: np.ndarray, pictures: np.ndarray) -> None:
-        """Takes a photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3]."""
+        """Adds a photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3]."""
         small = [
             np.asarray(Image.fromarray(picture).resize((self.side, self.side), Image.Resampling.LANCZOS))
             for picture in (photo, *pictures)

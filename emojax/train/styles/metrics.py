@@ -1,7 +1,7 @@
-"""How good a stylized photo is: the losses it was not necessarily trained with, and how far it is from the optimum.
+"""Style metrics: scores of a stylized photo that do not depend on the training, and its distance to the optimum.
 
-Photos are float32 [1, H, W, 3], 0 to 1. The objective is content (relu2_2) + 3 * style, the same for every painting whatever
-weights the training had, so that checkpoints can be compared.
+Photos are float32 [1, H, W, 3], 0 to 1. The objective is content (relu2_2) + 3 * style for every
+painting, whatever weights the training had, so checkpoints can be compared.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STYLE_WEIGHT = 3.0
 DEEP_LAYER = "relu3_3"
 
 
-def measure(
+def style_scores(
     vgg: Mapping[str, Any],
     grams: Mapping[str, Float[Array, "S _c _c"]],
     photo: Float[Array, "1 H W 3"],

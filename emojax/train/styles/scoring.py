@@ -18,23 +18,23 @@ from emojax.errors import UserError
 from emojax.faces.find import cut_crop, find_faces
 from emojax.images import to_uint8, to_unit
 from emojax.nets.stylizer import StylizerConfig, choose_network, mix_styles, stylize_with_code
-from emojax.train.faces.evaluate import read_faces
+from emojax.train.faces.evaluate import classify_crops
 from emojax.train.stream import UNREADABLE
 from emojax.train.styles.config import painted
 from emojax.train.styles.crops import center_crop
-from emojax.train.styles.metrics import measure, objective, steps_to_goal
+from emojax.train.styles.metrics import objective, steps_to_goal, style_scores
 from emojax.train.styles.sources import decode, open_photos
 from emojax.util import compiling
 from emojax.weights.load import load_classifier
 
 SMALLEST_FACE = 32
-"""pixels of a face's box from which its emotion counts"""
+"""shortest side of a face's box, in pixels, whose emotion counts"""
 
 
 def read_photos(paths: Sequence[str], size: int, limit: int | None) -> dict[str, np.ndarray]:
     """The centre squares of photos, name -> uint8 [size, size, 3]; those that cannot be read are left out.
 
-    With a `limit`, so many photos at even distances. Photos that are smaller are enlarged, which is said.
+    With a `limit`, that many photos, evenly spaced. Smaller photos are enlarged, with a message.
 
     Raises:
         UserError: no photos, or none that can be read.
@@ -61,14 +61,14 @@ def read_photos(paths: Sequence[str], size: int, limit: int | None) -> dict[str,
 
 @functools.cache
 def _program(config: StylizerConfig) -> Any:
-    """Compiled: (params, vgg, grams, photo uint8 [1, H, W, 3], style) -> (stylized [1, H, W, 3], scores; see `measure`)."""
+    """Compiled: (params, vgg, grams, photo uint8 [1, H, W, 3], style) -> (stylized [1, H, W, 3], `style_scores`)."""
 
     def run(params, vgg, grams, photo, style):
         photo = to_unit(photo)
         code = mix_styles(params["styles"], jax.nn.one_hot(style, len(config.styles))[None])
         network = choose_network(params["network"], style) if config.bank else params["network"]
         stylized = stylize_with_code(config, network, photo, code)
-        return stylized, measure(vgg, grams, photo, stylized)
+        return stylized, style_scores(vgg, grams, photo, stylized)
 
     return compiling.jit(run)
 
@@ -76,7 +76,7 @@ def _program(config: StylizerConfig) -> Any:
 @functools.cache
 def _unstylized_program() -> Any:
     """Compiled: (vgg, grams, photo [1, H, W, 3]) -> the style losses [S] of the photo itself."""
-    return compiling.jit(lambda vgg, grams, photo: measure(vgg, grams, photo, photo)["style"])
+    return compiling.jit(lambda vgg, grams, photo: style_scores(vgg, grams, photo, photo)["style"])
 
 
 def score_photos(
@@ -89,12 +89,12 @@ def score_photos(
 ) -> dict[str, dict[str, float]]:
     """Means over the photos, style -> score.
 
-    The scores are those of `measure`, "style" being the loss to the style's own painting; "objective"; "style_ratio" and
+    The scores are those of `style_scores`, "style" being the loss to the style's own painting; "objective"; "style_ratio" and
     "objective_ratio", the means of their ratios to the unstylized photo's; and, where there are several styles,
     "nearest_painting", the share of photos whose nearest painting is the style's own.
 
     Args:
-        look: is called with every photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3].
+        look: called with each photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3].
     """
     rows: dict[str, list[dict[str, float]]] = {style: [] for style in painted(config.styles)}
     for photo in tqdm(photos.values(), unit="photo", desc="scoring"):
@@ -128,14 +128,14 @@ class Retention:
         self.faces, self.same = 0, np.zeros(styles, int)
 
     def look(self, photo: np.ndarray, pictures: np.ndarray) -> None:
-        """Takes a photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3]; boxes are those found in the photo."""
+        """Adds a photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3], which have the photo's boxes."""
         faces = [face for face in find_faces(photo) if min(face.w, face.h) >= SMALLEST_FACE]
         if not faces:
             return
 
         def read(picture: np.ndarray) -> np.ndarray:
             crops = [cut_crop(picture, face, self.config.margin, self.config.size) for face in faces]
-            return read_faces(self.config, self.variables, np.stack(crops)).argmax(1)
+            return classify_crops(self.config, self.variables, np.stack(crops)).argmax(1)
 
         before = read(photo)
         self.faces += len(faces)
@@ -167,7 +167,7 @@ def optimum_summary(rows: Sequence[Mapping[str, Any]], most: int) -> dict[str, f
 def even_strengths(scores: Mapping[str, Mapping[str, float]]) -> list[float]:
     """Factors of the strengths for the next training, see `StyleLossConfig`: each style ratio over their mean.
 
-    What is painted too weakly, next to how far the photos are from the painting, then counts more.
+    A style whose loss remains large, relative to that of the unstylized photos, then gets more weight.
     """
     ratios = np.array([row["style_ratio"] for row in scores.values()])
     return [round(float(strength), 2) for strength in ratios / ratios.mean()]

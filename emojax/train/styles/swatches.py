@@ -1,7 +1,7 @@
-"""`python train_style.py swatches`: pictures that have a painting's colours and brushwork, but show nothing.
+"""`python train_style.py swatches`: textures with a painting's colours and brushwork.
 
-painting -> optimization of noise without a photo -> EMOTION.jpg. `stylize.py --quality best` paints after them, so that no
-painting has to travel in the package. Texture synthesis by optimization: Gatys, Ecker, Bethge 2015 (arXiv:1505.07376), with
+painting -> optimization of noise without a photo -> EMOTION.jpg. `stylize.py --quality best` uses them as styles, so that the
+package contains no painting. Texture synthesis by optimization: Gatys, Ecker, Bethge 2015 (arXiv:1505.07376), with
 the terms of Kolkin et al. 2019.
 """
 
@@ -50,15 +50,17 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     """
     parser = Parser(
         prog="train_style.py swatches",
-        description="Makes the pictures that --quality best paints after.",
+        description="Makes the textures that --quality best uses as styles.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--paintings", nargs="+", required=True, help="a folder, or sad=PATH ..., as in training")
-    parser.add_argument("--emotions", nargs="+", default=EMOTIONS, choices=EMOTIONS, help="which ones to make")
+    parser.add_argument(
+        "--emotions", nargs="+", default=EMOTIONS, choices=EMOTIONS, help="the emotions to make textures for"
+    )
     parser.add_argument("--size", type=int, default=384, help="side in pixels")
     parser.add_argument("--vgg16", help="VGG16 weights; none: the packaged ones")
     parser.add_argument("--output", type=Path, required=True, help="the folder for EMOTION.jpg")
-    parser.add_argument("--force", action="store_true", help="replace pictures that exist")
+    parser.add_argument("--force", action="store_true", help="replace existing pictures")
     args = parser.parse_args(argv)
     if not 64 <= args.size <= 2048:
         raise UserError(f"--size {args.size}: it is 64 to 2048")

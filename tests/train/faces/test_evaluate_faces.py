@@ -33,7 +33,7 @@ def saved(variables, tmp_path_factory):
 def test_any_number_of_faces_is_read_as_by_classify(variables):
     crops = np.random.default_rng(0).integers(0, 256, (45, 16, 16, 3)).astype(np.uint8)
     for count in (0, 1, 45):
-        rows = evaluate.read_faces(MODEL, variables, crops[:count])
+        rows = evaluate.classify_crops(MODEL, variables, crops[:count])
         assert rows.shape == (count, 7)
         if count:
             np.testing.assert_allclose(rows, classify(MODEL, variables, crops[:count]), atol=1e-5)

@@ -156,8 +156,8 @@ def test_a_group_goes_where_its_packed_photos_are():
 def test_the_shipped_names_are_those_of_the_packed_crops(shared_data):
     table = shared_data / "faces/expw_crops112.csv"
     shipped = Path(expw.__file__).with_name("expw_packed_splits.txt").read_text()
-    assert shipped == expw.packed_splits_text(table)
-    packed = expw.packed_splits()
+    assert shipped == expw.archive_splits_text(table)
+    packed = expw.archive_splits()
     assert Counter(packed.values()) == {"train": 3795, "val": 541, "test": 534}
     groups = {name: name for name in packed} | {"new.jpg": "new.jpg"}
     splits = expw.assign_splits(groups, packed)
@@ -166,7 +166,7 @@ def test_the_shipped_names_are_those_of_the_packed_crops(shared_data):
 
 
 def test_packed_test_photos_and_their_copies_are_never_trained_on(tmp_path):
-    name = next(name for name, split in expw.packed_splits().items() if split == "test")
+    name = next(name for name, split in expw.archive_splits().items() if split == "test")
     photos = {name: random_photo(0), "mirrored.jpg": ImageOps.mirror(random_photo(0))}
     builder = expw.prepare_expw(write_expw(tmp_path / "ExpW", photos, [LINE.replace("a.jpg", n) for n in photos]))
     assert {split: len(rows) for split, rows in read_all(builder).items()} == {"test": 2}

@@ -1,4 +1,4 @@
-"""Packs of faces: reading, soft labels, balanced draws, shuffling, several hosts, damaged files."""
+"""Face archives: reading, soft labels, balanced draws, shuffling, several hosts, damaged files."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from PIL import Image
 from emojax.errors import UserError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.train.faces.data import draw_weights, face_batches, held_out_faces, smooth_label
-from emojax.train.faces.sources import VOTES, FaceConfig, PackedFaces, open_faces
+from emojax.train.faces.sources import VOTES, FaceArchive, FaceConfig, open_faces
 from emojax.train.stream import Unreadable
 
 MODEL = ClassifierConfig(widths=(2, 2, 2), dense=4, size=12)
@@ -52,9 +52,9 @@ def draws(config, count, batch=20, seed=0):
     return greys.tolist(), np.concatenate([b["label"].argmax(1) for b in batches]), batches
 
 
-def test_a_pack_by_split(tmp_path):
+def test_an_archive_by_split(tmp_path):
     pack = write_pack(tmp_path / "a.npz", [0, 1, 2, 3], ["train", "val", "train", "test"])
-    train, val, none = (PackedFaces(pack, split, 0.2) for split in ("train", "val", "other"))
+    train, val, none = (FaceArchive(pack, split, 0.2) for split in ("train", "val", "other"))
     assert [len(train), len(val), len(none)] == [2, 1, 0]
     assert train.labels().tolist() == [0, 2]
     face = train[1]
@@ -66,19 +66,19 @@ def test_a_pack_by_split(tmp_path):
 def test_votes_become_shares_without_contempt(tmp_path):
     pack = write_pack(tmp_path / "a.npz", [0, 1, 6])
     write_votes(tmp_path / "a.csv", [[3, 0, 0, 1, 0, 0, 0, 6], [0, 0, 0, 0, 0, 0, 0, 10], [0, 0, 0, 0, 0, 0, 10, 0]])
-    faces = PackedFaces(pack, "train", 0.0)
+    faces = FaceArchive(pack, "train", 0.0)
     np.testing.assert_allclose(faces[0]["votes"], [0.75, 0, 0, 0.25, 0, 0, 0])
     np.testing.assert_array_equal(faces[1]["votes"], np.eye(7)[1])  # nobody voted for one of ours: the label stays
     np.testing.assert_array_equal(faces[2]["votes"], np.eye(7)[6])
-    np.testing.assert_array_equal(PackedFaces(pack, "train", 0.0, soft_labels=False)[0]["votes"], np.eye(7)[0])
+    np.testing.assert_array_equal(FaceArchive(pack, "train", 0.0, soft_labels=False)[0]["votes"], np.eye(7)[0])
 
 
 def test_sharper_votes_are_a_power_of_the_shares(tmp_path):
     pack = write_pack(tmp_path / "a.npz", [0])
     write_votes(tmp_path / "a.csv", [[3, 0, 0, 1, 0, 0, 0, 6]])
-    votes = PackedFaces(pack, "train", 0.0, sharpness=2.0)[0]["votes"]
+    votes = FaceArchive(pack, "train", 0.0, sharpness=2.0)[0]["votes"]
     np.testing.assert_allclose(votes, [0.9, 0, 0, 0.1, 0, 0, 0], atol=1e-6)  # 3^2 to 1^2
-    votes = PackedFaces(pack, "train", 0.0, sharpness=1e4)[0]["votes"]
+    votes = FaceArchive(pack, "train", 0.0, sharpness=1e4)[0]["votes"]
     np.testing.assert_array_equal(votes, np.eye(7)[0])
     held_out = held_out_faces(FaceConfig(packs=(pack,), sharpness=2.0), MODEL, "train")["a"]
     np.testing.assert_allclose(held_out.labels[0], [0.75, 0, 0, 0.25, 0, 0, 0])  # as voted
@@ -94,11 +94,11 @@ def test_each_source_has_its_own_smoothing(tmp_path):
     assert {round(float(row.max()), 3) for row in labels} == {1.0, 0.4}
 
 
-def test_a_table_of_another_pack_is_an_error(tmp_path):
+def test_a_table_of_another_archive_is_an_error(tmp_path):
     pack = write_pack(tmp_path / "a.npz", [0, 1, 6])
     write_votes(tmp_path / "a.csv", [[1] * 8] * 2)
     with pytest.raises(UserError, match="2 rows for 3 faces"):
-        PackedFaces(pack, "train", 0.0)
+        FaceArchive(pack, "train", 0.0)
 
 
 def test_margins_by_name_and_by_hand():
@@ -241,19 +241,19 @@ def damaged(tmp_path, **change):
         ({"label": np.array([0.5])}, "has a label 0.5"),
     ],
 )
-def test_damaged_packs(tmp_path, change, part):
+def test_damaged_archives(tmp_path, change, part):
     damaged(tmp_path, **change)
     with pytest.raises(UserError, match=part):
-        PackedFaces(tmp_path / "bad.npz", "train", 0.0)
+        FaceArchive(tmp_path / "bad.npz", "train", 0.0)
 
 
-def test_what_is_no_pack(tmp_path):
+def test_what_is_no_archive(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
-        PackedFaces(tmp_path / "none.npz", "train", 0.0)
+        FaceArchive(tmp_path / "none.npz", "train", 0.0)
     for content in (b"", b"text", b"PK\x03\x04broken"):
         (tmp_path / "fake.npz").write_bytes(content)
-        with pytest.raises(UserError, match="is not a pack of faces"):
-            PackedFaces(tmp_path / "fake.npz", "train", 0.0)
+        with pytest.raises(UserError, match="is no face archive"):
+            FaceArchive(tmp_path / "fake.npz", "train", 0.0)
 
 
 def test_requests_that_make_no_sense(tmp_path):
@@ -275,7 +275,7 @@ def test_requests_that_make_no_sense(tmp_path):
             FaceConfig(**bad)
 
 
-def test_the_shared_packs(shared_data):
+def test_the_shared_archives(shared_data):
     folder = shared_data / "faces"
     names = ("expw_crops112", "ferplus48", "muxspace112")
     config = FaceConfig(packs=tuple(str(folder / f"{name}.npz") for name in names))

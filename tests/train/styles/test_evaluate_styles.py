@@ -18,7 +18,7 @@ from emojax.nets.stylizer import StylizerConfig
 from emojax.train.styles import evaluate as evaluate_styles
 from emojax.train.styles import scoring
 from emojax.train.styles.config import PhotoConfig
-from emojax.train.styles.metrics import measure as eager_measure
+from emojax.train.styles.metrics import style_scores as eager_measure
 from emojax.train.styles.scoring import score_photos
 from emojax.train.styles.targets import painting_grams
 from emojax.weights.load import load_styles
@@ -27,7 +27,7 @@ from emojax.weights.style_file import StylePack, network_fingerprint, write_pack
 from emojax.weights.vgg16_file import load_vgg16
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"))
-measure = tiny.compiled(eager_measure)
+style_scores = tiny.compiled(eager_measure)
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +102,11 @@ def test_every_style_is_compared_with_its_own_painting(flags):
     scores = score_photos(CONFIG, params, vgg, grams, photo, lambda photo, pictures: seen.append(pictures))
     (pixels,) = photo.values()
     unit = to_unit(pixels)[None]
-    before = measure(vgg, grams, unit, unit)["style"]
+    before = style_scores(vgg, grams, unit, unit)["style"]
     for index, style in enumerate(CONFIG.styles):
         code = tiny.code_of(params["styles"], np.eye(2)[index : index + 1])
         stylized = tiny.stylize_with_code(CONFIG, params["network"], unit, code)
-        expected = measure(vgg, grams, unit, stylized)
+        expected = style_scores(vgg, grams, unit, stylized)
         np.testing.assert_allclose(scores[style]["style"], expected["style"][index], rtol=1e-3)
         np.testing.assert_allclose(scores[style]["style_ratio"], expected["style"][index] / before[index], rtol=1e-3)
         np.testing.assert_allclose(scores[style]["content"], expected["content"], rtol=1e-3)

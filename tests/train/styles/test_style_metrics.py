@@ -12,7 +12,7 @@ from emojax.train.styles.metrics import objective, steps_to_goal
 from emojax.weights.vgg16_file import load_vgg16
 
 gram_matrix, style_loss = compiled(losses.gram_matrix), compiled(losses.style_loss)
-measure, structural_similarity = compiled(yardstick.measure), compiled(yardstick.structural_similarity)
+style_scores, structural_similarity = compiled(yardstick.style_scores), compiled(yardstick.structural_similarity)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_similarity_is_wangs_formula_in_its_one_window():
 
 def test_a_photo_measured_against_itself(vgg):
     one, other = photo(1), photo(2)
-    scores = measure(vgg, grams_of(vgg, one, other), one, one)
+    scores = style_scores(vgg, grams_of(vgg, one, other), one, one)
     assert float(scores["content"]) == float(scores["content_relu3_3"]) == 0
     np.testing.assert_allclose(scores["ssim"], 1, rtol=1e-5)
     np.testing.assert_allclose(scores["style"][0], 0, atol=1e-6)
@@ -72,7 +72,7 @@ def test_the_optimizer_comes_down_and_stops_at_the_goal(vgg):
     # Adam searches no line, so that a single step may lead up.
     assert all(after < before for before, after in zip(whole.curve, whole.curve[2:], strict=False))
     assert whole.curve[-1] < 0.7 * whole.curve[0]
-    own = float(measure(vgg, gram, start, start)["style"][0])
+    own = float(style_scores(vgg, gram, start, start)["style"][0])
     np.testing.assert_allclose(whole.curve[0], objective(0.0, own), rtol=1e-4)
     goal = (whole.curve[1] + whole.curve[2]) / 2
     found = steps_to_goal(vgg, gram, start, goal, most=4)

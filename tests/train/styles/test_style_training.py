@@ -222,7 +222,7 @@ def test_invalid_losses(bad, part):
         ({"minutes": 20.0, "score_on": ("photos",)}, 1140),
     ],
 )
-def test_some_of_the_minutes_are_for_scoring_and_packing(more, seconds):
+def test_some_of_the_minutes_are_for_scoring_and_release(more, seconds):
     assert StyleTraining(**more).training_seconds() == (None if seconds is None else pytest.approx(seconds))
 
 
@@ -309,7 +309,7 @@ def interrupting(when):
     return wrapped
 
 
-def test_a_finished_run_is_scored_and_packed(config, tmp_path, monkeypatch, capsys):
+def test_a_finished_run_is_scored_and_released(config, tmp_path, monkeypatch, capsys):
     """The script itself, with all that it is told to do after training."""
     import train_style
 
@@ -324,7 +324,7 @@ def test_a_finished_run_is_scored_and_packed(config, tmp_path, monkeypatch, caps
     assert "| sad " in capsys.readouterr().out and (tmp_path / "run" / "scores" / "sheet.png").exists()
 
 
-def test_packing_replaces_nothing_but_checkpoints(tmp_path, monkeypatch):
+def test_a_release_replaces_nothing_but_checkpoints(tmp_path, monkeypatch):
     import train_style
 
     (tmp_path / "paintings").mkdir()

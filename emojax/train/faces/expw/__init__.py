@@ -10,6 +10,6 @@ from emojax.train.faces.expw.labels import FaceLabel as FaceLabel
 from emojax.train.faces.expw.labels import cut_face as cut_face
 from emojax.train.faces.expw.labels import parse_labels as parse_labels
 from emojax.train.faces.expw.splits import SPLITS as SPLITS
+from emojax.train.faces.expw.splits import archive_splits as archive_splits
+from emojax.train.faces.expw.splits import archive_splits_text as archive_splits_text
 from emojax.train.faces.expw.splits import assign_splits as assign_splits
-from emojax.train.faces.expw.splits import packed_splits as packed_splits
-from emojax.train.faces.expw.splits import packed_splits_text as packed_splits_text

@@ -31,7 +31,7 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.train.faces.expw.duplicates import group_photos, perceptual_hashes
 from emojax.train.faces.expw.labels import MARGIN, FaceLabel, cut_face, parse_labels
-from emojax.train.faces.expw.splits import SPLITS, assign_splits, packed_splits
+from emojax.train.faces.expw.splits import SPLITS, archive_splits, assign_splits
 from emojax.train.stream import UNREADABLE
 from emojax.util.interrupts import interruptible
 
@@ -130,7 +130,7 @@ class Expw(tfds.core.GeneratorBasedBuilder):
             np.concatenate([photo.face_hashes for photo in good]),
             owners,
         )
-        splits = assign_splits(groups, packed_splits())
+        splits = assign_splits(groups, archive_splits())
         chosen = {split: [photo for photo in good if splits[photo.name] == split] for split in SPLITS}
         # TFDS cannot write an empty split.
         return {split: self._generate_examples(origin, photos, groups) for split, photos in chosen.items() if photos}

@@ -18,13 +18,13 @@ SPLITS = ("train", "val", "test")
 SEED = 0
 
 
-def packed_splits() -> dict[str, str]:
+def archive_splits() -> dict[str, str]:
     """name -> split of the 4,870 photos behind the packed crops, from the text file in this package."""
     text = resources.files("emojax.train.faces.expw").joinpath("expw_packed_splits.txt").read_text(encoding="utf-8")
     return {name: split for split, *names in map(str.split, text.splitlines()) for name in names}
 
 
-def packed_splits_text(table: Path) -> str:
+def archive_splits_text(table: Path) -> str:
     """The content of expw_packed_splits.txt, made from expw_crops112.csv: "split name", a line a photo.
 
     It was written with `python -m emojax.train.expw expw_crops112.csv > emojax/train/faces/expw/expw_packed_splits.txt`.
