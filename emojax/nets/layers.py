@@ -75,7 +75,7 @@ def instance_norm(
     rounding left by the root of epsilon).
     """
     x32, mean, variance = x.astype(jnp.float32), statistics["mean"], statistics["variance"]
-    # What varies by rounding alone is flat: norm after norm, dividing by the root of epsilon, would make a pattern of it.
+    # A channel that varies by rounding alone is flat; norms that divide by the root of epsilon would amplify the rounding.
     factor = scale * jnp.where(variance > _FLAT, jax.lax.rsqrt(variance + EPSILON), 0)
     return (x32 * factor + (shift - mean * factor)).astype(x.dtype)
 
@@ -114,7 +114,7 @@ def _stack(*arrays: Array) -> Array:
 
 
 def apply_blocks(block: Callable, x: Array, blocks: Sequence[Any], loop: bool) -> tuple[Array, list[Any]]:
-    """x through the blocks, each with its own layers, and what else each of them gives.
+    """x through the blocks, each with its own layers, and the further result of each block.
 
     A loop of the compiled program has one block to compile, but its gradient takes a CPU twice as long. The blocks are also
     unrolled where the styles vary over the picture: a loop would have to have the codes of all blocks, as large as the

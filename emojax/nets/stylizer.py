@@ -1,8 +1,8 @@
 """The image transformation network: a photo and a style code in, a stylized photo out, in one forward pass.
 
 Johnson et al. 2016 (arXiv:1603.08155) with conditional instance normalization (Dumoulin et al. 2017,
-arXiv:1610.07629): all styles share the convolutions, and a style is nothing but a scale and a shift for every channel
-of every norm layer. A mix of styles is a mix of those, and it may vary over the picture. Photos are float32
+arXiv:1610.07629): all styles share the convolutions; a style is a scale and a shift for every channel of every norm
+layer. A mix of styles is a mix of scales and shifts, and it may vary over the picture. Photos are float32
 [N, H, W, 3], RGB, 0 to 1, on both sides.
 
 Where we deviate: nearest-neighbour upsampling and a convolution in place of transposed convolutions (no
@@ -67,7 +67,7 @@ class StylizerConfig:
     bank: bool = False
     """whether every style has a network of its own, stacked, instead of sharing one; see `init_stylizer`"""
     patch: int = 1
-    """pixels along a side of what is read and painted as one: 1, or 2 or 4, which leave out the larger layers"""
+    """side of the squares of pixels that the first and last layer treat as one position: 1, 2 or 4; 2 and 4 save layers"""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.blocks < 0:
@@ -78,7 +78,7 @@ class StylizerConfig:
             raise UserError(f"styles {self.styles}: give at least one name, each once")
 
     def channels(self, factor: int) -> int:
-        """Of the layers that work `factor` times smaller than the photo."""
+        """Channels of the layers that work `factor` times smaller than the photo."""
         return factor * self.width
 
     def norm_layers(self) -> Iterator[tuple[str, int]]:
@@ -110,7 +110,7 @@ class StylizerConfig:
 
 
 def init_style_table(config: StylizerConfig, key: PRNGKeyArray | jax.Array | None = None) -> StyleCode:
-    """Scales of 1 and shifts of 0, leaves [S, C]; with a key, a little noise parts the styles from the start."""
+    """Scales of 1 and shifts of 0, leaves [S, C]; with a key, noise makes the styles' scales differ (deviation 0.01)."""
     rows = len(config.styles)
     table = {}
     for index, (name, channels) in enumerate(config.norm_layers()):
@@ -135,9 +135,9 @@ def mix_styles(table: StyleCode, weights: Float[Array, "N S"]) -> StyleCode:
 
 
 def _mixed(weights: Float[Array, "N h w S"], rows: Float[Array, "S C"]) -> Float[Array, "N h w C"]:
-    """weights @ rows, but computed where it is used.
+    """weights @ rows as a sum that XLA fuses into its use.
 
-    A matrix product would be a kernel of its own to compile and an array to keep, and on a GPU or TPU it would round.
+    A matrix product would compile a kernel and store an array, and a GPU or TPU would compute it in reduced precision.
     """
     terms = (weights[..., s : s + 1] * row for s, row in enumerate(rows[:, None, None, None]))
     return functools.reduce(operator.add, terms)
@@ -170,11 +170,12 @@ def _factor(norm_layer: str) -> int:
 
 
 def even_phases(config: StylizerConfig, network: dict) -> dict:
-    """Parameters whose last layer answers features that are the same everywhere with pixels that are the same everywhere.
+    """The parameters with a last layer that maps constant features to a constant picture.
 
-    With patches every pixel of a patch has a kernel and a bias of its own, and where their sums differ a flat part of a
-    picture gets a grid of the patch's size (Aitken et al. 2017, arXiv:1707.02937, who even them out before training). Here
-    each input channel's sums, and the biases, become their mean over the patch. Twice is once; with patches of 1 it is nothing.
+    With patches, every pixel of a patch has its own kernel and bias. Where their sums differ, a flat part of a picture gets a
+    grid of the patch's size (Aitken et al. 2017, arXiv:1707.02937, who avoid it by initialization). Here the sums of each
+    input channel's kernels, and the biases, are replaced by their means over the patch. The function is idempotent; with
+    patches of 1 it changes nothing.
 
     Args:
         network: as from `init_stylizer`; a bank's leaves have a leading axis.

@@ -1,4 +1,4 @@
-"""VGG16 up to relu4_3: the eye of the style and content losses (Simonyan & Zisserman 2015, arXiv:1409.1556). Never trained."""
+"""VGG16 up to relu4_3, whose features the style and content losses compare (Simonyan & Zisserman 2015, arXiv:1409.1556)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEATURES = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 
 
 def shapes(narrower: int = 1) -> dict[str, tuple[int, ...]]:
-    """The names and shapes of `SHAPES` for a network that is so many times narrower."""
+    """`SHAPES` for a network with `narrower` times fewer channels."""
     widths = (3, *(width // narrower for width in _WIDTHS[1:]))
     return {
         name: shape
@@ -29,7 +29,7 @@ def shapes(narrower: int = 1) -> dict[str, tuple[int, ...]]:
 
 
 SHAPES = shapes()
-"""Our layout of a weights file: the names of its tensors and their shapes, kernels HWIO."""
+"""The tensors of a weights file in our layout: name -> shape, kernels HWIO."""
 
 
 def vgg16_features(

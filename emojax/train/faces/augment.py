@@ -1,4 +1,4 @@
-"""Augmentation of faces on the device: keyed, one key a face, so that it does not matter which device has which face.
+"""Augmentation of faces on the device. Each face has its own PRNG key, so the result does not depend on the device.
 
 Faces are float32 [N, S, S, C], -1 to 1, as `network_input` makes them.
 """
@@ -16,10 +16,10 @@ from emojax.errors import UserError
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How much a face is changed; 0 switches a change off."""
+    """How much each face is changed; 0 switches a change off."""
 
     flip: bool = True
-    """mirror every second face"""
+    """mirror a face with probability 1/2"""
     rotation: float = 10.0
     """largest rotation to either side, in degrees"""
     scale: float = 0.1
@@ -31,7 +31,7 @@ class AugmentConfig:
     contrast: float = 0.25
     """largest change of contrast, as a fraction"""
     erase: float = 0.25
-    """share of faces of which a rectangle is erased (a random grey)"""
+    """share of faces in which a rectangle is replaced by a random grey"""
     erase_size: float = 0.33
     """largest side of that rectangle, as a fraction of the side"""
 
@@ -51,10 +51,11 @@ def augment_faces(
 def mix_pairs(
     alpha: float, keys: UInt32[Array, "N 2"], faces: Float[Array, "N S S C"], labels: Float[Array, "N K"]
 ) -> tuple[Float[Array, "N S S C"], Float[Array, "N K"]]:
-    """Mixup (Zhang et al. 2018, arXiv:1710.09412): faces and labels of neighbours, mixed by a share ~ Beta(alpha, alpha). Pure.
+    """Mixup (Zhang et al. 2018, arXiv:1710.09412): neighbouring faces and labels, mixed by a share ~ Beta(alpha, alpha). Pure.
 
-    Faces 2i and 2i + 1 are mixed with each other, share and 1 - share, with the first one's key; the paper mixes a batch with
-    a permutation of itself. Neighbours share a device, so that the result does not depend on the number of devices.
+    Faces 2i and 2i + 1 are mixed with each other, share and 1 - share, with the first face's key. Where we deviate: the paper
+    mixes a batch with a permutation of itself; neighbours share a device, so the result does not depend on the number of
+    devices.
     """
     share = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys[::2])
 
@@ -82,7 +83,7 @@ def _transform(config: AugmentConfig, key: jax.Array, face: Array) -> Array:
     center = (side - 1) / 2
     y, x = jnp.meshgrid(jnp.arange(side) - center, jnp.arange(side) - center, indexing="ij")
     x = mirror * x
-    # Where every pixel of the result comes from.
+    # The source position of every pixel of the result.
     from_y = (jnp.cos(angle) * y - jnp.sin(angle) * x) / scale + center + config.shift * side * dy
     from_x = (jnp.sin(angle) * y + jnp.cos(angle) * x) / scale + center + config.shift * side * dx
     return _sample(face, from_y, from_x)

@@ -32,33 +32,33 @@ class ClassifierTraining:
     batch_size: int = 128
     """faces per step, over all devices"""
     epochs: float = 50.0
-    """passes, each of as many draws as there are training faces, if steps is none"""
+    """passes over the data, each of as many draws as there are training faces; ignored if steps is given"""
     steps: int | None = None
-    """steps in all; none: as many as the epochs take"""
+    """total number of steps; none: as many as the epochs take"""
     mixup: float = 0.0
-    """faces of a batch are mixed in pairs, by shares of Beta(mixup, mixup); 0: not at all"""
+    """alpha of mixup: pairs of faces are mixed with a weight from Beta(alpha, alpha); 0: no mixup"""
     ema_decay: float = 0.0
-    """decay of the exponential moving average of the weights, which then is what is evaluated and kept; 0: none"""
+    """decay of the exponential moving average of the weights, which is then evaluated and released; 0: no average"""
     initial: str = ""
     """a classifier's checkpoint to start from; empty: VGG16 for the architecture vgg16, else at random"""
     vgg16: str | None = None
     """weights file for the architecture vgg16, or the word random; none: $EMOJAX_VGG16, then the packaged ones"""
     frozen: tuple[str, ...] = ()
-    """layers that keep the weights that they start with, such as conv1_1"""
+    """layers that are not trained, such as conv1_1"""
     class_weights: tuple[float, ...] = ()
-    """a factor of the loss for each of the seven classes; empty: 1 each"""
+    """factor of the loss for each of the seven classes; empty: 1 each"""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """of the computation; parameters, norm statistics and losses stay float32"""
+    """precision of the computation; parameters, norm statistics and losses are float32"""
     seed: int = 0
-    """of the initialization, the order of the faces, augmentation and dropout"""
+    """seed of the initialization, the order of the faces, augmentation and dropout"""
     parallel: Mode = "jit"
-    """jit (a batch sharded over all devices) or pmap"""
+    """how devices share a batch: jit (sharded arrays) or pmap"""
     coordinator: str | None = None
-    """several hosts: address:port of the first one"""
+    """with several hosts: address:port of the first host"""
     hosts: int | None = None
-    """several hosts: how many"""
+    """with several hosts: their number"""
     host: int | None = None
-    """several hosts: the index of this one"""
+    """with several hosts: the index of this host, from 0"""
     data: FaceConfig = field(default_factory=FaceConfig)
     model: ClassifierConfig = field(default_factory=ClassifierConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

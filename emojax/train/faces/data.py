@@ -27,14 +27,14 @@ from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 
 
 def decode_face(face: dict[str, Any], model: ClassifierConfig) -> UInt8[np.ndarray, "S S 3"]:
-    """A face of a source as the classifier wants it; raises what Pillow raises for damaged data."""
+    """A face of a source as the classifier takes it; raises Pillow's errors for damaged data."""
     with Image.open(io.BytesIO(face["image"])) as picture:
         crop = np.asarray(picture.convert("RGB"))
     return recut(crop, face["margin"], model.margin, model.size)
 
 
 class _Decode:
-    """(source, face) -> an example; any other face takes the place of one that cannot be read."""
+    """(source, face) -> an example; a face that cannot be read is replaced by a random one."""
 
     def __init__(self, sources: Sequence[FaceSource], smoothing: Sequence[float], model: ClassifierConfig) -> None:
         self.sources, self.smoothing, self.model = sources, smoothing, model
@@ -63,21 +63,21 @@ def smooth_label(label: Float[np.ndarray, " K"], smoothing: float) -> Float[np.n
 
 @dataclass(frozen=True)
 class FaceBatches:
-    """The training stream and what it was made from."""
+    """The training stream, and how many faces it draws from."""
 
     iterator: Any
     faces: int
-    """faces that are drawn: this many draws are an epoch"""
+    """number of faces; as many draws are an epoch"""
     skipped: Callable[[], int]
-    """how many of them could not be read so far"""
+    """returns how many faces could not be read so far"""
 
 
 def draw_weights(counts: Int[np.ndarray, "sources classes"], shares: Sequence[float], balance: float) -> np.ndarray:
     """How often each class of each source is drawn, float64 [sources, classes], summing to 1.
 
     A source is drawn share * (number of its faces) times as often as another; inside it a class with n faces
-    n^(1 - balance) times. Balance is kept inside each source: over all of them together, the source itself would tell
-    the class (a rare class would come mostly from the source that has it).
+    n^(1 - balance) times. Each source is balanced by itself: balanced together, a rare class would come mostly from one
+    source, and the network could learn the source instead of the class.
     """
     inside = np.where(counts > 0, np.maximum(counts, 1) ** (1.0 - balance), 0.0)
     inside /= np.maximum(inside.sum(1, keepdims=True), 1e-12)
@@ -88,9 +88,9 @@ def draw_weights(counts: Int[np.ndarray, "sources classes"], shares: Sequence[fl
 def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, seed: int) -> FaceBatches:
     """Endless training batches of this host's share N of `batch_size`.
 
-    Every class of every source is shuffled and repeated by itself and they are mixed by `draw_weights`, so a rare class
-    comes around more often; "seed" is new for every draw, so each is augmented afresh. The hosts' shares of step k are
-    together what a single host would draw for step k. The iterator's state can be saved and restored.
+    Each class of each source is shuffled and repeated by itself, and these streams are mixed by `draw_weights`, so faces of
+    a rare class are drawn more often. "seed" is new for every draw, so each draw is augmented anew. The shares of all hosts
+    at a step are together what a single host draws for it. The iterator's state can be saved and restored.
 
     Raises:
         UserError: see `open_faces`; no training faces.
@@ -127,7 +127,7 @@ class HeldOutFaces:
     labels: Float[np.ndarray, "M 7"]
 
     def batches(self, size: int) -> Iterator[UInt8[np.ndarray, "size S S 3"]]:
-        """The images, `size` at a time; the last batch is filled up with black."""
+        """The images, `size` at a time; the last batch is padded with black images."""
         for start in range(0, len(self.images), size):
             images = self.images[start : start + size]
             yield np.pad(images, ((0, size - len(images)), (0, 0), (0, 0), (0, 0)))

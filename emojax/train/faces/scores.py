@@ -25,8 +25,8 @@ def score(probabilities: Float[np.ndarray, "N 7"], labels: Int[np.ndarray, " N"]
     """All scores of one data set; shares are 0 to 1.
 
     `balanced_accuracy`, `macro_f1` and `natural_accuracy` (recalls weighted by `EXPW_FACES`) are over the classes that
-    the data set has; `recall` is None for one that it has not. `ece_floor` is what a perfectly calibrated classifier of
-    the same confidences would score on as few faces; see `calibration_floor`.
+    occur in the data set; `recall` is None for a class that does not. `ece_floor` is the error of a perfectly calibrated
+    classifier of the same confidences; see `calibration_floor`.
     """
     if not len(labels):
         raise ValueError("no faces to score")
@@ -69,7 +69,7 @@ def calibration_error(confidence: Float[np.ndarray, " N"], hit: np.ndarray, bins
 
 
 def calibration_floor(confidence: Float[np.ndarray, " N"], repeats: int = 500, seed: int = 0) -> float:
-    """The calibration error that chance alone gives: hits drawn with exactly the probability that was claimed."""
+    """The expected calibration error of a perfectly calibrated classifier: hits are drawn with the stated confidence."""
     rng = np.random.default_rng(seed)
     draws = rng.random((repeats, len(confidence))) < confidence[None]
     return float(np.mean([calibration_error(confidence, hit) for hit in draws]))
@@ -82,7 +82,7 @@ def negative_log_likelihood(logits: Float[np.ndarray, "N 7"], labels: Float[np.n
 
 
 def fit_temperature(logits: Float[np.ndarray, "N 7"], labels: Float[np.ndarray, "N 7"]) -> float:
-    """The temperature, 0.05 to 20, that makes the labels likeliest when logits are divided by it (Guo et al. 2017)."""
+    """The temperature, 0.05 to 20, that maximizes the likelihood of the labels (Guo et al. 2017, arXiv:1706.04599)."""
     from scipy.optimize import minimize_scalar
 
     logits = logits.astype(np.float64)
@@ -97,9 +97,9 @@ def fit_temperature(logits: Float[np.ndarray, "N 7"], labels: Float[np.ndarray, 
 def fit_temperature_and_bias(
     logits: Float[np.ndarray, "N 7"], labels: Float[np.ndarray, "N 7"], penalty: float
 ) -> tuple[float, Float[np.ndarray, " 7"]]:
-    """T and b that make the labels likeliest under softmax(logits / T + b): bias-corrected temperature scaling.
+    """T and b that maximize the likelihood of the labels under softmax(logits / T + b): bias-corrected temperature scaling.
 
-    Alexandari et al. 2020 (arXiv:1901.06852), but with a penalty on the bias, `penalty` * ||b||^2, because a validation
+    Alexandari et al. 2020 (arXiv:1901.06852), with a penalty on the bias, `penalty` * ||b||^2, because a validation
     split is small. The bias sums to 0; T is 0.05 to 20.
     """
     from scipy.optimize import minimize

@@ -1,7 +1,7 @@
 """Training the classifier: labelled faces -> augmentation -> cross-entropy.
 
-As in the paper: Adam, rare classes drawn more often, each draw augmented afresh; but only training faces are augmented,
-after the split.
+As in the paper: Adam, rare classes are drawn more often, and each draw is augmented anew. Where we deviate: only training
+faces are augmented, after the split.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformatio
     """The training step, `(state, constants, batch, axis_name) -> (state, metrics)`; pure.
 
     The batch is {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "seed": uint32 [N]}; metrics are the means
-    "loss" and "accuracy" (the label's largest entry counts as true). `state.params` are the layers that learn,
+    "loss" and "accuracy" (of the label's largest entry). `state.params` are the layers that learn,
     `constants` the others.
     """
     weights = jnp.array(config.class_weights) if config.class_weights else None
@@ -49,7 +49,7 @@ def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformatio
     def step(state: TrainState, constants: Mapping[str, Any], batch: Mapping[str, Any], axis_name: str | None):
         model = Classifier(config.model, jnp.dtype(config.dtype), axis_name)
         augment_key, dropout_key, mix_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
-        # A face's key comes from its own seed, so that its augmentation does not depend on the device it lands on.
+        # A face's key comes from its own seed, so that its augmentation does not depend on its device.
         keys, mix_keys = (
             jax.vmap(lambda seed, key=key: jax.random.fold_in(key, seed))(batch["seed"])
             for key in (augment_key, mix_key)
@@ -86,8 +86,8 @@ def correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFaces]) -> Evaluation:
     """Loss and accuracy on each held-out source, and their means over the sources; the score is the mean accuracy.
 
-    The metric "temperature" is what calibrates the probabilities (see `classify`). It is fitted on ExpW's faces, since
-    photos are like ExpW's: on the sources with expw in their name, or on all if there is none.
+    The metric "temperature" calibrates the probabilities (see `classify`). It is fitted on the sources with expw in their
+    name, whose faces come from photos as a user's do, or on all sources if there is none.
     """
     compiled = compiling.jit(partial(classifier_logits, config.model))
 
@@ -117,14 +117,14 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
 def inference_variables(
     state: TrainState, constants: Mapping[str, Any], metrics: Mapping[str, float]
 ) -> dict[str, Any]:
-    """What `classify` needs: the moving average if there is one; the temperature is 1 if `metrics` does not name one."""
+    """What `classify` needs: the moving average if there is one, and the temperature of `metrics`, by default 1."""
     params, stats = (state.params, state.stats) if state.ema is None else state.ema
     temperature = np.float32(metrics.get("temperature", 1.0))
     return {"params": {**constants, **params}, "batch_stats": stats, "temperature": temperature}
 
 
 def initial_variables(config: ClassifierTraining) -> dict[str, Any]:
-    """What the classifier starts with, as NumPy arrays; see `ClassifierTraining.initial`.
+    """The variables before training, as NumPy arrays; see `ClassifierTraining.initial`.
 
     Raises:
         UserError: a checkpoint or a weights file that is missing, damaged or of another shape.

@@ -1,4 +1,4 @@
-"""Where a classifier's weights start, if not at random: at VGG16's convolutions, or at another classifier."""
+"""Initial weights of a classifier: VGG16's convolutions, or another classifier's."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from emojax.weights.load import load_classifier
 def from_vgg16(variables: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[str, Any]:
     """Fresh variables of the architecture vgg16 with VGG16's own convolutions.
 
-    VGG16 takes RGB in 0..255 minus a mean; the classifier takes -1 to 1, grey or RGB. What lies between is linear, so it is
-    folded into conv1_1. That is exact but for the outermost pixels, whose padding is mid-grey instead of the mean.
+    VGG16 takes RGB in 0..255 minus a mean; the classifier takes -1 to 1, grey or RGB. The conversion is linear and is
+    folded into conv1_1. This is exact except at the border, where the padding is mid-grey instead of the mean.
 
     Args:
         variables: see `init_classifier`.

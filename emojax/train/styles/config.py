@@ -151,37 +151,37 @@ class StyleTraining:
     """fields that may differ when a run is resumed"""
 
     output: str = ""
-    """the run's folder; empty: runs/PRESET, and in it a folder of the emotion if one is trained alone"""
+    """the run's folder; empty: runs/PRESET, or runs/PRESET/EMOTION for a single emotion"""
     score_on: tuple[str, ...] = ()
-    """photos to score the best checkpoint on when training is done, as `train_style.py evaluate` does"""
+    """photos on which the best checkpoint is scored when training is done, as by `train_style.py evaluate`"""
     pack: str | None = None
     """the release folder: where the best checkpoint is written, without its training state, when training is done"""
     emotion: str | None = None
-    """train this emotion alone (a network with one style, as in the paper) instead of the model's styles"""
+    """train only this emotion (a network with one style, as in the paper) instead of the model's styles"""
     batch_size: int = 4
     """photos per step, over all devices"""
     epochs: float = 5.0
-    """passes over the photos, if steps is none"""
+    """passes over the photos; ignored if steps is given"""
     steps: int | None = None
-    """steps in all; none: as many as the epochs take"""
+    """total number of steps; none: as many as the epochs take"""
     minutes: float | None = None
     """minutes to train instead, scoring and release included; the learning rate follows the clock"""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """of the convolutions; parameters, norm statistics and losses stay float32"""
+    """precision of the convolutions; parameters, norm statistics and losses are float32"""
     seed: int = 0
-    """of the initialization, the order of the photos, crops and styles"""
+    """seed of the initialization, the order of the photos, crops and styles"""
     parallel: Mode = "jit"
-    """jit (a batch sharded over all devices) or pmap"""
+    """how devices share a batch: jit (sharded arrays) or pmap"""
     initial: str | None = None
-    """a checkpoint or run of the same shape, and with these styles, to start from; none: random"""
+    """a checkpoint or run of the same shape and with these styles to start from; none: random weights"""
     vgg16: str | None = None
     """the VGG16 weights; none: $EMOJAX_VGG16, then the packaged ones"""
     coordinator: str | None = None
-    """several hosts: address:port of the first one"""
+    """with several hosts: address:port of the first host"""
     hosts: int | None = None
-    """several hosts: how many"""
+    """with several hosts: their number"""
     host: int | None = None
-    """several hosts: the index of this one"""
+    """with several hosts: the index of this host, from 0"""
     data: PhotoConfig = field(default_factory=PhotoConfig)
     model: StylizerConfig = field(default_factory=StylizerConfig)
     loss: StyleLossConfig = field(default_factory=StyleLossConfig)

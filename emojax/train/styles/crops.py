@@ -37,7 +37,7 @@ class Square:
         return np.ascontiguousarray(array[:, ::-1]) if self.mirrored else array
 
     def face_map(self, faces: Sequence[Face], size: int) -> np.ndarray:
-        """Where the square shows faces: uint8 [size, size], see `rasterize`."""
+        """The map of the faces in the square: uint8 [size, size], see `rasterize`."""
         scale = size / self.side
         boxes = [((f.x - self.left) * scale, (f.y - self.top) * scale, f.w * scale, f.h * scale) for f in faces]
         found = rasterize(boxes, (size, size))
@@ -49,7 +49,7 @@ def random_square(
 ) -> Square:
     """A random square of a photo of `size` (width, height) that is resized by a random factor; maybe mirrored.
 
-    All scales alike (log-uniform). A photo too small for the square at that factor is enlarged until its short side fills it.
+    The factor is log-uniform. A photo too small for the square at that factor is enlarged until its short side fills it.
     """
     factor = np.exp(rng.uniform(*np.log(scale)))
     side = min(crop / factor, *size)
@@ -70,7 +70,7 @@ def center_crop(photo: Image.Image, size: int, factor: float = 0.0) -> np.ndarra
 
 
 class _Crops:
-    """Decodes a photo, cuts a random crop and draws a style; another photo takes the place of an unreadable one."""
+    """Decodes a photo, cuts a random crop and draws a style; a photo that cannot be read is replaced by a random one."""
 
     def __init__(
         self, source: EncodedPhotos | TfdsPhotos, photos: np.ndarray, config: PhotoConfig, styles: int
@@ -101,15 +101,15 @@ class _Crops:
 
 @dataclass(frozen=True)
 class PhotoBatches:
-    """The training stream and what it was made from."""
+    """The training stream, its photos and the held-out ones."""
 
     iterator: Any
     held_out: dict[str, np.ndarray]
-    """photos that are never drawn, and their faces, as in a batch"""
+    """photos that are never drawn, and their faces; leaves as in a batch"""
     photos: int
-    """photos that are drawn"""
+    """number of photos that are drawn"""
     skipped: Callable[[], int]
-    """how many of them could not be read so far"""
+    """returns how many of them could not be read so far"""
 
 
 def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) -> PhotoBatches:
@@ -117,8 +117,8 @@ def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) 
 
     photo: uint8 [N, C, C, 3]; faces: uint8 [N, C / 4, C / 4], see `Square.face_map`; style: int32 [N].
 
-    Every photo comes once per epoch, in an order that the seed decides. The hosts' shares of step k are together what a
-    single host would draw for step k.
+    Every photo comes once per epoch, in an order that the seed determines. The shares of all hosts at a step are together what
+    a single host draws for it.
 
     Raises:
         UserError: see `open_photos`; no more photos than are held out; no photo that can be read.

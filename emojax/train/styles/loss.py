@@ -26,13 +26,13 @@ from emojax.train.styles.config import StyleTraining, painted
 def perceptual_losses(
     config: StyleTraining, constants: Mapping[str, Any], params: Any, batch: Mapping[str, Any], key: jax.Array
 ) -> dict[str, jax.Array]:
-    """The parts of the loss, means over a batch.
+    """The terms of the loss, means over a batch. Pure.
 
     Args:
         constants: {"vgg": VGG16 parameters, "paintings": see `painting_targets`}, and "network" if that is not trained.
         params: see `init_stylizer`.
         batch: {"photo": uint8 [N, H, W, 3], "faces": uint8 [N, H / 4, W / 4], "style": int32 [N]}.
-        key: what positions and noise are drawn from.
+        key: PRNG key of positions and noise.
 
     Returns:
         Scalars: "loss" (the weighted sum), and each term with its name in the config.
@@ -48,7 +48,7 @@ def perceptual_losses(
     features = vgg16_features(vgg, to_255(stylized), weights.layers)
     content_layers = (CONTENT_LAYER,) * bool(weights.content) + weights.columns * weights.compares_columns
     target = vgg16_features(vgg, to_255(photos), content_layers)
-    # The style "photo" is compared with the last painting, and then with the weight 0.
+    # The style "photo" has no painting; it is compared with the last one, with weight 0.
     with_painting = jnp.asarray([style != PHOTO for style in model.styles], jnp.float32)[styles]
     rows = jnp.minimum(styles, len(painted(model.styles)) - 1)
     paintings = jax.tree.map(lambda table: table[rows], constants["paintings"])
@@ -80,4 +80,4 @@ def perceptual_losses(
 
 
 NOISE = 2 / 255
-"""standard deviation of the noise that the picture should not change by"""
+"""standard deviation of the noise of the steadiness term, in units of a pixel's range"""

@@ -19,13 +19,13 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class _Slice:
-    """Where the bytes of a photo lie."""
+    """The place of a photo's bytes in a file."""
 
     path: str
     offset: int = 0
     size: int = -1
     member: str = ""
-    """of a tar file"""
+    """name in the tar file, if it is one"""
 
 
 class EncodedPhotos:
@@ -71,7 +71,7 @@ class TfdsPhotos:
     """A random access source of decoded photos, the `image` feature of a TFDS data set's train split."""
 
     def __init__(self, name: str) -> None:
-        """Opens a data set, which TFDS downloads and prepares first where it has to.
+        """Opens a data set; TFDS downloads and prepares it first if needed.
 
         Raises:
             UserError: an unknown name, a data set that cannot be prepared, or one that has no images.
@@ -120,7 +120,7 @@ def open_photos(paths: Sequence[str]) -> EncodedPhotos | TfdsPhotos:
 
 
 def decode(data: bytes | np.ndarray) -> Image.Image:
-    """A photo as an RGB picture; raises what Pillow raises for damaged data."""
+    """A photo as an RGB picture; raises Pillow's errors for damaged data."""
     if isinstance(data, np.ndarray):
         return Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data).convert("RGB")
     return Image.open(io.BytesIO(data)).convert("RGB")

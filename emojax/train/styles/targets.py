@@ -1,4 +1,4 @@
-"""What the loss compares stylized photos with: features of the paintings, and VGG16 that computes them."""
+"""Constants of the style training: VGG16, and the features of the paintings that the loss compares with."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def painting_grams(
     """Gram matrices of the styles' paintings: layer -> float32 [S, C, C].
 
     Args:
-        of: what of the features they are of; see `interior`.
+        of: part of the features to use; by default without their border, see `interior`.
     """
     found = []
     for features in _painting_features(vgg, config, styles, STYLE_LAYERS):
@@ -38,7 +38,7 @@ def painting_grams(
 
 
 def painting_targets(vgg: Any, config: PhotoConfig, loss: StyleLossConfig, styles: tuple[str, ...]) -> dict[str, Any]:
-    """What the loss compares pictures with, of the S paintings of styles that have one.
+    """Features of the S paintings that the loss compares pictures with.
 
     Returns:
         "grams": style layer -> float32 [S, C, C]; and where the loss compares hypercolumns, `Samples` with a leading axis S.
@@ -66,7 +66,7 @@ def _painting_features(vgg: Any, config: PhotoConfig, styles: tuple[str, ...], l
 
 
 def make_constants(config: StyleTraining, vgg: Any) -> dict[str, Any]:
-    """What `perceptual_losses` needs besides the parameters; only the layers of VGG16 that the loss looks at."""
+    """The constants of `perceptual_losses`: the layers of VGG16 that the loss uses, and `painting_targets`."""
     deepest = max(LAYERS.index(name.removeprefix("relu")) for name in config.loss.layers)
     targets = painting_targets(vgg, config.data, config.loss, painted(config.resolved_model().styles))
     kept = {"mean", *(f"conv{layer}" for layer in LAYERS[: deepest + 1])}

@@ -79,7 +79,7 @@ def make_evaluation(config: StyleTraining, held_out: Mapping[str, np.ndarray]) -
 
 
 def initial_params(config: StyleTraining) -> Any:
-    """Where the weights start: at random, or at a checkpoint's, of which the styles in question are taken.
+    """The initial parameters: random, or a checkpoint's with the rows of the trained styles.
 
     Raises:
         UserError: see `load_styles`; a checkpoint of another shape or without one of the styles.
@@ -92,7 +92,7 @@ def initial_params(config: StyleTraining) -> Any:
     if dataclasses.replace(found, styles=model.styles) != model or not set(model.styles) <= known:
         raise UserError(f"--initial {config.initial} is a {found}, this run a {model}: make them alike")
     rows = {style: np.eye(len(found.styles))[index] for index, style in enumerate(found.styles)}
-    rows.setdefault(PHOTO, np.full(len(found.styles), 1 / len(found.styles)))  # the mean of all is none of them
+    rows.setdefault(PHOTO, np.full(len(found.styles), 1 / len(found.styles)))  # the mean of all styles
     choose = np.stack([rows[style] for style in model.styles]).astype(np.float32)
     return {
         "network": params["network"],
@@ -138,7 +138,7 @@ def finished(config: StyleTraining, run: Path, params: Any, started: float | Non
     """The last state of a run that is finished, or None; it needs neither photos nor VGG16.
 
     Args:
-        params: of the shapes of those that are trained.
+        params: any values, of the shapes of the trained parameters.
     """
     state = TrainState.create(params, config.optimizer.build(), config.seed)
     return finished_state(Run(run, "styles", config.resolved_model(), config), state, config.length(), started)
@@ -150,8 +150,8 @@ def train_params(
     """Trains some of a transform net's parameters; see `train`.
 
     Args:
-        params: what is trained, of what `init_stylizer` makes.
-        constants: the rest of that, and what else `perceptual_losses` needs.
+        params: the trained part of what `init_stylizer` returns.
+        constants: the rest of it as "network", and `make_constants`.
     """
     model = config.resolved_model()
     data = photo_batches(config.data, config.batch_size, len(model.styles), config.seed)
