@@ -13,8 +13,8 @@ exit_on_interrupt()  # the imports below take a while
 
 from configs.classifier import PRESETS
 from emojax.cli.parser import run
-from emojax.train import calibrate, evaluate
-from emojax.train.classifier import train
+from emojax.train.faces import calibrate, evaluate
+from emojax.train.faces.training import train
 from emojax.train.options import parse_preset
 from emojax.util.compiling import enable_cache
 

@@ -20,10 +20,12 @@ import jax
 
 from configs.style import ADD, PRESETS, PRIMARY_PAINTINGS
 from emojax.cli.parser import run
-from emojax.train import add_style, average, evaluate_styles, swatches
 from emojax.train.options import parse_preset
-from emojax.train.photo_data import open_photos
-from emojax.train.style import pack, train
+from emojax.train.styles import add as add_style
+from emojax.train.styles import average, swatches
+from emojax.train.styles import evaluate as evaluate_styles
+from emojax.train.styles.sources import open_photos
+from emojax.train.styles.training import release, train
 from emojax.util.compiling import enable_cache
 from emojax.weights.store import check_output
 
@@ -51,7 +53,7 @@ def main() -> int:
     if jax.process_index() != 0:  # one host packs and scores
         return 0
     if config.pack:
-        pack(run_folder, Path(config.pack))
+        release(run_folder, Path(config.pack))
     if config.score_on:
         paintings = ["--paintings", *config.data.paintings, *(["--vgg16", config.vgg16] if config.vgg16 else [])]
         score = ["--checkpoint", str(run_folder), "--photos", *config.score_on, "--output", str(run_folder / "scores")]

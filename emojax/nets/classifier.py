@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.images import to_grey, to_signed
+from emojax.nets.layers import max_pool
 
 ARCHITECTURES = ("paper", "vgg16")
 VGG16_DEPTHS = (2, 2, 3, 1)
@@ -67,9 +68,7 @@ class MaxPool(nn.Module):
     """2 x 2 max pooling as a module, so that it counts as the layer that it is; an odd last row or column is dropped."""
 
     def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N H2 W2 C"]:
-        # A maximum over axes: on CPUs the gradient of XLA's pooling windows takes more than twice as long.
-        n, h, w, c = x.shape
-        return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
+        return max_pool(x)
 
 
 class PaperNet(nn.Module):
@@ -106,7 +105,7 @@ class Vgg16Net(nn.Module):
     """The first eight convolutions of VGG16 (Simonyan & Zisserman, arXiv:1409.1556), then global average, dropout, dense.
 
     Its convolutions have VGG16's names ("conv1_1", ...) and shapes, so that they can start from what ImageNet taught them:
-    see `emojax.train.transfer`. ReLU follows each, batch norm each of the last two blocks (VGG16's activations are in the
+    see `emojax.train.faces.transfer`. ReLU follows each, batch norm each of the last two blocks (VGG16's activations are in the
     hundreds), max pooling and dropout each block but the last.
     """
 
