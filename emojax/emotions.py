@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, SupportsFloat
@@ -10,6 +9,7 @@ from typing import Any, SupportsFloat
 import numpy as np
 
 from emojax.errors import UserError
+from emojax.util.words import nearest as nearest
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 NEUTRAL = EMOTIONS.index("neutral")
@@ -27,12 +27,6 @@ CIRCUMPLEX = {
 }
 """(valence, arousal) of each emotion, -1 to 1: the mean ratings of pleasure and arousal in Russell & Mehrabian 1977, "Evidence
 for a three-factor theory of emotions", Journal of Research in Personality 11, 273-294. Neutral is the scales' middle."""
-
-
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """A hint such as " (did you mean 'happy'?)", or "" if nothing among `choices` is close to `word`."""
-    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def parse_weights(text: str) -> dict[str, float]:

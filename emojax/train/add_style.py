@@ -1,4 +1,4 @@
-"""`python train_style.py add`: a painting of your own becomes a style pack for a network that is trained already.
+"""`emojax style add`: a painting of your own becomes a style pack for a network that is trained already.
 
 painting -> Gram matrices -> one new row of scales and shifts, all convolutions frozen -> NAME.pack. The row starts at the
 one of the network's styles that comes nearest to the painting (Dumoulin et al. 2017, section 3.2, start at random).
@@ -123,8 +123,8 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
         KeyboardInterrupt: after a signal, with a checkpoint written: the same command goes on.
     """
     parser = Parser(
-        prog="train_style.py add",
-        description="Learns the style of one more painting: a style pack for stylize.py --style.",
+        prog="emojax style add",
+        description="Learns the style of one more painting: a style file for emojax stylize --style.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--painting", type=Path, required=True, help="a picture of the painting")
@@ -176,5 +176,5 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
         licence=args.licence,
     )
     write_pack(output, pack)
-    print(f"wrote {output}; use it with stylize.py --style {output}", file=sys.stderr)
+    print(f"wrote {output}; use it with emojax stylize --style {output}", file=sys.stderr)
     return 0

@@ -1,4 +1,4 @@
-"""`python train_style.py average`: the mean of the weights of several runs, often better than each of them.
+"""`emojax style average`: the mean of the weights of several runs, often better than each of them.
 
 It works for runs that went on from the same weights (Wortsman et al. 2022, "Model soups").
 """
@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
         UserError: checkpoints that cannot be read or are not alike, an output that exists or cannot be written.
     """
     parser = Parser(
-        prog="train_style.py average",
+        prog="emojax style average",
         description="Writes the mean of the weights of several transform nets that went on from the same one.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -194,7 +194,7 @@ def main(argv: Sequence[str]) -> int:
         UserError: a checkpoint or data that cannot be read, nothing to do, or an output that cannot be written.
     """
     parser = Parser(
-        prog="train_classifier.py evaluate",
+        prog="emojax evaluate classifier",
         description="Scores a classifier on labelled faces.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

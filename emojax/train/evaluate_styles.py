@@ -1,4 +1,4 @@
-"""`python train_style.py evaluate`: a style checkpoint's scores on photos, as a table, metrics.json and a contact sheet.
+"""`emojax evaluate styles`: a style checkpoint's scores on photos, as a table, metrics.json and a contact sheet.
 
 checkpoint, photos, paintings -> stylized photos -> losses, similarity, nearest painting, emotions kept -> means per style.
 With `--optimum N` also how long an optimizer takes for what the network does in one pass, on N of the photos at 256 x 256.
@@ -245,7 +245,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         UserError: a checkpoint, photos, paintings or weights that cannot be read, or an output that cannot be written.
     """
     parser = Parser(
-        prog="train_style.py evaluate",
+        prog="emojax evaluate styles",
         description="Scores a style checkpoint on photos that it was not trained on.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

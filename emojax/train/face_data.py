@@ -177,7 +177,7 @@ def open_faces(config: FaceConfig, split: str) -> dict[str, FaceSource]:
         UserError: no source at all, or see `PackedFaces` and `emojax.train.expw`.
     """
     if not config.packs and not config.root:
-        raise UserError("no faces: give --data.packs .npz files, or --data.root ExpW's folder")
+        raise UserError("no faces: give `data.packs` .npz files, or `data.root` ExpW's folder")
     sources: dict[str, FaceSource] = {}
     for index, pack in enumerate(config.packs):
         name = Path(pack).stem
@@ -280,7 +280,7 @@ def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, s
     total = sum(map(len, sources))
     for name, values in (("shares", config.shares), ("smoothing", config.smoothing)):
         if values and len(values) != len(sources):
-            raise UserError(f"{len(values)} --data.{name} for {len(sources)} sources of faces: give one each")
+            raise UserError(f"{len(values)} values of `data.{name}` for {len(sources)} sources of faces: give one each")
     if not total:
         raise UserError(f"no training faces in {', '.join(named)}: none has the split 'train'")
     labels = [np.asarray(source.labels()) for source in sources]

@@ -159,7 +159,7 @@ def open_photos(paths: Sequence[str]) -> EncodedPhotos | TfdsPhotos:
         UserError: nothing given, a missing path, an empty folder, an unknown data set.
     """
     if not paths:
-        raise UserError("no content photos: give --data.photos a folder, .tar files or a TFDS name such as coco/2017")
+        raise UserError("no content photos: give `data.photos` a folder, .tar files or a TFDS name such as coco/2017")
     first = paths[0]
     if (
         len(paths) == 1
@@ -354,7 +354,7 @@ def painting_size(style_scale: float) -> int:
         UserError: a scale outside 0.1 to 8.
     """
     if not 0.1 <= style_scale <= 8:
-        raise UserError(f"--style-scale {style_scale}: it is 0.1 to 8")
+        raise UserError(f"`style_scale` {style_scale}: it is 0.1 to 8")
     return round(PAINTING_SIDE * style_scale)
 
 

@@ -1,4 +1,4 @@
-"""`python train_style.py swatches`: pictures that have a painting's colours and brushwork, but show nothing.
+"""`emojax style swatches`: pictures that have a painting's colours and brushwork, but show nothing.
 
 painting -> optimization of noise without a photo -> EMOTION.jpg. `stylize.py --quality best` paints after them, so that no
 painting has to travel in the package. Texture synthesis by optimization: Gatys, Ecker, Bethge 2015 (arXiv:1505.07376), with
@@ -49,7 +49,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         UserError: paintings that are missing, a size out of range, an output that exists.
     """
     parser = Parser(
-        prog="train_style.py swatches",
+        prog="emojax style swatches",
         description="Makes the pictures that --quality best paints after.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

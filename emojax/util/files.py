@@ -17,7 +17,7 @@ PACKAGED = Path(__file__).parent.parent / "checkpoints"
 def refuse_existing(path: Path, force: bool) -> None:
     """Raises UserError if `path` exists, if only as a broken link, and `force` is not given."""
     if os.path.lexists(path) and not force:
-        raise UserError(f"{path} exists: choose another output, or replace it with --force")
+        raise UserError(f"{path} exists: choose another output, or replace it with `force`")
 
 
 def make_folder(path: Path) -> None:

@@ -239,9 +239,9 @@ def check_output(output: Path, sources: Sequence[Path], force: bool) -> None:
     for source in sources:
         theirs = source.resolve()
         if ours == theirs or ours in theirs.parents or theirs in ours.parents:
-            raise UserError(f"--output {output} holds the checkpoint {source} or lies in it: choose another folder")
+            raise UserError(f"`output` {output} holds the checkpoint {source} or lies in it: choose another folder")
     if output.exists() and not (output / "model.json").is_file():
-        raise UserError(f"--output {output} is no checkpoint, so it is not replaced: choose another folder")
+        raise UserError(f"`output` {output} is no checkpoint, so it is not replaced: choose another folder")
 
 
 def checkpoints_in(run: Path) -> list[Path]:

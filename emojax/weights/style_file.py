@@ -1,19 +1,17 @@
 """Style packs: one learned style in a small file, to go with the network that it was learned for.
 
 A safetensors file: `LAYER/scale` and `LAYER/shift`, float32 [C], of every norm layer of the network; `preview`, uint8, the
-bytes of a small picture; and metadata: format, name, network (a fingerprint), author, licence. `train_style.py add` makes
-them; `python -m emojax.weights.style_file FILE` tells what is in one.
+bytes of a small picture; and metadata: format, name, network (a fingerprint), author, licence. `emojax style add` makes
+them; `emojax style show FILE` shows what is in one.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import os
 import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +21,9 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from emojax.cli.parser import Parser, run
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.util.files import refuse_existing, write_atomically
+from emojax.util.files import write_atomically
 
 if TYPE_CHECKING:  # it imports JAX, which a mistake in the request should not wait for
     from emojax.nets.stylizer import StylizerConfig
@@ -66,7 +63,7 @@ class StylePack:
         if config.bank or self.network != fingerprint:
             raise UserError(
                 f"the style {self.name!r} was made for another network ({self.network[:12]}, this one is "
-                f"{fingerprint[:12]}): give that one with --styles, or learn the style again with train_style.py add"
+                f"{fingerprint[:12]}): load that one as `styles`, or learn the style again by emojax style add"
             )
         if shapes != wanted:
             raise UserError(f"the style {self.name!r} is damaged: its scales and shifts are not those of its network")
@@ -121,7 +118,7 @@ def read_pack(path: str | os.PathLike[str]) -> StylePack:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError, TypeError, AttributeError) as error:  # the last two: a dtype that NumPy lacks
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read the style pack {path} ({reason}): make one with train_style.py add") from None
+        raise UserError(f"cannot read the style pack {path} ({reason}): make one by emojax style add") from None
     if (found := texts.get("format")) != FORMAT:
         raise UserError(f"{path} is no style pack that this emojax reads: its format is {found!r}, not {FORMAT!r}")
     preview = tensors.pop("preview", np.zeros(0))
@@ -155,33 +152,3 @@ def open_preview(pack: StylePack) -> Image.Image:
         return picture.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"the preview of {pack.name!r} is no picture: {error}") from None
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    parser = Parser(prog="python -m emojax.weights.style_file", description="Tells what is in a style pack.")
-    parser.add_argument("pack", type=Path)
-    parser.add_argument("--preview", type=Path, metavar="FILE", help="write the preview to this PNG file")
-    parser.add_argument("--force", action="store_true", help="replace an existing file")
-    args = parser.parse_args(argv)
-    pack = read_pack(args.pack)
-    if args.preview:
-        refuse_existing(args.preview, args.force)
-        if args.preview.resolve() == args.pack.resolve():
-            raise UserError(f"--preview {args.preview} is the pack itself: choose another file")
-    for field in dataclasses.fields(pack):
-        if field.name not in ("code", "preview"):
-            text = "".join(
-                c if c.isprintable() else "?" for c in getattr(pack, field.name)
-            )  # a stranger may have made it
-            print(f"{field.name}: {text or '-'}")
-    if args.preview:
-        buffer = io.BytesIO()
-        open_preview(pack).save(buffer, "PNG")
-        write_atomically(args.preview, buffer.getvalue())
-        print(f"wrote {args.preview}", file=sys.stderr)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -181,7 +181,7 @@ def find_vgg16(path: str | os.PathLike[str] | None = None) -> Path:
     Raises:
         UserError: the file that is named does not exist.
     """
-    for given, origin in ((path, "--vgg16"), (os.environ.get("EMOJAX_VGG16"), "$EMOJAX_VGG16")):
+    for given, origin in ((path, "`vgg16`"), (os.environ.get("EMOJAX_VGG16"), "$EMOJAX_VGG16")):
         if given:
             if not Path(given).is_file():
                 raise UserError(f"{origin} names {given}, which is no file; leave it out for the packaged weights")

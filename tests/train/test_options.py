@@ -63,7 +63,7 @@ def test_every_kind_of_field_can_be_overridden():
         (["small", "--data.rot", "x"], "--data.rot.*did you mean '--data.root'"),
         (["small", "--steps", "many"], "--steps.*'many'"),
         (["small", "--flip", "maybe"], "neither true nor false"),
-        (["small", "--mode", "vmap"], "invalid choice: 'vmap'"),
+        (["small", "--mode", "vmap"], "invalid choice .vmap."),
         (["small", "--rate", "-1"], "rate -1.0: above 0"),
     ],
 )
