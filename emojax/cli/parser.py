@@ -9,9 +9,11 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from emojax.errors import EmojaxError, InputError, with_flags
+from emojax.util.files import PACKAGED
 from emojax.util.interrupts import INTERRUPTED
 from emojax.util.words import nearest
 
@@ -26,6 +28,15 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args, **kwargs) -> None:
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
+
+    def format_help(self) -> str:
+        """Returns the help. It leaves out empty defaults, and names a packaged file instead of the place where that is."""
+        for action in self._actions:
+            if isinstance(action.default, Path) and action.default.is_relative_to(PACKAGED):
+                action.default = f"packaged {action.default.name}"
+            elif (not action.default and not isinstance(action.default, int | float)) or action.default is False:
+                action.default = argparse.SUPPRESS
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         message = " ".join(message.split())

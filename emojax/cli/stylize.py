@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from PIL import Image
-from tqdm import tqdm
 
 from emojax.cli import work
 from emojax.cli.job import STREAM, Job
@@ -21,6 +20,7 @@ from emojax.cli.stylize_parser import optimizes, painting_name, parse
 from emojax.emotions import EMOTIONS, as_dict, parse_weights, style_weights
 from emojax.errors import InputError
 from emojax.images import Photo, to_picture
+from emojax.util.progress import progress
 from emojax.weights.style_file import SUFFIX, StylePack, read_pack
 
 if TYPE_CHECKING:  # they import JAX
@@ -132,13 +132,13 @@ def _optimizer(options: argparse.Namespace, model: Model, style: dict[str, float
         shared |= {"face": options.face, "no_face": options.no_face}
 
     def optimize(photo: Photo, preview: Callable[[Image.Image], None]) -> Result:
-        with tqdm(total=1000, bar_format=_BAR, disable=True if options.quiet else None, leave=False) as bar:
+        with progress(1000, quiet=options.quiet, bar_format=_BAR, leave=False) as bar:
 
-            def tell(progress: Progress) -> None:
-                bar.set_postfix_str("x".join(map(str, progress.scale[::-1])))
-                bar.update(round(1000 * progress.fraction) - bar.n)
-                if progress.finished_scale and progress.fraction < 1:
-                    preview(to_picture(progress.picture(), photo.alpha))
+            def tell(state: Progress) -> None:
+                bar.set_postfix_str("x".join(map(str, state.scale[::-1])))
+                bar.update(round(1000 * state.fraction) - int(bar.n))
+                if state.finished_scale and state.fraction < 1:
+                    preview(to_picture(state.picture(), photo.alpha))
 
             return model.paint(photo, on_progress=tell, **shared)
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
-from tqdm import tqdm
 
 from emojax.cli.files import check_output, identity, protected
 from emojax.cli.job import STREAM, Job, reason, style_name
 from emojax.cli.report import emotional_state, messages, reading, say, summary
 from emojax.errors import EmojaxError, InputError
 from emojax.images import FORMATS, MAX_MEGAPIXELS, Photo, read_bounded, read_photo, read_size, write_image
+from emojax.util.progress import progress
 
 if TYPE_CHECKING:  # it imports JAX, which a mistake in the request must not wait for
     from emojax.pipeline import Result
@@ -107,7 +107,7 @@ def run(
         bar.update()
 
     with (
-        tqdm(total=len(jobs), unit="photo", disable=None if len(jobs) > 1 and not quiet else True) as bar,
+        progress(len(jobs), "photo", quiet=quiet or len(jobs) < 2) as bar,
         ThreadPoolExecutor(1) as reader,
         ThreadPoolExecutor(1) as writer,
         _in_a_thread(prepare),

@@ -20,7 +20,6 @@ from typing import Any
 import jax
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
@@ -32,6 +31,7 @@ from emojax.train.face_data import FaceConfig, held_out_faces
 from emojax.train.scores import BINS, calibration_bins, score
 from emojax.util import compiling
 from emojax.util.files import write_atomically
+from emojax.util.progress import track
 from emojax.weights.load import PACKAGED, load_classifier
 
 BATCH = 32
@@ -99,7 +99,7 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
     labels = parse_labels(root / "label.lst")
     photos = {name: list(group) for name, group in groupby(labels, key=lambda label: label.photo)}
     pairs, bad = [], []
-    for name, group in tqdm(photos.items(), unit="photo", desc="reading"):
+    for name, group in track(photos.items(), "photo", "reading"):
         try:
             photo = read_photo(root / "origin" / name).pixels
         except UserError as error:

@@ -20,7 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from emojax.cli.parser import Parser
 from emojax.errors import UserError
@@ -34,6 +33,7 @@ from emojax.train.style import painted, painting_grams
 from emojax.train.yardstick import descend, measure, objective
 from emojax.util import compiling
 from emojax.util.files import make_folder, write_atomically
+from emojax.util.progress import track
 from emojax.weights.load import PACKAGED, add_packs, find_styles, load_classifier, load_styles
 from emojax.weights.style_file import StylePack, read_pack
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
@@ -116,7 +116,7 @@ def score_photos(
         look: is called with every photo uint8 [H, W, 3] and what it became, uint8 [S, H, W, 3].
     """
     rows: dict[str, list[dict[str, float]]] = {style: [] for style in painted(config.styles)}
-    for photo in tqdm(photos.values(), unit="photo", desc="scoring"):
+    for photo in track(photos.values(), "photo", "scoring"):
         before = np.asarray(_unstylized_program()(vgg, grams, to_unit(photo[None])))
         pictures = np.zeros((len(painted(config.styles)), *photo.shape), np.uint8)
         for index, style in enumerate(painted(config.styles)):
@@ -166,7 +166,7 @@ def distance_to_optimum(
 ) -> Iterator[dict[str, Any]]:
     """How long L-BFGS takes to the network's objective: a row per photo and style; see `descend`."""
     pairs = [(name, index) for name in photos for index in range(len(painted(config.styles)))]
-    for name, index in tqdm(pairs, unit="picture", desc="optimizing"):
+    for name, index in track(pairs, "picture", "optimizing"):
         photo = photos[name][None]
         _, scores = _program(config)(params, vgg, grams, photo, index)
         goal = float(objective(scores["content"], scores["style"][index]))

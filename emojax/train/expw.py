@@ -48,12 +48,12 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int, UInt8, UInt64
 from PIL import Image, ImageOps
 from scipy import sparse
-from tqdm import tqdm
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.train.stream import UNREADABLE
 from emojax.util.interrupts import interruptible
+from emojax.util.progress import track
 
 SPLITS = ("train", "val", "test")
 SEED = 0
@@ -327,7 +327,7 @@ class Expw(tfds.core.GeneratorBasedBuilder):
         faces = parse_labels(origin.with_name("label.lst"))
         photos = {name: tuple(group) for name, group in groupby(faces, key=lambda face: face.photo)}
         hashing = _in_threads(partial(_hash_photo, origin), list(photos), list(photos.values()))
-        hashed = list(tqdm(hashing, "comparing photos", len(photos), unit="photo"))
+        hashed = list(track(hashing, "photo", "comparing photos", len(photos)))
         bad = [problem for _, problems in hashed for problem in problems]
         good = [photo for photo, _ in hashed if photo is not None]
         if not good:

@@ -64,8 +64,10 @@ def _parse(argv: Sequence[str], preset: Config, program: str) -> Config:
     except SystemExit as exit:
         if not exit.code:
             raise
-        error = exit.__context__  # tyro prints an error of a config, and then exits
-        message = str(error) if isinstance(error, EmojaxError) else f"{_first_paragraph(said.getvalue())}; see --help"
+        error: BaseException | None = exit  # tyro prints the error of a config, and then exits
+        while error is not None and not isinstance(error, EmojaxError):
+            error = error.__context__
+        message = f"{_first_paragraph(said.getvalue())}; see --help" if error is None else str(error)
     except EmojaxError as error:
         message = str(error)
     raise InputError(with_flags(message, lambda field: _flag_of(field, fields)))
