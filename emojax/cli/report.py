@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from emojax.cli.job import Job, style_name
+from emojax.cli.job import STREAM, Job, style_name
 from emojax.cli.parser import printable
 from emojax.emotions import dominant, valence_arousal
 from emojax.errors import EmojaxError
 
 if TYPE_CHECKING:  # it imports JAX, which a mistake in the request must not wait for
     from emojax.pipeline import Result
+
+
+def report(job: Job, row: Mapping[str, Any], as_json: bool, quiet: bool) -> None:
+    """Prints what there is to say about a photo: `row`, or a line; notes unless `quiet`, and an error."""
+    for line in _messages(job, row, quiet):
+        _say(line, sys.stderr)
+    if as_json:
+        _say(json.dumps(row, allow_nan=False), sys.stdout)
+    elif row["output"] not in (None, STREAM) and not job.done and not quiet:
+        _say(f"{job.label} -> {row['output']} ({_summary(row)})", sys.stdout)
 
 
 def reading(result: Result) -> dict[str, Any]:
@@ -41,7 +53,7 @@ def emotional_state(emotion: dict[str, float] | None) -> dict[str, Any]:
     return {"emotion": emotion, "dominant_emotion": dominant(emotion), "valence": valence, "arousal": arousal}
 
 
-def messages(job: Job, row: Mapping[str, Any], quiet: bool) -> list[str]:
+def _messages(job: Job, row: Mapping[str, Any], quiet: bool) -> list[str]:
     """The lines for stderr about a photo."""
     lines = [] if quiet or "note" not in row else [f"emojax: {job.label}: {row['note']}"]
     if "error" in row:
@@ -50,7 +62,7 @@ def messages(job: Job, row: Mapping[str, Any], quiet: bool) -> list[str]:
     return lines
 
 
-def summary(row: Mapping[str, Any]) -> str:
+def _summary(row: Mapping[str, Any]) -> str:
     """The result in a few words, such as "happy 0.93, 2 faces"."""
     if row["emotion"] is None:
         return style_name(row["style"])
@@ -59,7 +71,7 @@ def summary(row: Mapping[str, Any]) -> str:
     return f"{strongest} {row['emotion'][strongest]:.2f}, {count} face{'s' * (count > 1)}"
 
 
-def say(line: str, stream: Any) -> None:
+def _say(line: str, stream: Any) -> None:
     """Prints a line at once, above the progress bar.
 
     Raises:

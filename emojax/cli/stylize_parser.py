@@ -138,6 +138,10 @@ def _add_style(made: Parser) -> None:
         default="painting",
         help="use the painting's palette (default), or the photo's colours with the painting's brushwork",
     )
+    _add_networks(style)
+
+
+def _add_networks(style: argparse._ArgumentGroup) -> None:
     style.add_argument(
         "--classifier", metavar="DIR", help="a checkpoint of emojax train classifier (default: the packaged one)"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from PIL import Image
 
 from emojax.cli.files import check_output, identity, protected
 from emojax.cli.job import STREAM, Job, reason, style_name
-from emojax.cli.report import emotional_state, messages, reading, say, summary
+from emojax.cli.report import emotional_state, reading, report
 from emojax.errors import EmojaxError, InputError
 from emojax.images import FORMATS, MAX_MEGAPIXELS, Photo, read_bounded, read_photo, read_size, write_image
 from emojax.util.progress import progress
@@ -98,12 +97,7 @@ def run(
         _write(work, taken, force)
         row = work.row | {"seconds": round(work.seconds, 3)}
         failures += "error" in row
-        for line in messages(work.job, row, quiet):
-            say(line, sys.stderr)
-        if as_json:
-            say(json.dumps(row, allow_nan=False), sys.stdout)
-        elif row["output"] not in (None, STREAM) and not work.job.done and not quiet:
-            say(f"{work.job.label} -> {row['output']} ({summary(row)})", sys.stdout)
+        report(work.job, row, as_json, quiet)
         bar.update()
 
     with (
@@ -114,13 +108,7 @@ def run(
     ):
         finishing: Future[None] | None = None
         for work in _read_ahead(reader, jobs, max_megapixels):
-            if work.photo is not None:
-                with work.step():
-                    if previews:
-                        with _preview(work.job, taken) as show:
-                            work.result = stylize(work.photo, show)
-                    else:
-                        work.result = stylize(work.photo)
+            _paint(work, stylize, previews)
             if finishing is not None:
                 finishing.result()
             finishing = writer.submit(finish, work)
@@ -132,8 +120,20 @@ def run(
     return DONE if not failures else FAILED if len(jobs) == 1 else SOME_FAILED
 
 
+def _paint(work: Work, stylize: Callable[..., Result], previews: bool) -> None:
+    """Fills in the result, unless the photo could not be read."""
+    if work.photo is None:
+        return
+    with work.step():
+        if previews:
+            with _preview(work.job) as show:
+                work.result = stylize(work.photo, show)
+        else:
+            work.result = stylize(work.photo)
+
+
 @contextlib.contextmanager
-def _preview(job: Job, taken: set[tuple[int, int]]) -> Iterator[Callable[[Image.Image], None]]:
+def _preview(job: Job) -> Iterator[Callable[[Image.Image], None]]:
     """Yields a function that writes an unfinished picture to NAME.preview.SUFFIX, which is removed at the end of the block."""
     output = job.output if job.output is not None else f"{job.prefix}{job.suffix}"
     path = Path(output)
@@ -194,7 +194,7 @@ def _read(job: Job, max_megapixels: float) -> Work:
 
 
 def _write(work: Work, taken: set[tuple[int, int]], force: bool) -> None:
-    """Fills in the result, and writes the picture unless the photo was skipped."""
+    """Fills in what the result says, and writes the picture unless the photo was skipped."""
     with work.step():
         if (result := work.result) is not None:
             work.row |= reading(result)
