@@ -41,7 +41,7 @@ def style_step(config: StyleTraining, frozen: Mapping[str, Any], params: Any, de
         if name != "mean"
     }
     mean = torch.tensor(frozen["vgg"]["mean"], device=device)[:, None, None]
-    grams = {name: torch.tensor(rows, device=device) for name, rows in frozen["grams"].items()}
+    grams = {name: torch.tensor(rows, device=device) for name, rows in frozen["paintings"]["grams"].items()}
     apply, weights = torch_function(config.resolved_model()), config.loss
     strengths = torch.tensor(weights.strengths or [1.0] * len(config.resolved_model().styles), device=device)
 

@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.timing import interleaved
 from configs.classifier import FINETUNE
 from configs.style import EMOTIONS, GPU
+from emojax.losses.objective import CELL
 from emojax.losses.terms import STYLE_LAYERS, gram_matrix, interior
 from emojax.nets.classifier import init_classifier
 from emojax.nets.stylizer import init_stylizer
@@ -37,7 +38,8 @@ def style_batch(config: style.StyleTraining) -> dict[str, np.ndarray]:
     noise = rng.random((count, side, side, 3), np.float32)
     smooth = np.mean([np.roll(noise, (i, j), (1, 2)) for i in range(4) for j in range(4)], axis=0)
     photos = (255 * smooth).astype(np.uint8)
-    return {"photo": photos, "style": np.arange(count, dtype=np.int32) % len(config.model.styles)}
+    faces = np.zeros((count, side // CELL, side // CELL), np.uint8)
+    return {"photo": photos, "faces": faces, "style": np.arange(count, dtype=np.int32) % len(config.model.styles)}
 
 
 def style_state(config: style.StyleTraining) -> tuple[Any, dict[str, Any]]:
@@ -52,7 +54,7 @@ def style_state(config: style.StyleTraining) -> tuple[Any, dict[str, Any]]:
     paintings = rng.random((len(config.model.styles), 128, 128, 3), np.float32)
     features = jax.jit(vgg16_features)(vgg, 255 * paintings)
     grams = {layer: np.asarray(gram_matrix(interior(features[layer]))) for layer in STYLE_LAYERS}
-    return params, {"vgg": vgg, "grams": grams}
+    return params, {"vgg": vgg, "paintings": {"grams": grams}}
 
 
 def faces_batch(config: classifier.ClassifierTraining) -> dict[str, np.ndarray]:
@@ -111,7 +113,8 @@ def measure(device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
         augment=AugmentConfig(False, 0, 0, 0, 0, 0, 0, 0),
         batch_size=1024 if gpu else FINETUNE.batch_size,
     )
-    photos = GPU if gpu else EMOTIONS
+    # Johnson's terms of the loss, which PyTorch's step has too.
+    photos = dataclasses.replace(GPU, loss=EMOTIONS.loss) if gpu else EMOTIONS
     variables = init_classifier(faces.model, jax.random.PRNGKey(0))
     variables = {name: jax.tree.map(np.asarray, variables[name]) for name in ("params", "batch_stats")}
     params, frozen = style_state(photos)

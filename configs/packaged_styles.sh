@@ -7,7 +7,7 @@
 # per emotion; VGG16: see python -m emojax.port_vgg16. Today's code gives weights of this quality, not these to the bit.
 #
 # Steps 1 and 2 ran for five minutes on one H200, both networks (and a third) side by side, on 1,077 photos of content_s.tar and
-# without `emojax.stylizer.even_phases`; step 1 was stopped there (Ctrl-C) after about so many steps. Step 3 ran for 36 minutes on
+# without `emojax.nets.stylizer.even_phases`; step 1 was stopped there (Ctrl-C) after about so many steps. Step 3 ran for 36 minutes on
 # 2 CPU cores (AMD EPYC with AVX2), beside other work.
 set -euo pipefail
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from emojax.errors import CheckpointError, EmojaxError, InputError, NoFaceError, UserError
     from emojax.faces.find import Face
     from emojax.options import StylizeOptions
-    from emojax.pipeline import Model, ReadFace, Result, load
+    from emojax.pipeline import Model, ReadFace, Result, available_models, load
 
 __version__ = "0.1.0"
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Result",
     "StylizeOptions",
     "UserError",
+    "available_models",
     "load",
 ]
 
@@ -47,6 +48,7 @@ _MODULES = {
     "Model": "emojax.pipeline",
     "ReadFace": "emojax.pipeline",
     "Result": "emojax.pipeline",
+    "available_models": "emojax.pipeline",
     "load": "emojax.pipeline",
 }
 

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emojax.faces.align import TEMPLATE, align, cut_aligned, fit_similarity, sample, template
+from emojax.faces.align import TEMPLATE, align, fit_similarity, sample, template
+from emojax.faces.find import cut_aligned
 
 
 def turned(points, degrees, factor=1.0, shift=(0.0, 0.0)):

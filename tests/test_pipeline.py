@@ -1,8 +1,10 @@
 import dataclasses
+import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import goldens
 import jax
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from emojax.nets.stylizer import StylizerConfig
 from emojax.pipeline import Model, NoFaceError, forward, load
 from emojax.pipeline import sizes as planning
 from emojax.pipeline.forward import READ_AT_ONCE
-from emojax.pipeline.model import MAX_FACES
+from emojax.pipeline.model import MAX_REGIONS
 from emojax.pipeline.regions import Regions
 from emojax.pipeline.sizes import Buckets, bucket_side, pad_to_bucket, plan_buckets
 from emojax.pipeline.tiles import network_side
@@ -87,8 +89,8 @@ def test_emotions_without_a_style_are_left_out_and_one_style_serves_all():
 @pytest.mark.parametrize("mix", ["dominant", "probabilities"])
 def test_the_whole_is_its_parts(model, mix):
     padded, size = pad_to_bucket(photo(), Buckets())
-    crops = photo(16, 16 * MAX_FACES).reshape(16, MAX_FACES, 16, 3).transpose(1, 0, 2, 3)
-    weights, fallback = np.zeros(MAX_FACES, np.float32), np.eye(7, dtype=np.float32)[6]
+    crops = photo(16, 16 * MAX_REGIONS).reshape(16, MAX_REGIONS, 16, 3).transpose(1, 0, 2, 3)
+    weights, fallback = np.zeros(MAX_REGIONS, np.float32), np.eye(7, dtype=np.float32)[6]
     weights[:2] = 0.75, 0.25
 
     def run(count, weights):
@@ -279,11 +281,15 @@ def test_choosing_a_face_that_is_not_there(model, faces, choice):
         model(photo(), face=choice)
 
 
-def test_more_faces_than_are_read(model, monkeypatch):
-    many = [Face(0, 0, 30 - i, 30 - i, 0.9) for i in range(MAX_FACES + 3)]
+def test_all_faces_of_a_crowd_are_read(model, monkeypatch):
+    many = [Face(i % 20, 0, 20 - i / 10, 20 - i / 10, 0.9) for i in range(MAX_REGIONS + 3)]
     monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: many)
     result = model(photo())
-    assert len(result.faces) == MAX_FACES and "19 faces found" in result.note
+    assert len(result.faces) == 19 and result.note is None
+    few = model(photo(), per_face=True)
+    assert [read.style is None for read in few.faces] == [False] * MAX_REGIONS + [True] * 3 and "19 faces" in few.note
+    last = model.classify(cut_crop(photo(), many[-1], FACES.margin, 64)[None], margin=FACES.margin)
+    np.testing.assert_allclose(list(result.faces[-1].emotion.values()), last[0], atol=0.05)
 
 
 def test_a_given_emotion_skips_the_reading(model, monkeypatch):
@@ -393,12 +399,27 @@ def test_the_packaged_model_repaints_the_astronaut(optimized):
     astronaut = np.asarray(Image.open("examples/astronaut.jpg"))
     result = model(astronaut)
     assert len(result.faces) == 1 and result.faces[0].face.confidence > 0.7
+    assert max(result.emotion, key=result.emotion.get) == "happy" and result.style == {"happy": 1.0}
     assert result.image.size == (512, 512)
     assert apart(result.image, astronaut).mean() > 10
     pictures = [model.stylize(astronaut[:128, :128], name).astype(int) for name in EMOTIONS]
     for i, one in enumerate(pictures):
         for other in pictures[:i]:
             assert np.abs(one - other).mean() > 8  # seven styles, all different
+
+
+@pytest.mark.parametrize("network", [None, "fast"])
+def test_the_packaged_styles_are_those_that_were_packed(optimized, network):
+    """Roughly, so that no compiler matters: a few levels, and each style is nearest to what it was itself."""
+    expected = json.loads(goldens.FILE.read_text())[network or "default"]
+    found = goldens.found(network)
+    assert found.keys() == expected.keys()
+    for name, cells in found.items():
+        distances = {other: apart(cells, golden).mean() for other, golden in expected.items()}
+        assert distances[name] < 3 and min(distances, key=distances.get) == name, (
+            f"the packaged style {name!r} paints otherwise than it did ({distances[name]:.1f} levels). If its weights were "
+            "replaced on purpose, run python tests/goldens.py and commit tests/goldens.json with them; else this is a bug"
+        )
 
 
 # --- several styles in one picture
@@ -554,3 +575,31 @@ def test_two_networks_travel_in_the_package(optimized, name, patch):
     model = Model(FACES, config, {"classifier": None, "styles": params})
     picture = model.stylize(photo(), "happy")
     assert picture.shape == photo().shape and np.abs(picture.astype(int) - model.stylize(photo(), "sad")).mean() > 5
+
+
+# --- many photos, and what a model tells of itself
+
+
+def test_many_photos_and_one_that_cannot_be_read(model, faces):
+    results = list(model.stylize_many([photo(), "missing.jpg", photo(seed=1)], emotion="sad"))
+    assert [result.error is None for result in results] == [True, False, True] and "missing.jpg" in results[1].error
+    np.testing.assert_array_equal(results[2].image, model(photo(seed=1), emotion="sad").image)
+    with pytest.raises(UserError, match="strength"):
+        next(model.stylize_many([photo()], strength=3))
+
+
+def test_a_result_says_what_is_strongest(model, faces):
+    result = model(photo())
+    assert result.dominant == max(result.probabilities, key=result.probabilities.get)
+    face = result.faces[0]
+    assert (face.x, face.y, face.w, face.h) == (4, 4, 30, 30) and face.dominant in EMOTIONS
+    assert model(photo(), emotion="sad").dominant is None
+
+
+def test_a_model_is_told_in_a_line(model):
+    assert len(repr(model)) < 100 and "7 styles" in repr(model)
+
+
+def test_the_packaged_models_have_names():
+    assert emojax.available_models() == ["default", "fast"]
+    assert find_styles("default") == find_styles(None)

@@ -99,7 +99,7 @@ def test_boxes_of_turned_tiles_lie_where_they_were_seen(monkeypatch, rotation):
         rows, columns = np.nonzero(pixels[..., 0] > 127)
         if not len(rows):
             return found()
-        return found((0.9, *(edge - 0.5 for edge in (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))))
+        return found((0.9, columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
 
     monkeypatch.setattr(views, "look", look)
     photo = np.zeros((1500, 2000, 3), np.uint8)

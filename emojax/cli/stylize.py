@@ -105,7 +105,7 @@ def _load(
     from emojax.util.compiling import enable_cache
 
     enable_cache()
-    model = load(options.classifier, options.styles)
+    model = load(classifier=options.classifier, styles=options.styles)
     if packs:
         model = model.with_packs(packs)
     if optimizes(options):

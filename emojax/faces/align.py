@@ -5,26 +5,17 @@ Coordinates are (x, y) in pixels, edges at whole numbers: the centre of the firs
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, UInt8
-
-from emojax.faces.find import cut_box
-from emojax.util.compiling import jit
+from jaxtyping import Array, Float
 
 TEMPLATE_SIZE = 112
 # Where the landmarks (right eye, left eye, nose tip, right and left corner of the mouth) lie in a crop of 112 x 112 for the
 # networks of the OpenCV model zoo, whose coordinates have the centre of the first pixel at (0, 0).
 TEMPLATE = np.array([(38.29, 51.70), (73.53, 51.50), (56.03, 71.74), (41.55, 92.37), (70.73, 92.20)], np.float32) + 0.5
-_DETAIL = 1.5
-"""pixels of what is cut out of a photo per pixel of the crop: enough that turning it takes no sharpness"""
 
 
 class Similarity(NamedTuple):
@@ -55,13 +46,17 @@ def fit_similarity(points: Float[Array | np.ndarray, "N 2"], targets: Float[Arra
     return Similarity(factor, target - factor * centre)
 
 
-def template(size: int) -> Float[np.ndarray, "5 2"]:
-    """Where the landmarks lie in an aligned crop of size x size."""
-    return TEMPLATE * np.float32(size / TEMPLATE_SIZE)
+def template(size: int, margin: float = 0.0) -> Float[np.ndarray, "5 2"]:
+    """Where the landmarks lie in an aligned crop of size x size that shows a margin around the template's square."""
+    scale = size / (TEMPLATE_SIZE * (1 + 2 * margin))
+    return ((TEMPLATE + margin * TEMPLATE_SIZE) * scale).astype(np.float32)
 
 
 def align(
-    picture: Float[Array | np.ndarray, "H W C"], landmarks: Float[Array | np.ndarray, "5 2"], size: int = TEMPLATE_SIZE
+    picture: Float[Array | np.ndarray, "H W C"],
+    landmarks: Float[Array | np.ndarray, "5 2"],
+    size: int = TEMPLATE_SIZE,
+    margin: float = 0.0,
 ) -> Float[Array, "S S C"]:
     """The part of a picture that has its landmarks where `template` has them: bilinear, edges are repeated outside.
 
@@ -69,10 +64,11 @@ def align(
         picture: of any range, which is kept.
         landmarks: of the upright or tilted face, in pixels of the picture.
         size: of the result.
+        margin: what the result shows beyond the template's square on each side, as a fraction of it.
     """
     centres = jnp.arange(size) + 0.5
     grid = jnp.stack(jnp.meshgrid(centres, centres), axis=-1)
-    return sample(picture, fit_similarity(landmarks, template(size)).inverse()(grid))
+    return sample(picture, fit_similarity(landmarks, template(size, margin)).inverse()(grid))
 
 
 def sample(
@@ -89,43 +85,3 @@ def sample(
     above = picture[top, left] * (1 - x) + picture[top, right] * x
     below = picture[bottom, left] * (1 - x) + picture[bottom, right] * x
     return above * (1 - y) + below * y
-
-
-@functools.cache
-def _programs(size: int) -> tuple[Callable[..., Similarity], Callable[..., Float[Array, "S S 3"]]]:
-    """Where the crop lies in a photo, and what it shows as whole numbers."""
-
-    def place(landmarks: Array) -> Similarity:
-        return fit_similarity(landmarks, template(size)).inverse()
-
-    def show(picture: Array, landmarks: Array) -> Array:
-        return jnp.round(align(picture.astype(jnp.float32), landmarks, size)).astype(jnp.uint8)
-
-    return jit(place), jit(show)
-
-
-def cut_aligned(
-    photo: UInt8[np.ndarray, "H W 3"], landmarks: Sequence[tuple[float, float]], size: int = TEMPLATE_SIZE
-) -> UInt8[np.ndarray, "S S 3"]:
-    """The aligned crop of a face in a photo of any size.
-
-    What the crop shows is first cut out and made as small as it needs to be, so that large faces keep no aliasing and one
-    program serves all photos.
-
-    Args:
-        photo: RGB.
-        landmarks: the five of `Face.landmarks`.
-        size: of the result.
-    """
-    place, show = _programs(size)
-    points = np.array(landmarks, np.float32)
-    factor, shift = (complex(number) for number in jax.device_get(place(points)))
-    centre, half = (
-        factor * complex(size / 2, size / 2) + shift,
-        abs(factor) * size / math.sqrt(2),
-    )  # the crop may lie on its corner
-    left, top = centre.real - half, centre.imag - half
-    side = math.ceil(math.sqrt(2) * size * _DETAIL)
-    part = cut_box(photo, (left, top, left + 2 * half, top + 2 * half), side)
-    inside = (points - np.array([[left, top]])) * (side / (2 * half))
-    return np.asarray(show(part, inside.astype(np.float32)))

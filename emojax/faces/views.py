@@ -108,7 +108,9 @@ def look(pixels: UInt8[np.ndarray, "h w 3"]) -> Found:
     padded = np.zeros((*bucket(*pixels.shape[:2]), 3), np.uint8)
     padded[: pixels.shape[0], : pixels.shape[1]] = pixels
     found = jax.device_get(_programs()[0](padded, np.float32(MINIMUM_CONFIDENCE)))
-    return Found(*(part[: np.count_nonzero(found.scores)] for part in found))
+    count = np.count_nonzero(found.scores)
+    # The detector counts from the centre of the first pixel (measured: the same faces at two sizes), we from its edge.
+    return Found(found.scores[:count], found.boxes[:count] + np.float32(0.5), found.landmarks[:count] + np.float32(0.5))
 
 
 def search(views: Sequence[View], rotation: int) -> Found:
@@ -122,8 +124,7 @@ def _seen(view: View, rotation: int) -> Found:
     small = found.boxes[:, 3] - found.boxes[:, 1] <= view.largest
 
     def place(points: Numbers) -> np.ndarray:
-        # The detector counts from the centre of the first pixel (measured: the same faces at two sizes), we from its edge.
-        points = turn_back(np.asarray(points).reshape(-1, 2) + np.float32(0.5), view.pixels.shape[:2], rotation)
+        points = turn_back(np.asarray(points).reshape(-1, 2), view.pixels.shape[:2], rotation)
         return ((points + np.array(view.start)[None]) * np.array(view.scale)[None]).astype(np.float32)
 
     corners = place(found.boxes[small]).reshape(-1, 2, 2)

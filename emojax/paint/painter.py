@@ -65,7 +65,7 @@ class PaintConfig:
     steps: tuple[int, ...] = (60, 100, 150, 200, 250)
     """steps at the finest scale, at the next coarser one, and so on; the last number is also that of all coarser ones"""
     learning_rate: float = 0.01
-    """Adam's, at the start of every scale; it falls to a tenth"""
+    """Adam's, at the start of every scale; it falls to a fiftieth, so that what remains of the randomness is no grain"""
 
     def __post_init__(self) -> None:
         if not self.steps or min(self.steps) < 1 or self.positions < 8 or self.learning_rate <= 0:
@@ -248,7 +248,7 @@ class Painter:
                 share = ends[index] - first
                 done = max((number - 1) / plan[index], (spent - first) / share)
                 last = number == plan[index] or bool(done >= 1)
-                canvas.advance(self._similarity(index), self.config.learning_rate * max(0.1, float(1 - done)))
+                canvas.advance(self._similarity(index), self.config.learning_rate * max(0.02, float(1 - done)))
                 yield Progress(
                     scale,
                     number,

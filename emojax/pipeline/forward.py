@@ -55,7 +55,7 @@ def classify_then_stylize(
     weights: Float[Array, " F"],
     fallback: Float[Array, " 7"],
     size: Int[Array, " 2"],
-    boxes: Float[Array, "F 4"] | None = None,
+    boxes: Float[Array, "R 4"] | None = None,
     strength: Float[Array, ""] | None = None,
 ) -> tuple[Reading, UInt8[Array, "H W 3"]]:
     """The whole model: reads the faces, chooses the style, repaints the photo. Pure; the first three are static.
@@ -67,7 +67,7 @@ def classify_then_stylize(
         count: how many of the crops are faces; the rest is filling.
         weights: of the faces in the photo's emotion, summing to 1, 0 for filling; all 0 if there is no face.
         fallback: the emotion where there is no face.
-        boxes: of the faces in the photo, for a style per face; see `Regions`.
+        boxes: of the first R faces in the photo, which have a style of their own; see `Regions`.
         strength: of the style, 0 to 1; see `with_strength`.
 
     Returns:
@@ -77,7 +77,8 @@ def classify_then_stylize(
     painted = with_strength(styles.styles, reading.style, strength)
     regions = None
     if boxes is not None:
-        regions = Regions(boxes, with_strength(styles.styles, reading.face_styles, strength))
+        face_styles = reading.face_styles[: len(boxes)]
+        regions = Regions(boxes, with_strength(styles.styles, face_styles, strength))
     return reading, stylize(styles, params["styles"], photo[None], painted[None], size, regions)[0]
 
 

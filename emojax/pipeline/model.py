@@ -9,7 +9,8 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,13 +33,16 @@ from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import Regions, box_array
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
-from emojax.weights.load import PACKAGED, add_packs, find_styles, load_classifier, load_styles
+from emojax.util.files import PACKAGED
+from emojax.weights.load import FAST, add_packs, find_styles, load_classifier, load_styles
 from emojax.weights.style_file import StylePack
 
-MAX_FACES = 16
-"""Faces of a photo that are read, the largest ones: a fixed number, so that one program serves all photos. A multiple of
-`READ_AT_ONCE`."""
-assert MAX_FACES % READ_AT_ONCE == 0
+PLACES = (16, 64, 256)
+"""Numbers of faces that programs are compiled for, multiples of `READ_AT_ONCE`: the first serves nearly all photos, and the
+detector finds at most the last."""
+MAX_REGIONS = PLACES[0]
+"""Faces that have a style of their own with `per_face`, the largest ones: each has a mask of the picture's size in memory."""
+assert all(places % READ_AT_ONCE == 0 for places in PLACES)
 CLASSIFY_BATCH = 32
 """Crops that `Model.classify` reads at once."""
 _BANK = "a bank has a network of its own for every style and cannot mix them"
@@ -91,40 +95,42 @@ class Model:
                     "no face found, and no neutral style: choose skip for `no_face`, or a style with `emotion`"
                 )
             notes.append("no face found, used the neutral style")
-        if len(faces) > MAX_FACES:
-            notes.append(f"{len(faces)} faces found, the {MAX_FACES} largest were read")
-        return self._read_and_repaint(photo, faces[:MAX_FACES], chosen, notes)
+        if chosen.per_face and len(faces) > MAX_REGIONS:
+            notes.append(f"{len(faces)} faces found, the {MAX_REGIONS} largest have a style of their own")
+        return self._read_and_repaint(photo, faces[: PLACES[-1]], chosen, notes)
 
     def _read_and_repaint(
         self, photo: Photo, faces: Sequence[Face], options: StylizeOptions, notes: list[str]
     ) -> Result:
         """Reads the faces and repaints the photo, in one program if the photo is small enough."""
-        side = self.classifier.size
-        crops = np.zeros((MAX_FACES, side, side, 3), np.uint8)
+        side, places = self.classifier.size, next(places for places in PLACES if places >= len(faces))
+        crops = np.zeros((places, side, side, 3), np.uint8)
         for index, found in enumerate(faces):
             crops[index] = cut_crop(photo.pixels, found, self.classifier.margin, side)
-        weights, neutral = face_weights(faces, options.face, MAX_FACES), style_weights(EMOTIONS[NEUTRAL])
+        weights, neutral = face_weights(faces, options.face, places), style_weights(EMOTIONS[NEUTRAL])
         reads = (crops, np.int32(len(faces)), weights, neutral)
         small = rescale(photo.pixels, 1 / options.style_scale)
         scales = np.array(small.shape[1::-1] * 2) / np.array(photo.pixels.shape[1::-1] * 2)
-        boxes = (box_array(faces, MAX_FACES) * scales).astype(np.float32) if options.per_face else None
+        boxes = (box_array(faces[:MAX_REGIONS], MAX_REGIONS) * scales).astype(np.float32) if options.per_face else None
         share, amount = self._code_and_amount(options.strength)
         if tiles.fits(small, tiles.whole(self.styles)):
-            name = ("whole", options.mix, options.per_face)
+            name = ("whole", options.mix, options.per_face, places)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
             program = self.programs.get(name, padded.shape[:2], self._whole(options.mix))
             reading, stylized = program(self.params, padded, *reads, size, boxes, share)
         else:
-            reader = self.programs.get(("read", options.mix), None, self._reader(options.mix))
+            reader = self.programs.get(("read", options.mix, places), None, self._reader(options.mix))
             reading = reader(self.params["classifier"], *reads)
             code, codes = (with_strength(self.styles.styles, x, share) for x in (reading.style, reading.face_styles))
-            regions = None if boxes is None else Regions(boxes, codes)
+            regions = None if boxes is None else Regions(boxes, codes[:MAX_REGIONS])
             stylized = stylize_in_tiles(self.programs, self.styles, self.params["styles"], small, code, regions)
         reading = jax.device_get(reading)
         stylized = resize_like(np.asarray(stylized)[: small.shape[0], : small.shape[1]], photo.pixels)
         found_faces = [
-            ReadFace(face, as_dict(row), self._style_dict(style) if options.per_face else None)
-            for face, row, style in zip(faces, reading.probabilities, reading.face_styles, strict=False)
+            ReadFace(face, as_dict(row), self._style_dict(style) if options.per_face and index < MAX_REGIONS else None)
+            for index, (face, row, style) in enumerate(
+                zip(faces, reading.probabilities, reading.face_styles, strict=False)
+            )
         ]
         return Result(
             to_picture(finish(photo.pixels, stylized, amount, options.colors), photo.alpha),
@@ -133,6 +139,39 @@ class Model:
             self._style_dict(reading.style),
             "; ".join(notes) or None,
         )
+
+    def stylize_many(self, photos: Iterable[PhotoLike | Photo], **options: Any) -> Iterator[Result]:
+        """`__call__` for many photos, in their order; the next one is read while one is painted.
+
+        A photo that fails does not stop the others: its result has no image, and `error` says why.
+
+        Raises:
+            UserError: an option that is wrong whatever the photo.
+        """
+        StylizeOptions(**options)
+
+        def read(photo: PhotoLike | Photo) -> Photo | UserError:
+            try:
+                return photo if isinstance(photo, Photo) else read_photo(photo)
+            except UserError as error:
+                return error
+
+        def repaint(photo: Photo | UserError) -> Result:
+            try:
+                if isinstance(photo, UserError):
+                    raise photo
+                return self(photo, **options)
+            except UserError as error:
+                return Result(None, [], None, None, error=str(error))
+
+        with ThreadPoolExecutor(1) as reader:
+            coming = None
+            for photo in photos:
+                ready, coming = coming, reader.submit(read, photo)
+                if ready is not None:
+                    yield repaint(ready.result())
+            if coming is not None:
+                yield repaint(coming.result())
 
     def paint(self, photo: PhotoLike | Photo, painting: PhotoLike | Photo | None = None, **options: Any) -> Result:
         """Paints a photo by optimizing its pixels, in the style of any painting or of the emotion's; takes minutes.
@@ -166,9 +205,9 @@ class Model:
         shape = jax.ShapeDtypeStruct
         size, weights = shape((2,), np.int32), shape((1, len(self.styles.styles)), np.float32)
         side = self.classifier.size
-        faces = shape((MAX_FACES, side, side, 3), np.uint8), shape((), np.int32), shape((MAX_FACES,), np.float32)
-        neutral, boxes = shape((len(EMOTIONS),), np.float32), shape((MAX_FACES, 4), np.float32) if per_face else None
-        name = ("whole", mix, per_face) if read else ("given",)
+        faces = shape((PLACES[0], side, side, 3), np.uint8), shape((), np.int32), shape((PLACES[0],), np.float32)
+        neutral, boxes = shape((len(EMOTIONS),), np.float32), shape((MAX_REGIONS, 4), np.float32) if per_face else None
+        name = ("whole", mix, per_face, PLACES[0]) if read else ("given",)
         share = shape((), np.float32) if PHOTO in self.styles.styles else None
 
         def compile(bucket: tuple[int, int]) -> None:
@@ -291,12 +330,13 @@ class Model:
         return {name: float(weight) for name, weight in pairs if weight > 0}
 
 
-def load(classifier: str | os.PathLike | None = None, styles: str | os.PathLike | None = None) -> Model:
+def load(styles: str | os.PathLike | None = None, classifier: str | os.PathLike | None = None) -> Model:
     """Loads checkpoints, by default those that travel inside the package.
 
     Args:
-        classifier: a checkpoint, or the folder of a training run (then its best checkpoint).
-        styles: likewise; or "fast", a smaller packaged network.
+        styles: the transform net: a name of `available_models`, a checkpoint, the folder of a training run (then its best
+            checkpoint), or a folder with a network for each emotion.
+        classifier: a checkpoint or the folder of a training run.
 
     Raises:
         UserError: a checkpoint that is missing, damaged, of another kind or of another architecture.
@@ -304,3 +344,8 @@ def load(classifier: str | os.PathLike | None = None, styles: str | os.PathLike 
     faces_config, variables = load_classifier(classifier or PACKAGED / "classifier")
     styles_config, params = load_styles(find_styles(styles))
     return Model(faces_config, styles_config, jax.device_put({"classifier": variables, "styles": params}))
+
+
+def available_models() -> list[str]:
+    """Names that `load` takes for the transform nets of the package."""
+    return ["default", FAST]

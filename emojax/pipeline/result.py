@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image
 
+from emojax.emotions import dominant
 from emojax.faces.find import Face
 
 
@@ -20,6 +21,31 @@ class ReadFace:
     style: dict[str, float] | None = None
     """the weights of the styles that its region took; None if the picture has one style"""
 
+    @property
+    def dominant(self) -> str:
+        """The strongest emotion."""
+        return dominant(self.emotion)
+
+    @property
+    def x(self) -> float:
+        """Left edge of the face's box, in pixels of the photo."""
+        return self.face.x
+
+    @property
+    def y(self) -> float:
+        """Top edge of the face's box."""
+        return self.face.y
+
+    @property
+    def w(self) -> float:
+        """Width of the face's box."""
+        return self.face.w
+
+    @property
+    def h(self) -> float:
+        """Height of the face's box."""
+        return self.face.h
+
 
 @dataclass(frozen=True)
 class Result:
@@ -28,7 +54,7 @@ class Result:
     image: Image.Image | None
     """the stylized photo, RGB or RGBA, of the photo's size; None if it was skipped"""
     faces: list[ReadFace]
-    """the faces that were read, largest first, at most `MAX_FACES`"""
+    """the faces that were read, largest first"""
     emotion: dict[str, float] | None
     """the photo's seven probabilities; None if no face was read"""
     style: dict[str, float] | None
@@ -39,3 +65,15 @@ class Result:
     """how the picture was optimized, if it was: paintings, size, steps, seed, ...; see `emojax.paint.photo.paint_photo`"""
     interrupted: bool = False
     """whether Ctrl-C ended the optimization before its time"""
+    error: str | None = None
+    """why there is no picture, in one line; only `Model.stylize_many` returns such results, all else raises"""
+
+    @property
+    def probabilities(self) -> dict[str, float] | None:
+        """The photo's seven probabilities, like `emotion`."""
+        return self.emotion
+
+    @property
+    def dominant(self) -> str | None:
+        """The strongest emotion; None if no face was read."""
+        return None if self.emotion is None else dominant(self.emotion)

@@ -47,6 +47,8 @@ class PhotoConfig:
     like, smooth from pixel to pixel"""
     painting_size: int = PAINTING_SIDE
     """short side of the paintings, in pixels: larger gives bolder strokes"""
+    painting_sizes: tuple[str, ...] = ()
+    """other short sides for single paintings, sad=560: what has fine strokes is shown larger"""
     painting_crops: tuple[str, ...] = ()
     """the part of a painting to learn from, happy=0,0.33,1,1: left, top, right, bottom as fractions; none: all of it"""
     find_faces: bool = False
@@ -63,6 +65,8 @@ class PhotoConfig:
             raise UserError(f"scale {self.scale}: give two factors, the smaller one first, above 0 and at most 16")
         for entry in self.painting_crops:
             parse_crop(entry)
+        for entry in self.painting_sizes:
+            parse_size(entry)
         if self.painting_size < 16 or min(self.held_out, self.workers) < 1:
             raise UserError(
                 f"painting size {self.painting_size}, {self.held_out} held out, {self.workers} workers: at least 16, 1, 1"
@@ -356,6 +360,14 @@ def painting_size(style_scale: float) -> int:
     if not 0.1 <= style_scale <= 8:
         raise UserError(f"`style_scale` {style_scale}: it is 0.1 to 8")
     return round(PAINTING_SIDE * style_scale)
+
+
+def parse_size(entry: str) -> tuple[str, int]:
+    """ "sad=560" -> ("sad", 560); raises UserError for what is no size of at least 16 pixels."""
+    style, _, text = entry.partition("=")
+    if not (text.isdecimal() and int(text) >= 16):
+        raise UserError(f"painting size {entry!r}: write STYLE=PIXELS, at least 16")
+    return style, int(text)
 
 
 def parse_crop(entry: str) -> tuple[str, tuple[float, ...]]:

@@ -40,6 +40,7 @@ from emojax.train.photo_data import (
     PhotoConfig,
     find_paintings,
     parse_crop,
+    parse_size,
     photo_batches,
     read_painting,
 )
@@ -227,8 +228,9 @@ def read_paintings(config: PhotoConfig, styles: Sequence[str]) -> list[np.ndarra
         UserError: see `find_paintings`; a painting that cannot be read.
     """
     crops = dict(parse_crop(entry) for entry in config.painting_crops)
+    sizes = dict(parse_size(entry) for entry in config.painting_sizes)
     return [
-        read_painting(path, config.painting_size, crops.get(style, (0, 0, 1, 1)))[None]
+        read_painting(path, sizes.get(style, config.painting_size), crops.get(style, (0, 0, 1, 1)))[None]
         for style, path in find_paintings(config, styles).items()
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,16 @@ def compiler_options(platform: str) -> dict[str, Any]:
         return {}
     try:
         jax.jit(lambda: 0, compiler_options=_CPU_OPTIONS).lower().compile()
-    except Exception:  # what a backend raises for an unknown option is its own; without the option all is only slower
+    except jax.errors.JaxRuntimeError as error:
+        if "INVALID_ARGUMENT" not in str(error):  # too little memory, say: not for us to hide
+            raise
+        reason = str(error).removeprefix("INVALID_ARGUMENT: ")
+        warnings.warn(
+            f"this version of XLA refuses a compiler option ({reason}): everything works, up to three times more slowly; "
+            "the versions of constraints.txt have it",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return {}
     return dict(_CPU_OPTIONS)
 

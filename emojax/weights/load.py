@@ -27,7 +27,7 @@ FAST = "fast"
 
 def find_styles(styles: str | os.PathLike | None = None) -> Path:
     """The checkpoint that a user means: the packaged default for none, the smaller packaged one for "fast", else a path."""
-    if not styles:
+    if not styles or styles == "default":
         return PACKAGED / "styles"
     return PACKAGED / FAST if styles == FAST else Path(styles)  # a folder of that name is ./fast
 

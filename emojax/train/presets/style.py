@@ -65,11 +65,14 @@ GPU = replace(
         workers=14,
         prefer=PRIMARY_PAINTINGS,
         painting_size=400,
+        # Fine strokes are shown larger; without its sky, which would be painted wherever a photo is smooth.
+        painting_sizes=("disgust=560", "happy=480", "sad=560", "neutral=560"),
+        painting_crops=("happy=0,0.42,1,1",),
         find_faces=True,
     ),
     loss=StyleLossConfig(
         content=0.0,
-        similarity=5.0,
+        similarity=3.5,
         face_similarity=8.0,
         transport=1.0,
         moments=0.5,
@@ -79,6 +82,7 @@ GPU = replace(
         style_layer_weights=(0.45, 0.45, 0.10),
         tv=0.5,
         steadiness=0.05,
+        strengths=(1.0, 1.3, 1.0, 1.2, 1.3, 1.0, 1.6),
     ),
     optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=20, schedule="cosine", clip_norm=1.0),
     loop=LoopConfig(log_every=20, evaluate_every=100_000, save_every=100_000, save_minutes=1.0),

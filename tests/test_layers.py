@@ -1,0 +1,70 @@
+"""Imports point one way: a room imports only from those below it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import emojax
+
+ROOT = Path(emojax.__file__).parent
+LAYERS = [
+    {"cli", "__main__", "export", "style_pack", "port_vgg16"},
+    {"train"},
+    {"pipeline", "paint"},
+    {"weights"},
+    {"losses"},
+    {"nets"},
+    {"faces"},
+    {"options"},
+    {"images"},
+    {"util"},
+    {"emotions"},
+    {"errors", ""},
+]
+"""rooms from top to bottom; those of one layer may import each other only as `ASIDE` says"""
+ASIDE = {
+    ("cli", "export"),
+    ("__main__", "cli"),
+    ("style_pack", "cli"),
+    ("port_vgg16", "cli"),
+    ("paint", "pipeline"),
+    ("pipeline", "paint"),  # `Model.paint`, imported when it is called
+}
+UPWARDS = {("weights", "cli"), ("train", "cli"), ("export", "cli")}
+"""programs that are started as modules of their room take their argument parser from the command line's"""
+
+
+def room(module):
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def imports():
+    """(room, room that it imports, file) of every import in the package."""
+    for path in ROOT.rglob("*.py"):
+        name = ".".join(("emojax", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "emojax":
+                targets = [f"emojax.{alias.name}" for alias in node.names] if node.module == "emojax" else [node.module]
+                yield from ((room(name), room(target), path) for target in targets)
+
+
+def test_every_room_is_on_a_layer():
+    rooms = {path.stem for path in ROOT.glob("*.py")} | {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert rooms - {"__init__"} == {name for layer in LAYERS for name in layer if name}
+
+
+@pytest.mark.parametrize("below", range(len(LAYERS)))
+def test_imports_point_down(below):
+    level = {name: index for index, layer in enumerate(LAYERS) for name in layer}
+    level["__version__"] = level[""]
+    upwards = {
+        (source, target, path.name)
+        for source, target, path in imports()
+        if level[source] == below
+        and source not in ("", target)
+        and level.get(target, len(LAYERS)) <= below
+        and (source, target) not in ASIDE | UPWARDS
+    }
+    assert not upwards
