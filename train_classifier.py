@@ -1,34 +1,19 @@
 #!/usr/bin/env python3
-"""Trains the classifier: `python train_classifier.py PRESET --data.packs ... --data.root ... [--field value ...]`.
-
-`python train_classifier.py evaluate --checkpoint DIR --data FILE.npz` scores one, and `calibrate` fits its temperature.
-"""
+"""`python train_classifier.py PRESET` is `emojax train classifier PRESET`; the words below are other commands."""
 
 import sys
-from pathlib import Path
 
-from emojax.util.interrupts import exit_on_interrupt
+from emojax.__main__ import entry
 
-exit_on_interrupt()  # the imports below take a while
-
-from configs.classifier import PRESETS
-from emojax.cli.parser import run
-from emojax.train.faces import calibrate, evaluate
-from emojax.train.faces.training import train
-from emojax.train.options import parse_preset
-from emojax.util.compiling import enable_cache
+COMMANDS = {"evaluate": ["evaluate", "classifier"], "calibrate": ["train", "calibrate"]}
 
 
 def main() -> int:
-    commands = {"evaluate": evaluate.main, "calibrate": calibrate.main}
-    if sys.argv[1:] and sys.argv[1] in commands:
-        enable_cache()
-        return commands[sys.argv[1]](sys.argv[2:])
-    preset, config = parse_preset(sys.argv[1:], PRESETS, "train_classifier.py", commands=list(commands))
-    enable_cache()
-    train(config, Path(config.output or f"runs/{preset}"))
-    return 0
+    """Runs the command of the shell's arguments; returns its exit code."""
+    first, rest = sys.argv[1:2], sys.argv[2:]
+    found = COMMANDS.get(first[0]) if first else None
+    return entry([*found, *rest] if found else ["train", "classifier", *first, *rest])
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(main())

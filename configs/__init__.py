@@ -1,1 +1,1 @@
-"""Named presets, one module per training script."""
+"""The training presets of `emojax.train.presets`, at the place of version 0.1."""

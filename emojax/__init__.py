@@ -4,28 +4,48 @@
     model = emojax.load()
     model("photo.jpg").image.save("out.png")
 
-Names are imported on first use, so that `import emojax` and `stylize.py --help` cost nothing.
+Names are imported on first use, so that `import emojax` and `emojax --help` start fast.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emojax.emotions import EMOTIONS
-    from emojax.errors import UserError
+    from emojax.errors import CheckpointError, EmojaxError, InputError, NoFaceError, UserError
     from emojax.faces.find import Face
-    from emojax.pipeline import Model, NoFaceError, ReadFace, Result, available_models, load
+    from emojax.options import StylizeOptions
+    from emojax.pipeline import Model, ReadFace, Result, available_models, load
 
 __version__ = "0.1.0"
-__all__ = ["EMOTIONS", "Face", "Model", "NoFaceError", "ReadFace", "Result", "UserError", "available_models", "load"]
+__all__ = [
+    "EMOTIONS",
+    "CheckpointError",
+    "EmojaxError",
+    "Face",
+    "InputError",
+    "Model",
+    "NoFaceError",
+    "ReadFace",
+    "Result",
+    "StylizeOptions",
+    "UserError",
+    "available_models",
+    "load",
+]
 
-_HOME = {
+_MODULES = {
     "EMOTIONS": "emojax.emotions",
+    "CheckpointError": "emojax.errors",
+    "EmojaxError": "emojax.errors",
+    "InputError": "emojax.errors",
+    "NoFaceError": "emojax.errors",
     "UserError": "emojax.errors",
     "Face": "emojax.faces.find",
+    "StylizeOptions": "emojax.options",
     "Model": "emojax.pipeline",
-    "NoFaceError": "emojax.pipeline",
     "ReadFace": "emojax.pipeline",
     "Result": "emojax.pipeline",
     "available_models": "emojax.pipeline",
@@ -34,8 +54,10 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'emojax' has no attribute {name!r}")
-    import importlib
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
-    return getattr(importlib.import_module(_HOME[name]), name)
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

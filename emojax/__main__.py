@@ -1,16 +1,19 @@
-"""`python stylize.py`, `python -m emojax`, or `emojax` where it is installed: Ctrl-C first, then the program."""
+"""The installed command `emojax`, and `python -m emojax`. Handles Ctrl-C first, then imports the command."""
+
+from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from emojax.util.interrupts import exit_on_interrupt
 
 
-def entry() -> int:
-    """The program with the arguments of the shell; returns its exit code."""
+def entry(argv: Sequence[str] | None = None) -> int:
+    """Runs a command, by default that of the shell's arguments; returns its exit code."""
     exit_on_interrupt()
-    from emojax.cli.stylize import main  # takes a moment, in which one may change one's mind
+    from emojax.cli.main import main  # may take a moment, in which Ctrl-C already works
 
-    return main(sys.argv[1:])
+    return main(sys.argv[1:] if argv is None else argv)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, SupportsFloat
 
 import numpy as np
 
-from emojax.errors import UserError
+from emojax.errors import InputError
+from emojax.util.words import nearest as nearest
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 NEUTRAL = EMOTIONS.index("neutral")
@@ -29,27 +29,21 @@ CIRCUMPLEX = {
 for a three-factor theory of emotions", Journal of Research in Personality 11, 273-294. Neutral is the scales' middle."""
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """A hint such as " (did you mean 'happy'?)", or "" if nothing among `choices` is close to `word`."""
-    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
 def parse_weights(text: str) -> dict[str, float]:
     """Reads "sad" or "happy:0.6,surprise:0.4" into a mapping from emotion to weight (1 where none is given).
 
     Raises:
-        UserError: a weight is not a number, or an emotion is named twice.
+        InputError: a weight is not a number, or an emotion is named twice.
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, colon, number = part.strip().partition(":")
         if name in weights:
-            raise UserError(f"emotion {name!r} is named twice in {text!r}: give each emotion once")
+            raise InputError(f"emotion {name!r} is named twice in {text!r}: give each emotion once")
         try:
             weights[name] = float(number) if colon else 1.0
         except ValueError:
-            raise UserError(
+            raise InputError(
                 f"{number!r} is not a weight in {text!r}: write emotions as name:number, such as happy:0.6,sad:0.4"
             ) from None
     return weights
@@ -65,20 +59,20 @@ def style_weights(emotion: str | Mapping[str, float], names: Sequence[str] = EMO
         float32 [S], not negative, sums to 1.
 
     Raises:
-        UserError: an unknown emotion, or weights that are negative, not finite or all zero.
+        InputError: an unknown emotion, or weights that are negative, not finite or all zero.
     """
     weights = parse_weights(emotion) if isinstance(emotion, str) else emotion
     if not isinstance(weights, Mapping):
-        raise UserError(f"emotion {emotion!r}: give a name, or a mapping from names to weights")
+        raise InputError(f"emotion {emotion!r}: give a name, or a mapping from names to weights")
     vector = np.zeros(len(names), np.float64)
     for name, weight in weights.items():
         if name not in names:
-            raise UserError(f"unknown emotion {name!r}{nearest(name, names)}: choose from {', '.join(names)}")
+            raise InputError(f"unknown emotion {name!r}{nearest(name, names)}: choose from {', '.join(names)}")
         if not isinstance(weight, SupportsFloat) or not math.isfinite(weight) or weight < 0:
-            raise UserError(f"the weight of {name!r} is {weight!r}: weights are finite and not negative")
+            raise InputError(f"the weight of {name!r} is {weight!r}: weights are finite and not negative")
         vector[names.index(name)] = weight
     if vector.max() <= 0:
-        raise UserError("the emotions' weights sum to zero: give at least one a weight above 0")
+        raise InputError("the emotions' weights sum to zero: give at least one a weight above 0")
     vector /= vector.max()  # the sum of very large weights would overflow
     return (vector / vector.sum()).astype(np.float32)
 

@@ -1,8 +1,42 @@
-"""The one exception that a user is meant to read."""
+"""The exceptions that emojax raises. Each message is one line that names the wrong value and the way out.
+
+A message of the library names options as fields, between backquotes: `style_scale`. The command line shows them as flags:
+--style-scale.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_FIELD = re.compile(r"(?<![\w./`])`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)`(?![\w./`])")
 
 
-class UserError(Exception):
-    """A user's mistake, in one line that names the offending value and the way out.
+class EmojaxError(Exception):
+    """The base of all errors of emojax. The commands print it on stderr, without a traceback, and exit with code 2."""
 
-    The scripts print it on stderr and exit with code 2; no traceback is shown.
-    """
+
+class InputError(EmojaxError, ValueError):
+    """A value, file or combination of options that emojax cannot work with."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        """Takes the message, and the option's field if one option is at fault, such as "style_scale"."""
+        super().__init__(message)
+        self.field = field
+
+
+class CheckpointError(EmojaxError):
+    """A checkpoint that is missing, damaged, or of another kind or shape."""
+
+
+class NoFaceError(EmojaxError):
+    """A photo without a face, where the caller asks for that to be an error."""
+
+
+UserError = EmojaxError
+"""the name of version 0.1"""
+
+
+def with_flags(message: str, flag: Callable[[str], str]) -> str:
+    """Replaces the fields that a message names by their flags, such as `style_scale` by --style-scale."""
+    return _FIELD.sub(lambda match: flag(match[1]), message)

@@ -1,4 +1,4 @@
-"""`python -m emojax.export`: the checkpoints for use elsewhere, as StableHLO programs or as safetensors.
+"""The networks for use without emojax, as StableHLO programs or as safetensors: `emojax export`.
 
 stablehlo   one self-contained program (weights inside) for CPU, CUDA and TPU, read by `jax.export.deserialize`:
     --part stylize    (uint8 [B, H, W, 3], float32 [B, 7]) -> uint8 [B, H, W, 3]; any B, any H and W from 16 up
@@ -16,8 +16,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -27,13 +25,10 @@ from jax import export as jax_export
 from jaxtyping import Array, Float, UInt8
 from safetensors.numpy import save
 
-from emojax.cli.parser import Parser, run
 from emojax.emotions import EMOTIONS
 from emojax.nets.classifier import ClassifierConfig, classify
 from emojax.nets.stylizer import MINIMUM, MULTIPLE, StylizerConfig, even_phases
 from emojax.pipeline.forward import stylize
-from emojax.util.files import refuse_existing, write_atomically
-from emojax.weights.load import PACKAGED, find_styles, load_classifier, load_styles
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -98,29 +93,8 @@ def export_safetensors(classifier: ClassifierConfig, variables: Any, styles: Sty
     return save(tensors, metadata)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    parser = Parser(prog="python -m emojax.export", description="Exports the checkpoints for use elsewhere.")
-    parser.add_argument("--format", choices=("stablehlo", "safetensors"), required=True)
-    parser.add_argument("--part", choices=("stylize", "classify"), default="stylize", help="of stablehlo")
-    parser.add_argument("--output", type=Path, required=True, help="the file to write")
-    parser.add_argument("--classifier", type=Path, default=PACKAGED / "classifier", help="a checkpoint or run")
-    parser.add_argument("--styles", type=find_styles, default=find_styles(), help="a checkpoint or run, or fast")
-    parser.add_argument("--force", action="store_true", help="replace an existing file")
-    args = parser.parse_args(argv)
-    refuse_existing(args.output, args.force)
-    if args.format == "safetensors":
-        data = export_safetensors(*load_classifier(args.classifier), *load_styles(args.styles))
-        what = "both models"
-    elif args.part == "classify":
-        config, variables = load_classifier(args.classifier)
-        data, what = export_classify(config, variables), f"classify, crops of {config.size} x {config.size}"
-    else:
-        data, what = export_stylize(*load_styles(args.styles)), "stylize"
-    write_atomically(args.output, data)
-    print(f"wrote {args.output}: {args.format}, {what}, {len(data) / 1e6:.1f} MB", file=sys.stderr)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(run(main))
+    from emojax.cli.export import export
+    from emojax.cli.parser import run
+
+    sys.exit(run(lambda: export(sys.argv[1:])))

@@ -1,4 +1,4 @@
-"""What a user may ask for: the options of a picture, checked once. Imports no JAX, so that mistakes are told at once."""
+"""The options of a stylized photo, validated once. Imports no JAX, so a mistake is reported at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.images import check_style_scale
 from emojax.images.finish import check_finish
 
@@ -19,38 +19,38 @@ class StylizeOptions:
     """How a photo is repainted.
 
     Raises:
-        UserError: a value out of range, an unknown choice, two options that exclude each other.
+        InputError: a value out of range, an unknown choice, or options that exclude each other.
     """
 
     emotion: str | Mapping[str, float] | None = None
-    """use this style, or these weights of styles, and do not read the faces; besides emotions, the names of style files"""
+    """a style, or weights of styles, by name; None reads the faces"""
     mix: str = "dominant"
     """"dominant" uses the strongest emotion's style, "probabilities" blends the styles by the reading"""
     face: str | int = "all"
-    """whose emotion counts: "all" (weighted by area), "largest", or the number of a face, from 0"""
+    """the faces that count: "all" (weighted by area), "largest", or the number of a face, from 0"""
     no_face: str = "neutral"
-    """what to do with a photo without a face: "neutral" style, "skip", or "error\""""
+    """for a photo without a face: the "neutral" style, "skip", or "error\""""
     per_face: bool = False
-    """every face's region takes the style of its own emotion, the rest of the picture the photo's"""
+    """paint the region of every face in the style of its own emotion, and the rest in the style of the photo"""
     style_scale: float = 1.0
-    """the size of the strokes, 0.25 to 4: above 1 details are lost, below 1 it takes more time and memory"""
+    """size of the strokes, 0.25 to 4: above 1 details are lost, below 1 it takes more time and memory"""
     strength: float = 1.0
-    """of the style: 0 is the photo itself, 1 the full style"""
+    """strength of the style: 0 is the photo itself, 1 the full style"""
     colors: str = "painting"
     """"painting", or "photo" for the painting's lightness in the photo's own colours"""
 
     def __post_init__(self) -> None:
         for value, choices, name in ((self.mix, get_args(Mix), "mix"), (self.no_face, get_args(NoFace), "no_face")):
             if value not in choices:
-                raise UserError(f"{name} {value!r}: choose from {', '.join(choices)}")
+                raise InputError(f"`{name}` {value!r}: choose from {', '.join(choices)}", name)
         check_choice(self.face)
         check_style_scale(self.style_scale)
         check_finish(self.strength, self.colors)
         if self.per_face and self.emotion is not None:
-            raise UserError("a style per face needs the faces read: leave out the emotion or style")
+            raise InputError("`per_face` reads the faces: leave out `emotion`", "per_face")
 
 
 def check_choice(choice: str | int) -> None:
-    """Raises UserError unless `choice` is one of those of `face_weights`, whether or not a photo has that face."""
+    """Raises InputError unless `choice` is one of those of `face_weights`, whether or not a photo has that face."""
     if choice not in ("all", "largest") and not str(choice).isdecimal():
-        raise UserError(f"face {choice!r}: choose all, largest or the number of a face, from 0")
+        raise InputError(f"`face` {choice!r}: choose all, largest or the number of a face, from 0", "face")

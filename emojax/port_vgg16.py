@@ -1,9 +1,8 @@
-"""`python -m emojax.port_vgg16` converts VGG16 weights; the code is in `emojax.weights.port_vgg16`."""
+"""`python -m emojax.port_vgg16` is the name of `emojax vgg16 port` in version 0.1."""
 
 import sys
 
-from emojax.cli.parser import run
-from emojax.weights.port_vgg16 import main
+from emojax.__main__ import entry
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(entry(["vgg16", "port", *sys.argv[1:]]))

@@ -1,9 +1,8 @@
-"""`python -m emojax.style_pack` shows what is in a style file; the code is in `emojax.weights.style_file`."""
+"""`python -m emojax.style_pack` is the name of `emojax style show` in version 0.1."""
 
 import sys
 
-from emojax.cli.parser import run
-from emojax.weights.style_file import main
+from emojax.__main__ import entry
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(entry(["style", "show", *sys.argv[1:]]))

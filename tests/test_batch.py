@@ -2,13 +2,16 @@ import json
 import os
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from emojax.cli import batch
-from emojax.cli.batch import DONE, FAILED, SOME_FAILED, Job, plan, run, style_name
+from emojax.cli import work
+from emojax.cli.job import Job, style_name
+from emojax.cli.plan import plan
+from emojax.cli.work import DONE, FAILED, SOME_FAILED, run
 from emojax.errors import UserError
 from emojax.images import FORMATS, is_ours, read_photo, write_image
 from tests import fakes
@@ -65,13 +68,13 @@ def test_output_names(source, output, here):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_an_output_with_an_image_suffix_is_a_file(suffix):
-    fakes.write_photo(batch.Path("photo.png"))
+    fakes.write_photo(Path("photo.png"))
     assert plan(["photo.png"], f"art{suffix.upper()}")[0].output == f"art{suffix.upper()}"
 
 
 @pytest.mark.parametrize("output", ["art", "art.v2", "art.d/", "art.jpg/", "art.2024.05"])
 def test_any_other_output_is_a_folder(output):
-    fakes.write_photo(batch.Path("photo.png"))
+    fakes.write_photo(Path("photo.png"))
     (job,) = plan(["photo.png"], output)
     assert job.output is None and job.output_for("sad") == os.path.join(output.rstrip("/"), "photo.sad.png")
 
@@ -187,7 +190,7 @@ def test_what_is_done_is_skipped_before_anything_is_loaded(here, capsys, output,
     jobs = plan(["a.png", "b.png", "c.png"], output, style=style, skip_existing=True)
     done = [bool(job.done) for job in jobs]
     assert done == ([True, True, False] if style is None else [True, False, False])
-    assert batch.sizes(jobs) == [(10 + index, 8) for index in range(3) if not done[index]]
+    assert work.sizes(jobs) == [(10 + index, 8) for index in range(3) if not done[index]]
     painted = []
 
     def stylize(photo):
@@ -512,7 +515,7 @@ def test_reading_painting_and_writing_overlap(here, monkeypatch, capsys):
         painted.append(index)
         return fakes.result(photo)
 
-    monkeypatch.setattr(batch, "read_photo", reading)
+    monkeypatch.setattr(work, "read_photo", reading)
     assert run(jobs, stylize) == DONE
     assert painted == [0, 1, 2, 3, 4] and max(ahead) == 1  # no more photos are held
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [job.source for job in jobs]
@@ -548,7 +551,7 @@ def test_a_bug_ends_the_run_after_what_is_done_was_told(here, monkeypatch, capsy
         return real(*args, **options) if len(calls) < 3 else 1 // 0
 
     if where != "stylize":
-        monkeypatch.setattr(batch, where, third_time_wrong)
+        monkeypatch.setattr(work, where, third_time_wrong)
     with pytest.raises(ZeroDivisionError):
         run(jobs, third_time_wrong if where == "stylize" else fakes.result)
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["a.png", "b.png"]
@@ -587,8 +590,8 @@ def test_sizes(here):
     (here / "c.png").write_bytes(b"junk")
     fakes.write_photo(here / "d.png", size=(200, 100))
     jobs = [*plan(["d.png", "c.png", "b.png", "a.png"]), Job("-"), Job("d.png", problem="it is")]
-    assert batch.sizes(jobs) == [(100, 200), (11, 8), (10, 8)]
-    assert batch.sizes(jobs, max_megapixels=0.01) == [(11, 8), (10, 8)]
+    assert work.sizes(jobs) == [(100, 200), (11, 8), (10, 8)]
+    assert work.sizes(jobs, max_megapixels=0.01) == [(11, 8), (10, 8)]
 
 
 def test_alpha_survives_where_it_can(here):

@@ -10,9 +10,10 @@ from safetensors import safe_open
 from tiny import FACES
 
 from emojax import export
+from emojax.cli.export import export as main
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.export import export_classify, export_safetensors, export_stylize, main
+from emojax.export import export_classify, export_safetensors, export_stylize
 from emojax.nets import classifier
 from emojax.nets.stylizer import StylizerConfig
 from emojax.pipeline import Model
@@ -115,7 +116,7 @@ def test_the_command(tmp_path, capsys):
         path = tmp_path / "-".join(argv)
         assert main([*argv, "--output", str(path)]) == 0
         assert path.stat().st_size > 100_000
-        with pytest.raises(UserError, match="--force"):
+        with pytest.raises(UserError, match="`force`"):
             main([*argv, "--output", str(path)])
     assert "wrote" in capsys.readouterr().err
     with pytest.raises(UserError, match="invalid choice: 'onnx'"):

@@ -30,13 +30,13 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
 def test_refuses_an_existing_file_without_force(tmp_path):
     refuse_existing(tmp_path / "none", False)
     refuse_existing(tmp_path, True)
-    with pytest.raises(UserError, match="--force"):
+    with pytest.raises(UserError, match="`force`"):
         refuse_existing(tmp_path, False)
 
 
 def test_a_broken_link_is_there_too(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="--force"):
+    with pytest.raises(UserError, match="`force`"):
         refuse_existing(tmp_path / "link", False)
 
 

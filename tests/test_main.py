@@ -128,8 +128,8 @@ def test_the_real_model_gets_the_options(here, monkeypatch):
     monkeypatch.setattr("emojax.util.compiling.enable_cache", lambda: calls.append("cache"))
     fakes.write_photo(here / "photo.png")
     assert program.main(["--input", "photo.png", "--styles", "S", "--face", "largest", "--no-face", "error"]) == 0
-    options = {"emotion": None, "mix": "dominant", "face": "largest", "no_face": "error"}
-    assert calls == ["cache", (None, "S"), {**options, "per_face": False, "style_scale": 1.0}]
+    options = {"emotion": None, "mix": "dominant", "face": "largest", "no_face": "error", "per_face": False}
+    assert calls == ["cache", (None, "S"), {**options, "style_scale": 1.0, "strength": 1.0, "colors": "painting"}]
 
 
 def test_a_style_may_be_a_pack(here, monkeypatch, capsys):
@@ -251,7 +251,7 @@ def test_to_stdout_goes_the_picture_alone(here, asked, monkeypatch, source, form
 
 
 def test_json_to_a_reader_that_leaves(here, asked):
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from tests import fakes; from emojax import program as m\n"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from tests import fakes; from emojax.cli import stylize as m\n"
     code += "m._load = lambda *_: (fakes.result, []); sys.exit(m.main(sys.argv[2:]))"
     for index in range(5):
         fakes.write_photo(here / f"{index}.png")
@@ -268,7 +268,7 @@ def test_json_to_a_reader_that_leaves(here, asked):
 
 
 def test_ctrl_c(here):
-    code = "import signal, sys, time; sys.path.insert(0, sys.argv[1]); from emojax import program as m\n"
+    code = "import signal, sys, time; sys.path.insert(0, sys.argv[1]); from emojax.cli import stylize as m\n"
     # Where the tests run in the background, the signal may be ignored, which a child inherits.
     code += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += "def stylize(photo):\n  print('here', flush=True)\n  time.sleep(300)\n"
@@ -329,7 +329,9 @@ def test_help_and_version_need_no_jax():
 
 
 def test_the_module_is_the_same_program():
-    done = subprocess.run([sys.executable, "-m", "emojax", "--help"], cwd=ROOT, capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "emojax", "stylize", "--help"], cwd=ROOT, capture_output=True, check=False
+    )
     assert done.returncode == 0 and done.stdout == script("--help").stdout
 
 

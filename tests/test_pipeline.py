@@ -325,7 +325,7 @@ def test_no_face_and_no_neutral_style(no_faces, styles):
         assert model(photo()).style == {"fear": 1.0}
         assert apart(model(photo()).image, model.stylize(photo(), "fear")).max() == 0
     else:
-        with pytest.raises(NoFaceError, match="no neutral style: choose --no-face skip"):
+        with pytest.raises(NoFaceError, match="no neutral style: choose skip for `no_face`"):
             model(photo())
 
 

@@ -9,9 +9,9 @@ from safetensors.numpy import save_file
 from test_vgg import random_weights, torchvision_layout
 
 from emojax.cli.parser import run
+from emojax.cli.vgg16 import port_weights as main
 from emojax.errors import UserError
 from emojax.nets.vgg16 import SHAPES
-from emojax.weights.port_vgg16 import main
 from emojax.weights.vgg16_file import load_vgg16, read_weights
 
 
@@ -54,7 +54,7 @@ def test_an_existing_file_is_kept_without_force(tmp_path):
     save_file(random_weights(), tmp_path / "source.safetensors")
     dest = tmp_path / "dest.safetensors"
     dest.write_bytes(b"mine")
-    with pytest.raises(UserError, match="--force"):
+    with pytest.raises(UserError, match="`force`"):
         main([str(tmp_path / "source.safetensors"), str(dest)])
     assert dest.read_bytes() == b"mine"
     assert main([str(tmp_path / "source.safetensors"), str(dest), "--force"]) == 0

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+from emojax.cli.style import show
 from emojax.errors import UserError
 from emojax.nets.stylizer import StylizerConfig
 from emojax.weights import style_file as style_pack
@@ -136,19 +137,19 @@ def test_a_preview_that_is_no_small_picture():
 
 def test_the_command_tells_what_is_in_a_pack(tmp_path, capsys):
     write_pack(tmp_path / "joy.pack", pack(licence=""))
-    assert style_pack.main([str(tmp_path / "joy.pack"), "--preview", str(tmp_path / "joy.png")]) == 0
+    assert show([str(tmp_path / "joy.pack"), "--preview", str(tmp_path / "joy.png")]) == 0
     assert capsys.readouterr().out.splitlines() == ["name: joy", f"network: {'f' * 64}", "author: me", "licence: -"]
     with Image.open(tmp_path / "joy.png") as preview:
         assert preview.size == (8, 8)
     with pytest.raises(UserError, match="exists"):
-        style_pack.main([str(tmp_path / "joy.pack"), "--preview", str(tmp_path / "joy.png")])
+        show([str(tmp_path / "joy.pack"), "--preview", str(tmp_path / "joy.png")])
     before = (tmp_path / "joy.pack").read_bytes()
-    with pytest.raises(UserError, match="is the pack itself"):
-        style_pack.main([str(tmp_path / "joy.pack"), "--preview", str(tmp_path / "joy.pack"), "--force"])
+    with pytest.raises(UserError, match="is the style file itself"):
+        show([str(tmp_path / "joy.pack"), "--preview", str(tmp_path / "joy.pack"), "--force"])
     assert (tmp_path / "joy.pack").read_bytes() == before
 
 
 def test_a_stranger_cannot_write_to_the_terminal(tmp_path, capsys):
     write_pack(tmp_path / "joy.pack", pack(author="me\n\x1b[2Jlicence: free"))
-    assert style_pack.main([str(tmp_path / "joy.pack")]) == 0
+    assert show([str(tmp_path / "joy.pack")]) == 0
     assert capsys.readouterr().out.splitlines()[2] == "author: me??[2Jlicence: free"

@@ -178,5 +178,5 @@ def test_search_order_and_what_is_said_when_there_is_nothing(caffe_file, tmp_pat
     monkeypatch.setenv("EMOJAX_VGG16", str(elsewhere))
     assert find_vgg16() == elsewhere
     assert find_vgg16(caffe_file) == caffe_file
-    with pytest.raises(UserError, match="--vgg16 names"):
+    with pytest.raises(UserError, match="`vgg16` names"):
         find_vgg16(tmp_path / "nowhere")

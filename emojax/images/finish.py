@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 
 Colors = Literal["painting", "photo"]
 
@@ -42,11 +42,11 @@ _FROM_LAB, _FROM_CONES = np.linalg.inv(_TO_LAB).astype(np.float32), np.linalg.in
 
 
 def check_finish(strength: object, colors: object) -> None:
-    """Raises UserError for a strength outside 0 to 1, or unknown colours."""
+    """Raises InputError for a strength outside 0 to 1, or unknown colours."""
     if not (isinstance(strength, int | float | np.number) and 0 <= strength <= 1):
-        raise UserError(f"strength {strength!r}: it is 0 (the photo) to 1 (the full style)")
+        raise InputError(f"`strength` {strength!r}: it is 0 (the photo) to 1 (the full style)", "strength")
     if colors not in get_args(Colors):
-        raise UserError(f"colors {colors!r}: choose from {', '.join(get_args(Colors))}")
+        raise InputError(f"`colors` {colors!r}: choose from {', '.join(get_args(Colors))}", "colors")
 
 
 def finish(

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import InputError, UserError
 
 MAX_MEGAPIXELS = 100.0
 """the default limit of a photo's size, in 10^6 pixels"""
@@ -20,7 +20,7 @@ STYLE_SCALES = (0.25, 4.0)
 def check_megapixels(max_megapixels: float) -> None:
     """Raises UserError unless a limit is above 0."""
     if not max_megapixels > 0:
-        raise UserError(f"--max-megapixels {max_megapixels:g}: give a number above 0")
+        raise InputError(f"`max_megapixels` {max_megapixels:g}: give a number above 0", "max_megapixels")
 
 
 def check_size(pixels: float, max_megapixels: float, name: str) -> None:
@@ -29,7 +29,7 @@ def check_size(pixels: float, max_megapixels: float, name: str) -> None:
         raise UserError(f"cannot read {name}: it has no pixels")
     if pixels > max_megapixels * 1e6:
         raise UserError(
-            f"{name} has {pixels / 1e6:.4g} megapixels, more than {max_megapixels:g}: allow it with --max-megapixels"
+            f"{name} has {pixels / 1e6:.4g} megapixels, more than {max_megapixels:g}: allow it with `max_megapixels`"
         )
 
 
@@ -37,7 +37,7 @@ def check_style_scale(scale: float) -> None:
     """Raises UserError unless a style scale is within `STYLE_SCALES`."""
     least, greatest = STYLE_SCALES
     if not least <= scale <= greatest:
-        raise UserError(f"style scale {scale:g}: it is {least:g} to {greatest:g}")
+        raise InputError(f"`style_scale` {scale:g}: it is {least:g} to {greatest:g}", "style_scale")
 
 
 def scaled_size(height: int, width: int, factor: float) -> tuple[int, int]:

@@ -231,7 +231,7 @@ def find_painting(emotion: str, folder: str | os.PathLike | None = None) -> Path
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
             raise UserError(
-                f"several paintings for {emotion!r} in {place} ({names}): leave one there, or give --painting"
+                f"several paintings for {emotion!r} in {place} ({names}): leave one there, or give `painting`"
             )
         if found:
             return found[0]

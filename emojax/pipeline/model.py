@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
-from emojax.errors import UserError
+from emojax.errors import NoFaceError, UserError
 from emojax.faces.find import Face, cut_crop, face_weights, find_faces, recut
 from emojax.images import Photo, PhotoLike, read_photo, rescale, resize_like, scaled_size, to_picture
 from emojax.images.finish import finish
@@ -46,10 +46,6 @@ assert all(places % READ_AT_ONCE == 0 for places in PLACES)
 CLASSIFY_BATCH = 32
 """Crops that `Model.classify` reads at once."""
 _BANK = "a bank has a network of its own for every style and cannot mix them"
-
-
-class NoFaceError(UserError):
-    """A photo without a face, where the caller asked for that to be an error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +75,9 @@ class Model:
         """
         chosen = StylizeOptions(**options)
         if self.styles.bank and (chosen.per_face or chosen.mix == "probabilities"):
-            raise UserError(f"{_BANK}: leave out --per-face and --mix probabilities, or take a network of all styles")
+            raise UserError(
+                f"{_BANK}: leave out `per_face` and the `mix` probabilities, or take a network of all styles"
+            )
         photo = photo if isinstance(photo, Photo) else read_photo(photo)
         if chosen.emotion is not None:
             weights = self._explicit_style(chosen.emotion)
@@ -89,12 +87,12 @@ class Model:
         notes = [photo.note] if photo.note else []
         if not faces:
             if chosen.no_face == "error":
-                raise NoFaceError("no face found: choose another --no-face, or name a style with --emotion")
+                raise NoFaceError("no face found: choose another `no_face`, or name a style with `emotion`")
             if chosen.no_face == "skip":
                 return Result(None, [], None, None, "; ".join([*notes, "no face found, skipped"]))
             if EMOTIONS[NEUTRAL] not in self.styles.styles and sum(s in EMOTIONS for s in self.styles.styles) > 1:
                 raise NoFaceError(
-                    "no face found, and no neutral style: choose --no-face skip, or a style with --emotion"
+                    "no face found, and no neutral style: choose skip for `no_face`, or a style with `emotion`"
                 )
             notes.append("no face found, used the neutral style")
         if chosen.per_face and len(faces) > MAX_REGIONS:

@@ -1,19 +1,23 @@
-"""Training presets on the command line: every field of a frozen config is a flag, its docstring the flag's help."""
+"""Training presets on the command line: every field of a config is a flag, and its docstring is the flag's help.
+
+tyro parses the flags. This module adds what tyro lacks: one-line errors, and the spellings of version 0.1 (`--batch_size`,
+`--data.find_faces true`, `--steps none`).
+"""
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import dataclasses
+import io
 import types
 import typing
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-import docstring_parser
+import tyro
 
-from emojax.cli.parser import Parser
-from emojax.emotions import nearest
-from emojax.errors import UserError
+from emojax.errors import EmojaxError, InputError, with_flags
+from emojax.util.words import nearest
 
 Config = TypeVar("Config")
 
@@ -21,13 +25,19 @@ Config = TypeVar("Config")
 def parse_preset(
     argv: Sequence[str], presets: Mapping[str, Config], program: str, commands: Sequence[str] = ()
 ) -> tuple[str, Config]:
-    """`[PRESET, --field value, ...]` -> (PRESET, its config with the fields overridden).
+    """Returns the preset's name and its config, with the fields that the flags override.
 
-    Nested configs are spelt with dots (`--data.root`), tuples take several values, booleans `true` or `false`, and
-    a field that may be None takes `none`. `commands` are first words that the script takes besides; help names them.
+    A field of a nested config is a dotted flag (`--data.root`), a tuple takes several values, a boolean is `--flag` or
+    `--no-flag`, and a field that may be None takes `none`.
+
+    Args:
+        argv: the preset's name, then flags.
+        presets: name -> config.
+        program: the command, for help and errors.
+        commands: other words that the command takes in place of a preset, for help and errors.
 
     Raises:
-        UserError: unknown preset or field (with the nearest one), a value of the wrong type, or an invalid config.
+        InputError: an unknown preset or field (the message names the nearest one), or a wrong value.
     """
     if not argv or argv[0].startswith("-"):
         if any(flag in argv for flag in ("-h", "--help")):
@@ -36,63 +46,114 @@ def parse_preset(
             for command in commands:
                 print(f"{program} {command} --help: another command")
             raise SystemExit(0)
-        raise UserError(f"name a preset first: {program} {{{','.join(presets)}}} [--field value ...]")
+        raise InputError(f"name a preset first: {program} {{{','.join(presets)}}} [--field value ...]")
     name = argv[0]
     if name not in presets:
         words = [*presets, *commands]
-        raise UserError(f"unknown preset {name!r}{nearest(name, words)}: choose from {', '.join(words)}")
-    preset = presets[name]
-    parser = Parser(prog=f"{program} {name}", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    _add_fields(parser, preset, "")
-    return name, _override(preset, vars(parser.parse_args(argv[1:])), "")
+        raise InputError(f"unknown preset {name!r}{nearest(name, words)}: choose from {', '.join(words)}")
+    return name, _parse(argv[1:], presets[name], f"{program} {name}")
 
 
-def _add_fields(parser: argparse.ArgumentParser, config: Any, prefix: str) -> None:
-    docs = {p.arg_name: p.description for p in docstring_parser.parse_from_object(type(config)).params}
+def _parse(argv: Sequence[str], preset: Config, program: str) -> Config:
+    """Returns the preset with the fields that the flags override."""
+    fields = dict(_fields(preset))
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(type(preset), args=list(_as_tyro(argv, fields)), default=preset, prog=program)
+    except SystemExit as exit:
+        if not exit.code:
+            raise
+        error: BaseException | None = exit  # tyro prints the error of a config, and then exits
+        while error is not None and not isinstance(error, EmojaxError):
+            error = error.__context__
+        message = f"{_first_paragraph(said.getvalue())}; see --help" if error is None else str(error)
+    except EmojaxError as error:
+        message = str(error)
+    raise InputError(with_flags(message, lambda field: _flag_of(field, fields)))
+
+
+def _fields(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the name of each field, with the names of the configs that hold it, and its type."""
     hints = typing.get_type_hints(type(config))
-    for field in dataclasses.fields(config):
-        value, flag = getattr(config, field.name), f"{prefix}{field.name}"
-        if dataclasses.is_dataclass(value):
-            _add_fields(parser, value, f"{flag}.")
-            continue
-        help_text = (docs.get(field.name) or "").replace("%", "%%") + " "
-        parser.add_argument(f"--{flag}", default=value, help=help_text, **_argument(hints[field.name]))
-
-
-def _argument(hint: Any) -> dict[str, Any]:
-    """The keywords of `add_argument` for a type."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):  # X | None
-        inner = _argument(next(a for a in arguments if a is not type(None)))
-        convert = inner["type"]
-
-        def optional(text: str) -> Any:
-            return None if text.lower() == "none" else convert(text)
-
-        optional.__name__ = getattr(convert, "__name__", "value")
-        return {**inner, "type": optional}
-    if origin is tuple:
-        return {**_argument(arguments[0]), "nargs": "*"}
-    if origin is Literal:
-        return {"type": type(arguments[0]), "choices": arguments}
-    if hint is bool:
-        return {"type": _boolean, "metavar": "{true,false}"}
-    return {"type": hint, "metavar": hint.__name__.upper()}
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return text.lower() == "true"
-
-
-def _override(config: Any, values: Mapping[str, Any], prefix: str) -> Any:
-    changes: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
-            changes[field.name] = _override(value, values, f"{prefix}{field.name}.")
+            yield from _fields(value, f"{prefix}{field.name}.")
         else:
-            new = values[f"{prefix}{field.name}"]
-            changes[field.name] = tuple(new) if isinstance(new, list) else new
-    return dataclasses.replace(config, **changes)
+            yield f"{prefix}{field.name}", hints[field.name]
+
+
+def _as_tyro(argv: Sequence[str], fields: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the arguments as tyro spells them.
+
+    Raises:
+        InputError: an unknown flag, or a boolean that is neither true nor false.
+    """
+    kind: Any = None
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--") or word == "--help":
+            yield "None" if word.lower() == "none" and _may_be_none(kind) else word
+            continue
+        flag, equals, value = word.partition("=")
+        name = flag.removeprefix("--").replace("-", "_")
+        kind = fields.get(name)
+        if kind is bool:
+            if not equals and words and not words[0].startswith("-"):
+                equals, value = "=", words.pop(0)
+            yield _boolean(flag, value) if equals else flag
+        elif kind is not None:
+            yield flag
+            if equals:
+                words.insert(0, value)
+        elif fields.get(_without_no(name)) is bool:
+            yield flag
+        else:
+            flags = [_flag(field) for field in fields]
+            raise InputError(f"unrecognized arguments: {flag}{nearest(flag.replace('_', '-'), flags)}; see --help")
+
+
+def _boolean(flag: str, value: str) -> str:
+    """Returns the flag for a boolean's value: `--data.flip false` is `--data.no-flip`."""
+    if value.lower() not in ("true", "false"):
+        raise InputError(f"{flag}: {value!r} is neither true nor false")
+    if value.lower() == "true":
+        return flag
+    config, dot, name = flag.removeprefix("--").rpartition(".")
+    return f"--{config}{dot}no-{name}"
+
+
+def _without_no(name: str) -> str:
+    """Returns the field of a flag that sets it to false: data.no_flip -> data.flip."""
+    config, dot, last = name.rpartition(".")
+    return f"{config}{dot}{last.removeprefix('no_')}"
+
+
+def _may_be_none(kind: Any) -> bool:
+    """Whether None is a value of a type."""
+    return typing.get_origin(kind) in (types.UnionType, typing.Union) and type(None) in typing.get_args(kind)
+
+
+def _flag(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
+def _flag_of(field: str, fields: Mapping[str, Any]) -> str:
+    """Returns the flag of a field whose config may be left out: learning_rate -> --optimizer.learning-rate."""
+    found = [name for name in fields if name == field or name.endswith(f".{field}")]
+    return _flag(found[0] if field not in fields and len(found) == 1 else field)
+
+
+def _first_paragraph(text: str) -> str:
+    """Returns what tyro says in a box: the lines after the title, up to a blank line or a rule, in one line."""
+    lines = [line.strip("│╭╮╰╯ ") for line in text.strip().splitlines()[1:]]
+    words: list[str] = []
+    for line in lines:
+        if not line.strip("─-"):
+            if words:
+                break
+            continue
+        words.append(line)
+    return " ".join(words).rstrip(".")

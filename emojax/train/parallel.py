@@ -40,23 +40,23 @@ def initialize_hosts(coordinator: str | None = None, hosts: int | None = None, h
     if coordinator is None:
         if hosts is not None or host is not None:
             raise UserError(
-                f"--hosts {hosts} --host {host} without --coordinator: give the address:port of the first host"
+                f"`hosts` {hosts} and `host` {host} without `coordinator`: give the address:port of the first host"
             )
         return
     hosts = hosts if hosts is not None else _environment_int("JAX_NUM_PROCESSES")
     host = host if host is not None else _environment_int("JAX_PROCESS_ID")
     if hosts is None or host is None:
         raise UserError(
-            f"coordinator {coordinator!r} without --hosts and --host: give their number and this one's index"
+            f"coordinator {coordinator!r} without `hosts` and `host`: give their number and this one's index"
         )
     if not 0 <= host < hosts:
-        raise UserError(f"--host {host} of --hosts {hosts}: hosts are counted from 0")
+        raise UserError(f"`host` {host} of `hosts` {hosts}: hosts are counted from 0")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         jax.distributed.initialize(coordinator, hosts, host)
     except Exception as error:  # jax raises no common error for a malformed address
         raise UserError(
-            f"cannot join the hosts at {coordinator!r} ({error}): give --coordinator address:port"
+            f"cannot join the hosts at {coordinator!r} ({error}): give `coordinator` as address:port"
         ) from None
 
 

@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from emojax.errors import UserError
+from emojax.errors import InputError, UserError
 from emojax.util.interrupts import uninterrupted
 
 PACKAGED = Path(__file__).parent.parent / "checkpoints"
@@ -15,9 +15,9 @@ PACKAGED = Path(__file__).parent.parent / "checkpoints"
 
 
 def refuse_existing(path: Path, force: bool) -> None:
-    """Raises UserError if `path` exists, if only as a broken link, and `force` is not given."""
+    """Raises InputError if `path` exists, if only as a broken link, and `force` is not given."""
     if os.path.lexists(path) and not force:
-        raise UserError(f"{path} exists: choose another output, or replace it with --force")
+        raise InputError(f"{path} exists: choose another output, or replace it with `force`", "force")
 
 
 def make_folder(path: Path) -> None:

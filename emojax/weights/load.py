@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from emojax.emotions import EMOTIONS, PHOTO
-from emojax.errors import UserError
+from emojax.errors import CheckpointError
 from emojax.nets import classifier as cnn
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig, init_stylizer, stack_bank
@@ -59,7 +59,7 @@ def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
     config = ckpt.model_config(found, StylizerConfig)
     unknown = [name for name in config.styles if name not in (*EMOTIONS, PHOTO)]
     if unknown:
-        raise UserError(f"checkpoint {found.path} has a style {unknown[0]!r} that is not an emotion")
+        raise CheckpointError(f"checkpoint {found.path} has a style {unknown[0]!r} that is not an emotion")
     expected = jax.eval_shape(lambda: init_stylizer(config, jax.random.PRNGKey(0)))
     return config, ckpt.load_params(found, expected)
 
@@ -76,7 +76,7 @@ def _load_bank(folders: Mapping[str, Path]) -> tuple[StylizerConfig, Any]:
     shape = next(config for config, _ in found.values())
     for emotion, (config, _) in found.items():
         if config != dataclasses.replace(shape, styles=(emotion,)):
-            raise UserError(
+            raise CheckpointError(
                 f"{folders[emotion]} is a {config}: a bank needs width {shape.width}, {shape.blocks} blocks, patches "
                 f"of {shape.patch} and the one style {emotion!r} there"
             )

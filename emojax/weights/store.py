@@ -25,7 +25,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from emojax.errors import UserError
+from emojax.errors import CheckpointError, EmojaxError, InputError
 from emojax.util.files import refuse_existing
 
 FORMAT = 1
@@ -82,7 +82,7 @@ def save_checkpoint(
         position: what else it needs, as JSON.
 
     Raises:
-        UserError: the folder cannot be written.
+        CheckpointError: the folder cannot be written.
     """
     fields = dataclasses.asdict(config)
     try:
@@ -109,29 +109,29 @@ def save_checkpoint(
                 path.rename(Path(folder, "old"))
             new.rename(path)
     except OSError as error:
-        raise UserError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
+        raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
 
 
 def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:
     """The description of a checkpoint, or of the best one in a run's folder.
 
     Raises:
-        UserError: nothing there, a foreign or damaged description, another kind or a newer format.
+        CheckpointError: nothing there, a foreign or damaged description, another kind or a newer format.
     """
     folder = Path(path)
     if not os.path.isfile(folder / "model.json"):
         if not os.path.isdir(folder):
-            raise UserError(f"no checkpoint at {folder}: the folder does not exist")
+            raise CheckpointError(f"no checkpoint at {folder}: the folder does not exist")
         steps = checkpoints_in(folder)
         if not steps:
-            raise UserError(f"no checkpoint at {folder}: it has no model.json, and no step_* folder that has one")
+            raise CheckpointError(f"no checkpoint at {folder}: it has no model.json, and no step_* folder that has one")
         return best(_read_all(steps, kind))
     try:
         description = json.loads((folder / "model.json").read_text())
         if not isinstance(description, dict):
             raise ValueError("not an object")
         if description["format"] != FORMAT:
-            raise UserError(
+            raise CheckpointError(
                 f"checkpoint {folder} has format {description['format']}, this emojax reads {FORMAT}: update emojax"
             )
         checkpoint = Checkpoint(
@@ -145,11 +145,11 @@ def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:
             description["training_sha256"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
+        raise CheckpointError(
             f"{folder / 'model.json'} is damaged or not emojax's ({type(error).__name__}: {error}): get the checkpoint again"
         ) from None
     if checkpoint.kind != kind:
-        raise UserError(f"checkpoint {folder} is of kind {checkpoint.kind!r}, but {kind!r} is needed here")
+        raise CheckpointError(f"checkpoint {folder} is of kind {checkpoint.kind!r}, but {kind!r} is needed here")
     return checkpoint
 
 
@@ -159,18 +159,20 @@ def model_config(checkpoint: Checkpoint, cls: type[Config]) -> Config:
     A field that is newer than the checkpoint takes its default, which has to mean what models were before it came.
 
     Raises:
-        UserError: fields that are unknown (a checkpoint of another architecture), values that are invalid or were
+        CheckpointError: fields that are unknown (a checkpoint of another architecture), values that are invalid or were
             changed after saving.
     """
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     if odd := sorted(checkpoint.config.keys() - names):
-        raise UserError(f"checkpoint {checkpoint.path} is of another architecture: its config has {', '.join(odd)}")
+        raise CheckpointError(
+            f"checkpoint {checkpoint.path} is of another architecture: its config has {', '.join(odd)}"
+        )
     _check_hash(checkpoint, "params", checkpoint.sha256, [checkpoint.kind, checkpoint.config])
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in checkpoint.config.items()}
     try:
         return cls(**values)
-    except (UserError, TypeError, ValueError) as error:
-        raise UserError(f"checkpoint {checkpoint.path} has an invalid config: {error}") from None
+    except (EmojaxError, TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {checkpoint.path} has an invalid config: {error}") from None
 
 
 def load_params(checkpoint: Checkpoint, expected: Any) -> Any:
@@ -180,7 +182,7 @@ def load_params(checkpoint: Checkpoint, expected: Any) -> Any:
         expected: a pytree of `jax.ShapeDtypeStruct`s or arrays: what the model's own initialization makes.
 
     Raises:
-        UserError: files that are missing or truncated, bytes that differ from what was saved, another architecture.
+        CheckpointError: files that are missing or truncated, bytes that differ from what was saved, another architecture.
     """
     _check_hash(checkpoint, "params", checkpoint.sha256, [checkpoint.kind, checkpoint.config])
     params = _orbax_restore(checkpoint.path, checkpoint.path / "params")
@@ -188,7 +190,7 @@ def load_params(checkpoint: Checkpoint, expected: Any) -> Any:
     odd = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
     if odd:
         name = odd[0]
-        raise UserError(
+        raise CheckpointError(
             f"checkpoint {checkpoint.path} is of another architecture: {len(odd)} arrays differ, such as {name}: "
             f"{shapes.get(name, 'missing')} instead of {wanted.get(name, 'nothing')}"
         )
@@ -199,11 +201,11 @@ def load_position(checkpoint: Checkpoint) -> Any:
     """The JSON that was saved beside the training state.
 
     Raises:
-        UserError: the checkpoint has no training state, or it is damaged.
+        CheckpointError: the checkpoint has no training state, or it is damaged.
     """
     folder = checkpoint.path / "training"
     if checkpoint.training_sha256 is None or not folder.is_dir():
-        raise UserError(f"checkpoint {checkpoint.path} has no training state: it can be loaded, not resumed")
+        raise CheckpointError(f"checkpoint {checkpoint.path} has no training state: it can be loaded, not resumed")
     _check_hash(checkpoint, "training", checkpoint.training_sha256)
     return json.loads((folder / "position.json").read_text())
 
@@ -212,7 +214,7 @@ def load_training(checkpoint: Checkpoint, target: Any) -> Any:
     """The training state in the structure of `target`; call `load_position` first, which checks the files.
 
     Raises:
-        UserError: files that Orbax cannot read.
+        CheckpointError: files that Orbax cannot read.
     """
     return _orbax_restore(checkpoint.path, checkpoint.path / "training" / "state", jax.tree.map(np.asarray, target))
 
@@ -221,9 +223,9 @@ def _check_hash(checkpoint: Checkpoint, part: str, expected: str, header: Any = 
     try:
         same = content_hash(checkpoint.path / part, header) == expected
     except OSError as error:
-        raise UserError(f"cannot read checkpoint {checkpoint.path}: {error.strerror or error}") from None
+        raise CheckpointError(f"cannot read checkpoint {checkpoint.path}: {error.strerror or error}") from None
     if not same:
-        raise UserError(
+        raise CheckpointError(
             f"checkpoint {checkpoint.path} is damaged or incomplete: model.json and {part}/ do not match; get it again"
         )
 
@@ -232,16 +234,16 @@ def check_output(output: Path, sources: Sequence[Path], force: bool) -> None:
     """Whether a new checkpoint may be written at `output`, made from others.
 
     Raises:
-        UserError: something is there and `force` is not given, or it is no checkpoint; or `output` and a source overlap.
+        InputError: something is there and `force` is not given, or it is no checkpoint; or `output` and a source overlap.
     """
     refuse_existing(output, force)
     ours = output.resolve()
     for source in sources:
         theirs = source.resolve()
         if ours == theirs or ours in theirs.parents or theirs in ours.parents:
-            raise UserError(f"--output {output} holds the checkpoint {source} or lies in it: choose another folder")
+            raise InputError(f"`output` {output} holds the checkpoint {source} or lies in it: choose another folder")
     if output.exists() and not (output / "model.json").is_file():
-        raise UserError(f"--output {output} is no checkpoint, so it is not replaced: choose another folder")
+        raise InputError(f"`output` {output} is no checkpoint, so it is not replaced: choose another folder")
 
 
 def checkpoints_in(run: Path) -> list[Path]:
@@ -305,4 +307,4 @@ def _orbax_restore(checkpoint: Path, path: Path, target: Any = None) -> Any:
             )
     except Exception as error:  # Orbax and TensorStore raise bare Exceptions, ValueErrors and more for damaged files
         reason = " ".join(str(error).split())[:120]
-        raise UserError(f"checkpoint {checkpoint} cannot be loaded ({reason}): get it again") from None
+        raise CheckpointError(f"checkpoint {checkpoint} cannot be loaded ({reason}): get it again") from None

@@ -1,19 +1,17 @@
 """Style packs: one learned style in a small file, to go with the network that it was learned for.
 
 A safetensors file: `LAYER/scale` and `LAYER/shift`, float32 [C], of every norm layer of the network; `preview`, uint8, the
-bytes of a small picture; and metadata: format, name, network (a fingerprint), author, licence. `train_style.py add` makes
-them; `python -m emojax.weights.style_file FILE` tells what is in one.
+bytes of a small picture; and metadata: format, name, network (a fingerprint), author, licence. `emojax style add` makes
+them; `emojax style show FILE` shows what is in one.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import os
 import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +21,9 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from emojax.cli.parser import Parser, run
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
-from emojax.util.files import refuse_existing, write_atomically
+from emojax.errors import CheckpointError, InputError
+from emojax.util.files import write_atomically
 
 if TYPE_CHECKING:  # it imports JAX, which a mistake in the request should not wait for
     from emojax.nets.stylizer import StylizerConfig
@@ -60,26 +57,28 @@ class StylePack:
         check_name(self.name)
 
     def check(self, config: StylizerConfig, fingerprint: str) -> None:
-        """Raises UserError unless the pack fits a network and adds a name to its styles."""
+        """Raises CheckpointError unless the pack fits a network and adds a name to its styles."""
         shapes = {name: {part: row.shape for part, row in layer.items()} for name, layer in self.code.items()}
         wanted = {name: {"scale": (channels,), "shift": (channels,)} for name, channels in config.norm_layers()}
         if config.bank or self.network != fingerprint:
-            raise UserError(
+            raise CheckpointError(
                 f"the style {self.name!r} was made for another network ({self.network[:12]}, this one is "
-                f"{fingerprint[:12]}): give that one with --styles, or learn the style again with train_style.py add"
+                f"{fingerprint[:12]}): load that one as `styles`, or learn the style again by emojax style add"
             )
         if shapes != wanted:
-            raise UserError(f"the style {self.name!r} is damaged: its scales and shifts are not those of its network")
+            raise CheckpointError(
+                f"the style {self.name!r} is damaged: its scales and shifts are not those of its network"
+            )
         if self.name in config.styles:
-            raise UserError(f"there are two styles {self.name!r}: give one pack of that name")
+            raise CheckpointError(f"there are two styles {self.name!r}: give one pack of that name")
 
 
 def check_name(name: str) -> None:
-    """Raises UserError unless `name` may be a style pack's."""
+    """Raises InputError unless `name` may be a style pack's."""
     if not _NAME.fullmatch(name):
-        raise UserError(f"style name {name!r}: use 1 to 32 lower-case letters, digits, - and _")
+        raise InputError(f"style name {name!r}: use 1 to 32 lower-case letters, digits, - and _")
     if name in EMOTIONS:
-        raise UserError(f"style name {name!r} is an emotion's: choose another one")
+        raise InputError(f"style name {name!r} is an emotion's: choose another one")
 
 
 def network_fingerprint(network: Any) -> str:
@@ -94,7 +93,7 @@ def network_fingerprint(network: Any) -> str:
 
 
 def write_pack(path: Path, pack: StylePack) -> None:
-    """Writes a pack; raises UserError if the file cannot be written."""
+    """Writes a pack; raises CheckpointError if the file cannot be written."""
     tensors = {
         f"{layer}/{part}": np.asarray(row, np.float32)
         for layer, parts in pack.code.items()
@@ -109,11 +108,11 @@ def read_pack(path: str | os.PathLike[str]) -> StylePack:
     """Reads and checks a pack; whether it fits a network is `StylePack.check`'s to say.
 
     Raises:
-        UserError: a file that is missing, too large or no style pack.
+        CheckpointError: a file that is missing, too large or no style pack.
     """
     try:
         if (size := os.stat(path).st_size) > LARGEST:
-            raise UserError(
+            raise CheckpointError(
                 f"{path} has {size} bytes, more than a style pack can have ({LARGEST}): it is something else"
             )
         with safe_open(path, "np") as file:
@@ -121,24 +120,26 @@ def read_pack(path: str | os.PathLike[str]) -> StylePack:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError, TypeError, AttributeError) as error:  # the last two: a dtype that NumPy lacks
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read the style pack {path} ({reason}): make one with train_style.py add") from None
+        raise CheckpointError(f"cannot read the style pack {path} ({reason}): make one by emojax style add") from None
     if (found := texts.get("format")) != FORMAT:
-        raise UserError(f"{path} is no style pack that this emojax reads: its format is {found!r}, not {FORMAT!r}")
+        raise CheckpointError(
+            f"{path} is no style pack that this emojax reads: its format is {found!r}, not {FORMAT!r}"
+        )
     preview = tensors.pop("preview", np.zeros(0))
     code: dict[str, dict[str, np.ndarray]] = {}
     for name, row in tensors.items():
         layer, _, part = name.partition("/")
         if part not in ("scale", "shift") or row.ndim != 1 or row.dtype != np.float32 or not np.isfinite(row).all():
-            raise UserError(
+            raise CheckpointError(
                 f"{path} is damaged: {name} is {row.dtype} {list(row.shape)}, not a row of scales or shifts"
             )
         code.setdefault(layer, {})[part] = row
     if preview.dtype != np.uint8 or preview.ndim != 1:
-        raise UserError(f"{path} is damaged: it has no preview")
+        raise CheckpointError(f"{path} is damaged: it has no preview")
     try:
         texts = {field: texts[field] for field in ("name", "network", "author", "licence")}
     except KeyError as error:
-        raise UserError(f"{path} is damaged: it does not say its {error.args[0]}") from None
+        raise CheckpointError(f"{path} is damaged: it does not say its {error.args[0]}") from None
     return StylePack(code=code, preview=preview.tobytes(), **texts)
 
 
@@ -146,42 +147,12 @@ def open_preview(pack: StylePack) -> Image.Image:
     """The preview as a picture.
 
     Raises:
-        UserError: it is none, or a large one.
+        CheckpointError: it is none, or a large one.
     """
     try:
         picture = Image.open(io.BytesIO(pack.preview), formats=("JPEG", "PNG"))
         if max(picture.size) > _PREVIEW_SIDE:
-            raise UserError(f"the preview of {pack.name!r} has {picture.size} pixels: it is not ours")
+            raise CheckpointError(f"the preview of {pack.name!r} has {picture.size} pixels: it is not ours")
         return picture.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"the preview of {pack.name!r} is no picture: {error}") from None
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    parser = Parser(prog="python -m emojax.weights.style_file", description="Tells what is in a style pack.")
-    parser.add_argument("pack", type=Path)
-    parser.add_argument("--preview", type=Path, metavar="FILE", help="write the preview to this PNG file")
-    parser.add_argument("--force", action="store_true", help="replace an existing file")
-    args = parser.parse_args(argv)
-    pack = read_pack(args.pack)
-    if args.preview:
-        refuse_existing(args.preview, args.force)
-        if args.preview.resolve() == args.pack.resolve():
-            raise UserError(f"--preview {args.preview} is the pack itself: choose another file")
-    for field in dataclasses.fields(pack):
-        if field.name not in ("code", "preview"):
-            text = "".join(
-                c if c.isprintable() else "?" for c in getattr(pack, field.name)
-            )  # a stranger may have made it
-            print(f"{field.name}: {text or '-'}")
-    if args.preview:
-        buffer = io.BytesIO()
-        open_preview(pack).save(buffer, "PNG")
-        write_atomically(args.preview, buffer.getvalue())
-        print(f"wrote {args.preview}", file=sys.stderr)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))
+        raise CheckpointError(f"the preview of {pack.name!r} is no picture: {error}") from None

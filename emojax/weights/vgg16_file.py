@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from emojax.errors import UserError
+from emojax.errors import CheckpointError, InputError
 from emojax.nets.vgg16 import LAYERS, SHAPES, shapes
 from emojax.util.files import PACKAGED
 
@@ -72,7 +72,7 @@ def load_vgg16(path: str | os.PathLike[str]) -> dict[str, Any]:
         as NumPy arrays, for RGB input in 0..255.
 
     Raises:
-        UserError: a file that is missing, unreadable or not VGG16.
+        CheckpointError: a file that is missing, unreadable or not VGG16.
     """
     weights = read_weights(path)
     family = FAMILIES[weights.family]
@@ -98,11 +98,11 @@ def read_weights(path: str | os.PathLike[str], family: str | None = None) -> Wei
             layout and torchvision for its own.
 
     Raises:
-        UserError: naming all tensors that are missing, unexpected, misshapen or not finite.
+        CheckpointError: naming all tensors that are missing, unexpected, misshapen or not finite.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such file; give a VGG16 weights file")
+        raise CheckpointError(f"{path}: no such file; give a VGG16 weights file")
     if path.suffix in (".pth", ".pt"):
         return _checked(path, _read_torch(path), family)
     try:
@@ -111,19 +111,19 @@ def read_weights(path: str | os.PathLike[str], family: str | None = None) -> Wei
             wanted = [name for name in file.keys() if not _DROPPED.fullmatch(name)]  # noqa: SIM118 (not a mapping)
             return _checked(path, {n: file.get_tensor(n) for n in wanted}, family or metadata.get("family"))
     except (SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: a dtype that NumPy lacks
-        raise UserError(f"{path}: not a readable safetensors file ({error}); fetch or port it again") from error
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error}); fetch or port it again") from error
 
 
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
     try:
         import torch  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
-        raise UserError(f"{path}: reading it needs torch; install torch, or give a safetensors file") from error
+        raise CheckpointError(f"{path}: reading it needs torch; install torch, or give a safetensors file") from error
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {name: tensor.float().numpy() for name, tensor in state.items() if not _DROPPED.fullmatch(name)}
     except Exception as error:  # torch raises pickle, zip, runtime and attribute errors for what is no state dict
-        raise UserError(f"{path}: not a state dict that torch reads ({error})") from error
+        raise CheckpointError(f"{path}: not a state dict that torch reads ({error})") from error
 
 
 def _checked(path: Path, found: Mapping[str, np.ndarray], family: str | None) -> Weights:
@@ -131,7 +131,7 @@ def _checked(path: Path, found: Mapping[str, np.ndarray], family: str | None) ->
     torchvision = any(name in TORCHVISION for name in found)
     names = TORCHVISION if torchvision else {name: name for name in SHAPES}
     if not any(name in names for name in found):
-        raise UserError(
+        raise CheckpointError(
             f"{path}: not VGG16: it holds {_listed(found, 3)} where conv1_1/kernel or features.0.weight was expected"
         )
     tensors = {
@@ -158,10 +158,10 @@ def _checked(path: Path, found: Mapping[str, np.ndarray], family: str | None) ->
     }
     if any(wrong.values()):
         what = "; ".join(f"{kind}: {_listed(items)}" for kind, items in wrong.items() if items)
-        raise UserError(f"{path}: not the weights of VGG16 (configuration D, no batch norm): {what}")
+        raise CheckpointError(f"{path}: not the weights of VGG16 (configuration D, no batch norm): {what}")
     family = family or ("torchvision" if torchvision else "caffe")
     if family not in FAMILIES:
-        raise UserError(f"{path}: unknown family {family!r}: choose from {', '.join(FAMILIES)}")
+        raise CheckpointError(f"{path}: unknown family {family!r}: choose from {', '.join(FAMILIES)}")
     return Weights(tensors, family)
 
 
@@ -179,11 +179,11 @@ def find_vgg16(path: str | os.PathLike[str] | None = None) -> Path:
     """The weights file: `path`, else $EMOJAX_VGG16, else the packaged one.
 
     Raises:
-        UserError: the file that is named does not exist.
+        InputError: the file that is named does not exist.
     """
-    for given, origin in ((path, "--vgg16"), (os.environ.get("EMOJAX_VGG16"), "$EMOJAX_VGG16")):
+    for given, origin in ((path, "`vgg16`"), (os.environ.get("EMOJAX_VGG16"), "$EMOJAX_VGG16")):
         if given:
             if not Path(given).is_file():
-                raise UserError(f"{origin} names {given}, which is no file; leave it out for the packaged weights")
+                raise InputError(f"{origin} names {given}, which is no file; leave it out for the packaged weights")
             return Path(given)
     return PACKAGED_VGG16

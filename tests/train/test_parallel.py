@@ -74,11 +74,11 @@ def test_hosts_need_a_number_and_an_index(monkeypatch):
     for name in ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"):
         monkeypatch.delenv(name, raising=False)
     initialize_hosts()  # one host: nothing to do
-    with pytest.raises(UserError, match="--hosts and --host"):
+    with pytest.raises(UserError, match="`hosts` and `host`"):
         initialize_hosts("localhost:1")
-    with pytest.raises(UserError, match="--host 1 without --coordinator"):
+    with pytest.raises(UserError, match="`host` 1 without `coordinator`"):
         initialize_hosts(None, 2, 1)
-    with pytest.raises(UserError, match="--host 2 of --hosts 2"):
+    with pytest.raises(UserError, match="`host` 2 of `hosts` 2"):
         initialize_hosts("localhost:1", 2, 2)
     with pytest.raises(UserError, match="cannot join the hosts at 'nonsense'"):
         initialize_hosts("nonsense", 2, 0)

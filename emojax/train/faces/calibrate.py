@@ -1,4 +1,4 @@
-"""`python train_classifier.py calibrate`: fits what turns logits into probabilities.
+"""`emojax train calibrate`: fits what turns logits into probabilities.
 
 checkpoint, labelled faces of a split -> temperature, and with --bias a bias per class -> a checkpoint without training state.
 The bias is added to that of the last layer, so `classify` needs no more than a temperature.
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         UserError: a checkpoint or data that cannot be read, or an output that exists or cannot be written.
     """
     parser = Parser(
-        prog="train_classifier.py calibrate",
+        prog="emojax train calibrate",
         description="Fits a classifier's temperature on labelled faces, and writes it without its training state.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""`python train_classifier.py evaluate`: the scores of a classifier's checkpoint, as tables, metrics.json and PNGs.
+"""`emojax evaluate classifier`: the scores of a classifier's checkpoint, as tables, metrics.json and PNGs.
 
 checkpoint, labelled faces of one split -> probabilities -> scores. With whole photos (`--reading`) it also measures how
 well detected faces and labelled boxes agree.
@@ -20,7 +20,6 @@ from typing import Any
 import jax
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
@@ -33,6 +32,7 @@ from emojax.train.faces.scores import BINS, calibration_bins, score
 from emojax.train.faces.sources import FaceConfig
 from emojax.util import compiling
 from emojax.util.files import write_atomically
+from emojax.util.progress import track
 from emojax.weights.load import PACKAGED, load_classifier
 
 BATCH = 32
@@ -100,7 +100,7 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
     labels = parse_labels(root / "label.lst")
     photos = {name: list(group) for name, group in groupby(labels, key=lambda label: label.photo)}
     pairs, bad = [], []
-    for name, group in tqdm(photos.items(), unit="photo", desc="reading"):
+    for name, group in track(photos.items(), "photo", "reading"):
         try:
             photo = read_photo(root / "origin" / name).pixels
         except UserError as error:
@@ -197,7 +197,7 @@ def main(argv: Sequence[str]) -> int:
         UserError: a checkpoint or data that cannot be read, nothing to do, or an output that cannot be written.
     """
     parser = Parser(
-        prog="train_classifier.py evaluate",
+        prog="emojax evaluate classifier",
         description="Scores a classifier on labelled faces.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

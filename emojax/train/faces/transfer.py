@@ -38,7 +38,7 @@ def from_vgg16(variables: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[str
         if layer["kernel"].shape != params[name]["kernel"].shape:
             raise UserError(
                 f"{name} is {list(params[name]['kernel'].shape)} here and {list(layer['kernel'].shape)} in VGG16: set "
-                "--model.widths 64 128 256 512, or fewer of them, or --vgg16 random"
+                "`model.widths` 64 128 256 512, or fewer of them, or `vgg16` random"
             )
         params[name] = {part: np.asarray(layer[part], np.float32) for part in ("kernel", "bias")}
     return {**variables, "params": params}

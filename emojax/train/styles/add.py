@@ -1,4 +1,4 @@
-"""`python train_style.py add`: learns the style of one more painting for a trained network, and writes a style file.
+"""`emojax style add`: learns the style of one more painting for a trained network, and writes a style file.
 
 painting -> Gram matrices -> one new row of scales and shifts -> NAME.pack. The convolutions do not change. The row starts at
 the style of the network that is nearest to the painting; Dumoulin et al. 2017 (section 3.2) start at random.
@@ -165,14 +165,14 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
         licence=args.licence,
     )
     write_pack(output, pack)
-    print(f"wrote {output}; use it with stylize.py --style {output}", file=sys.stderr)
+    print(f"wrote {output}; use it with emojax stylize --style {output}", file=sys.stderr)
     return 0
 
 
 def _parse(argv: Sequence[str], defaults: StyleTraining) -> argparse.Namespace:
     """The command's arguments."""
     parser = Parser(
-        prog="train_style.py add",
+        prog="emojax style add",
         description="Learns the style of one more painting, and writes a style file for stylize.py --style.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""`python train_style.py average`: the mean of the weights of several runs, often better than each run.
+"""`emojax style average`: the mean of the weights of several runs, often better than each run.
 
 The runs have to start from the same weights (Wortsman et al. 2022, "Model soups", arXiv:2203.05482).
 """
@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
         UserError: checkpoints that cannot be read or are not alike, an output that exists or cannot be written.
     """
     parser = Parser(
-        prog="train_style.py average",
+        prog="emojax style average",
         description="Writes the mean of the weights of several transform nets that started from the same weights.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

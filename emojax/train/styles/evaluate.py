@@ -1,4 +1,4 @@
-"""`python train_style.py evaluate`: scores of a transform net on photos, as a table, metrics.json and a contact sheet.
+"""`emojax evaluate styles`: scores of a transform net on photos, as a table, metrics.json and a contact sheet.
 
 checkpoint, photos, paintings -> stylized photos -> losses, similarity, nearest painting, emotions kept -> means per style.
 With `--optimum N` it also measures, on N of the photos at 256 x 256, how many steps an optimizer of the pixels takes to the
@@ -148,7 +148,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command's arguments; raises UserError for values out of range."""
     parser = Parser(
-        prog="train_style.py evaluate",
+        prog="emojax evaluate styles",
         description="Scores a style checkpoint on photos that it was not trained on.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

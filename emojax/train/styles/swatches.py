@@ -1,4 +1,4 @@
-"""`python train_style.py swatches`: textures with a painting's colours and brushwork.
+"""`emojax style swatches`: textures with a painting's colours and brushwork.
 
 painting -> optimization of noise without a photo -> EMOTION.jpg. `stylize.py --quality best` uses them as styles, so that the
 package contains no painting. Texture synthesis by optimization: Gatys, Ecker, Bethge 2015 (arXiv:1505.07376), with
@@ -49,7 +49,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         UserError: paintings that are missing, a size out of range, an output that exists.
     """
     parser = Parser(
-        prog="train_style.py swatches",
+        prog="emojax style swatches",
         description="Makes the textures that --quality best uses as styles.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -258,14 +258,14 @@ def test_what_is_no_archive(tmp_path):
 
 def test_requests_that_make_no_sense(tmp_path):
     pack = write_pack(tmp_path / "a.npz", [0, 1], ["val", "val"])
-    with pytest.raises(UserError, match="no faces: give --data.packs"):
+    with pytest.raises(UserError, match="no faces: give `data.packs`"):
         open_faces(FaceConfig(), "train")
     with pytest.raises(UserError, match="two sources of faces are called 'a'"):
         open_faces(FaceConfig(packs=(pack, pack)), "train")
     with pytest.raises(UserError, match="no training faces in a"):
         face_batches(FaceConfig(packs=(pack,)), MODEL, 2, 0)
     for name in ("shares", "smoothing"):
-        with pytest.raises(UserError, match=f"2 --data.{name} for 1 sources"):
+        with pytest.raises(UserError, match=f"2 values of `data.{name}` for 1 sources"):
             face_batches(FaceConfig(packs=(pack,), **{name: (0.1, 0.2)}), MODEL, 2, 0)
     for bad in ({"smoothing": (1.0,)}, {"smoothing": (-0.1,)}, {"sharpness": 0.0}, {"sharpness": float("inf")}):
         with pytest.raises(UserError, match="smoothing|sharpness"):

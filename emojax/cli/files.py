@@ -1,0 +1,60 @@
+"""Which file a path leads to, and whether it may be written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from emojax.cli.job import STREAM, Job
+from emojax.errors import InputError
+from emojax.util.files import refuse_existing
+
+
+def place(path: str) -> str:
+    """The absolute path of a file, by whatever links its folder was reached."""
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder or "."), name)
+
+
+def identity(path: str | int) -> tuple[int, int] | None:
+    """What tells a file from all others, whatever links to it; None if there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def protected(jobs: Iterable[Job]) -> set[tuple[int, int]]:
+    """The files that may never be written: the inputs."""
+    found = {identity(descriptor(sys.stdin) if job.source == STREAM else job.source) for job in jobs}
+    return {file for file in found if file is not None}
+
+
+def descriptor(stream: Any) -> int:
+    """The file descriptor of a standard stream, -1 if it is closed or no real file."""
+    try:
+        return stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return -1
+
+
+def check_output(path: str, taken: set[tuple[int, int]], force: bool) -> None:
+    """Raises InputError if an output may not be written: it is, or links to, a file in `taken`; or it exists."""
+    if identity(path) in taken:
+        raise InputError(f"{path} is, or links to, an input or another output: choose another --output")
+    refuse_existing(Path(path), force)
+
+
+def check_folder(folder: Path) -> None:
+    """Raises InputError if files cannot be made in a folder, or it cannot be made itself."""
+    nearest = os.path.abspath(folder)
+    while not os.path.lexists(nearest):
+        nearest = os.path.dirname(nearest)
+    if not os.path.isdir(nearest):
+        raise InputError(f"cannot write into {folder}: {nearest} is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write into {folder}: no permission; choose another --output")

@@ -1,0 +1,177 @@
+"""Where the outputs go, and what protects the inputs.
+
+`plan` finds everything that can be wrong with a request before a model is loaded. A photo that fails later fails alone: one
+line on stderr, no half-written file, and the other photos are still painted. An output folder keeps the tree of a folder that
+is searched with `recursive`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from emojax.cli.files import check_folder, check_output, descriptor, identity, place, protected
+from emojax.cli.find import find
+from emojax.cli.job import DEFAULT_SUFFIX, STREAM, Job, reason, style_name
+from emojax.emotions import EMOTIONS
+from emojax.errors import EmojaxError, InputError
+from emojax.images import FORMATS, PHOTO_SUFFIXES, UNMARKED, is_ours, refusal
+
+
+def plan(
+    inputs: Sequence[str],
+    output: str | None = None,
+    *,
+    style: Mapping[str, float] | None = None,
+    force: bool = False,
+    recursive: bool = False,
+    as_json: bool = False,
+    skip_existing: bool = False,
+) -> list[Job]:
+    """Finds the photos and checks where they will go.
+
+    Args:
+        inputs: files, folders, or "-".
+        output: a file if it has an image suffix, else a folder; "-" for standard output; None for beside the photo.
+        style: the weights of the styles, if they are known before the faces are read.
+        force: replace outputs that exist.
+        recursive: look into subfolders, too.
+        as_json: whether standard output is taken by JSON.
+        skip_existing: do not repeat what an earlier run did: its outputs are found by name and mark.
+
+    Returns:
+        A job per photo. Those that cannot be done carry their problem, those that are done their output.
+
+    Raises:
+        InputError: the request as a whole makes no sense.
+    """
+    jobs = list(find(inputs, recursive))
+    if STREAM in inputs and output is None:
+        raise InputError("--input - needs --output: a file, a folder, or - for standard output")
+    if output == STREAM and as_json:
+        raise InputError("--output - and --json both want standard output: give --output a file or a folder")
+    to_one = output == STREAM or (output is not None and _is_file_name(output))
+    if to_one and len(jobs) > 1:
+        raise InputError(f"--output {output} is one file, but there are {len(jobs)} photos: give a folder")
+    emotion = None if style is None else style_name(style)
+    jobs = [_aim(job, output, to_one, emotion) for job in jobs]
+    taken = protected(jobs)
+    jobs = _refuse_collisions([_check_kind(job) for job in jobs])
+    if skip_existing:  # after the collisions: of two photos of one name only the first is done
+        names_in = functools.cache(_emotional_names)
+        jobs = [dataclasses.replace(job, done=_find_done(job, taken, names_in)) for job in jobs]
+    return [_check_early(job, taken, force) for job in jobs]
+
+
+def _check_kind(job: Job) -> Job:
+    """Adds the problem of a photo whose format cannot be read, so that no model is loaded for it."""
+    if job.problem or job.source == STREAM:
+        return job
+    refused = refusal(job.source)
+    return job if refused is None else dataclasses.replace(job, problem=f"cannot read {job.source}: {refused}")
+
+
+def _is_file_name(output: str) -> bool:
+    """Whether an output is a file; InputError if its suffix is that of a picture format that emojax does not write."""
+    suffix = Path(output).suffix.lower()
+    if output.endswith(("/", os.sep)) or os.path.isdir(output):
+        return False
+    if suffix in FORMATS:
+        return True
+    others = {*Image.registered_extensions(), *PHOTO_SUFFIXES}
+    near = difflib.get_close_matches(suffix, FORMATS, n=1, cutoff=0.75)  # .jpgg, .pgn
+    if suffix in others or near:
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise InputError(
+            f"cannot write {output}: the suffix {suffix} is none of {' '.join(FORMATS)}{hint};"
+            f" for a folder of this name write {output}/"
+        )
+    return False
+
+
+def _aim(job: Job, output: str | None, to_one: bool, emotion: str | None) -> Job:
+    """Fills in where a job's output goes."""
+    source = Path("stdin.png" if job.source == STREAM else job.source)
+    marked = FORMATS.get(source.suffix.lower(), "BMP") not in UNMARKED
+    suffix = source.suffix if marked else DEFAULT_SUFFIX
+    folder = source.parent if output is None else Path(output, job.below)
+    job = dataclasses.replace(job, prefix=str(folder / source.stem), suffix=suffix)
+    if to_one:
+        return dataclasses.replace(job, output=output)
+    return job if emotion is None else dataclasses.replace(job, output=job.output_for(emotion))
+
+
+def _emotional_names(folder: Path) -> dict[tuple[str, str], list[str]]:
+    """The names in a folder that are those of outputs: (before the emotion, suffix) -> names, sorted."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return {}
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        start, _, emotions = stem.rpartition(".")
+        if set(emotions.split("+")) <= set(EMOTIONS):
+            found.setdefault((start, suffix), []).append(name)
+    return found
+
+
+def _find_done(
+    job: Job, taken: set[tuple[int, int]], names_in: Callable[[Path], Mapping[tuple[str, str], list[str]]]
+) -> str | None:
+    """The output of an earlier run for a job: of its name, or of any emotion's if that is not known yet."""
+    if job.problem or job.output == STREAM:
+        return None
+    folder, start = Path(job.prefix).parent, Path(job.prefix).name
+    names = names_in(folder).get((start, job.suffix), []) if job.output is None else []
+    outputs = [job.output] if job.output is not None else [str(folder / name) for name in names]
+    return next((output for output in outputs if identity(output) not in taken and _is_made(output)), None)
+
+
+def _is_made(output: str) -> bool:
+    """Whether emojax made an output, as far as its format can tell."""
+    unmarked = FORMATS.get(Path(output).suffix.lower()) in UNMARKED
+    return os.path.isfile(output) and (unmarked or is_ours(output))
+
+
+def _refuse_collisions(jobs: Iterable[Job]) -> list[Job]:
+    """Adds the problem of each photo that would be written over the output of one before it."""
+    owners: dict[str, Job] = {}
+    checked = []
+    for job in jobs:
+        if job.problem is None and job.output != STREAM:
+            name = job.output_for("EMOTION")
+            other = owners.setdefault(place(name), job)
+            if other is not job:
+                problem = (
+                    f"{other.label} and {job.label} would both be written to {name}: rename one, or run them apart"
+                )
+                job = dataclasses.replace(job, problem=problem)
+        checked.append(job)
+    return checked
+
+
+def _check_early(job: Job, taken: set[tuple[int, int]], force: bool) -> Job:
+    """Adds the problem that a job's output has, as far as it is known."""
+    if not job.is_open:
+        return job
+    if job.output == STREAM:
+        number = descriptor(sys.stdout)
+        if number >= 0 and stat.S_ISREG(os.fstat(number).st_mode) and identity(number) in taken:
+            return dataclasses.replace(job, problem="standard output is the photo itself: send it to another file")
+        return job
+    try:
+        check_folder(Path(job.output_for("EMOTION")).parent)
+        if job.output is not None:
+            check_output(job.output, taken, force)
+    except (EmojaxError, OSError) as error:
+        return dataclasses.replace(job, problem=reason(error))
+    return job

@@ -1,0 +1,88 @@
+"""What is said about a photo: a line, notes on stderr, one JSON object."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from emojax.cli.job import STREAM, Job, style_name
+from emojax.cli.parser import printable
+from emojax.emotions import dominant, valence_arousal
+from emojax.errors import EmojaxError
+
+if TYPE_CHECKING:  # it imports JAX, which a mistake in the request must not wait for
+    from emojax.pipeline import Result
+
+
+def report(job: Job, row: Mapping[str, Any], as_json: bool, quiet: bool) -> None:
+    """Prints what there is to say about a photo: `row`, or a line; notes unless `quiet`, and an error."""
+    for line in _messages(job, row, quiet):
+        _say(line, sys.stderr)
+    if as_json:
+        _say(json.dumps(row, allow_nan=False), sys.stdout)
+    elif row["output"] not in (None, STREAM) and not job.done and not quiet:
+        _say(f"{job.label} -> {row['output']} ({_summary(row)})", sys.stdout)
+
+
+def reading(result: Result) -> dict[str, Any]:
+    """The entries for the faces, the probabilities and the style of a result."""
+    faces = [
+        {
+            "id": index,
+            "region": {side: round(float(getattr(read.face, side)), 1) for side in ("x", "y", "w", "h")},
+            "face_confidence": float(read.face.confidence),
+            **emotional_state(read.emotion),
+            **({"style": read.style} if read.style else {}),
+        }
+        for index, read in enumerate(result.faces)
+    ]
+    row = {"faces": faces, **emotional_state(result.emotion), "style": result.style}
+    row |= {"painted": result.painted} if result.painted else {}
+    return row | ({"note": result.note} if result.note else {})
+
+
+def emotional_state(emotion: dict[str, float] | None) -> dict[str, Any]:
+    """The entries for the probabilities of a face or photo; all None if no face was read."""
+    if emotion is None:
+        return dict.fromkeys(("emotion", "dominant_emotion", "valence", "arousal"))
+    valence, arousal = valence_arousal(emotion)
+    return {"emotion": emotion, "dominant_emotion": dominant(emotion), "valence": valence, "arousal": arousal}
+
+
+def _messages(job: Job, row: Mapping[str, Any], quiet: bool) -> list[str]:
+    """The lines for stderr about a photo."""
+    lines = [] if quiet or "note" not in row else [f"emojax: {job.label}: {row['note']}"]
+    if "error" in row:
+        named = row["error"] if job.label in row["error"] else f"{job.label}: {row['error']}"
+        lines.append(f"emojax: error: {named}")
+    return lines
+
+
+def _summary(row: Mapping[str, Any]) -> str:
+    """The result in a few words, such as "happy 0.93, 2 faces"."""
+    if row["emotion"] is None:
+        return style_name(row["style"])
+    count = len(row["faces"])
+    strongest = row["dominant_emotion"]
+    return f"{strongest} {row['emotion'][strongest]:.2f}, {count} face{'s' * (count > 1)}"
+
+
+def _say(line: str, stream: Any) -> None:
+    """Prints a line at once, above the progress bar.
+
+    Raises:
+        EmojaxError: the stream cannot be written, as on a full disk: nobody would hear of the rest.
+    """
+    try:
+        with tqdm.external_write_mode(file=stream):
+            # a file's name may have characters that the encoding of the stream lacks
+            encoding = getattr(stream, "encoding", None) or "utf-8"
+            print(printable(line).encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise EmojaxError(f"cannot write to standard output: {error.strerror or error}") from None

@@ -1,0 +1,272 @@
+"""The flags of `emojax stylize`, and the checks that need no photo."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from emojax import __version__
+from emojax.cli.parser import Parser
+from emojax.emotions import EMOTIONS
+from emojax.errors import InputError
+from emojax.images import MAX_MEGAPIXELS
+from emojax.images.sizes import check_megapixels
+from emojax.options import StylizeOptions
+from emojax.weights.style_file import SUFFIX
+
+_DESCRIPTION = "Repaints photos in the style of the emotion on their faces."
+_EPILOG = f"""\
+emotions: {", ".join(EMOTIONS)}
+
+examples:
+  emojax photo.jpg                                    writes photo.happy.jpg, or another emotion, beside the photo
+  emojax photo.jpg --emotion sad                      does not read the faces
+  emojax photo.jpg --emotion happy:0.6,surprise:0.4   a mix of styles
+  emojax photo.jpg --painting any.jpg                 the style of any painting: minutes, no training
+  emojax photo.jpg --quality best                     the emotion's painting, optimized instead of the network
+  emojax photo.jpg --strength 0.6 --colors photo      a weaker style in the colours of the photo
+  emojax photo.jpg --style joy.pack:0.5,sad:0.5       a style of your own (emojax style add), mixed with a packaged one
+  emojax group.jpg --per-face                         every face in the style of its own emotion
+  emojax holiday/ --output art/ --json                a folder, one JSON object per photo on stdout
+  emojax holiday/ --recursive --output art/ --skip-existing    continues an earlier run
+  emojax - --output - <in.jpg >out.png                a filter, which writes PNG
+
+exit codes: 0 all photos are done (a skipped photo counts as done), 1 some of several photos failed, 2 a mistake in the
+request or a single photo that failed, 130 interrupted
+"""
+
+
+def parser() -> Parser:
+    """Returns the parser of `emojax stylize`."""
+    made = Parser(
+        prog="emojax stylize",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--version", action="version", version=f"emojax {__version__}")
+    _add_photos(made)
+    _add_style(made)
+    _add_optimization(made)
+    messages = made.add_argument_group("messages")
+    messages.add_argument("--json", action="store_true", help="print one JSON object per photo, and nothing else")
+    messages.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    return made
+
+
+def _add_photos(made: Parser) -> None:
+    photos = made.add_argument_group("photos")
+    photos.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="files, folders (outputs of emojax in them are left out), or - for standard input; names after -- may begin "
+        "with a dash",
+    )
+    photos.add_argument("--input", nargs="+", action="extend", default=[], metavar="PATH", help="the same, as a flag")
+    photos.add_argument(
+        "--output",
+        metavar="PATH",
+        help="a file if the name has an image suffix, else a folder; - for standard output (default: beside the photo)",
+    )
+    photos.add_argument("--recursive", action="store_true", help="search subfolders; an output folder keeps their tree")
+    photos.add_argument("--force", action="store_true", help="replace outputs that exist, but never an input")
+    photos.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="leave out photos that an earlier run has painted, in any emotion if the faces are read",
+    )
+    photos.add_argument(
+        "--max-megapixels",
+        type=float,
+        default=MAX_MEGAPIXELS,
+        metavar="N",
+        help=f"refuse larger photos (default: {MAX_MEGAPIXELS:g})",
+    )
+
+
+def _add_style(made: Parser) -> None:
+    style = made.add_argument_group("style")
+    style.add_argument("--emotion", metavar="NAME", help="use this emotion, or a mix such as happy:0.6,surprise:0.4")
+    style.add_argument(
+        "--style",
+        metavar="NAME",
+        help="like --emotion, and takes style files, alone or in a mix: joy.pack:0.5,sad:0.5",
+    )
+    style.add_argument(
+        "--per-face",
+        action="store_true",
+        help="paint the region of every face in the style of its own emotion, and the rest in the style of the photo",
+    )
+    style.add_argument(
+        "--style-scale",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="size of the strokes, 0.25 to 4 (default: 1); above 1 bolder with less detail, below 1 finer and slower",
+    )
+    style.add_argument(
+        "--mix",
+        choices=("dominant", "probabilities"),
+        default="dominant",
+        help="use the style of the strongest emotion (default), or all styles, weighted by the probabilities",
+    )
+    style.add_argument(
+        "--face",
+        type=_face,
+        default="all",
+        metavar="all|largest|N",
+        help="whose emotion counts: all faces, weighted by area (default), the largest, or face N (0 is the largest)",
+    )
+    style.add_argument(
+        "--no-face",
+        choices=("neutral", "skip", "error"),
+        default="neutral",
+        help="paint a photo without a face in the neutral style (default), skip it, or fail",
+    )
+    style.add_argument(
+        "--strength",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="strength of the style, from 0 (the photo itself) to 1 (default)",
+    )
+    style.add_argument(
+        "--colors",
+        choices=("painting", "photo"),
+        default="painting",
+        help="use the painting's palette (default), or the photo's colours with the painting's brushwork",
+    )
+    _add_networks(style)
+
+
+def _add_networks(style: argparse._ArgumentGroup) -> None:
+    style.add_argument(
+        "--classifier", metavar="DIR", help="a checkpoint of emojax train classifier (default: the packaged one)"
+    )
+    style.add_argument(
+        "--styles",
+        metavar="DIR",
+        help="a checkpoint of emojax train styles, a folder with a one-style network per emotion, or fast, the smaller "
+        "packaged network (default: the packaged checkpoint)",
+    )
+
+
+def _add_optimization(made: Parser) -> None:
+    best = made.add_argument_group("optimization", "minutes per photo on a CPU, seconds on a GPU")
+    best.add_argument("--painting", metavar="FILE", help="paint in the style of this picture")
+    best.add_argument(
+        "--quality",
+        choices=("network", "best"),
+        default="network",
+        help="use one pass of the network (default), or optimize the pixels for the emotion's painting (best)",
+    )
+    best.add_argument("--paintings", metavar="DIR", help="with --quality best: a folder with a painting per emotion")
+    best.add_argument(
+        "--mask",
+        metavar="FILE",
+        help="with --painting: a grey picture, white where to paint, black where to keep the photo",
+    )
+    best.add_argument(
+        "--size",
+        type=int,
+        metavar="N",
+        help="long side that is optimized, 64 to 2048 (default: 512 on a CPU, else 1024); the result is carried over to "
+        "a larger photo",
+    )
+    best.add_argument("--minutes", type=float, metavar="N", help="time limit per photo (default: none)")
+    best.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="random seed; the same seed gives the same picture (default: 0)",
+    )
+
+
+def _face(text: str) -> str | int:
+    """Returns the value of --face."""
+    if text in ("all", "largest"):
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither all, nor largest, nor the number of a face, from 0")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Returns the options. `input` has all photos, whether given by --input, by position, or after --.
+
+    Raises:
+        InputError: an unknown flag, a value out of range, or flags that exclude each other.
+    """
+    argv, after = list(argv), list[str]()
+    if "--" in argv:
+        end = argv.index("--")
+        argv, after = argv[:end], argv[end + 1 :]
+        if argv[-1:] == ["--input"]:  # its values follow the --
+            argv.pop()
+    options = parser().parse_intermixed_args(argv)
+    options.input = [*options.input, *options.paths, *after]
+    if not options.input:
+        raise InputError("no photo: name files or folders, such as --input photo.jpg; see --help")
+    _check(options)
+    _check_optimization(options)
+    return options
+
+
+def optimizes(options: argparse.Namespace) -> bool:
+    """Whether pictures are optimized instead of painted by the network."""
+    return options.painting is not None or options.quality == "best"
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises InputError for options that make no sense, alone or together."""
+    if options.force and options.skip_existing:
+        raise InputError("--force and --skip-existing contradict each other: give one of them")
+    check_megapixels(options.max_megapixels)
+    if options.emotion is not None and options.style is not None:
+        raise InputError("--emotion and --style both name the style: give one of them")
+    StylizeOptions(
+        emotion=options.emotion if options.style is None else options.style,
+        mix=options.mix,
+        face=options.face,
+        no_face=options.no_face,
+        per_face=options.per_face,
+        style_scale=options.style_scale,
+        strength=options.strength,
+        colors=options.colors,
+    )
+
+
+def _check_optimization(options: argparse.Namespace) -> None:
+    """Raises InputError for options of the optimization that make no sense, alone or together."""
+    reading = {"--emotion": options.emotion, "--style": options.style, "--per-face": options.per_face or None}
+    if options.painting is not None and (named := [flag for flag, value in reading.items() if value is not None]):
+        raise InputError(f"--painting and {named[0]} both name the style: give one of them")
+    if options.painting is not None and options.paintings is not None:
+        raise InputError("--painting and --paintings: give the one painting, or the folder for --quality best")
+    if options.mask is not None and options.painting is None:
+        raise InputError("--mask says where --painting counts: give both")
+    if options.paintings is not None and options.quality != "best":
+        raise InputError("--paintings is for --quality best: give both")
+    if options.size is not None and not 64 <= options.size <= 2048:
+        raise InputError(f"--size {options.size}: it is 64 to 2048", "size")
+    if options.minutes is not None and not options.minutes > 0:
+        raise InputError(f"--minutes {options.minutes:g}: give a number above 0", "minutes")
+    if options.seed < 0 or options.seed >= 2**32:
+        raise InputError(f"--seed {options.seed}: it is 0 to {2**32 - 1}", "seed")
+    unused = {"--size": options.size, "--minutes": options.minutes}
+    if not optimizes(options) and (named := [flag for flag, value in unused.items() if value is not None]):
+        raise InputError(f"{named[0]} is for --painting or --quality best: give one of them, too")
+    if optimizes(options) and options.style_scale != 1:
+        raise InputError(
+            "--style-scale is for the network: --size makes strokes larger or smaller in an optimized picture"
+        )
+    if optimizes(options) and options.styles is None and options.style is not None and SUFFIX in options.style:
+        raise InputError(f"--style {options.style}: a style file is for the network; give its picture as --painting")
+
+
+def painting_name(options: argparse.Namespace) -> str:
+    """The name of the style of --painting."""
+    return Path(options.painting).stem or "painting"

@@ -1,0 +1,224 @@
+"""Paints the photos of a plan. One thread reads the next photo, one writes the picture before."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from emojax.cli.files import check_output, identity, protected
+from emojax.cli.job import STREAM, Job, reason, style_name
+from emojax.cli.report import emotional_state, reading, report
+from emojax.errors import EmojaxError, InputError
+from emojax.images import FORMATS, MAX_MEGAPIXELS, Photo, read_bounded, read_photo, read_size, write_image
+from emojax.util.progress import progress
+
+if TYPE_CHECKING:  # it imports JAX, which a mistake in the request must not wait for
+    from emojax.pipeline import Result
+
+DONE, SOME_FAILED, FAILED = 0, 1, 2
+"""exit codes"""
+
+
+@dataclass
+class Work:
+    """A job that has begun: what is known so far, and the time that it took."""
+
+    job: Job
+    row: dict[str, Any]
+    """the entries of its JSON object"""
+    photo: Photo | None = None
+    result: Result | None = None
+    """None if painting failed or has not ended"""
+    seconds: float = 0.0
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """Times a part of the work, and puts a failure of this photo into the row."""
+        start = time.perf_counter()
+        try:
+            yield
+        except BrokenPipeError:  # nobody reads the output any more
+            raise
+        except (EmojaxError, OSError) as error:
+            self.row["error"] = reason(error)
+        except MemoryError:
+            self.row["error"] = "not enough memory: make the photo smaller"
+        except RuntimeError as error:  # JAX reports so that the memory of the device is full
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            self.row["error"] = "not enough memory on the device: make the photo smaller"
+        finally:
+            self.seconds += time.perf_counter() - start
+
+
+def sizes(jobs: Iterable[Job], max_megapixels: float = MAX_MEGAPIXELS) -> list[tuple[int, int]]:
+    """The (height, width) of the photos in their order, by their headers; those without a header are left out."""
+    paths = [job.source for job in jobs if job.is_open and job.source != STREAM]
+    return [size for path in paths if (size := read_size(path, max_megapixels)) is not None]
+
+
+def run(
+    jobs: Sequence[Job],
+    stylize: Callable[..., Result],
+    prepare: Iterable[Callable[[], Any]] = (),
+    *,
+    force: bool = False,
+    as_json: bool = False,
+    quiet: bool = False,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    previews: bool = False,
+) -> int:
+    """Does the jobs in their order.
+
+    While one photo is painted, one thread reads the next, and one thread writes and reports the one before.
+
+    Args:
+        stylize: returns the result for a photo.
+        prepare: calls that one more thread makes meanwhile; see `Model.expect`.
+        as_json: one JSON object per photo on stdout, instead of a line.
+        quiet: neither lines on stdout nor notes on stderr, only errors.
+        previews: whether `stylize` takes a second argument, a function that writes an unfinished picture beside the output.
+
+    Returns:
+        The exit code: `DONE` (a skipped photo is done), `SOME_FAILED` of several, or `FAILED` for a single photo.
+    """
+    taken, failures = protected(jobs), 0
+
+    def finish(work: Work) -> None:
+        nonlocal failures
+        _write(work, taken, force)
+        row = work.row | {"seconds": round(work.seconds, 3)}
+        failures += "error" in row
+        report(work.job, row, as_json, quiet)
+        bar.update()
+
+    with (
+        progress(len(jobs), "photo", quiet=quiet or len(jobs) < 2) as bar,
+        ThreadPoolExecutor(1) as reader,
+        ThreadPoolExecutor(1) as writer,
+        _in_a_thread(prepare),
+    ):
+        finishing: Future[None] | None = None
+        for work in _read_ahead(reader, jobs, max_megapixels):
+            _paint(work, stylize, previews)
+            if finishing is not None:
+                finishing.result()
+            finishing = writer.submit(finish, work)
+            if work.result is not None and work.result.interrupted:
+                finishing.result()
+                raise KeyboardInterrupt
+        if finishing is not None:
+            finishing.result()
+    return DONE if not failures else FAILED if len(jobs) == 1 else SOME_FAILED
+
+
+def _paint(work: Work, stylize: Callable[..., Result], previews: bool) -> None:
+    """Fills in the result, unless the photo could not be read."""
+    if work.photo is None:
+        return
+    with work.step():
+        if previews:
+            with _preview(work.job) as show:
+                work.result = stylize(work.photo, show)
+        else:
+            work.result = stylize(work.photo)
+
+
+@contextlib.contextmanager
+def _preview(job: Job) -> Iterator[Callable[[Image.Image], None]]:
+    """Yields a function that writes an unfinished picture to NAME.preview.SUFFIX, which is removed at the end of the block."""
+    output = job.output if job.output is not None else f"{job.prefix}{job.suffix}"
+    path = Path(output)
+    path = path.with_name(f"{path.stem}.preview{path.suffix}")
+    wrote = False
+
+    def show(picture: Image.Image) -> None:
+        nonlocal wrote
+        if output != STREAM and (wrote or not path.exists()):  # never over a file of the user
+            write_image(picture, path)
+            wrote = True
+
+    try:
+        yield show
+    finally:
+        if wrote:
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _in_a_thread(steps: Iterable[Callable[[], Any]]) -> Iterator[None]:
+    """Makes the calls in a thread while the block runs. Those that have not begun at its end are dropped."""
+    executor = ThreadPoolExecutor(1)
+    for step in steps:
+        executor.submit(step)
+    try:
+        yield
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _read_ahead(reader: ThreadPoolExecutor, jobs: Iterable[Job], max_megapixels: float) -> Iterator[Work]:
+    """Yields the jobs with their photos. The next photo is read in a thread while the caller works."""
+    coming: Future[Work] | None = None
+    for job in jobs:
+        ready, coming = coming, reader.submit(_read, job, max_megapixels)
+        if ready is not None:
+            yield ready.result()
+    if coming is not None:
+        yield coming.result()
+
+
+def _read(job: Job, max_megapixels: float) -> Work:
+    """Reads the photo of a job."""
+    row: dict[str, Any] = {"input": job.source, "output": None, "size": None, "faces": []}
+    work = Work(job, row | {**emotional_state(None), "style": None})
+    with work.step():
+        if job.problem:
+            raise InputError(job.problem)
+        if job.done:
+            work.row |= {"output": job.done, "note": f"done already, see {job.done}"}
+            return work
+        photo = read_photo(_read_stdin() if job.source == STREAM else job.source, max_megapixels, name=job.label)
+        work.row["size"] = [photo.pixels.shape[1], photo.pixels.shape[0]]
+        work.row |= {"note": photo.note} if photo.note else {}
+        work.photo = photo
+    return work
+
+
+def _write(work: Work, taken: set[tuple[int, int]], force: bool) -> None:
+    """Fills in what the result says, and writes the picture unless the photo was skipped."""
+    with work.step():
+        if (result := work.result) is not None:
+            work.row |= reading(result)
+            if result.image is not None and result.style is not None:
+                output = work.job.output_for(style_name(result.style))
+                _write_image(result.image, output, work.job.suffix, taken, force)
+                work.row["output"] = output
+
+
+def _write_image(image: Image.Image, output: str, suffix: str, taken: set[tuple[int, int]], force: bool) -> None:
+    if output == STREAM:
+        write_image(image, sys.stdout.buffer, FORMATS[suffix.lower()])
+        return
+    check_output(output, taken, force)
+    write_image(image, output)
+    written = identity(output)
+    if written is not None:
+        taken.add(written)  # on a file system that ignores case two names may be one file
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        raise InputError("cannot read standard input: it is closed")
+    try:
+        return read_bounded(sys.stdin.buffer)
+    except OSError as error:
+        raise InputError(f"cannot read standard input: {reason(error)}") from None

@@ -1,0 +1,62 @@
+import pytest
+
+import emojax
+from emojax.cli.parser import Parser, run
+from emojax.errors import CheckpointError, EmojaxError, InputError, NoFaceError, UserError, with_flags
+from emojax.options import StylizeOptions
+
+
+def test_the_kinds_of_errors():
+    assert issubclass(InputError, ValueError) and UserError is EmojaxError
+    for kind in (InputError, CheckpointError, NoFaceError):
+        assert issubclass(kind, EmojaxError) and getattr(emojax, kind.__name__) is kind
+    with pytest.raises(ValueError, match="wrong") as caught:
+        raise InputError("wrong", "mix")
+    assert caught.value.field == "mix" and InputError("wrong").field is None
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"mix": "blend"}, "mix"),
+        ({"no_face": "ignore"}, "no_face"),
+        ({"face": "both"}, "face"),
+        ({"style_scale": 9.0}, "style_scale"),
+        ({"strength": 2.0}, "strength"),
+        ({"colors": "red"}, "colors"),
+        ({"per_face": True, "emotion": "sad"}, "per_face"),
+    ],
+)
+def test_a_wrong_option_names_its_field(options, field):
+    with pytest.raises(InputError) as caught:
+        StylizeOptions(**options)
+    assert caught.value.field == field and f"`{field}`" in str(caught.value) and "--" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("`style_scale` 9: it is 0.25 to 4", "--style-scale 9: it is 0.25 to 4"),
+        ("give `data.photos` or `per_face`", "give --data.photos or --per-face"),
+        ("cannot read a/`x`", "cannot read a/`x`"),  # a file's name
+        ("cannot read `Photo 1`.png", "cannot read `Photo 1`.png"),
+        ("no face found", "no face found"),
+    ],
+)
+def test_the_command_line_shows_fields_as_flags(capsys, message, shown):
+    def fails():
+        raise InputError(message)
+
+    assert run(fails) == 2
+    assert capsys.readouterr().err == f"emojax: error: {shown}\n"
+
+
+def test_a_command_may_name_its_flags_itself():
+    assert with_flags("`seconds` 0", {"seconds": "--minutes"}.__getitem__) == "--minutes 0"
+
+
+def test_a_flag_is_named_once(capsys):
+    parser = Parser(prog="test")
+    parser.add_argument("--style-scale")
+    with pytest.raises(InputError, match="did you mean '--style-scale'"):
+        parser.parse_args(["--style-scal", "1"])
