@@ -71,8 +71,8 @@ def instance_norm(
 ) -> Float[Array, "N H W C"]:
     """Instance normalization with a given scale and shift, and with given statistics; see `channel_moments`.
 
-    Where a channel is flat, its variance not above 1e-8, the result is the shift (Ulyanov et al. 2016 would divide what
-    rounding left by the root of epsilon).
+    Where a channel is flat, its variance not above 1e-8, the result is the shift. Where we deviate: Ulyanov et al. 2016
+    (arXiv:1607.08022) divide the rounding errors by the root of epsilon.
     """
     x32, mean, variance = x.astype(jnp.float32), statistics["mean"], statistics["variance"]
     # A channel that varies by rounding alone is flat; norms that divide by the root of epsilon would amplify the rounding.
@@ -109,7 +109,7 @@ class ConvolutionParams(nn.Module):
 
 
 def _stack(*arrays: Array) -> Array:
-    """`jnp.stack`; of flat arrays, because XLA's CPU compiler takes a second for those of four axes."""
+    """`jnp.stack` of flattened arrays: XLA's CPU compiler takes a second for arrays of four axes."""
     return jnp.stack([array.ravel() for array in arrays]).reshape(len(arrays), *arrays[0].shape)
 
 
@@ -117,7 +117,7 @@ def apply_blocks(block: Callable, x: Array, blocks: Sequence[Any], loop: bool) -
     """x through the blocks, each with its own layers, and the further result of each block.
 
     A loop of the compiled program has one block to compile, but its gradient takes a CPU twice as long. The blocks are also
-    unrolled where the styles vary over the picture: a loop would have to have the codes of all blocks, as large as the
+    unrolled where the styles vary over the picture: a loop would keep the codes of all blocks, each as large as the
     features, in memory.
     """
     uniform = all(layer["scale"].shape[1:3] == (1, 1) for layers in blocks for layer in layers.values())
@@ -126,8 +126,8 @@ def apply_blocks(block: Callable, x: Array, blocks: Sequence[Any], loop: bool) -
         return x, [jax.tree.map(operator.itemgetter(i), stacked) for i in range(len(blocks))]
     found = []
     for layers in blocks:
-        x, mine = block(x, layers)
-        found.append(mine)
+        x, result = block(x, layers)
+        found.append(result)
     return x, found
 
 

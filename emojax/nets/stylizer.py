@@ -65,7 +65,7 @@ class StylizerConfig:
     styles: tuple[str, ...] = EMOTIONS
     """names of the styles, one row of scales and shifts each"""
     bank: bool = False
-    """whether every style has a network of its own, stacked, instead of sharing one; see `init_stylizer`"""
+    """whether each style has a network of its own, stacked, instead of one shared network; see `init_stylizer`"""
     patch: int = 1
     """side of the squares of pixels that the first and last layer treat as one position: 1, 2 or 4; 2 and 4 save layers"""
 
@@ -126,7 +126,7 @@ def mix_styles(table: StyleCode, weights: Float[Array, "N S"]) -> StyleCode:
 
     Args:
         table: leaves [S, C].
-        weights: float32 [N, S]; rows usually sum to 1 (a one-hot row gives that style exactly).
+        weights: float32 [N, S]; rows usually sum to 1 (a one-hot row gives exactly that style).
 
     Returns:
         Leaves [N, 1, 1, C].
@@ -178,7 +178,7 @@ def even_phases(config: StylizerConfig, network: dict) -> dict:
     patches of 1 it changes nothing.
 
     Args:
-        network: as from `init_stylizer`; a bank's leaves have a leading axis.
+        network: see `init_stylizer`; leaves of stacked networks have a leading axis.
 
     Returns:
         The same structure, of which "out" is new: kernel float32 [k, k, C, 3 patch^2], bias [3 patch^2].
@@ -196,14 +196,14 @@ def even_phases(config: StylizerConfig, network: dict) -> dict:
 
 
 class Stylizer(nn.Module):
-    """Johnson's residual transform net; parameters are the convolutions only, the styles come in as a code.
+    """Johnson's residual transform net. Its parameters are the convolutions; the style is an input, a code.
 
-    `__call__` takes photos float32 [N, H, W, 3] in 0 to 1, H and W multiples of 4 and at least 16, and a `StyleCode`;
-    it returns the same shape and range. `size` = (h, w), int32 scalars that are multiples of 4 and at least 16, says
-    that only the top left h x w is picture (a photo in a larger bucket), and that no gradient is wanted: then the residual
-    blocks are a loop, which compiles faster. The norms' statistics are every photo's own, or of all `together`, and are sown
-    into the collection "statistics", unless they are given. `dtype` is that of the convolutions. It takes
-    parameters as they are: `stylize_with_code` is where `even_phases` comes in.
+    Inputs are photos float32 [N, H, W, 3] in 0 to 1, H and W multiples of 4 and at least 16, and a `StyleCode`; the output
+    has the shape and range of the photos. `size` = (h, w), int32 scalars that are multiples of 4 and at least 16, limits the
+    picture to the top left h x w of a larger bucket; then the residual blocks are a loop, which compiles faster but has a
+    slow gradient. The norms' statistics are each photo's own, those of all photos `together`, or given; if not given, they
+    are sown into the collection "statistics". `dtype` is that of the convolutions. `stylize_with_code` applies `even_phases`
+    to the parameters first.
     """
 
     config: StylizerConfig
@@ -240,10 +240,10 @@ class Stylizer(nn.Module):
         def conv_norm(x, layer, factor, stride=1, enlarge=False):
             before = factor * 2 if enlarge else factor // stride
             x = conv(x, layer["kernel"], ends(before), stride, enlarge)
-            mine = layer["statistics"]
-            if mine is None:
-                mine = channel_moments(x, ends(factor), self.together)
-            return instance_norm(x, layer["scale"], layer["shift"], mine), mine
+            used = layer["statistics"]
+            if used is None:
+                used = channel_moments(x, ends(factor), self.together)
+            return instance_norm(x, layer["scale"], layer["shift"], used), used
 
         def block(x, layers):
             y, a = conv_norm(x, layers["a"], 4)
@@ -259,7 +259,7 @@ class Stylizer(nn.Module):
             x = nn.relu(x)
         blocks = [{part: layer(f"block{i}_{part}", x.shape[-1]) for part in "ab"} for i in range(config.blocks)]
         x, of_blocks = apply_blocks(block, x, blocks, loop=size is not None)
-        found |= {f"block{i}_{part}": mine for i, both in enumerate(of_blocks) for part, mine in both.items()}
+        found |= {f"block{i}_{part}": used for i, both in enumerate(of_blocks) for part, used in both.items()}
         for factor in (f for f in (2, 1) if f >= patch):
             x, found[_UP[factor]] = conv_norm(x, layer(_UP[factor], x.shape[-1]), factor, enlarge=True)
             x = nn.relu(x)
@@ -273,7 +273,7 @@ class Stylizer(nn.Module):
 def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict:
     """Fresh parameters: {"network": convolutions, "styles": style table with leaves [S, C]}.
 
-    Those of a bank are networks with one style each, stacked: the leaves of "network" have a leading axis S.
+    With `config.bank` they are networks with one style each, stacked: the leaves of "network" have a leading axis S.
     """
     if config.bank:
         keys = jax.random.split(key, len(config.styles))
@@ -287,7 +287,7 @@ def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict
 
 
 def stack_bank(singles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A bank's parameters from those of networks with one style each."""
+    """The stacked parameters of several networks with one style each; see `StylizerConfig.bank`."""
     return {
         "network": jax.tree.map(lambda *leaves: jnp.stack(leaves), *[single["network"] for single in singles]),
         "styles": jax.tree.map(lambda *rows: jnp.concatenate(rows), *[single["styles"] for single in singles]),
@@ -295,7 +295,7 @@ def stack_bank(singles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def choose_network(network: Any, index: Int[Array, ""]) -> Any:
-    """One network of a bank."""
+    """One of several stacked networks."""
     return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), network)
 
 
@@ -322,7 +322,7 @@ def norm_statistics(
     code: StyleCode,
     size: tuple[Int[Array, ""], Int[Array, ""]] | None = None,
 ) -> Statistics:
-    """The statistics that the norms find in photos that count as one: parts of a larger photo, say. Pure.
+    """The norms' statistics over several photos together, such as parts of a larger photo. Pure.
 
     Returns:
         Leaves [1, 1, 1, C].

@@ -47,7 +47,7 @@ class _Photo:
 
 
 def _hash_photo(origin: Path, name: str, faces: tuple[FaceLabel, ...]) -> tuple[_Photo | None, list[str]]:
-    """Reads a photo and hashes it and its faces; and says what is wrong with the photo, or with some of the faces."""
+    """A photo with the hashes of it and its faces, and messages of what cannot be read."""
     problems: list[str] = []
     good: list[FaceLabel] = []
     hashed: list[np.ndarray] = []
@@ -79,7 +79,7 @@ def _encode_faces(origin: Path, name: str, faces: tuple[FaceLabel, ...]) -> list
 
 
 def _in_threads(function: Callable[..., Any], *columns: Sequence[Any]) -> Iterator[Any]:
-    """`map` in threads, a few rows ahead: a pool's own map runs through all of them, and the results fill the memory."""
+    """`map` in threads, at most 256 rows ahead; a pool's own map is not limited, and its results fill the memory."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(columns[0]), 256):
             yield from pool.map(function, *(column[start : start + 256] for column in columns))
@@ -154,7 +154,7 @@ class Expw(tfds.core.GeneratorBasedBuilder):
 
 
 def _fingerprint(root: Path) -> str:
-    """Checks an ExpW folder and names its content, by `label.lst` and the sizes of the listed photos."""
+    """Checks an ExpW folder and hashes its content: `label.lst` and the sizes of the listed photos."""
     listing, origin = root / "label.lst", root / "origin"
     names = sorted({face.photo for face in parse_labels(listing)})
     try:
@@ -173,12 +173,12 @@ def _fingerprint(root: Path) -> str:
 
 
 def prepare_expw(root: str | Path, data_dir: str | Path | None = None) -> Expw:
-    """Prepares ExpW for reading, unless it is prepared already. For all of ExpW this takes a while; progress is shown.
+    """Prepares ExpW for reading, unless it is prepared already. Progress is shown.
 
     Args:
         root: the folder with `origin/` and `label.lst`.
-        data_dir: where to write; the folder ROOT.prepared beside ROOT by default. Another version of ROOT's content is
-            prepared anew, beside the first one.
+        data_dir: where to write; the folder ROOT.prepared beside ROOT by default. Each version of ROOT's
+            content is prepared in a folder of its own.
 
     Raises:
         UserError: see `parse_labels`; missing photos; no photo that can be read; a folder that cannot be written.
@@ -220,7 +220,7 @@ class ExpwFaces:
         return len(self._rows)
 
     def row(self, index: int) -> dict[str, Any]:
-        """All that is known of a face: image (JPEG), label, photo, face_id, box, confidence, group."""
+        """The fields of a face: image (JPEG), label, photo, face_id, box, confidence, group."""
         row = self._rows[index]
         return row | {"photo": row["photo"].decode(), "group": row["group"].decode()}
 

@@ -46,8 +46,8 @@ def near_pairs(
         rows = words[0, :, start : start + block, None]
         for view in words[:, :, None, start:]:
             distance = np.zeros((rows.shape[1], count - start), np.uint16)
-            for mine, theirs in zip(rows, view, strict=True):
-                distance += np.bitwise_count(mine ^ theirs)
+            for word, other in zip(rows, view, strict=True):
+                distance += np.bitwise_count(word ^ other)
             i, j = np.nonzero(np.triu(distance <= bits))
             yield i + start, j + start
 

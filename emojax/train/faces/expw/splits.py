@@ -19,7 +19,7 @@ SEED = 0
 
 
 def archive_splits() -> dict[str, str]:
-    """name -> split of the 4,870 photos behind the packed crops, from the text file in this package."""
+    """name -> split of the 4,870 photos of the archive expw_crops112, from the text file in this package."""
     text = resources.files("emojax.train.faces.expw").joinpath("expw_packed_splits.txt").read_text(encoding="utf-8")
     return {name: split for split, *names in map(str.split, text.splitlines()) for name in names}
 
@@ -35,7 +35,7 @@ def archive_splits_text(table: Path) -> str:
 
 
 def assign_splits(groups: Mapping[str, str], packed: Mapping[str, str], seed: int = SEED) -> dict[str, str]:
-    """The split of each photo: see this module's text.
+    """The split of each photo; see this module.
 
     Args:
         groups: photo -> group, from `group_photos`.
