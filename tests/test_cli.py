@@ -164,11 +164,11 @@ def test_the_modules_are_commands(module, command):
 @pytest.mark.parametrize(
     ("argv", "heavy"),
     [
-        (["--help"], {"jax", "numpy", "PIL", "tqdm", "safetensors"}),
-        (["train", "--help"], {"jax", "numpy", "PIL", "tqdm", "safetensors"}),
-        (["stylize", "--help"], {"jax", "flax", "orbax", "matplotlib"}),
-        (["export", "--help"], {"jax", "numpy", "PIL"}),
-        (["style", "show", "--help"], {"jax", "flax", "orbax"}),
+        (["--help"], ["jax", "numpy", "PIL", "tqdm", "safetensors"]),
+        (["train", "--help"], ["jax", "numpy", "PIL", "tqdm", "safetensors"]),
+        (["stylize", "--help"], ["jax", "flax", "orbax", "matplotlib"]),
+        (["export", "--help"], ["jax", "numpy", "PIL"]),
+        (["style", "show", "--help"], ["jax", "flax", "orbax"]),
     ],
     ids=" ".join,
 )

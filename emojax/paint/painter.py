@@ -30,6 +30,7 @@ from emojax.losses.objective import CELL, COLUMN_LAYERS, Samples, mix_samples, s
 from emojax.losses.terms import total_variation
 from emojax.nets.vgg16 import vgg16_features
 from emojax.paint import descent
+from emojax.paint.carry import carry_up
 from emojax.util import compiling
 
 SMALLEST, LARGEST = 64, 2048
@@ -244,9 +245,8 @@ class Painter:
         for index, region in enumerate(regions):
             key = jax.random.PRNGKey(index)
             paintings = [_unit(_fit(painting, max(scale))) for painting in region.paintings]
-            found.append(
-                mix_samples([self._samples(self._vgg, painting, key) for painting in paintings], region.weights)
-            )
+            samples = [self._samples(self._vgg, painting, key) for painting in paintings]
+            found.append(mix_samples(samples, region.weights))
         return found, found[0]["colors"].mean(0)
 
     def step(self, descended: descent.Descended, rate: Any, targets: tuple[Any, ...], similarity: Any, key: Any) -> Any:
@@ -330,9 +330,8 @@ def _resize(picture: np.ndarray | None, size: tuple[int, int]) -> Any:
 def _fit(painting: np.ndarray, side: int) -> np.ndarray:
     """A painting with a long side of about `side`, in multiples of 8: strokes as large on the picture as on the painting."""
     factor = side / max(painting.shape[:2])
-    return _resize(
-        painting, tuple(max(_MULTIPLE, _MULTIPLE * round(x * factor / _MULTIPLE)) for x in painting.shape[:2])
-    )
+    sides = (max(_MULTIPLE, _MULTIPLE * round(x * factor / _MULTIPLE)) for x in painting.shape[:2])
+    return _resize(painting, tuple(sides))
 
 
 def _cells(mask: np.ndarray | None, scale: tuple[int, int]) -> jax.Array:
@@ -345,33 +344,8 @@ def _cells(mask: np.ndarray | None, scale: tuple[int, int]) -> jax.Array:
 
 
 def face_map(photo: tuple[int, int], faces: Sequence[Face], scale: tuple[int, int]) -> Float[np.ndarray, "h w"]:
-    """Where a photo of (height, width) shows faces, on the grid of cells of a scale: see `face_weights_on_grid`."""
+    """Where a photo of (height, width) shows faces, on the grid of cells of a scale: see `rasterize`."""
     grid = scale[0] // CELL, scale[1] // CELL
     factors = grid[1] / photo[1], grid[0] / photo[0]
     boxes = [(face.x * factors[0], face.y * factors[1], face.w * factors[0], face.h * factors[1]) for face in faces]
     return rasterize(boxes, grid).astype(np.float32)
-
-
-def carry_up(picture: UInt8[np.ndarray, "h w 3"], photo: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    """A picture that was painted small at the size of its photo.
-
-    The paint is enlarged, and where the photo has detail that is too fine for the smaller size its lightness is added, half
-    as strong and without what is as weak as noise: so edges stay crisp where strokes are large. In strips: beyond copies of
-    8-bit pictures memory does not grow.
-    """
-    height, width = photo.shape[:2]
-    if picture.shape[:2] == (height, width) or height * width <= picture.shape[0] * picture.shape[1]:
-        return _resize(picture, (height, width))
-    large = np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
-    small = Image.fromarray(photo).convert("L").resize(picture.shape[1::-1], Image.Resampling.LANCZOS)
-    smooth = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
-    grey = np.asarray(Image.fromarray(photo).convert("L"))
-    for top in range(0, height, _STRIP):
-        rows = slice(top, top + _STRIP)
-        detail = grey[rows].astype(np.float32) - smooth[rows]
-        detail = _DETAIL * np.sign(detail) * np.maximum(np.abs(detail) - _NOISE, 0)
-        large[rows] = (large[rows] + detail[..., None]).round().clip(0, 255).astype(np.uint8)
-    return large
-
-
-_STRIP, _DETAIL, _NOISE = 256, 0.5, 4.0  # rows; share of the photo's detail; levels
