@@ -179,7 +179,7 @@ def test_a_light_command_imports_nothing_heavy(argv, heavy):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code, *argv], env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("usage: emojax"), done.stderr
-    assert not heavy & set(done.stderr.split()[1:])
+    assert not set(heavy) & set(done.stderr.split()[1:])
 
 
 def test_quiet_hides_the_warnings_of_jax(monkeypatch, tmp_path):

@@ -263,8 +263,7 @@ class Painter:
         return max(config.similarity * config.decay**index, min(config.least_similarity, config.similarity))
 
 
-_OVERHEAD = 40_000
-"""pixels whose features cost a step as much as all else that it does"""
+_OVERHEAD = 40_000  # pixels whose features cost a step as much as all else that it does
 
 
 class _Canvas:
