@@ -3,9 +3,10 @@
 import jax
 import numpy as np
 import pytest
+import tiny
 
 from emojax.errors import UserError
-from emojax.nets.stylizer import StylizerConfig, init_stylizer
+from emojax.nets.stylizer import StylizerConfig
 from emojax.train.styles import average
 from emojax.weights import store as ckpt
 from emojax.weights.load import load_styles
@@ -14,7 +15,7 @@ CONFIG = StylizerConfig(width=4, blocks=1, styles=("happy", "sad"))
 
 
 def save(path, seed=0, config=CONFIG):
-    params = jax.tree.map(np.asarray, init_stylizer(config, jax.random.PRNGKey(seed)))
+    params = tiny.stylizer_params(config, seed)
     ckpt.save_checkpoint(path, "styles", config, params)
     return params
 
