@@ -263,7 +263,7 @@ def fit(
         )
         ckpt.keep_newest_and_best(run, kind)
 
-    bar = tqdm(total=1000, initial=int(1000 * progress(start)), disable=not writes, mininterval=2, bar_format=_BAR)
+    bar = tqdm(total=1000, initial=int(1000 * progress(start)), disable=None if writes else True, mininterval=2, bar_format=_BAR)
     saved, last = time.monotonic(), False
     with _Signals() as signals, bar:
         for number in itertools.count(start + 1):
