@@ -14,7 +14,11 @@ import emojax
 from emojax.cli import main as cli
 from emojax.cli import stylize, train
 from emojax.cli.main import COMMANDS, Command, dispatch, main
+from emojax.cli.stylize_parser import parse
 from emojax.errors import InputError
+from emojax.train.options import parse_preset
+from emojax.train.presets.classifier import PRESETS as CLASSIFIERS
+from emojax.train.presets.style import PRESETS as STYLES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -216,3 +220,40 @@ def test_no_help_names_the_place_of_the_installation(capsys):
 def test_an_unknown_flag_is_one_line(capsys):
     with pytest.raises(InputError, match="did you mean '--force'"):
         dispatch(["export", "--format", "safetensors", "--output", "x", "--forse"])
+
+
+# --- the documentation
+
+WORDS = re.compile(
+    r"(?:^|`)(python (?:stylize|train_style|train_classifier)\.py [^`\n#|&]+|emojax [^`\n#|&]+)", re.MULTILINE
+)
+SCRIPTS = {
+    "stylize.py": "stylize",
+    "train_style.py": "train styles",
+    "train_classifier.py": "train classifier",
+}
+
+
+def documented():
+    """The commands of the README and the documentation that stylize photos or train by a preset: (command, arguments)."""
+    pages = [ROOT / "README.md", *(page for page in (ROOT / "docs").glob("*.md") if page.name != "cli.md")]
+    for text in {match.strip() for page in pages for match in WORDS.findall(page.read_text())}:
+        words = re.split(r" [<>]", text)[0].split()
+        if words[0] == "python" and words[1] in SCRIPTS:
+            command, rest = SCRIPTS[words[1]], words[2:]
+        elif words[0] == "emojax" and " ".join(words[1:3]) in SCRIPTS.values():
+            command, rest = " ".join(words[1:3]), words[3:]
+        else:
+            continue
+        if command == "stylize" or (rest and rest[0] in {**STYLES, **CLASSIFIERS}):
+            yield command, [{"M": "9"}.get(word, word) for word in rest if word != "..."]
+
+
+@pytest.mark.parametrize(("command", "argv"), sorted(documented()), ids=lambda part: part if part else "")
+def test_documented_commands_parse(command, argv):
+    if "--help" in argv:
+        return
+    if command == "stylize":
+        parse([*argv, "--input", "photo.jpg"])  # some say only what is new in them
+    else:
+        parse_preset(argv, STYLES if command == "train styles" else CLASSIFIERS, command)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +68,7 @@ def _parse(argv: Sequence[str], preset: Config, program: str) -> Config:
         error: BaseException | None = exit  # tyro prints the error of a config, and then exits
         while error is not None and not isinstance(error, EmojaxError):
             error = error.__context__
-        message = f"{_first_paragraph(said.getvalue())}; see --help" if error is None else str(error)
+        message = f"{_in_a_line(said.getvalue())}; see --help" if error is None else str(error)
     except EmojaxError as error:
         message = str(error)
     raise InputError(with_flags(message, lambda field: _flag_of(field, fields)))
@@ -146,8 +147,8 @@ def _flag_of(field: str, fields: Mapping[str, Any]) -> str:
     return _flag(found[0] if field not in fields and len(found) == 1 else field)
 
 
-def _first_paragraph(text: str) -> str:
-    """Returns what tyro says in a box: the lines after the title, up to a blank line or a rule, in one line."""
+def _in_a_line(text: str) -> str:
+    """Returns what tyro says in a box: the lines after the title, up to a blank line or a rule."""
     lines = [line.strip("│╭╮╰╯ ") for line in text.strip().splitlines()[1:]]
     words: list[str] = []
     for line in lines:
@@ -156,4 +157,6 @@ def _first_paragraph(text: str) -> str:
                 break
             continue
         words.append(line)
-    return " ".join(words).rstrip(".")
+    message = " ".join(words).rstrip(".").removeprefix("Error parsing ")
+    choice = r"no type matching (?:{None}\|)?(\S+) could be instantiated from \['(.*)'\]"
+    return re.sub(choice, r"\2 is not \1 or none", message)
