@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import jax.numpy as jnp
 
     from emojax.nets.convolutions import convolve, enlarge_and_convolve, plain
-    from emojax.nets.stylizer import instance_norm, moments
+    from emojax.nets.layers import channel_moments, instance_norm
     from emojax.util import compiling
     from emojax.weights.load import find_styles, load_styles
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return plain(x.repeat(2, 1).repeat(2, 2)[:, 1:-1, 1:-1], kernel)
 
     def norm(x: jax.Array, scale: jax.Array) -> jax.Array:
-        return jax.nn.relu(instance_norm(x, scale, scale, moments(x, None)))
+        return jax.nn.relu(instance_norm(x, scale, scale, channel_moments(x, None)))
 
     def milliseconds(functions: Sequence[Callable[..., Any]], *operands: jax.Array) -> list[float]:
         programs = [compiling.jit(function) for function in functions]

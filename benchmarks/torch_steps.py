@@ -17,15 +17,15 @@ from benchmarks.peers import torch_function, torch_parameters
 from emojax.losses.terms import CONTENT_LAYER, STYLE_LAYERS
 from emojax.nets.classifier import VGG16_DEPTHS
 from emojax.nets.vgg16 import LAYERS
-from emojax.train.classifier import ClassifierTraining
-from emojax.train.loop import OptimizerConfig
-from emojax.train.style import StyleTraining
+from emojax.train.faces.config import ClassifierTraining
+from emojax.train.optimizer import OptimizerConfig
+from emojax.train.styles.config import StyleTraining
 
 Step = Callable[[Mapping[str, np.ndarray]], Any]
 
 
-def style_step(config: StyleTraining, frozen: Mapping[str, Any], params: Any, device: str, compiled: bool) -> Step:
-    """See `emojax.train.style.make_step`; `frozen` and `params` are its own, as NumPy arrays."""
+def style_step(config: StyleTraining, constants: Mapping[str, Any], params: Any, device: str, compiled: bool) -> Step:
+    """See `emojax.train.styles.training.make_step`; `constants` and `params` are its own, as NumPy arrays."""
     low = config.dtype == "bfloat16"
     pixels = config.resolved_model().patch ** 2
     parameters = torch_parameters(params, slice(None))
@@ -37,11 +37,11 @@ def style_step(config: StyleTraining, frozen: Mapping[str, Any], params: Any, de
             _place(torch.tensor(layer["kernel"].transpose(3, 2, 0, 1).copy()), device, low),
             torch.tensor(layer["bias"], device=device),
         )
-        for name, layer in frozen["vgg"].items()
+        for name, layer in constants["vgg"].items()
         if name != "mean"
     }
-    mean = torch.tensor(frozen["vgg"]["mean"], device=device)[:, None, None]
-    grams = {name: torch.tensor(rows, device=device) for name, rows in frozen["paintings"]["grams"].items()}
+    mean = torch.tensor(constants["vgg"]["mean"], device=device)[:, None, None]
+    grams = {name: torch.tensor(rows, device=device) for name, rows in constants["paintings"]["grams"].items()}
     apply, weights = torch_function(config.resolved_model()), config.loss
     strengths = torch.tensor(weights.strengths or [1.0] * len(config.resolved_model().styles), device=device)
 
@@ -99,7 +99,7 @@ def style_step(config: StyleTraining, frozen: Mapping[str, Any], params: Any, de
 
 
 def classifier_step(config: ClassifierTraining, variables: Mapping[str, Any], device: str, compiled: bool) -> Step:
-    """See `emojax.train.classifier.make_step`; for the architecture vgg16, of the network and the optimizer alone."""
+    """See `emojax.train.faces.training.make_step`; for the architecture vgg16, of the network and the optimizer alone."""
     low, model = config.dtype == "bfloat16", config.model
     modules: list[torch.nn.Module] = []
     channels = model.channels

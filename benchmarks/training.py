@@ -23,16 +23,20 @@ from emojax.losses.terms import STYLE_LAYERS, gram_matrix, interior
 from emojax.nets.classifier import init_classifier
 from emojax.nets.stylizer import init_stylizer
 from emojax.nets.vgg16 import LAYERS, SHAPES, vgg16_features
-from emojax.train import classifier, style
-from emojax.train.augment import AugmentConfig
-from emojax.train.loop import OptimizerConfig, TrainState
+from emojax.train.faces import training as classifier
+from emojax.train.faces.augment import AugmentConfig
+from emojax.train.faces.config import ClassifierTraining
+from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Parallel, Step
+from emojax.train.state import TrainState
+from emojax.train.styles import training as style
+from emojax.train.styles.config import StyleTraining
 from emojax.train.throughput import measure_matmul_peak
 
-Config = TypeVar("Config", style.StyleTraining, classifier.ClassifierTraining)
+Config = TypeVar("Config", StyleTraining, ClassifierTraining)
 
 
-def style_batch(config: style.StyleTraining) -> dict[str, np.ndarray]:
+def style_batch(config: StyleTraining) -> dict[str, np.ndarray]:
     """Smooth noise, as photos are, and styles in turn."""
     rng, side, count = np.random.default_rng(0), config.data.crop, config.batch_size
     noise = rng.random((count, side, side, 3), np.float32)
@@ -42,7 +46,7 @@ def style_batch(config: style.StyleTraining) -> dict[str, np.ndarray]:
     return {"photo": photos, "faces": faces, "style": np.arange(count, dtype=np.int32) % len(config.model.styles)}
 
 
-def style_state(config: style.StyleTraining) -> tuple[Any, dict[str, Any]]:
+def style_state(config: StyleTraining) -> tuple[Any, dict[str, Any]]:
     """Parameters, and what the step needs besides: Gram matrices of noise stand for those of paintings."""
     params = jax.tree.map(np.asarray, init_stylizer(config.model, jax.random.PRNGKey(0)))
     rng = np.random.default_rng(1)
@@ -57,7 +61,7 @@ def style_state(config: style.StyleTraining) -> tuple[Any, dict[str, Any]]:
     return params, {"vgg": vgg, "paintings": {"grams": grams}}
 
 
-def faces_batch(config: classifier.ClassifierTraining) -> dict[str, np.ndarray]:
+def faces_batch(config: ClassifierTraining) -> dict[str, np.ndarray]:
     """Noise as faces, and labels."""
     rng, count, side = np.random.default_rng(0), config.batch_size, config.model.size
     faces = rng.integers(0, 256, (count, side, side, 3)).astype(np.uint8)
@@ -68,17 +72,18 @@ def faces_batch(config: classifier.ClassifierTraining) -> dict[str, np.ndarray]:
 class OurStep:
     """Our step with its state inside: batch -> loss."""
 
-    def __init__(self, step: Step, state: TrainState) -> None:
+    def __init__(self, step: Step, state: TrainState, constants: Any) -> None:
         self._parallel = Parallel()
+        self._constants = self._parallel.place_state(constants)
         self._step, self._state = self._parallel.compile(step), self._parallel.place_state(state)
 
     def __call__(self, batch: Any) -> Any:
-        self._state, metrics = self._step(self._state, self._parallel.place_batch(batch))
+        self._state, metrics = self._step(self._state, self._constants, self._parallel.place_batch(batch))
         return metrics["loss"]
 
     def count_flops(self, batch: Any) -> float:
         """See `Parallel.count_flops`."""
-        return self._parallel.count_flops(self._step, self._state, self._parallel.place_batch(batch))
+        return self._parallel.count_flops(self._step, self._state, self._constants, self._parallel.place_batch(batch))
 
 
 def _plain(config: Config, dtype: Any) -> Config:
@@ -117,20 +122,22 @@ def measure(device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
     photos = dataclasses.replace(GPU, loss=EMOTIONS.loss) if gpu else EMOTIONS
     variables = init_classifier(faces.model, jax.random.PRNGKey(0))
     variables = {name: jax.tree.map(np.asarray, variables[name]) for name in ("params", "batch_stats")}
-    params, frozen = style_state(photos)
+    params, constants = style_state(photos)
 
     def our_style(dtype: str) -> OurStep:
         config = _plain(photos, dtype)
         optimizer = config.optimizer.build()
-        return OurStep(style.make_step(config, optimizer), TrainState.create(params, optimizer, 0, frozen=frozen))
+        return OurStep(style.make_step(config, optimizer), TrainState.create(params, optimizer, 0), constants)
 
     def our_classifier(dtype: str) -> OurStep:
         config = _plain(faces, dtype)
         optimizer = config.optimizer.build()
-        return OurStep(classifier.make_step(config, optimizer), classifier.initial_state(config, variables, optimizer))
+        return OurStep(
+            classifier.make_step(config, optimizer), classifier.initial_state(config, variables, optimizer), {}
+        )
 
     def their_style(dtype: str, compiled: bool) -> Callable[[Any], Any]:
-        return torch_steps.style_step(_plain(photos, dtype), frozen, params, device, compiled)
+        return torch_steps.style_step(_plain(photos, dtype), constants, params, device, compiled)
 
     def their_classifier(dtype: str, compiled: bool) -> Callable[[Any], Any]:
         return torch_steps.classifier_step(_plain(faces, dtype), variables, device, compiled)

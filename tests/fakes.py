@@ -12,7 +12,10 @@ def result(photo, style="happy", faces=1, note=None, image=True):
     """A `pipeline.Result` that inverts the photo; each face is one tenth larger than the next."""
     emotion = as_dict([0.1, 0, 0, 0.6, 0, 0.3, 0])
     weights = {name: weight for name, weight in as_dict(style_weights(style).tolist()).items() if weight > 0}
-    found = [SimpleNamespace(x=1.0, y=2.0, w=10.0 - i, h=10.0 - i, confidence=0.9) for i in range(faces)]
+    found = [
+        SimpleNamespace(x=1.0, y=2.0, w=10.0 - i, h=10.0 - i, confidence=0.9, landmarks=(), rotation=0)
+        for i in range(faces)
+    ]
     notes = [text for text in (photo.note, note) if text]
     return SimpleNamespace(
         image=to_picture(255 - photo.pixels, photo.alpha) if image else None,

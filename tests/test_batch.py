@@ -389,7 +389,8 @@ def test_json_rows(here, capsys):
         "valence": pytest.approx(valence),
         "arousal": pytest.approx(arousal),
     }
-    face = {"id": 0, "region": {"x": 1.0, "y": 2.0, "w": 10.0, "h": 10.0}, "face_confidence": 0.9, **state}
+    found = {"face_confidence": 0.9, "landmarks": [[3.0, 4.0]], "rotation": 0}
+    face = {"id": 0, "region": {"x": 1.0, "y": 2.0, "w": 10.0, "h": 10.0}, **found, **state}
     second = {**face, "id": 1, "region": {"x": 1.0, "y": 2.0, "w": 9.0, "h": 9.0}}
     assert a == {
         "input": "a.png",

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from emojax.faces import detector
 from emojax.faces.detector import MAXIMUM, STRIDES, Found, decode, detector_outputs, load_detector, overlaps, suppress
-from emojax.faces.find import detector
 from emojax.util.compiling import jit
 
 HEADS = ("cls", "obj", "bbox", "kps")

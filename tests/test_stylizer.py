@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from tiny import code_of, compiled, norm_statistics, stylize_with_code, stylizer_params
 
 from emojax.errors import UserError
-from emojax.nets import stylizer
+from emojax.nets import layers, stylizer
 from emojax.nets.stylizer import Stylizer, StylizerConfig, init_stylizer, vary_styles
 
 TINY = StylizerConfig(width=4, blocks=2, styles=("sad", "happy", "fear"))
 
 mix_styles = compiled(stylizer.mix_styles)
 even_phases = compiled(stylizer.even_phases, static_argnums=0)
-moments = compiled(stylizer.moments, static_argnames="together")
-reflect_pad = compiled(stylizer.reflect_pad, static_argnums=(1, 3))
-instance_norm = compiled(stylizer.instance_norm)
-space_to_depth = compiled(stylizer.space_to_depth, static_argnums=1)
-depth_to_space = compiled(stylizer.depth_to_space, static_argnums=1)
+moments = compiled(layers.channel_moments, static_argnames="together")
+reflect_pad = compiled(layers.reflect_pad, static_argnums=(1, 3))
+instance_norm = compiled(layers.instance_norm)
+space_to_depth = compiled(layers.space_to_depth, static_argnums=1)
+depth_to_space = compiled(layers.depth_to_space, static_argnums=1)
 
 
 @pytest.fixture(scope="module")

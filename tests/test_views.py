@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emojax.faces import detector, views
 from emojax.faces.detector import MULTIPLE, Found
-from emojax.faces.find import detector, views
 from emojax.faces.views import TILE, TILE_OVERLAP, bucket, merge, plan_views, search, turn_back
 from emojax.util.compiling import jit
 

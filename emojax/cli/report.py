@@ -35,6 +35,8 @@ def reading(result: Result) -> dict[str, Any]:
             "id": index,
             "region": {side: round(float(getattr(read.face, side)), 1) for side in ("x", "y", "w", "h")},
             "face_confidence": float(read.face.confidence),
+            "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in read.face.landmarks],
+            "rotation": read.face.rotation,
             **emotional_state(read.emotion),
             **({"style": read.style} if read.style else {}),
         }

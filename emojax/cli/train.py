@@ -34,11 +34,11 @@ def styles(argv: Sequence[str]) -> int:
     with _training():
         import jax
 
-        from emojax.train import evaluate_styles as evaluation
         from emojax.train.options import parse_preset
-        from emojax.train.photo_data import open_photos
         from emojax.train.presets.style import PRESETS
-        from emojax.train.style import pack, train
+        from emojax.train.styles import evaluate as evaluation
+        from emojax.train.styles.sources import open_photos
+        from emojax.train.styles.training import release, train
         from emojax.weights.store import check_output
 
         preset, config = parse_preset(argv, PRESETS, "emojax train styles")
@@ -52,7 +52,7 @@ def styles(argv: Sequence[str]) -> int:
         if jax.process_index() != 0:  # one host packs and scores
             return 0
         if config.pack:
-            pack(run_folder, Path(config.pack))
+            release(run_folder, Path(config.pack))
         if config.score_on:
             paintings = ["--paintings", *config.data.paintings, *(["--vgg16", config.vgg16] if config.vgg16 else [])]
             score = ["--checkpoint", str(run_folder), "--photos", *config.score_on]
@@ -64,7 +64,7 @@ def styles(argv: Sequence[str]) -> int:
 def classifier(argv: Sequence[str]) -> int:
     """`emojax train classifier`: trains by a preset."""
     with _training():
-        from emojax.train.classifier import train
+        from emojax.train.faces.training import train
         from emojax.train.options import parse_preset
         from emojax.train.presets.classifier import PRESETS
 
@@ -76,7 +76,7 @@ def classifier(argv: Sequence[str]) -> int:
 def calibrate(argv: Sequence[str]) -> int:
     """`emojax train calibrate`: fits a classifier's temperature."""
     with _training():
-        from emojax.train import calibrate as command
+        from emojax.train.faces import calibrate as command
 
         return command.main(argv)
 
@@ -84,8 +84,8 @@ def calibrate(argv: Sequence[str]) -> int:
 def evaluate_styles(argv: Sequence[str]) -> int:
     """`emojax evaluate styles`: scores a style network."""
     with _training():
-        from emojax.train import evaluate_styles as command
         from emojax.train.presets.style import PRIMARY_PAINTINGS
+        from emojax.train.styles import evaluate as command
 
         return command.main(argv, PRIMARY_PAINTINGS)
 
@@ -93,7 +93,7 @@ def evaluate_styles(argv: Sequence[str]) -> int:
 def evaluate_classifier(argv: Sequence[str]) -> int:
     """`emojax evaluate classifier`: scores a classifier."""
     with _training():
-        from emojax.train import evaluate as command
+        from emojax.train.faces import evaluate as command
 
         return command.main(argv)
 
@@ -101,16 +101,16 @@ def evaluate_classifier(argv: Sequence[str]) -> int:
 def add_style(argv: Sequence[str]) -> int:
     """`emojax style add`: learns the style of a painting."""
     with _training():
-        from emojax.train import add_style as command
         from emojax.train.presets.style import ADD
+        from emojax.train.styles import add as command
 
-        return command.main(argv, ADD, Path(command.__file__).parent / "presets" / "astronaut.jpg")
+        return command.main(argv, ADD, Path(command.__file__).parent.parent / "presets" / "astronaut.jpg")
 
 
 def average(argv: Sequence[str]) -> int:
     """`emojax style average`: averages the weights of several networks."""
     with _training():
-        from emojax.train import average as command
+        from emojax.train.styles import average as command
 
         return command.main(argv)
 
@@ -118,7 +118,7 @@ def average(argv: Sequence[str]) -> int:
 def swatches(argv: Sequence[str]) -> int:
     """`emojax style swatches`: makes the pictures that `stylize --quality best` paints after."""
     with _training():
-        from emojax.train import swatches as command
         from emojax.train.presets.style import PRIMARY_PAINTINGS
+        from emojax.train.styles import swatches as command
 
         return command.main(argv, PRIMARY_PAINTINGS)

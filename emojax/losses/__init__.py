@@ -1,1 +1,1 @@
-"""What a picture is compared by: terms, and the objective that they make up."""
+"""The losses: their terms, and the objective as a weighted sum."""

@@ -1,4 +1,4 @@
-"""What makes a picture a painting of a photo: the terms of Kolkin et al. 2019 (arXiv:1904.12785), weighted.
+"""The objective that both training and painting minimize: the weighted terms of Kolkin et al. 2019 (arXiv:1904.12785).
 
 The training of the transform net and the optimization of a single picture (`emojax.paint.painter`) share it. Pictures are
 float32 [N, H, W, 3], RGB, 0 to 1; feature maps are VGG16's, see `emojax.nets.vgg16`.
@@ -102,9 +102,9 @@ def transport_terms(
     Args:
         features, photo_features: maps of the picture and of the photo; at least `weights.columns`.
         samples: of a painting for each example: `Samples` with a leading axis N.
-        faces: how much the cells of a grid belong to faces; 0 for none.
-        key: what positions are drawn from.
-        where: how much the cells of that grid are to look like the painting; by default all alike.
+        faces: weights of the cells of a grid in the face term; 0 outside faces.
+        key: PRNG key of the positions.
+        where: weights of the cells of that grid in the comparison with the painting; by default 1.
     """
     keys = jax.random.split(key, 4)
     maps, photo_maps = ([found[layer] for layer in weights.columns] for found in (features, photo_features))

@@ -1,4 +1,4 @@
-"""What a stylized photo is compared by. Photos are float32 [N, H, W, 3]; features are the activations of VGG16, [N, H, W, C].
+"""Terms of the losses. Photos are float32 [N, H, W, 3], 0 to 1; features are activations of VGG16, [N, H, W, C].
 
 The perceptual losses are dimensionless: Johnson et al. 2016 (arXiv:1603.08155, equations 2 to 4) divide by the number
 of elements, which leaves values that depend on the painting, the layer and the scaling of the VGG weights. Dividing by
@@ -30,8 +30,8 @@ def gram_matrix(features: Float[Array, "N H W C"]) -> Float[Array, "N C C"]:
 def interior(features: Float[Array, "N H W C"]) -> Float[Array, "N H2 W2 C"]:
     """Features without the outermost ones, up to 4 on each side.
 
-    VGG16 pads with zeros. Where Gram matrices see what that does, a network finds out that a dark frame around the picture
-    lowers the loss, and paints one.
+    VGG16 pads with zeros. With the features at the border, a dark frame around the picture lowers the loss, and networks
+    learn to paint one.
     """
     drop = min(4, min(features.shape[1:3]) // 16)
     return features[:, drop : features.shape[1] - drop, drop : features.shape[2] - drop]
@@ -82,7 +82,7 @@ def total_variation(photos: Float[Array, "N H W C"]) -> Float[Array, " N"]:
 def hypercolumns(
     features: Sequence[Float[Array, "N _h _w _c"]], positions: Float[Array, "N P 2"]
 ) -> Float[Array, "N P D"]:
-    """What all feature maps say of some positions, one after the other (their section 2.1): D is the sum of the channels.
+    """The features of all maps at some positions, concatenated (their section 2.1): D is the sum of the channels.
 
     Args:
         features: maps of any sizes, which all cover the whole photo.
@@ -120,7 +120,7 @@ def draw_positions(key: jax.Array, weights: Float[Array, "N h w"], count: int) -
     n, h, w = weights.shape
     cell_key, place_key = jax.random.split(key)
     sums = jnp.cumsum(weights.reshape(n, h * w) + 1e-6, axis=1)
-    # One draw in each of `count` equal parts of the mass: as random, but spread more evenly.
+    # Stratified: one draw in each of `count` equal parts of the mass.
     ticks = (np.arange(count)[None] + jax.random.uniform(cell_key, (n, count))) / count * sums[:, -1:]
     cells = jax.vmap(lambda s, t: jnp.searchsorted(s, t, method="scan_unrolled"))(sums, ticks)
     cells = jnp.minimum(cells, h * w - 1)
@@ -148,8 +148,8 @@ def euclidean_distances(one: Float[Array, "N P D"], other: Float[Array, "N Q D"]
 def relaxed_transport(distances: Float[Array, "N P Q"]) -> Float[Array, " N"]:
     """The relaxed earth mover's distance (their equation 5): what moving all mass to its nearest costs at least.
 
-    The larger one of the mean distance from a vector of the one to the nearest of the other, and the other way round: both
-    have to be like something in the other, so that nothing of the painting may be left out.
+    The larger of two means: the distance from each vector of the one to the nearest of the other, and vice versa. So each
+    vector of the painting has to be near one of the picture.
     """
     there, back = distances.min(2).mean(1), distances.min(1).mean(1)
     return jnp.maximum(there, back)
@@ -179,10 +179,10 @@ def palette_loss(colors: Float[Array, "N P 3"], painting: Float[Array, "N Q 3"])
 
 
 def self_similarity_loss(columns: Float[Array, "N P D"], photo: Float[Array, "N P D"]) -> Float[Array, " N"]:
-    """How much the picture's pattern of likeness differs from the photo's (their equation 4).
+    """The difference of the self-similarity matrices of picture and photo (their equation 4).
 
-    Cosine distances between all pairs of positions, each column divided by its sum: what belongs together in the photo
-    should belong together in the picture, in whatever colours and strokes. The sum over a column's absolute differences,
+    Cosine distances between all pairs of positions, each column divided by its sum: positions that are alike in
+    the photo should be alike in the picture, whatever the colours and strokes. The sum over a column's absolute differences,
     0 to 2, and the mean of that over the columns.
     """
 

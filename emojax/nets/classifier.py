@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.images import to_grey, to_signed
+from emojax.nets.layers import max_pool
 
 ARCHITECTURES = ("paper", "vgg16")
 VGG16_DEPTHS = (2, 2, 3, 1)
@@ -38,7 +39,7 @@ class ClassifierConfig:
     channels: int = 1
     """1: grey, 3: colour"""
     margin: float = 0.0
-    """what the crop shows beyond the face's box on each side, as a fraction of the box"""
+    """margin of the crop around the face's box on each side, as a fraction of the box"""
     conv_dropout: float = 0.25
     """dropout rate after each block (vgg16: each but the last)"""
     dense_dropout: float = 0.5
@@ -64,19 +65,17 @@ class ClassifierConfig:
 
 
 class MaxPool(nn.Module):
-    """2 x 2 max pooling as a module, so that it counts as the layer that it is; an odd last row or column is dropped."""
+    """`max_pool` as a module, so that it counts as a layer."""
 
     def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N H2 W2 C"]:
-        # A maximum over axes: on CPUs the gradient of XLA's pooling windows takes more than twice as long.
-        n, h, w, c = x.shape
-        return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
+        return max_pool(x)
 
 
 class PaperNet(nn.Module):
     """Three blocks of (conv 3x3, batch norm, conv 3x3, batch norm, max pool, dropout), then dense, dropout, dense.
 
-    Those are the paper's 21 layers, counted without activations and reshaping. The paper names the kinds of layers and
-    their number, not their order or widths: this arrangement is ours. ReLU follows each norm, and a leaky one the hidden
+    Those are the paper's 21 layers, counted without activations and reshaping. The paper gives the kinds and the number
+    of layers, not their order or widths; this arrangement is ours. ReLU follows each norm, and a leaky one the hidden
     dense layer.
     """
 
@@ -95,8 +94,8 @@ class PaperNet(nn.Module):
             x = MaxPool()(x)
             x = nn.Dropout(config.conv_dropout)(x, deterministic=not train)
         x = x.reshape(x.shape[0], -1)
-        # Thousands of inputs, none of them negative: Adam's steps all have one size, so that the first ones can push units
-        # far below 0, where a plain ReLU would leave them dead. In a run with one, 4 of 128 lived.
+        # Leaky: the thousands of inputs are not negative, and Adam's first steps can push units far below 0, where a plain
+        # ReLU has no gradient. In a run with a plain ReLU, 4 of 128 units were alive at the end.
         x = nn.leaky_relu(nn.Dense(config.dense, dtype=self.dtype)(x), 0.1)
         x = nn.Dropout(config.dense_dropout)(x, deterministic=not train)
         return nn.Dense(len(EMOTIONS), dtype=self.dtype)(x)
@@ -105,8 +104,8 @@ class PaperNet(nn.Module):
 class Vgg16Net(nn.Module):
     """The first eight convolutions of VGG16 (Simonyan & Zisserman, arXiv:1409.1556), then global average, dropout, dense.
 
-    Its convolutions have VGG16's names ("conv1_1", ...) and shapes, so that they can start from what ImageNet taught them:
-    see `emojax.train.transfer`. ReLU follows each, batch norm each of the last two blocks (VGG16's activations are in the
+    Its convolutions have VGG16's names ("conv1_1", ...) and shapes, so that they can start from its weights:
+    see `emojax.train.faces.transfer`. ReLU follows each, batch norm each of the last two blocks (VGG16's activations are in the
     hundreds), max pooling and dropout each block but the last.
     """
 
@@ -140,9 +139,9 @@ class Classifier(nn.Module):
 
     config: ClassifierConfig
     dtype: Any = jnp.float32
-    """of the computation; parameters, norm statistics and logits are float32"""
+    """precision of the computation; parameters, norm statistics and logits are float32"""
     axis_name: str | None = None
-    """under `pmap`, the axis over which batch norm takes its statistics"""
+    """axis over which batch norm takes its statistics under `pmap`"""
 
     @nn.compact
     def __call__(self, x: Float[Array, "N S S C"], train: bool = False) -> Float[Array, "N 7"]:
@@ -155,7 +154,7 @@ class Classifier(nn.Module):
 
 
 def layer_names(config: ClassifierConfig) -> tuple[str, ...]:
-    """The layers of the network in the order in which they run, as tracing it finds them ("Conv_0", "BatchNorm_0", ...)."""
+    """The names of the network's layers in the order in which they run ("Conv_0", "BatchNorm_0", ...)."""
     names: list[str] = []
 
     def record(run: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
@@ -186,8 +185,8 @@ def classify(
 ) -> Float[Array, "N 7"]:
     """Probabilities of the seven emotions, in the order of `EMOTIONS`; rows sum to 1. Pure.
 
-    Logits are divided by the checkpoint's temperature first (Guo et al. 2017, arXiv:1706.04599), which training, or
-    `calibrate`, fits on validation faces, so that the probabilities mean what they say.
+    Logits are divided by the checkpoint's temperature first (Guo et al. 2017, arXiv:1706.04599). Training or `calibrate` fits
+    it on validation faces, so that the probabilities are calibrated.
 
     Args:
         variables: {"params", "batch_stats"} of `Classifier(config)`, and "temperature", above 0.

@@ -1,10 +1,9 @@
-"""Convolutions of the transform net in the forms that a CPU is fast at.
+"""Convolutions of the transform net and VGG16, in forms that are fast on a CPU.
 
-Each function equals a plain convolution but for rounding, and is one on a GPU or TPU: the platform that a program is
-compiled for decides, so that an exported program is right and fast on all of them. In other precisions than float32, whose
-rounding the CPU's forms would multiply, they are plain everywhere. Gradients are those of reverse mode alone where Winograd's
-method is used. Arrays are [N, H, W, C], kernels [k, k, C, D]; nothing is padded, unless `padding` says by how many zeros on
-every side.
+Each function equals a plain convolution up to rounding. On a GPU or TPU it is a plain convolution; the platform is chosen when
+a program is compiled, so an exported program is right and fast on all platforms. In other precisions than float32, whose
+rounding errors the CPU's forms would amplify, all are plain. Where Winograd's method is used, only reverse-mode gradients are
+defined. Arrays are [N, H, W, C], kernels [k, k, C, D]; `padding` is the number of zeros on every side, by default 0.
 """
 
 from __future__ import annotations
@@ -37,15 +36,15 @@ _INPUTS = np.array(
 _KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], np.float32) / 24
 _OUTPUTS = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], np.float32)
 
-# What the four pixels of an enlarged pixel are made of, along one axis: the even one sees its left neighbour once and
-# itself twice, the odd one itself twice and its right neighbour once. [odd or even, left or right, tap of the kernel]
+# A 3-tap kernel over a picture that is enlarged by 2, as two 2-tap kernels over the small one: odd outputs combine the pixel
+# and its right neighbour, even ones the left neighbour and the pixel. [odd or even, tap of the small kernel, tap of the kernel]
 _PHASES = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
 
 
 def plain(
     x: Float[Array, "N H W C"], kernel: Float[Array, "k l C D"], stride: int = 1, padding: int = 0
 ) -> Float[Array, "N H2 W2 D"]:
-    """A convolution as it is."""
+    """A convolution by XLA."""
     return lax.conv_general_dilated(x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=_LAYOUT)
 
 
@@ -66,7 +65,7 @@ def convolve(
 def _convolve_3x3(
     padding: int, x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]
 ) -> Float[Array, "N H2 W2 D"]:
-    """By Winograd's method, and so is its gradient with respect to x, a convolution, too. Reverse mode only."""
+    """By Winograd's method, as is its gradient with respect to x. Reverse mode only."""
     form, default = (functools.partial(method, padding=padding) for method in (winograd, plain))
     return lax.platform_dependent(x, kernel, cpu=form, default=default)
 
@@ -104,7 +103,7 @@ def winograd(
 ) -> Float[Array, "N H2 W2 D"]:
     """A 3 x 3 convolution with half of the multiplications: F(4, 3) along the rows, plain along the columns.
 
-    The other half could be saved along the columns, too, but moving the data then takes what the multiplications saved.
+    Winograd's method along the columns, too, would halve the multiplications again, but moving the data takes the time saved.
     """
     width = x.shape[2] - 2 + 2 * padding
     tiles = (width + 3) // 4
@@ -117,7 +116,7 @@ def winograd(
 
 
 def by_rows(x: Float[Array, "N H W C"], kernel: Float[Array, "k k C D"]) -> Float[Array, "N H2 W2 D"]:
-    """A convolution with few outputs: those of all rows of the kernel at once, which fill a vector, then their sum."""
+    """A convolution with few outputs: one convolution for all rows of the kernel, which fill a vector, and then their sum."""
     side, _, channels, outputs = kernel.shape
     rows = kernel.transpose(1, 2, 0, 3).reshape(1, side, channels, side * outputs)
     y = plain(x, rows)

@@ -1,8 +1,8 @@
 """The image transformation network: a photo and a style code in, a stylized photo out, in one forward pass.
 
 Johnson et al. 2016 (arXiv:1603.08155) with conditional instance normalization (Dumoulin et al. 2017,
-arXiv:1610.07629): all styles share the convolutions, and a style is nothing but a scale and a shift for every channel
-of every norm layer. A mix of styles is a mix of those, and it may vary over the picture. Photos are float32
+arXiv:1610.07629): all styles share the convolutions; a style is a scale and a shift for every channel of every norm
+layer. A mix of styles is a mix of scales and shifts, and it may vary over the picture. Photos are float32
 [N, H, W, 3], RGB, 0 to 1, on both sides.
 
 Where we deviate: nearest-neighbour upsampling and a convolution in place of transposed convolutions (no
@@ -18,7 +18,7 @@ import functools
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -28,6 +28,15 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.nets.convolutions import convolve, enlarge_and_convolve
+from emojax.nets.layers import (
+    ConvolutionParams,
+    apply_blocks,
+    channel_moments,
+    depth_to_space,
+    instance_norm,
+    reflect_pad,
+    space_to_depth,
+)
 
 StyleCode = dict[str, dict[str, jax.Array]]
 """Per norm layer {"scale", "shift"}: float32 arrays that broadcast against [N, H, W, C].
@@ -43,8 +52,6 @@ MULTIPLE = 4  # the residual blocks work at a quarter of the size: the network's
 MINIMUM = 16  # the 9x9 layer reflects 4 pixels, and the residual blocks need at least 2 at a quarter of the size
 PATCHES = (1, 2, 4)
 _DOWN, _UP = {1: "down0", 2: "down1", 4: "down2"}, {2: "up0", 1: "up1"}  # how many times smaller -> the layer's name
-EPSILON = 1e-5
-_FLAT = 1e-8  # variance; convolutions of values around 1 round by 1e-5 at most
 
 
 @dataclass(frozen=True)
@@ -58,9 +65,9 @@ class StylizerConfig:
     styles: tuple[str, ...] = EMOTIONS
     """names of the styles, one row of scales and shifts each"""
     bank: bool = False
-    """whether every style has a network of its own, stacked, instead of sharing one; see `init_stylizer`"""
+    """whether each style has a network of its own, stacked, instead of one shared network; see `init_stylizer`"""
     patch: int = 1
-    """pixels along a side of what is read and painted as one: 1, or 2 or 4, which leave out the larger layers"""
+    """side of the squares of pixels that the first and last layer treat as one position: 1, 2 or 4; 2 and 4 save layers"""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.blocks < 0:
@@ -71,7 +78,7 @@ class StylizerConfig:
             raise UserError(f"styles {self.styles}: give at least one name, each once")
 
     def channels(self, factor: int) -> int:
-        """Of the layers that work `factor` times smaller than the photo."""
+        """Channels of the layers that work `factor` times smaller than the photo."""
         return factor * self.width
 
     def norm_layers(self) -> Iterator[tuple[str, int]]:
@@ -103,7 +110,7 @@ class StylizerConfig:
 
 
 def init_style_table(config: StylizerConfig, key: PRNGKeyArray | jax.Array | None = None) -> StyleCode:
-    """Scales of 1 and shifts of 0, leaves [S, C]; with a key, a little noise parts the styles from the start."""
+    """Scales of 1 and shifts of 0, leaves [S, C]; with a key, noise makes the styles' scales differ (deviation 0.01)."""
     rows = len(config.styles)
     table = {}
     for index, (name, channels) in enumerate(config.norm_layers()):
@@ -119,7 +126,7 @@ def mix_styles(table: StyleCode, weights: Float[Array, "N S"]) -> StyleCode:
 
     Args:
         table: leaves [S, C].
-        weights: float32 [N, S]; rows usually sum to 1 (a one-hot row gives that style exactly).
+        weights: float32 [N, S]; rows usually sum to 1 (a one-hot row gives exactly that style).
 
     Returns:
         Leaves [N, 1, 1, C].
@@ -128,9 +135,9 @@ def mix_styles(table: StyleCode, weights: Float[Array, "N S"]) -> StyleCode:
 
 
 def _mixed(weights: Float[Array, "N h w S"], rows: Float[Array, "S C"]) -> Float[Array, "N h w C"]:
-    """weights @ rows, but computed where it is used.
+    """weights @ rows as a sum that XLA fuses into its use.
 
-    A matrix product would be a kernel of its own to compile and an array to keep, and on a GPU or TPU it would round.
+    A matrix product would compile a kernel and store an array, and a GPU or TPU would compute it in reduced precision.
     """
     terms = (weights[..., s : s + 1] * row for s, row in enumerate(rows[:, None, None, None]))
     return functools.reduce(operator.add, terms)
@@ -162,96 +169,16 @@ def _factor(norm_layer: str) -> int:
     return next((factor for names in (_DOWN, _UP) for factor, name in names.items() if name == norm_layer), 4)
 
 
-def reflect_pad(
-    x: Float[Array, "N H W C"],
-    pad: int,
-    size: tuple[Int[Array, ""], Int[Array, ""]] | None,
-    mode: Literal["reflect", "symmetric"] = "reflect",
-) -> Float[Array, "N H2 W2 C"]:
-    """Pads the two spatial axes by reflection, which leaves out ("reflect") or repeats ("symmetric") the border itself.
-
-    With `size` = (h, w), the picture is the top left h x w part of x and the rest is filling: then the reflection at the
-    bottom and right edges is written where the picture ends, so that the picture never sees the filling.
-    """
-    if pad == 0:
-        return x
-    if size is None:  # whose gradient is cheap
-        return jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode=mode)
-    n, height, width, channels = x.shape
-    rows, columns = (_reflected(extent, pad, end, mode) for extent, end in zip((height, width), size, strict=True))
-    positions = (rows[:, None] * width + columns[None, :]).reshape(-1)
-    padded = x.reshape(n, height * width, channels).at[:, positions].get(mode="promise_in_bounds")
-    return padded.reshape(n, len(rows), len(columns), channels)
-
-
-def _reflected(extent: int, pad: int, end: Int[Array, ""], mode: str) -> Int[Array, " P"]:
-    """Where each of the extent + 2 * pad positions of a padded axis comes from; the picture ends at `end`."""
-    border = 0 if mode == "reflect" else 1
-    index = jnp.arange(-pad, extent + pad)
-    index = jnp.where(index < 0, -index - border, index)
-    index = jnp.where(index < end, index, 2 * end - 2 + border - index)
-    return jnp.clip(index, 0, extent - 1)  # far behind the picture's end: anything
-
-
-def moments(
-    x: Float[Array, "N H W C"], size: tuple[Int[Array, ""], Int[Array, ""]] | None, together: bool = False
-) -> dict[str, Float[Array, "#N 1 1 C"]]:
-    """Mean and variance of every channel over the h x w picture, in float32; or over all of the batch's together."""
-    x32, axes = x.astype(jnp.float32), (0, 1, 2) if together else (1, 2)
-    if size is None:
-        mean = x32.mean(axes, keepdims=True)
-        variance = jnp.square(x32 - mean).mean(axes, keepdims=True)
-    else:
-        inside = (jnp.arange(x.shape[1])[:, None] < size[0]) & (jnp.arange(x.shape[2])[None, :] < size[1])
-        inside = inside[None, :, :, None]
-        count = (size[0] * size[1]).astype(jnp.float32) * (x.shape[0] if together else 1)
-        mean = jnp.where(inside, x32, 0).sum(axes, keepdims=True) / count
-        variance = jnp.where(inside, jnp.square(x32 - mean), 0).sum(axes, keepdims=True) / count
-    return {"mean": mean, "variance": variance}
-
-
-def instance_norm(
-    x: Float[Array, "N H W C"],
-    scale: Float[Array, "*dims C"],
-    shift: Float[Array, "*dims C"],
-    statistics: Mapping[str, Float[Array, "#N 1 1 C"]],
-) -> Float[Array, "N H W C"]:
-    """Instance normalization with a given scale and shift, and with given statistics; see `moments`.
-
-    Where a channel is flat, its variance not above 1e-8, the result is the shift (Ulyanov et al. 2016 would divide what
-    rounding left by the root of epsilon).
-    """
-    x32, mean, variance = x.astype(jnp.float32), statistics["mean"], statistics["variance"]
-    # What varies by rounding alone is flat: norm after norm, dividing by the root of epsilon, would make a pattern of it.
-    factor = scale * jnp.where(variance > _FLAT, jax.lax.rsqrt(variance + EPSILON), 0)
-    return (x32 * factor + (shift - mean * factor)).astype(x.dtype)
-
-
-def space_to_depth(x: Float[Array, "N H W C"], patch: int) -> Float[Array, "N H2 W2 D"]:
-    """The pixels of every patch x patch square as the channels of one position, row by row: D = patch^2 C."""
-    n, height, width, channels = x.shape
-    h, w = height // patch, width // patch
-    x = x.reshape(n, h, patch, w, patch, channels).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(n, h, w, patch * patch * channels)
-
-
-def depth_to_space(x: Float[Array, "N H2 W2 D"], patch: int) -> Float[Array, "N H W C"]:
-    """The inverse of `space_to_depth`."""
-    n, h, w, depth = x.shape
-    channels = depth // (patch * patch)
-    x = x.reshape(n, h, w, patch, patch, channels).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(n, h * patch, w * patch, channels)
-
-
 def even_phases(config: StylizerConfig, network: dict) -> dict:
-    """Parameters whose last layer answers features that are the same everywhere with pixels that are the same everywhere.
+    """The parameters with a last layer that maps constant features to a constant picture.
 
-    With patches every pixel of a patch has a kernel and a bias of its own, and where their sums differ a flat part of a
-    picture gets a grid of the patch's size (Aitken et al. 2017, arXiv:1707.02937, who even them out before training). Here
-    each input channel's sums, and the biases, become their mean over the patch. Twice is once; with patches of 1 it is nothing.
+    With patches, every pixel of a patch has its own kernel and bias. Where their sums differ, a flat part of a picture gets a
+    grid of the patch's size (Aitken et al. 2017, arXiv:1707.02937, who avoid it by initialization). Here the sums of each
+    input channel's kernels, and the biases, are replaced by their means over the patch. The function is idempotent; with
+    patches of 1 it changes nothing.
 
     Args:
-        network: as from `init_stylizer`; a bank's leaves have a leading axis.
+        network: see `init_stylizer`; leaves of stacked networks have a leading axis.
 
     Returns:
         The same structure, of which "out" is new: kernel float32 [k, k, C, 3 patch^2], bias [3 patch^2].
@@ -269,14 +196,14 @@ def even_phases(config: StylizerConfig, network: dict) -> dict:
 
 
 class Stylizer(nn.Module):
-    """Johnson's residual transform net; parameters are the convolutions only, the styles come in as a code.
+    """Johnson's residual transform net. Its parameters are the convolutions; the style is an input, a code.
 
-    `__call__` takes photos float32 [N, H, W, 3] in 0 to 1, H and W multiples of 4 and at least 16, and a `StyleCode`;
-    it returns the same shape and range. `size` = (h, w), int32 scalars that are multiples of 4 and at least 16, says
-    that only the top left h x w is picture (a photo in a larger bucket), and that no gradient is wanted: then the residual
-    blocks are a loop, which compiles faster. The norms' statistics are every photo's own, or of all `together`, and are sown
-    into the collection "statistics", unless they are given. `dtype` is that of the convolutions. It takes
-    parameters as they are: `stylize_with_code` is where `even_phases` comes in.
+    Inputs are photos float32 [N, H, W, 3] in 0 to 1, H and W multiples of 4 and at least 16, and a `StyleCode`; the output
+    has the shape and range of the photos. `size` = (h, w), int32 scalars that are multiples of 4 and at least 16, limits the
+    picture to the top left h x w of a larger bucket; then the residual blocks are a loop, which compiles faster but has a
+    slow gradient. The norms' statistics are each photo's own, those of all photos `together`, or given; if not given, they
+    are sown into the collection "statistics". `dtype` is that of the convolutions. `stylize_with_code` applies `even_phases`
+    to the parameters first.
     """
 
     config: StylizerConfig
@@ -301,7 +228,7 @@ class Stylizer(nn.Module):
             return None if size is None else (size[0] // factor, size[1] // factor)
 
         def layer(name, inputs, side=3):
-            kernel = _Convolution((side, side, inputs, channels[name]), name=name)()["kernel"]
+            kernel = ConvolutionParams((side, side, inputs, channels[name]), name=name)()["kernel"]
             return {"kernel": kernel, **code[name], "statistics": None if statistics is None else statistics[name]}
 
         def conv(x, kernel, ends, stride=1, enlarge=False):
@@ -313,10 +240,10 @@ class Stylizer(nn.Module):
         def conv_norm(x, layer, factor, stride=1, enlarge=False):
             before = factor * 2 if enlarge else factor // stride
             x = conv(x, layer["kernel"], ends(before), stride, enlarge)
-            mine = layer["statistics"]
-            if mine is None:
-                mine = moments(x, ends(factor), self.together)
-            return instance_norm(x, layer["scale"], layer["shift"], mine), mine
+            used = layer["statistics"]
+            if used is None:
+                used = channel_moments(x, ends(factor), self.together)
+            return instance_norm(x, layer["scale"], layer["shift"], used), used
 
         def block(x, layers):
             y, a = conv_norm(x, layers["a"], 4)
@@ -331,57 +258,22 @@ class Stylizer(nn.Module):
             x, found[name] = conv_norm(x, layer(name, x.shape[-1], side), factor, stride)
             x = nn.relu(x)
         blocks = [{part: layer(f"block{i}_{part}", x.shape[-1]) for part in "ab"} for i in range(config.blocks)]
-        x, of_blocks = _one_after_another(block, x, blocks, loop=size is not None)
-        found |= {f"block{i}_{part}": mine for i, both in enumerate(of_blocks) for part, mine in both.items()}
+        x, of_blocks = apply_blocks(block, x, blocks, loop=size is not None)
+        found |= {f"block{i}_{part}": used for i, both in enumerate(of_blocks) for part, used in both.items()}
         for factor in (f for f in (2, 1) if f >= patch):
             x, found[_UP[factor]] = conv_norm(x, layer(_UP[factor], x.shape[-1]), factor, enlarge=True)
             x = nn.relu(x)
         if statistics is None:
             self.sow("statistics", "norms", found, init_fn=dict, reduce_fn=operator.or_)
-        out = _Convolution((config.kernel, config.kernel, x.shape[-1], 3 * patch * patch), bias=True, name="out")()
+        out = ConvolutionParams((config.kernel, config.kernel, x.shape[-1], 3 * patch * patch), bias=True, name="out")()
         x = conv(x, out["kernel"], ends(patch)) + out["bias"][None, None, None].astype(self.dtype)
         return nn.sigmoid(depth_to_space(x, patch).astype(jnp.float32))
-
-
-class _Convolution(nn.Module):
-    """The parameters of a convolution: a kernel, and a bias where no norm's shift takes its place."""
-
-    shape: tuple[int, int, int, int]
-    bias: bool = False
-
-    @nn.compact
-    def __call__(self) -> dict[str, Array]:
-        made = {"kernel": self.param("kernel", nn.initializers.lecun_normal(), self.shape)}
-        return made | ({"bias": self.param("bias", nn.initializers.zeros_init(), self.shape[-1:])} if self.bias else {})
-
-
-def _stack(*arrays: Array) -> Array:
-    """`jnp.stack`; of flat arrays, because XLA's CPU compiler takes a second for those of four axes."""
-    return jnp.stack([array.ravel() for array in arrays]).reshape(len(arrays), *arrays[0].shape)
-
-
-def _one_after_another(block: Callable, x: Array, blocks: Sequence[Any], loop: bool) -> tuple[Array, list[Any]]:
-    """x through the blocks, each with its own layers, and what else each of them gives.
-
-    A loop of the compiled program has one block to compile, but its gradient takes a CPU twice as long. The blocks are also
-    unrolled where the styles vary over the picture: a loop would have to have the codes of all blocks, as large as the
-    features, in memory.
-    """
-    uniform = all(layer["scale"].shape[1:3] == (1, 1) for layers in blocks for layer in layers.values())
-    if len(blocks) > 1 and uniform and loop:
-        x, stacked = jax.lax.scan(block, x, jax.tree.map(_stack, *blocks))
-        return x, [jax.tree.map(operator.itemgetter(i), stacked) for i in range(len(blocks))]
-    found = []
-    for layers in blocks:
-        x, mine = block(x, layers)
-        found.append(mine)
-    return x, found
 
 
 def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict:
     """Fresh parameters: {"network": convolutions, "styles": style table with leaves [S, C]}.
 
-    Those of a bank are networks with one style each, stacked: the leaves of "network" have a leading axis S.
+    With `config.bank` they are networks with one style each, stacked: the leaves of "network" have a leading axis S.
     """
     if config.bank:
         keys = jax.random.split(key, len(config.styles))
@@ -395,7 +287,7 @@ def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict
 
 
 def stack_bank(singles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A bank's parameters from those of networks with one style each."""
+    """The stacked parameters of several networks with one style each; see `StylizerConfig.bank`."""
     return {
         "network": jax.tree.map(lambda *leaves: jnp.stack(leaves), *[single["network"] for single in singles]),
         "styles": jax.tree.map(lambda *rows: jnp.concatenate(rows), *[single["styles"] for single in singles]),
@@ -403,7 +295,7 @@ def stack_bank(singles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def choose_network(network: Any, index: Int[Array, ""]) -> Any:
-    """One network of a bank."""
+    """One of several stacked networks."""
     return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), network)
 
 
@@ -430,7 +322,7 @@ def norm_statistics(
     code: StyleCode,
     size: tuple[Int[Array, ""], Int[Array, ""]] | None = None,
 ) -> Statistics:
-    """The statistics that the norms find in photos that count as one: parts of a larger photo, say. Pure.
+    """The norms' statistics over several photos together, such as parts of a larger photo. Pure.
 
     Returns:
         Leaves [1, 1, 1, C].

@@ -1,4 +1,4 @@
-"""VGG16 up to relu4_3: the eye of the style and content losses (Simonyan & Zisserman 2015, arXiv:1409.1556). Never trained."""
+"""VGG16 up to relu4_3, whose features the style and content losses compare (Simonyan & Zisserman 2015, arXiv:1409.1556)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from emojax.nets.convolutions import convolve
+from emojax.nets.layers import max_pool
 
 _WIDTHS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512)
 LAYERS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3")
@@ -18,7 +19,7 @@ FEATURES = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 
 
 def shapes(narrower: int = 1) -> dict[str, tuple[int, ...]]:
-    """The names and shapes of `SHAPES` for a network that is so many times narrower."""
+    """`SHAPES` for a network with `narrower` times fewer channels."""
     widths = (3, *(width // narrower for width in _WIDTHS[1:]))
     return {
         name: shape
@@ -28,7 +29,7 @@ def shapes(narrower: int = 1) -> dict[str, tuple[int, ...]]:
 
 
 SHAPES = shapes()
-"""Our layout of a weights file: the names of its tensors and their shapes, kernels HWIO."""
+"""The tensors of a weights file in our layout: name -> shape, kernels HWIO."""
 
 
 def vgg16_features(
@@ -56,16 +57,10 @@ def vgg16_features(
         if len(features) == len(set(layers)):
             break
         if before and before[0] != layer[0]:
-            x = _max_pool(x)
+            x = max_pool(x)
         kernel, bias = (jnp.asarray(params[f"conv{layer}"][part]) for part in ("kernel", "bias"))
         x = convolve(x.astype(kernel.dtype), kernel, padding=1)
         x = jax.nn.relu(x + bias.reshape(1, 1, 1, -1))
         if (name := f"relu{layer}") in layers:
             features[name] = x
     return features
-
-
-def _max_pool(x: Float[Array, "N H W C"]) -> Float[Array, "N H//2 W//2 C"]:
-    """Maxima of 2 x 2 squares; an odd last row or column is left out. As a reshape its gradient needs no scatter."""
-    n, h, w, c = x.shape
-    return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))

@@ -20,7 +20,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
@@ -30,6 +29,8 @@ from emojax.images import to_255, to_uint8, to_unit
 from emojax.losses.objective import CELL, COLUMN_LAYERS, Samples, mix_samples, sample_painting, transport_terms
 from emojax.losses.terms import total_variation
 from emojax.nets.vgg16 import vgg16_features
+from emojax.paint import descent
+from emojax.paint.carry import carry_up
 from emojax.util import compiling
 
 SMALLEST, LARGEST = 64, 2048
@@ -64,7 +65,7 @@ class PaintConfig:
     """random positions that a step compares at most: one for every 64 pixels, but at least 256"""
     steps: tuple[int, ...] = (60, 100, 150, 200, 250)
     """steps at the finest scale, at the next coarser one, and so on; the last number is also that of all coarser ones"""
-    learning_rate: float = 0.01
+    learning_rate: float = descent.LEARNING_RATE
     """Adam's, at the start of every scale; it falls to a fiftieth, so that what remains of the randomness is no grain"""
 
     def __post_init__(self) -> None:
@@ -118,25 +119,6 @@ class Progress:
     finished_scale: bool
 
 
-def laplacian_pyramid(picture: Float[Array, "1 H W 3"], levels: int) -> list[Array]:
-    """Details at halving sizes, finest first, and what remains at the coarsest."""
-    details = []
-    for _ in range(levels):
-        height, width = (max(1, side // 2) for side in picture.shape[1:3])
-        small = jax.image.resize(picture, (1, height, width, 3), "linear")
-        details.append(picture - jax.image.resize(small, picture.shape, "linear"))
-        picture = small
-    return [*details, picture]
-
-
-def from_pyramid(pyramid: Sequence[Array]) -> Float[Array, "1 H W 3"]:
-    """The inverse of `laplacian_pyramid`."""
-    picture = pyramid[-1]
-    for detail in reversed(pyramid[:-1]):
-        picture = detail + jax.image.resize(picture, detail.shape, "linear")
-    return picture
-
-
 def paint_loss(
     config: PaintConfig,
     vgg: Mapping[str, Any],
@@ -178,7 +160,6 @@ class Painter:
         """Takes VGG16's parameters, see `load_vgg16`; compiles nothing yet."""
         self.config = config = config or PaintConfig()
         self._vgg = jax.device_put(dict(vgg))
-        self._adam = adam = optax.scale_by_adam()
 
         def features_of(vgg, picture):
             return vgg16_features(vgg, to_255(picture), config.columns)
@@ -186,20 +167,13 @@ class Painter:
         def samples_of(vgg, painting, key):
             return sample_painting(list(features_of(vgg, painting).values()), painting, key)
 
-        def step(pyramid, state, rate, vgg, photo_features, samples, masks, faces, similarity, key):
-            def loss_of(pyramid):
-                picture = from_pyramid(pyramid)
-                terms = paint_loss(
-                    config.at(*picture.shape[1:3]), vgg, picture, photo_features, samples, masks, faces, similarity, key
-                )
-                return terms["loss"], terms
-
-            gradients, terms = jax.grad(loss_of, has_aux=True)(pyramid)
-            updates, state = adam.update(gradients, state, pyramid)
-            return jax.tree.map(lambda x, update: x - rate * update, pyramid, updates), state, terms
+        def loss_of(picture, vgg, photo_features, samples, masks, faces, similarity, key):
+            at_size = config.at(*picture.shape[1:3])
+            terms = paint_loss(at_size, vgg, picture, photo_features, samples, masks, faces, similarity, key)
+            return terms["loss"], terms
 
         self._features, self._samples = compiling.jit(features_of), compiling.jit(samples_of)
-        self._step = compiling.jit(step, donate_argnums=(0, 1))
+        self._step = descent.make_step(loss_of)
 
     def paint(
         self,
@@ -271,14 +245,13 @@ class Painter:
         for index, region in enumerate(regions):
             key = jax.random.PRNGKey(index)
             paintings = [_unit(_fit(painting, max(scale))) for painting in region.paintings]
-            found.append(
-                mix_samples([self._samples(self._vgg, painting, key) for painting in paintings], region.weights)
-            )
+            samples = [self._samples(self._vgg, painting, key) for painting in paintings]
+            found.append(mix_samples(samples, region.weights))
         return found, found[0]["colors"].mean(0)
 
-    def step(self, pyramid: Any, state: Any, rate: Any, targets: tuple[Any, ...], similarity: Any, key: Any) -> Any:
-        """One step of Adam: the pyramid, Adam's state and the terms."""
-        return self._step(pyramid, state, rate, self._vgg, *targets, similarity, key)
+    def step(self, descended: descent.Descended, rate: Any, targets: tuple[Any, ...], similarity: Any, key: Any) -> Any:
+        """One step of Adam; see `descent.make_step`."""
+        return self._step(descended, rate, self._vgg, *targets, similarity, key)
 
     def _steps(self, coarser: int) -> int:
         """Steps at the scale that is `coarser` scales above the finest."""
@@ -290,8 +263,7 @@ class Painter:
         return max(config.similarity * config.decay**index, min(config.least_similarity, config.similarity))
 
 
-_OVERHEAD = 40_000
-"""pixels whose features cost a step as much as all else that it does"""
+_OVERHEAD = 40_000  # pixels whose features cost a step as much as all else that it does
 
 
 class _Canvas:
@@ -314,8 +286,7 @@ class _Canvas:
         self._faces = jnp.asarray(face_map(photo.shape[:2], faces, scale))[None]
         self._photo_features = painter.features(small)
         begin = _recolored(small, mean_color) if before is None else _unit(before)
-        self._pyramid = laplacian_pyramid(begin, max(1, round(np.log2(min(scale) / _MULTIPLE))))
-        self._state = optax.scale_by_adam().init(self._pyramid)
+        self._descended = descent.begin(begin)
         self._key, self._number, self._pending = jax.random.fold_in(jax.random.PRNGKey(seed), max(scale)), 0, None
 
     def advance(self, similarity: float, rate: float) -> None:
@@ -324,14 +295,14 @@ class _Canvas:
             jax.block_until_ready(self._pending)
         key = jax.random.fold_in(self._key, self._number)
         targets = (self._photo_features, self._samples, self._masks, self._faces)
-        self._pyramid, self._state, self._pending = self._painter.step(
-            self._pyramid, self._state, np.float32(rate), targets, np.float32(similarity), key
+        self._descended, self._pending, _ = self._painter.step(
+            self._descended, np.float32(rate), targets, np.float32(similarity), key
         )
         self._number += 1
 
     def picture(self) -> UInt8[np.ndarray, "H W 3"]:
         """What there is so far, at this scale."""
-        return to_uint8(np.asarray(from_pyramid(self._pyramid)[0]))
+        return to_uint8(np.asarray(descent.from_pyramid(self._descended[0])[0]))
 
 
 def _finish(canvas: _Canvas, photo: np.ndarray) -> np.ndarray:
@@ -358,9 +329,8 @@ def _resize(picture: np.ndarray | None, size: tuple[int, int]) -> Any:
 def _fit(painting: np.ndarray, side: int) -> np.ndarray:
     """A painting with a long side of about `side`, in multiples of 8: strokes as large on the picture as on the painting."""
     factor = side / max(painting.shape[:2])
-    return _resize(
-        painting, tuple(max(_MULTIPLE, _MULTIPLE * round(x * factor / _MULTIPLE)) for x in painting.shape[:2])
-    )
+    sides = (max(_MULTIPLE, _MULTIPLE * round(x * factor / _MULTIPLE)) for x in painting.shape[:2])
+    return _resize(painting, tuple(sides))
 
 
 def _cells(mask: np.ndarray | None, scale: tuple[int, int]) -> jax.Array:
@@ -373,33 +343,8 @@ def _cells(mask: np.ndarray | None, scale: tuple[int, int]) -> jax.Array:
 
 
 def face_map(photo: tuple[int, int], faces: Sequence[Face], scale: tuple[int, int]) -> Float[np.ndarray, "h w"]:
-    """Where a photo of (height, width) shows faces, on the grid of cells of a scale: see `face_weights_on_grid`."""
+    """Where a photo of (height, width) shows faces, on the grid of cells of a scale: see `rasterize`."""
     grid = scale[0] // CELL, scale[1] // CELL
     factors = grid[1] / photo[1], grid[0] / photo[0]
     boxes = [(face.x * factors[0], face.y * factors[1], face.w * factors[0], face.h * factors[1]) for face in faces]
     return rasterize(boxes, grid).astype(np.float32)
-
-
-def carry_up(picture: UInt8[np.ndarray, "h w 3"], photo: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    """A picture that was painted small at the size of its photo.
-
-    The paint is enlarged, and where the photo has detail that is too fine for the smaller size its lightness is added, half
-    as strong and without what is as weak as noise: so edges stay crisp where strokes are large. In strips: beyond copies of
-    8-bit pictures memory does not grow.
-    """
-    height, width = photo.shape[:2]
-    if picture.shape[:2] == (height, width) or height * width <= picture.shape[0] * picture.shape[1]:
-        return _resize(picture, (height, width))
-    large = np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
-    small = Image.fromarray(photo).convert("L").resize(picture.shape[1::-1], Image.Resampling.LANCZOS)
-    smooth = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
-    grey = np.asarray(Image.fromarray(photo).convert("L"))
-    for top in range(0, height, _STRIP):
-        rows = slice(top, top + _STRIP)
-        detail = grey[rows].astype(np.float32) - smooth[rows]
-        detail = _DETAIL * np.sign(detail) * np.maximum(np.abs(detail) - _NOISE, 0)
-        large[rows] = (large[rows] + detail[..., None]).round().clip(0, 255).astype(np.uint8)
-    return large
-
-
-_STRIP, _DETAIL, _NOISE = 256, 0.5, 4.0  # rows; share of the photo's detail; levels

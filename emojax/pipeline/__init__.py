@@ -5,8 +5,8 @@ any size becomes one of few shapes.
 """
 
 from emojax.errors import NoFaceError as NoFaceError
+from emojax.pipeline.loading import available_models as available_models
+from emojax.pipeline.loading import load as load
 from emojax.pipeline.model import Model as Model
-from emojax.pipeline.model import available_models as available_models
-from emojax.pipeline.model import load as load
 from emojax.pipeline.result import ReadFace as ReadFace
 from emojax.pipeline.result import Result as Result

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -33,8 +32,7 @@ from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import Regions, box_array
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
-from emojax.util.files import PACKAGED
-from emojax.weights.load import FAST, add_packs, find_styles, load_classifier, load_styles
+from emojax.weights.load import add_packs
 from emojax.weights.style_file import StylePack
 
 PLACES = (16, 64, 256)
@@ -328,24 +326,3 @@ class Model:
         """The weights of the styles used, without those that are 0."""
         pairs = zip(self.styles.styles, weights, strict=True)
         return {name: float(weight) for name, weight in pairs if weight > 0}
-
-
-def load(styles: str | os.PathLike | None = None, classifier: str | os.PathLike | None = None) -> Model:
-    """Loads checkpoints, by default those that travel inside the package.
-
-    Args:
-        styles: the transform net: a name of `available_models`, a checkpoint, the folder of a training run (then its best
-            checkpoint), or a folder with a network for each emotion.
-        classifier: a checkpoint or the folder of a training run.
-
-    Raises:
-        UserError: a checkpoint that is missing, damaged, of another kind or of another architecture.
-    """
-    faces_config, variables = load_classifier(classifier or PACKAGED / "classifier")
-    styles_config, params = load_styles(find_styles(styles))
-    return Model(faces_config, styles_config, jax.device_put({"classifier": variables, "styles": params}))
-
-
-def available_models() -> list[str]:
-    """Names that `load` takes for the transform nets of the package."""
-    return ["default", FAST]

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Int32, UInt8
 
-from emojax.nets.stylizer import EPSILON, MINIMUM, MULTIPLE, Statistics, StylizerConfig
+from emojax.nets.layers import EPSILON
+from emojax.nets.stylizer import MINIMUM, MULTIPLE, Statistics, StylizerConfig
 
 VALUES = 34_000_000
 """of the largest layer of a photo that goes through a network at once, at most, see `whole`; the command then takes 0.8 GB,

@@ -1,4 +1,4 @@
-"""What a run tells of itself: metrics.jsonl, TensorBoard and curves.png."""
+"""The log of a run: metrics.jsonl, TensorBoard and curves.png."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from emojax.util.files import write_atomically
 
 
 class MetricsLog:
-    """metrics.jsonl, TensorBoard and, at the end, curves.png. One writer a run."""
+    """Writes metrics.jsonl, TensorBoard and, at the end, curves.png. A run has one writer."""
 
     def __init__(self, run: Path, start: int) -> None:
-        """Opens the log of a run that goes on after step `start`; lines of later steps are dropped."""
+        """Opens the log of a run that continues after step `start`, and drops the lines of later steps.
+
+        Raises:
+            UserError: a folder that cannot be written.
+        """
         from tensorboardX import SummaryWriter
 
         self.run, self.path = run, run / "metrics.jsonl"

@@ -1,7 +1,8 @@
 """Data parallelism: one step, run on one device, on a mesh (`jit`) or by `pmap`, on one host or on several.
 
-A step is a pure function `step(state, batch, axis_name) -> (state, metrics)`. Under `jit` the batch is sharded over the
-mesh and means are global by themselves (axis_name is None); under `pmap` the step takes means over `axis_name`.
+A step is a pure function `step(state, constants, batch, axis_name) -> (state, metrics)`. State and constants are replicated.
+Under `jit` the batch is sharded over the mesh and means are global by themselves (axis_name is None); under `pmap` the step
+takes means over `axis_name`.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ Step = Callable[..., tuple[Any, Any]]
 
 
 def initialize_hosts(coordinator: str | None = None, hosts: int | None = None, host: int | None = None) -> None:
-    """Joins the other hosts through `jax.distributed`, if flags or the usual environment variables name them.
+    """Joins the other hosts through `jax.distributed`, if arguments or environment variables name them.
 
     Call it before anything else touches a device. `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`
-    stand in for arguments that are None; without either this does nothing.
+    are used for arguments that are None; without either, nothing happens.
 
     Raises:
         UserError: a coordinator without the number of hosts or this host's index.
@@ -53,7 +54,7 @@ def initialize_hosts(coordinator: str | None = None, hosts: int | None = None, h
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         jax.distributed.initialize(coordinator, hosts, host)
-    except Exception as error:  # of the address it raises what parsing it happens to raise
+    except Exception as error:  # jax raises no common error for a malformed address
         raise UserError(
             f"cannot join the hosts at {coordinator!r} ({error}): give `coordinator` as address:port"
         ) from None
@@ -69,7 +70,7 @@ def _environment_int(name: str) -> int | None:
 
 
 def check_batch_size(batch_size: int, group: int = 1) -> None:
-    """Raises UserError if the devices cannot share a batch evenly, in groups of examples that stay together."""
+    """Raises UserError unless the devices can share a batch evenly, in groups of `group` examples that stay together."""
     if batch_size % (group * jax.device_count()):
         raise UserError(
             f"batch size {batch_size} on {jax.device_count()} devices: choose a multiple of {group * jax.device_count()}"
@@ -77,7 +78,7 @@ def check_batch_size(batch_size: int, group: int = 1) -> None:
 
 
 class Parallel:
-    """How a step runs over all devices: where state and batches live, and how the step is compiled."""
+    """Runs a step over all devices: places states and batches on them, and compiles the step."""
 
     def __init__(self, mode: Mode = "jit", devices: list[jax.Device] | None = None) -> None:
         self.mode = mode
@@ -87,16 +88,22 @@ class Parallel:
         self._replicated = NamedSharding(mesh, PartitionSpec())
 
     def place_state(self, state: State) -> State:
-        """A copy of the state on every device."""
+        """A copy of a state, or of constants, on every device."""
         if self.mode == "pmap":
             return flax.jax_utils.replicate(state, self.devices)
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._replicated, np.asarray(x)), state)
 
     def fetch_state(self, state: State) -> State:
-        """The state as NumPy arrays, once."""
+        """One copy of a placed state, as NumPy arrays."""
         if self.mode == "pmap":
             return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], state)
         return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), state)
+
+    def on_one_device(self, placed: State) -> State:
+        """A placed state for a computation on one device: under `jit` the copy that this host's first device has."""
+        if self.mode == "pmap":
+            return self.fetch_state(placed)
+        return jax.tree.map(lambda x: x.addressable_data(0), placed)
 
     def place_batch(self, batch: Any) -> Any:
         """This host's part of a batch, leaves [N, ...], spread over its devices."""
@@ -106,7 +113,7 @@ class Parallel:
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._sharded, x), batch)
 
     def compile(self, step: Step) -> Step:
-        """`step(state, batch)` over all devices; the state is donated, the metrics are those of the whole batch."""
+        """`step(state, constants, batch)` over all devices; the state is donated, metrics are those of the whole batch."""
         if self.mode == "pmap":
             mapped = jax.pmap(partial(step, axis_name=AXIS), AXIS, devices=self.devices, donate_argnums=0)
             return mapped
@@ -122,9 +129,9 @@ class Parallel:
         shape = jax.tree.leaves(batch)[0].shape
         return shape[0] * shape[1] * jax.process_count() if self.mode == "pmap" else shape[0]
 
-    def count_flops(self, compiled: Step, state: Any, batch: Any) -> float:
+    def count_flops(self, compiled: Step, *arguments: Any) -> float:
         """Floating-point operations of a compiled step over all devices, as XLA counts them before it optimizes; 0: unknown."""
-        lowered: Any = getattr(compiled, "lower")(state, batch)  # noqa: B009 (a Step has no such attribute to mypy)
+        lowered: Any = getattr(compiled, "lower")(*arguments)  # noqa: B009 (a Step has no such attribute to mypy)
         flops = (lowered.cost_analysis() or {}).get("flops", 0.0)
         return flops * len(self.devices) if self.mode == "pmap" else flops
 
@@ -134,12 +141,12 @@ class Parallel:
 
 
 def max_over_hosts(value: int) -> int:
-    """The largest of the hosts' values; all hosts have to ask at the same step, and wait for each other."""
+    """The largest of the hosts' values; all hosts have to call it at the same step, and wait for one another."""
     if jax.process_count() == 1:
         return value
     return int(multihost_utils.process_allgather(np.array(value)).max())
 
 
 def mean_over(axis_name: str | None, tree: Any) -> Any:
-    """The mean over the devices of a `pmap`; under `jit` the means already are global."""
+    """The mean over the devices of a `pmap`; under `jit` means are global already, and the tree is returned as it is."""
     return tree if axis_name is None else jax.lax.pmean(tree, axis_name)

@@ -1,4 +1,4 @@
-"""What the streams of faces and photos share: batches for this host, and what becomes of images that cannot be read."""
+"""Streams of training examples: batches for this host, and images that cannot be read."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from PIL import Image
 from emojax.errors import UserError
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""what Pillow raises for damaged images"""
+"""errors that Pillow raises for damaged images"""
 
 Example = dict[str, np.ndarray]
 
 
 class Unreadable:
-    """Counts the images that cannot be read and tells of the first one. Used by several threads."""
+    """Counts the images that cannot be read and reports the first one; thread-safe."""
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total = what, total
@@ -33,7 +33,7 @@ class Unreadable:
         return len(self._bad)
 
     def report(self, key: Any, name: str, error: Exception) -> None:
-        """Notes an image, known by `key`; raises UserError if there is no other one."""
+        """Counts the image `key`; raises UserError if no image can be read."""
         with self._lock:
             known = key in self._bad  # another thread, or another epoch, may have come across it
             self._bad.add(key)
@@ -51,7 +51,7 @@ class _ReadShare(grain.transforms.RandomMap):
         self.read, self.host, self.hosts = read, jax.process_index(), jax.process_count()
 
     def random_map(self, element: np.ndarray, rng: np.random.Generator) -> Example:
-        # Every place in the batch has its own randomness, whichever host reads it.
+        # The randomness of an example depends on its place in the batch, not on the host that reads it.
         seeds = rng.integers(2**63, size=len(element))
         share = len(element) // self.hosts
         places = range(share * self.host, share * (self.host + 1))
@@ -66,15 +66,15 @@ def batches_of(
     seed: int,
     workers: int,
 ) -> Any:
-    """Endless batches of this host's share of `batch_size` draws: the hosts' shares, in their order, are one batch.
+    """Endless batches of this host's share of `batch_size` draws; the shares of all hosts, in order, are one batch.
 
     Args:
         draws: endless elements, NumPy scalars or arrays.
-        read: (element, its own randomness) -> example; always gives one, so that all hosts stay in step.
-        workers: threads that read.
+        read: (element, random generator of its place in the batch) -> example; never skips, so that hosts stay in step.
+        workers: number of threads that read.
 
     Returns:
-        An iterator whose state can be saved and restored.
+        An iterator; see `emojax.train.loop.DataIterator`.
     """
     batches = draws.batch(batch_size, drop_remainder=True).seed(seed).random_map(_ReadShare(read))
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * workers)

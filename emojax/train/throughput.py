@@ -1,4 +1,4 @@
-"""How fast a run trains: examples a second, and the share of what the device reaches in a plain matrix product."""
+"""The speed of a run: examples per second, and FLOP/s relative to those of a plain matrix product."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from emojax.train.parallel import Parallel
 
 TIMED_STEPS = 20
-"""steps that a run has to have timed before it speaks of its speed"""
+"""number of timed steps below which a run does not report its speed"""
 
 
 class Stopwatch:
-    """Adds up the time of steps, without that of compiling, evaluating and saving."""
+    """Measures the time of steps, without compiling, evaluating and saving."""
 
     def __init__(self) -> None:
         self.steps, self.seconds = 0, 0.0
@@ -24,11 +24,11 @@ class Stopwatch:
 
     @property
     def runs(self) -> bool:
-        """Whether time is being taken."""
+        """Whether a step's time is being measured."""
         return self._last is not None
 
     def read(self, step: int) -> None:
-        """Says that `step` has just ended on the device, and goes on."""
+        """Records that `step` has ended on the device, and continues."""
         now = time.perf_counter()
         if self._last is not None:
             self.steps += step - self._last[0]
@@ -36,7 +36,7 @@ class Stopwatch:
         self._last = step, now
 
     def pause(self) -> None:
-        """Says that something else follows, until the end of the next step."""
+        """Excludes the time until the next `read`."""
         self._last = None
 
 
@@ -54,10 +54,10 @@ def measure_matmul_peak(dtype: str) -> float:
     return 2 * side**3 / statistics.median(seconds)
 
 
-def describe_speed(watch: Stopwatch, parallel: Parallel, compiled: Any, arguments: tuple[Any, Any], dtype: str) -> str:
+def describe_speed(watch: Stopwatch, parallel: Parallel, compiled: Any, arguments: tuple[Any, ...], dtype: str) -> str:
     """One line: seconds a step, examples a second, FLOP/s, and their share of `measure_matmul_peak` on all devices."""
     seconds = watch.seconds / watch.steps
-    rate = parallel.examples(arguments[1]) / seconds
+    rate = parallel.examples(arguments[-1]) / seconds
     text = f"{watch.steps} steps at {seconds:.3g} s, without compiling, evaluating and saving: {rate:.4g} images/s"
     flops = parallel.count_flops(compiled, *arguments)
     if not flops:  # not every backend counts them

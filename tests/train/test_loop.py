@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import types
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,13 @@ from tiny import compiled
 
 from emojax.errors import UserError
 from emojax.nets.stylizer import StylizerConfig
-from emojax.train.loop import LoopConfig, OptimizerConfig, TrainState, fit
+from emojax.train.loop import LoopConfig, fit
 from emojax.train.metrics_log import MetricsLog, plot_curves
+from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Parallel, mean_over
+from emojax.train.progress import Length
+from emojax.train.resume import Run
+from emojax.train.state import TrainState
 from emojax.train.throughput import Stopwatch, describe_speed, measure_matmul_peak
 from emojax.weights import store as ckpt
 
@@ -44,11 +49,11 @@ class Numbers:
         self.at = state["at"]
 
 
-def step(state, batch, axis_name):
+def step(state, constants, batch, axis_name):
     noise = jax.random.normal(jax.random.fold_in(state.key, state.step), (3,))  # resuming must restore the PRNG too
 
     def loss_of(params):
-        return jnp.square(batch["x"] @ (params["w"] - 0.1 * noise) - batch["x"].sum(1) * state.frozen).mean()
+        return jnp.square(batch["x"] @ (params["w"] - 0.1 * noise) - batch["x"].sum(1) * constants).mean()
 
     loss, gradients = mean_over(axis_name, jax.value_and_grad(loss_of)(state.params))
     updates, opt_state = OPTIMIZER.update(gradients, state.opt_state, state.params, progress=state.progress)
@@ -84,19 +89,18 @@ def test_the_average_of_constant_parameters_is_those_and_else_a_mean_that_forget
     assert TrainState.create({"w": w}, OPTIMIZER, 0).ema is None
 
 
-def train(run, steps=10, data=None, loop=LOOP, step=step, **more):
-    state = TrainState.create({"w": np.zeros(3, np.float32)}, OPTIMIZER, seed=3, frozen=np.float32(2))
+def train(run, steps=10, data=None, loop=LOOP, step=step, settings=None, seconds=None, **more):
+    state = TrainState.create({"w": np.zeros(3, np.float32)}, OPTIMIZER, seed=3)
     return fit(
-        run,
-        "styles",
-        CONFIG,
+        Run(run, "styles", CONFIG, settings),
         state,
+        np.float32(2),
         step,
         data or Numbers(),
-        steps,
+        Length(steps, seconds=seconds),
         loop=loop,
         parallel=Parallel(),
-        to_params=lambda state, _: state.params,
+        to_params=lambda state, constants, _: state.params,
         **more,
     )
 
@@ -170,6 +174,8 @@ def test_a_signal_while_waiting_for_the_device_loses_nothing(tmp_path, monkeypat
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
+    MAY_CHANGE: ClassVar = ("steps", "loop")
+
     seed: int = 0
     steps: int = 10
     loop: LoopConfig = LOOP
@@ -189,8 +195,8 @@ def test_other_settings_are_not_mixed_into_a_run(tmp_path):
 def test_parameters_that_overflow_are_never_saved(tmp_path):
     """The metrics of a step come from before its update, so they do not tell."""
 
-    def overflow(state, batch, axis_name):
-        state, metrics = step(state, batch, axis_name)
+    def overflow(state, constants, batch, axis_name):
+        state, metrics = step(state, constants, batch, axis_name)
         return state.replace(params={"w": state.params["w"] + jnp.where(state.step == 4, jnp.inf, 0)}), metrics
 
     with pytest.raises(UserError, match="parameter w is not finite at step 4"):
@@ -200,7 +206,7 @@ def test_parameters_that_overflow_are_never_saved(tmp_path):
 
 def test_an_evaluation_that_is_not_finite_stops(tmp_path):
     with pytest.raises(UserError, match="content is inf at step 5"):
-        train(tmp_path, evaluate=lambda state: ({"content": float("inf")}, 0.0))
+        train(tmp_path, evaluate=lambda state, constants: ({"content": float("inf")}, 0.0))
 
 
 def test_without_evaluation_the_score_is_the_latest_loss(tmp_path):
@@ -257,7 +263,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_name_and_step(tmp_path):
 
 def test_the_best_checkpoint_is_that_of_the_evaluation(tmp_path):
     scores = iter([5.0, 1.0])
-    train(tmp_path, evaluate=lambda state: ({"loss": float(state.frozen)}, next(scores)))
+    train(tmp_path, evaluate=lambda state, constants: ({"loss": float(constants)}, next(scores)))
     assert rows(tmp_path, "val") == {5: 2.0, 10: 2.0}
     assert [p.name for p in ckpt.checkpoints_in(tmp_path)][-1] == "step_00000010"
     assert ckpt.read_checkpoint(tmp_path, "styles").score == 5.0
@@ -319,16 +325,16 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 1000.0
-        monkeypatch.setattr("emojax.train.loop.time", types.SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr("emojax.train.progress.time", types.SimpleNamespace(monotonic=lambda: self.now))
 
     def tick(self, at):
         self.now += 10
 
 
-def noted(state, batch, axis_name):
+def noted(state, constants, batch, axis_name):
     """The step, which notes what it was told of the run's progress."""
     told = state.progress
-    state, metrics = step(state, batch, axis_name)
+    state, metrics = step(state, constants, batch, axis_name)
     return state, {**metrics, "progress": told}
 
 
@@ -414,17 +420,17 @@ def test_the_speed_is_that_of_all_devices(mode, monkeypatch):
     """Two devices, each with a 64 x 64 x 64 product for each of its 3 examples."""
     parallel = Parallel(mode, jax.devices()[:2])
 
-    def step(state, batch, axis_name):
+    def step(state, constants, batch, axis_name):
         return state, {"loss": (batch["x"] @ state).mean()}
 
     compiled, state = parallel.compile(step), parallel.place_state(np.ones((64, 64), np.float32))
     batch = parallel.place_batch({"x": np.ones((6 * 64, 64), np.float32)})
-    flops = parallel.count_flops(compiled, state, batch)
+    flops = parallel.count_flops(compiled, state, None, batch)
     np.testing.assert_allclose(flops, 6 * 2 * 64**3, rtol=0.02)
     watch = Stopwatch()
     watch.steps, watch.seconds = 10, 5.0
     monkeypatch.setattr("emojax.train.throughput.measure_matmul_peak", lambda dtype: flops)
-    text = describe_speed(watch, parallel, compiled, (state, batch), "float32")
+    text = describe_speed(watch, parallel, compiled, (state, None, batch), "float32")
     assert f"at 0.5 s, without compiling, evaluating and saving: {6 * 64 / 0.5:g} images/s" in text
     assert "100% of the" in text  # 2 x flops a second, of twice one device's peak
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from tiny import compiled
 
-from emojax.losses.terms import terms as losses
-from emojax.train import losses as classifier_losses
+from emojax.losses import terms as losses
+from emojax.train.faces import loss as classifier_losses
 
 content_loss = compiled(losses.content_loss)
 cosine_distances = compiled(losses.cosine_distances)

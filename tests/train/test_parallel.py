@@ -17,14 +17,14 @@ import tiny
 
 from emojax.errors import UserError
 from emojax.nets.classifier import ClassifierConfig
-from emojax.train.loop import TrainState
 from emojax.train.parallel import Parallel, check_batch_size, initialize_hosts, mean_over
+from emojax.train.state import TrainState
 from emojax.weights.store import save_checkpoint
 
 OPTIMIZER = optax.adam(0.1)
 
 
-def step(state, batch, axis_name):
+def step(state, constants, batch, axis_name):
     def loss_of(params):
         return jnp.square(batch["x"] @ params["w"] - batch["y"]).mean()
 
@@ -41,7 +41,7 @@ def run(parallel):
     compiled, losses = parallel.compile(step), []
     for _ in range(5):
         batch = {"x": rng.normal(size=(8, 3)).astype(np.float32), "y": rng.normal(size=8).astype(np.float32)}
-        state, metrics = compiled(state, parallel.place_batch(batch))
+        state, metrics = compiled(state, None, parallel.place_batch(batch))
         losses.append(parallel.fetch_metrics(metrics)["loss"])
     return losses, parallel.fetch_state(state)
 

@@ -1,14 +1,15 @@
-"""Presets of `emojax train classifier`."""
+"""Presets of train_classifier.py."""
 
 import dataclasses
 
 from emojax.nets.classifier import ClassifierConfig
-from emojax.train.augment import AugmentConfig
-from emojax.train.classifier import ClassifierTraining
-from emojax.train.face_data import FaceConfig
-from emojax.train.loop import LoopConfig, OptimizerConfig
+from emojax.train.faces.augment import AugmentConfig
+from emojax.train.faces.config import ClassifierTraining
+from emojax.train.faces.sources import FaceConfig
+from emojax.train.loop import LoopConfig
+from emojax.train.optimizer import OptimizerConfig
 
-# The paper: 50 epochs of Adam at 1e-3 on ExpW, rare classes drawn more often, each draw augmented afresh.
+# The paper: 50 epochs of Adam at 1e-3 on ExpW, rare classes drawn more often, each draw augmented anew.
 EXPW = ClassifierTraining(
     batch_size=128,
     epochs=50,
@@ -17,13 +18,13 @@ EXPW = ClassifierTraining(
     loop=LoopConfig(log_every=20, evaluate_every=500, save_every=500),
 )
 
-# What the package ships, in two stages. The first:
+# The packaged classifier takes two stages. The first:
 #   python train_classifier.py default --data.packs ferplus48.npz expw_crops112.npz muxspace112.npz --vgg16 VGG16.safetensors
 # on 22,473 training faces, on 2 CPU cores, 1.1 s a step. It was stopped (Ctrl-C) at step 2214 of 3687, after 41 minutes, with a
 # validation accuracy of 80.2 % on FER+ and 41.3 % on ExpW at step 2200.
-# An ExpW face is drawn 2.5 times as often as another: photos are like ExpW's, and there are four times as many FER2013 faces.
-# ExpW's labels are smoothed the most, since they are the least certain, and FER+'s not at all: they are soft already. Mixup and
-# soft votes leave the network too unsure on FER+, hence the sharpness.
+# An ExpW face is drawn 2.5 times as often as another: users' photos resemble ExpW's, and there are four times as many FER2013
+# faces. ExpW's labels are smoothed the most, since they are the least certain; FER+'s are soft and not smoothed. With mixup and
+# soft votes the network is underconfident on FER+, hence the sharpness.
 DEFAULT = ClassifierTraining(
     batch_size=128,
     epochs=21,
@@ -54,7 +55,7 @@ FINETUNE = dataclasses.replace(
     optimizer=dataclasses.replace(DEFAULT.optimizer, learning_rate=2e-4, warmup_steps=50),
 )
 
-# The paper's network on all data; what version 0.1.0 shipped. Trained with
+# The paper's network on all data, which version 0.1.0 shipped. Trained with
 #   python train_classifier.py layers21 --data.packs ferplus48.npz expw_crops112.npz muxspace112.npz
 # on 22,473 training faces, on 2 CPU cores: 0.7 s a step, 22 minutes. Validation accuracy 72.4 % on FER+ and 39.3 % on ExpW
 # at step 1750, the best of the run.

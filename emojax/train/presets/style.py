@@ -1,16 +1,16 @@
-"""Presets of `emojax train styles`."""
+"""Presets of train_style.py."""
 
 from dataclasses import replace
 
 from emojax.emotions import EMOTIONS as EMOTION_NAMES
 from emojax.emotions import PHOTO
 from emojax.nets.stylizer import StylizerConfig
-from emojax.train.loop import LoopConfig, OptimizerConfig
-from emojax.train.photo_data import PhotoConfig
-from emojax.train.style import StyleLossConfig, StyleTraining
+from emojax.train.loop import LoopConfig
+from emojax.train.optimizer import OptimizerConfig
+from emojax.train.styles.config import PhotoConfig, StyleLossConfig, StyleTraining
 
-# The paintings chosen for the packaged styles, where an emotion's folder holds several: by palette and brushwork, with lights
-# and darks (Summer Evening has none, and flattens faces; La Grande Jatte is as green as disgust, and shows people).
+# The paintings of the packaged styles, where an emotion's folder holds several. They are chosen by palette and brushwork, with
+# light and dark areas: Summer Evening has none and flattens faces; La Grande Jatte is as green as disgust and shows people.
 PRIMARY_PAINTINGS = (
     "russolo_la_rivolta.jpg",
     "kandinsky_the_blue_rider.jpg",
@@ -21,7 +21,7 @@ PRIMARY_PAINTINGS = (
     "seurat_bathers_at_asnieres.jpg",
 )
 
-# The packaged default: without layers at the photo's full size, which take a CPU the most time, see docs/results.md.
+# The packaged default has no layers at the photo's full size, which take a CPU the most time; see docs/results.md.
 DEFAULT_MODEL = StylizerConfig(width=16, patch=2)
 
 # The paper: one network per emotion (choose it with --emotion), 5 epochs over the photos, batch 4, 256 x 256.
@@ -33,7 +33,7 @@ PAPER = StyleTraining(
     optimizer=OptimizerConfig(learning_rate=1e-3),
 )
 
-# With a row that paints the photo as it is, for strengths below 1.
+# With a further style that reproduces the photo, for strengths below 1.
 SHIPPED_MODEL = replace(DEFAULT_MODEL, styles=(*EMOTION_NAMES, PHOTO))
 
 # All seven styles in one network, from scratch.
@@ -47,12 +47,12 @@ EMOTIONS = StyleTraining(
     loop=LoopConfig(log_every=20, evaluate_every=250, save_every=100),
 )
 
-# THE recipe of the packaged styles, on a GPU in one command that trains by the clock, scores and packs:
+# The recipe of the packaged styles, on a GPU in one command that trains by the clock, scores and writes a release folder:
 #   python train_style.py gpu --minutes 9 --initial CHECKPOINT --data.photos content_mix.tar --data.paintings styles
 #       --vgg16 vgg16_to_conv4_3_f16.safetensors --score_on content/val --pack mine
 # and on two CPU cores the same with --batch_size 2 --data.crop 224 --data.workers 1 --dtype float32 and more minutes.
-# Transport makes strokes and palette, self-similarity keeps what belongs together, most of all in faces, and the Gram errors
-# of the shallow layers (Johnson's absolute loss gives the deep ones no say, either) make strokes come soon.
+# Transport gives strokes and palette, self-similarity keeps the photo's structure, most of all in faces, and the Gram errors of
+# the shallow layers, which also dominate Johnson's absolute loss, make strokes appear early.
 GPU = replace(
     EMOTIONS,
     model=SHIPPED_MODEL,
@@ -88,8 +88,8 @@ GPU = replace(
     loop=LoopConfig(log_every=20, evaluate_every=100_000, save_every=100_000, save_minutes=1.0),
 )
 
-# The last step to what the package ships, from an earlier checkpoint: photos that are enlarged up to three times, as they are
-# in large photos, and less weight on the style. The strengths lean to what `evaluate` proposed for that one.
+# Continues an earlier checkpoint with photos that are enlarged up to three times, to resemble large photos, and with less
+# weight on the style. The strengths follow those that `evaluate` proposed for that checkpoint.
 REFINE = replace(
     EMOTIONS,
     batch_size=2,
@@ -100,7 +100,7 @@ REFINE = replace(
     loop=LoopConfig(log_every=20, evaluate_every=400, save_every=50),
 )
 
-# One more style for a trained network: train_style.py add. Only its row of scales and shifts learns, so the steps may be long.
+# One more style for a trained network, `train_style.py add`. Only a row of scales and shifts learns, at a high rate.
 ADD = StyleTraining(
     batch_size=2,
     steps=200,

@@ -1,0 +1,140 @@
+"""Layers of the networks, as functions of arrays [N, H, W, C]: padding, instance norm, patches, pooling, residual blocks."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+EPSILON = 1e-5
+_FLAT = 1e-8  # variance; convolutions of values around 1 round by 1e-5 at most
+
+
+def reflect_pad(
+    x: Float[Array, "N H W C"],
+    pad: int,
+    size: tuple[Int[Array, ""], Int[Array, ""]] | None,
+    mode: Literal["reflect", "symmetric"] = "reflect",
+) -> Float[Array, "N H2 W2 C"]:
+    """Pads the two spatial axes by reflection, which leaves out ("reflect") or repeats ("symmetric") the border itself.
+
+    With `size` = (h, w), the picture is the top left h x w part of x and the rest is filling: then the reflection at the
+    bottom and right edges is written where the picture ends, so that the picture never sees the filling.
+    """
+    if pad == 0:
+        return x
+    if size is None:  # whose gradient is cheap
+        return jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode=mode)
+    n, height, width, channels = x.shape
+    rows, columns = (_reflected(extent, pad, end, mode) for extent, end in zip((height, width), size, strict=True))
+    positions = (rows[:, None] * width + columns[None, :]).reshape(-1)
+    padded = x.reshape(n, height * width, channels).at[:, positions].get(mode="promise_in_bounds")
+    return padded.reshape(n, len(rows), len(columns), channels)
+
+
+def _reflected(extent: int, pad: int, end: Int[Array, ""], mode: str) -> Int[Array, " P"]:
+    """Where each of the extent + 2 * pad positions of a padded axis comes from; the picture ends at `end`."""
+    border = 0 if mode == "reflect" else 1
+    index = jnp.arange(-pad, extent + pad)
+    index = jnp.where(index < 0, -index - border, index)
+    index = jnp.where(index < end, index, 2 * end - 2 + border - index)
+    return jnp.clip(index, 0, extent - 1)  # far behind the picture's end: anything
+
+
+def channel_moments(
+    x: Float[Array, "N H W C"], size: tuple[Int[Array, ""], Int[Array, ""]] | None, together: bool = False
+) -> dict[str, Float[Array, "#N 1 1 C"]]:
+    """Mean and variance of every channel over the h x w picture, in float32; or over all of the batch's together."""
+    x32, axes = x.astype(jnp.float32), (0, 1, 2) if together else (1, 2)
+    if size is None:
+        mean = x32.mean(axes, keepdims=True)
+        variance = jnp.square(x32 - mean).mean(axes, keepdims=True)
+    else:
+        inside = (jnp.arange(x.shape[1])[:, None] < size[0]) & (jnp.arange(x.shape[2])[None, :] < size[1])
+        inside = inside[None, :, :, None]
+        count = (size[0] * size[1]).astype(jnp.float32) * (x.shape[0] if together else 1)
+        mean = jnp.where(inside, x32, 0).sum(axes, keepdims=True) / count
+        variance = jnp.where(inside, jnp.square(x32 - mean), 0).sum(axes, keepdims=True) / count
+    return {"mean": mean, "variance": variance}
+
+
+def instance_norm(
+    x: Float[Array, "N H W C"],
+    scale: Float[Array, "*dims C"],
+    shift: Float[Array, "*dims C"],
+    statistics: Mapping[str, Float[Array, "#N 1 1 C"]],
+) -> Float[Array, "N H W C"]:
+    """Instance normalization with a given scale and shift, and with given statistics; see `channel_moments`.
+
+    Where a channel is flat, its variance not above 1e-8, the result is the shift. Where we deviate: Ulyanov et al. 2016
+    (arXiv:1607.08022) divide the rounding errors by the root of epsilon.
+    """
+    x32, mean, variance = x.astype(jnp.float32), statistics["mean"], statistics["variance"]
+    # A channel that varies by rounding alone is flat; norms that divide by the root of epsilon would amplify the rounding.
+    factor = scale * jnp.where(variance > _FLAT, jax.lax.rsqrt(variance + EPSILON), 0)
+    return (x32 * factor + (shift - mean * factor)).astype(x.dtype)
+
+
+def space_to_depth(x: Float[Array, "N H W C"], patch: int) -> Float[Array, "N H2 W2 D"]:
+    """The pixels of every patch x patch square as the channels of one position, row by row: D = patch^2 C."""
+    n, height, width, channels = x.shape
+    h, w = height // patch, width // patch
+    x = x.reshape(n, h, patch, w, patch, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, h, w, patch * patch * channels)
+
+
+def depth_to_space(x: Float[Array, "N H2 W2 D"], patch: int) -> Float[Array, "N H W C"]:
+    """The inverse of `space_to_depth`."""
+    n, h, w, depth = x.shape
+    channels = depth // (patch * patch)
+    x = x.reshape(n, h, w, patch, patch, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, h * patch, w * patch, channels)
+
+
+class ConvolutionParams(nn.Module):
+    """The parameters of a convolution: a kernel, and a bias where no norm's shift takes its place."""
+
+    shape: tuple[int, int, int, int]
+    bias: bool = False
+
+    @nn.compact
+    def __call__(self) -> dict[str, Array]:
+        made = {"kernel": self.param("kernel", nn.initializers.lecun_normal(), self.shape)}
+        return made | ({"bias": self.param("bias", nn.initializers.zeros_init(), self.shape[-1:])} if self.bias else {})
+
+
+def _stack(*arrays: Array) -> Array:
+    """`jnp.stack` of flattened arrays: XLA's CPU compiler takes a second for arrays of four axes."""
+    return jnp.stack([array.ravel() for array in arrays]).reshape(len(arrays), *arrays[0].shape)
+
+
+def apply_blocks(block: Callable, x: Array, blocks: Sequence[Any], loop: bool) -> tuple[Array, list[Any]]:
+    """x through the blocks, each with its own layers, and the further result of each block.
+
+    A loop of the compiled program has one block to compile, but its gradient takes a CPU twice as long. The blocks are also
+    unrolled where the styles vary over the picture: a loop would keep the codes of all blocks, each as large as the
+    features, in memory.
+    """
+    uniform = all(layer["scale"].shape[1:3] == (1, 1) for layers in blocks for layer in layers.values())
+    if len(blocks) > 1 and uniform and loop:
+        x, stacked = jax.lax.scan(block, x, jax.tree.map(_stack, *blocks))
+        return x, [jax.tree.map(operator.itemgetter(i), stacked) for i in range(len(blocks))]
+    found = []
+    for layers in blocks:
+        x, result = block(x, layers)
+        found.append(result)
+    return x, found
+
+
+def max_pool(x: Float[Array, "N H W C"]) -> Float[Array, "N H//2 W//2 C"]:
+    """Maxima of 2 x 2 squares; an odd last row or column is left out.
+
+    Written as a reshape: on CPUs the gradient of XLA's pooling windows takes more than twice as long.
+    """
+    n, h, w, c = x.shape
+    return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))

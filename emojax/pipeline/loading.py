@@ -1,0 +1,32 @@
+"""Models from checkpoints."""
+
+from __future__ import annotations
+
+import os
+
+import jax
+
+from emojax.pipeline.model import Model
+from emojax.util.files import PACKAGED
+from emojax.weights.load import FAST, find_styles, load_classifier, load_styles
+
+
+def load(styles: str | os.PathLike | None = None, classifier: str | os.PathLike | None = None) -> Model:
+    """Loads checkpoints, by default those that travel inside the package.
+
+    Args:
+        styles: the transform net: a name of `available_models`, a checkpoint, the folder of a training run (then its best
+            checkpoint), or a folder with a network for each emotion.
+        classifier: a checkpoint or the folder of a training run.
+
+    Raises:
+        UserError: a checkpoint that is missing, damaged, of another kind or of another architecture.
+    """
+    faces_config, variables = load_classifier(classifier or PACKAGED / "classifier")
+    styles_config, params = load_styles(find_styles(styles))
+    return Model(faces_config, styles_config, jax.device_put({"classifier": variables, "styles": params}))
+
+
+def available_models() -> list[str]:
+    """Names that `load` takes for the transform nets of the package."""
+    return ["default", FAST]

@@ -1,0 +1,1 @@
+"""Training the classifier: labelled faces -> augmentation -> cross-entropy; its evaluation and calibration."""

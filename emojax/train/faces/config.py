@@ -1,0 +1,82 @@
+"""The config of a training run of the classifier."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from emojax.emotions import EMOTIONS
+from emojax.errors import UserError
+from emojax.nets.classifier import ClassifierConfig
+from emojax.train.faces.augment import AugmentConfig
+from emojax.train.faces.sources import FaceConfig
+from emojax.train.loop import LoopConfig
+from emojax.train.optimizer import OptimizerConfig
+from emojax.train.parallel import Mode
+from emojax.train.progress import Length
+
+
+@dataclass(frozen=True)
+class ClassifierTraining:
+    """A training run of the classifier."""
+
+    MAY_CHANGE: ClassVar = (
+        *("output", "steps", "epochs", "initial", "vgg16", "loop"),
+        *("parallel", "coordinator", "hosts", "host"),
+    )
+    """fields that may differ when a run is resumed"""
+
+    output: str = ""
+    """the run's folder; empty: runs/PRESET"""
+    batch_size: int = 128
+    """faces per step, over all devices"""
+    epochs: float = 50.0
+    """passes over the data, each of as many draws as there are training faces; ignored if steps is given"""
+    steps: int | None = None
+    """total number of steps; none: as many as the epochs take"""
+    mixup: float = 0.0
+    """alpha of mixup: pairs of faces are mixed with a weight from Beta(alpha, alpha); 0: no mixup"""
+    ema_decay: float = 0.0
+    """decay of the exponential moving average of the weights, which is then evaluated and released; 0: no average"""
+    initial: str = ""
+    """a classifier's checkpoint to start from; empty: VGG16 for the architecture vgg16, else at random"""
+    vgg16: str | None = None
+    """weights file for the architecture vgg16, or the word random; none: $EMOJAX_VGG16, then the packaged ones"""
+    frozen: tuple[str, ...] = ()
+    """layers that are not trained, such as conv1_1"""
+    class_weights: tuple[float, ...] = ()
+    """factor of the loss for each of the seven classes; empty: 1 each"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """precision of the computation; parameters, norm statistics and losses are float32"""
+    seed: int = 0
+    """seed of the initialization, the order of the faces, augmentation and dropout"""
+    parallel: Mode = "jit"
+    """how devices share a batch: jit (sharded arrays) or pmap"""
+    coordinator: str | None = None
+    """with several hosts: address:port of the first host"""
+    hosts: int | None = None
+    """with several hosts: their number"""
+    host: int | None = None
+    """with several hosts: the index of this host, from 0"""
+    data: FaceConfig = field(default_factory=FaceConfig)
+    model: ClassifierConfig = field(default_factory=ClassifierConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.epochs <= 0 or (self.steps is not None and self.steps < 1):
+            raise UserError(f"batch size {self.batch_size}, epochs {self.epochs}, steps {self.steps}: all are above 0")
+        if not (0 <= self.mixup < math.inf and 0 <= self.ema_decay < 1):
+            raise UserError(f"mixup {self.mixup}, EMA decay {self.ema_decay}: at least 0, and the decay is below 1")
+        if self.vgg16 is not None and (self.initial or self.model.architecture != "vgg16"):
+            raise UserError(f"`vgg16` {self.vgg16}: only the architecture vgg16 starts from it, without `initial`")
+        if self.mixup and self.batch_size % 2:
+            raise UserError(f"batch size {self.batch_size} with mixup, which mixes pairs: choose an even one")
+        if self.class_weights and (len(self.class_weights) != len(EMOTIONS) or min(self.class_weights) < 0):
+            raise UserError(f"class weights {self.class_weights}: give {len(EMOTIONS)} that are not negative, or none")
+
+    def length(self) -> Length:
+        """How long to train."""
+        return Length(steps=self.steps, epochs=None if self.steps else self.epochs)

@@ -1,0 +1,156 @@
+"""Labelled faces for training the classifier, as batches for the device.
+
+sources -> Grain: balanced draws, shuffle, decode, cut -> {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "seed":
+uint32 [N]}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grain
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+
+from emojax.emotions import EMOTIONS
+from emojax.errors import UserError
+from emojax.faces.find import recut
+from emojax.nets.classifier import ClassifierConfig
+from emojax.train.faces.sources import FaceConfig, FaceSource, open_faces
+from emojax.train.stream import UNREADABLE, Unreadable, batches_of
+
+
+def decode_face(face: dict[str, Any], model: ClassifierConfig) -> UInt8[np.ndarray, "S S 3"]:
+    """A face of a source as the classifier takes it; raises Pillow's errors for damaged data."""
+    with Image.open(io.BytesIO(face["image"])) as picture:
+        crop = np.asarray(picture.convert("RGB"))
+    return recut(crop, face["margin"], model.margin, model.size)
+
+
+class _Decode:
+    """(source, face) -> an example; a face that cannot be read is replaced by a random one."""
+
+    def __init__(self, sources: Sequence[FaceSource], smoothing: Sequence[float], model: ClassifierConfig) -> None:
+        self.sources, self.smoothing, self.model = sources, smoothing, model
+        self.ends = np.cumsum([len(source) for source in sources])
+        self.bad = Unreadable("training faces", int(self.ends[-1]))
+
+    def __call__(self, element: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+        source, index = map(int, element)
+        while True:
+            face = self.sources[source][index]
+            try:
+                image = decode_face(face, self.model)
+                label = smooth_label(face["votes"], self.smoothing[source])
+                return {"image": image, "label": label, "seed": np.uint32(rng.integers(2**32))}
+            except UNREADABLE as error:
+                self.bad.report((source, index), f"number {index} of {self.sources[source]!r}", error)
+                place = int(rng.integers(self.ends[-1]))
+                source = int(np.searchsorted(self.ends, place, side="right"))
+                index = place - int(self.ends[source] - len(self.sources[source]))
+
+
+def smooth_label(label: Float[np.ndarray, " K"], smoothing: float) -> Float[np.ndarray, " K"]:
+    """Label smoothing (Szegedy et al. 2016, arXiv:1512.00567, section 7): (1 - smoothing) * label + smoothing / K."""
+    return np.asarray((1 - smoothing) * label + smoothing / len(label), np.float32)
+
+
+@dataclass(frozen=True)
+class FaceBatches:
+    """The training stream, and how many faces it draws from."""
+
+    iterator: Any
+    faces: int
+    """number of faces; as many draws are an epoch"""
+    skipped: Callable[[], int]
+    """returns how many faces could not be read so far"""
+
+
+def draw_weights(counts: Int[np.ndarray, "sources classes"], shares: Sequence[float], balance: float) -> np.ndarray:
+    """How often each class of each source is drawn, float64 [sources, classes], summing to 1.
+
+    A source is drawn share * (number of its faces) times as often as another; inside it a class with n faces
+    n^(1 - balance) times. Each source is balanced by itself: balanced together, a rare class would come mostly from one
+    source, and the network could learn the source instead of the class.
+    """
+    inside = np.where(counts > 0, np.maximum(counts, 1) ** (1.0 - balance), 0.0)
+    inside /= np.maximum(inside.sum(1, keepdims=True), 1e-12)
+    weights = inside * (counts.sum(1) * np.asarray(shares, np.float64))[:, None]
+    return weights / weights.sum()
+
+
+def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, seed: int) -> FaceBatches:
+    """Endless training batches of this host's share N of `batch_size`.
+
+    Each class of each source is shuffled and repeated by itself, and these streams are mixed by `draw_weights`, so faces of
+    a rare class are drawn more often. "seed" is new for every draw, so each draw is augmented anew. The shares of all hosts
+    at a step are together what a single host draws for it. The iterator's state can be saved and restored.
+
+    Raises:
+        UserError: see `open_faces`; no training faces.
+    """
+    named = open_faces(config, "train")
+    sources = list(named.values())
+    total = sum(map(len, sources))
+    for name, values in (("shares", config.shares), ("smoothing", config.smoothing)):
+        if values and len(values) != len(sources):
+            raise UserError(f"{len(values)} values of `data.{name}` for {len(sources)} sources of faces: give one each")
+    if not total:
+        raise UserError(f"no training faces in {', '.join(named)}: none has the split 'train'")
+    labels = [np.asarray(source.labels()) for source in sources]
+    counts = np.stack([np.bincount(found, minlength=len(EMOTIONS)) for found in labels])
+    weights = draw_weights(counts, config.shares or [1.0] * len(sources), config.balance)
+    parts, part_weights = [], []
+    for number, found in enumerate(labels):
+        for label in np.flatnonzero(counts[number]):
+            rows = np.flatnonzero(found == label)
+            elements = np.stack([np.full_like(rows, number), rows], 1)
+            own_seed = int(np.random.SeedSequence([seed, number, int(label)]).generate_state(1)[0]) >> 1
+            parts.append(grain.MapDataset.source(elements).seed(own_seed).shuffle().repeat())
+            part_weights.append(float(weights[number, label]))
+    decode = _Decode(sources, config.smoothing or [0.0] * len(sources), model)
+    stream = batches_of(grain.MapDataset.mix(parts, part_weights), decode, batch_size, seed, config.workers)
+    return FaceBatches(stream, total, lambda: len(decode.bad))
+
+
+@dataclass(frozen=True)
+class HeldOutFaces:
+    """The faces of a split, decoded, in order."""
+
+    images: UInt8[np.ndarray, "M S S 3"]
+    labels: Float[np.ndarray, "M 7"]
+
+    def batches(self, size: int) -> Iterator[UInt8[np.ndarray, "size S S 3"]]:
+        """The images, `size` at a time; the last batch is padded with black images."""
+        for start in range(0, len(self.images), size):
+            images = self.images[start : start + size]
+            yield np.pad(images, ((0, size - len(images)), (0, 0), (0, 0), (0, 0)))
+
+
+def held_out_faces(config: FaceConfig, model: ClassifierConfig, split: str = "val") -> dict[str, HeldOutFaces]:
+    """The faces of "val" or "test" by source, without sources that have none; unreadable ones are skipped and counted.
+
+    Raises:
+        UserError: see `open_faces`.
+    """
+    found, bad = {}, []
+    for name, source in open_faces(dataclasses.replace(config, sharpness=1.0), split).items():
+        images, labels = [], []
+        for index in range(len(source)):
+            face = source[index]
+            try:
+                images.append(decode_face(face, model))
+                labels.append(face["votes"])
+            except UNREADABLE as error:
+                bad.append(f"number {index} of {source!r}: {error}")
+        if images:
+            found[name] = HeldOutFaces(np.stack(images), np.stack(labels))
+    if bad:
+        print(f"skipped {len(bad)} {split} faces that cannot be read, first {bad[0]}", file=sys.stderr)
+    return found

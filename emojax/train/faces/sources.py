@@ -1,0 +1,195 @@
+"""Sources of labelled faces: random access to face archives and to ExpW as it is distributed.
+
+A face archive is an .npz with `jpeg` (uint8, all JPEG files one after another), `offsets` (int64 [n + 1]), `label` (uint8
+[n]) and `split` (string [n]), and a .csv of the same name with a row per face. Columns `votes_*`, if there are any, are the
+votes of several people (FER+) and become soft labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from emojax.emotions import EMOTIONS
+from emojax.errors import UserError
+
+# FER+'s names for our seven; contempt, unknown and non-face votes are dropped.
+VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+
+
+@dataclass(frozen=True)
+class FaceConfig:
+    """Where faces come from, and how often each is drawn."""
+
+    MAY_CHANGE: ClassVar = ("workers",)
+    """fields that may differ when a run is resumed"""
+
+    packs: tuple[str, ...] = ()
+    """face archives, .npz files"""
+    margins: tuple[float, ...] = ()
+    """what the crops of each archive show beyond the face's box; empty: 0.2 if its name has expw in it, else 0"""
+    root: str = ""
+    """ExpW as it is distributed: the folder with label.lst and origin/"""
+    prepared: str = ""
+    """where ExpW is prepared for reading; empty: a folder beside it"""
+    shares: tuple[float, ...] = ()
+    """how often a face of each archive, and last of ExpW's folder, is drawn relative to the others; empty: 1 each"""
+    smoothing: tuple[float, ...] = ()
+    """share of each label that is spread over all classes, in the order of shares; empty: 0 each"""
+    balance: float = 1.0
+    """1: every class of a source is drawn equally often, 0: as often as it occurs; in between: a compromise"""
+    soft_labels: bool = True
+    """use the votes of several people as labels where an archive has them"""
+    sharpness: float = 1.0
+    """exponent of the shares of those votes in training, before they are made to sum to 1: above 1 sharpens the labels"""
+    workers: int = 2
+    """threads that decode"""
+
+    def __post_init__(self) -> None:
+        if self.margins and len(self.margins) != len(self.packs):
+            raise UserError(f"{len(self.margins)} margins for {len(self.packs)} archives: give one each, or none")
+        if any(not 0 <= margin <= 2 for margin in self.margins):
+            raise UserError(f"margins {self.margins}: they are fractions of the face's box, 0 to 2")
+        if any(not share > 0 for share in self.shares) or not 0 <= self.balance <= 1:
+            raise UserError(f"shares {self.shares}, balance {self.balance}: shares are above 0, balance is 0 to 1")
+        if not 0 < self.sharpness < math.inf:
+            raise UserError(f"sharpness {self.sharpness}: it is a number above 0")
+        if any(not 0 <= smoothing < 1 for smoothing in self.smoothing):
+            raise UserError(f"smoothing {self.smoothing}: each is at least 0 and below 1")
+        if self.workers < 1:
+            raise UserError(f"{self.workers} workers: at least 1")
+
+    def margin(self, index: int) -> float:
+        """The margin of an archive's crops.
+
+        The ExpW crops were cut with 0.2. FER2013's and muxspace's faces show no more than the box: the median height of
+        a detected face is 0.72 of ExpW's crops (1 / 1.4), but 1.04 of FER2013's and 0.98 of muxspace's.
+        """
+        if self.margins:
+            return self.margins[index]
+        return 0.2 if "expw" in Path(self.packs[index]).name.lower() else 0.0
+
+
+@runtime_checkable
+class FaceSource(Protocol):
+    """Random access to the faces of one split."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """{"image": encoded bytes, "label": int, "votes": float32 [7], sums to 1, "margin": float}."""
+        ...
+
+    def labels(self) -> Int[np.ndarray, " n"]:
+        """The labels of all faces."""
+        ...
+
+
+class FaceArchive:
+    """The faces of one split of a face archive; see this module."""
+
+    def __init__(
+        self, path: str | Path, split: str, margin: float, soft_labels: bool = True, sharpness: float = 1.0
+    ) -> None:
+        """Opens an archive; a split without faces is empty.
+
+        Raises:
+            UserError: a file that is missing, damaged or of another layout, or a .csv that does not match.
+        """
+        self.path, self.split, self.margin = Path(path), split, margin
+        try:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                self._jpeg, self._offsets = archive["jpeg"], archive["offsets"]
+                labels, splits = archive["label"], archive["split"]
+        except FileNotFoundError:
+            raise UserError(f"no face archive at {path}: the file does not exist") from None
+        except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} is no face archive ({error}): it needs jpeg, offsets, label and split") from None
+        count = len(labels)
+        if len(self._offsets) != count + 1 or len(splits) != count or (count and self._offsets[-1] > len(self._jpeg)):
+            raise UserError(f"{path} is damaged: {count} labels, {len(splits)} splits, {len(self._offsets)} offsets")
+        wrong = [label for label in np.unique(labels).tolist() if label not in range(len(EMOTIONS))]
+        if wrong:
+            raise UserError(f"{path} has a label {wrong[0]}: labels are 0 to {len(EMOTIONS) - 1}")
+        self._rows = np.flatnonzero(splits == split)
+        self._labels = labels.astype(np.int64)
+        votes = np.eye(len(EMOTIONS), dtype=np.float32)[self._labels]
+        table = self.path.with_suffix(".csv")
+        if soft_labels and table.exists():
+            votes = _soften(votes, table)
+            votes = (votes / votes.max(1, keepdims=True)) ** sharpness  # the largest is 1, so that not all underflow
+            votes /= votes.sum(1, keepdims=True)
+        self._votes = votes
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self._rows[index]
+        image = self._jpeg[self._offsets[row] : self._offsets[row + 1]].tobytes()
+        return {"image": image, "label": int(self._labels[row]), "votes": self._votes[row], "margin": self.margin}
+
+    def labels(self) -> Int[np.ndarray, " n"]:
+        """The labels of all faces."""
+        return self._labels[self._rows]
+
+    def __repr__(self) -> str:
+        return f"FaceArchive({self.path.name}, {self.split}, {len(self)} faces)"
+
+
+def _soften(votes: Float[np.ndarray, "n 7"], table: Path) -> Float[np.ndarray, "n 7"]:
+    """Replaces one-hot labels by the shares of the votes for our classes; a face without any keeps its label."""
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        if len(rows) != len(votes):
+            raise ValueError(f"{len(rows)} rows for {len(votes)} faces")
+        if not rows or any(f"votes_{name}" not in rows[0] for name in VOTES):
+            return votes
+        counts = np.array([[float(row[f"votes_{name}"]) for name in VOTES] for row in rows], np.float32)
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(f"{table} does not describe the faces of its archive ({error}): get both files again") from None
+    totals = counts.sum(1, keepdims=True)
+    return np.where(totals > 0, counts / np.maximum(totals, 1), votes)
+
+
+def open_faces(config: FaceConfig, split: str) -> dict[str, FaceSource]:
+    """The sources of a split by name, in the order of `FaceConfig.shares`; those without faces are there, empty.
+
+    Raises:
+        UserError: no source at all, or see `FaceArchive` and `prepare_expw`.
+    """
+    if not config.packs and not config.root:
+        raise UserError("no faces: give `data.packs` .npz files, or `data.root` ExpW's folder")
+    sources: dict[str, FaceSource] = {}
+    for index, path in enumerate(config.packs):
+        name = Path(path).stem
+        if name in sources or (config.root and name == "expw"):
+            raise UserError(f"two sources of faces are called {name!r}: rename one")
+        sources[name] = FaceArchive(path, split, config.margin(index), config.soft_labels, config.sharpness)
+    if config.root:
+        # TFDS is loaded only by those who read ExpW's own folder.
+        from emojax.train.faces.expw import ExpwFaces, prepare_expw
+
+        builder = prepare_expw(config.root, config.prepared or None)
+        sources["expw"] = ExpwFaces(builder, split) if split in builder.info.splits else _NoFaces()
+    return sources
+
+
+class _NoFaces:
+    """A split without faces."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        raise IndexError(index)
+
+    def labels(self) -> Int[np.ndarray, " n"]:
+        return np.zeros(0, np.int64)

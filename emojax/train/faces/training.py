@@ -1,0 +1,207 @@
+"""Training the classifier: labelled faces -> augmentation -> cross-entropy.
+
+As in the paper: Adam, rare classes are drawn more often, and each draw is augmented anew. Where we deviate: only training
+faces are augmented, after the split.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from emojax.errors import UserError
+from emojax.nets.classifier import Classifier, classifier_logits, init_classifier, network_input
+from emojax.train.faces.augment import augment_faces, mix_pairs
+from emojax.train.faces.config import ClassifierTraining
+from emojax.train.faces.data import HeldOutFaces, face_batches, held_out_faces
+from emojax.train.faces.loss import cross_entropy
+from emojax.train.faces.scores import fit_temperature, negative_log_likelihood
+from emojax.train.faces.transfer import from_checkpoint, from_vgg16
+from emojax.train.hooks import Evaluation
+from emojax.train.loop import fit
+from emojax.train.parallel import Parallel, Step, check_batch_size, initialize_hosts, mean_over
+from emojax.train.resume import Run, finished_state
+from emojax.train.state import TrainState
+from emojax.util import compiling
+from emojax.weights.vgg16_file import find_vgg16, load_vgg16
+
+EVALUATION_BATCH = 128
+RANDOM = "random"
+
+
+def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformation) -> Step:
+    """The training step, `(state, constants, batch, axis_name) -> (state, metrics)`; pure.
+
+    The batch is {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "seed": uint32 [N]}; metrics are the means
+    "loss" and "accuracy" (of the label's largest entry). `state.params` are the layers that learn,
+    `constants` the others.
+    """
+    weights = jnp.array(config.class_weights) if config.class_weights else None
+
+    def step(state: TrainState, constants: Mapping[str, Any], batch: Mapping[str, Any], axis_name: str | None):
+        model = Classifier(config.model, jnp.dtype(config.dtype), axis_name)
+        augment_key, dropout_key, mix_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+        # A face's key comes from its own seed, so that its augmentation does not depend on its device.
+        keys, mix_keys = (
+            jax.vmap(lambda seed, key=key: jax.random.fold_in(key, seed))(batch["seed"])
+            for key in (augment_key, mix_key)
+        )
+        faces = augment_faces(config.augment, keys, network_input(config.model, batch["image"]))
+        labels = batch["label"]
+        if config.mixup:
+            faces, labels = mix_pairs(config.mixup, mix_keys, faces, labels)
+        if axis_name is not None:
+            dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
+
+        def loss_of(params):
+            variables = {"params": {**constants, **params}, "batch_stats": state.stats}
+            rngs = {"dropout": dropout_key}
+            logits, new = model.apply(variables, faces, train=True, rngs=rngs, mutable=["batch_stats"])
+            loss = cross_entropy(logits, labels, weights).mean()
+            return loss, (new["batch_stats"], {"loss": loss, "accuracy": correct(logits, labels).mean()})
+
+        gradients, (stats, metrics) = jax.grad(loss_of, has_aux=True)(state.params)
+        gradients, metrics = mean_over(axis_name, (gradients, metrics))
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, progress=state.progress)
+        params = optax.apply_updates(state.params, updates)
+        state = state.replace(step=state.step + 1, params=params, stats=stats, opt_state=opt_state)
+        return (state.with_ema_update(config.ema_decay) if config.ema_decay else state), metrics
+
+    return step
+
+
+def correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """1.0 where the largest logit is that of the largest label, else 0.0: [N, 7], [N, 7] -> [N]."""
+    return (logits.argmax(-1) == labels.argmax(-1)).astype(jnp.float32)
+
+
+def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFaces]) -> Evaluation:
+    """Loss and accuracy on each held-out source, and their means over the sources; the score is the mean accuracy.
+
+    The metric "temperature" calibrates the probabilities (see `classify`). It is fitted on the sources with expw in their
+    name, whose faces come from photos as a user's do, or on all sources if there is none.
+    """
+    compiled = compiling.jit(partial(classifier_logits, config.model))
+
+    def evaluate(state: TrainState, constants: Any) -> tuple[dict[str, float], float]:
+        variables = jax.device_put(inference_variables(state, constants, {}))
+        logits = {
+            name: np.concatenate([np.asarray(compiled(variables, part)) for part in faces.batches(EVALUATION_BATCH)])
+            for name, faces in held_out.items()
+        }
+        logits = {name: rows[: len(held_out[name].labels)] for name, rows in logits.items()}
+        losses = {name: negative_log_likelihood(rows, held_out[name].labels) for name, rows in logits.items()}
+        hits = {
+            name: float((rows.argmax(1) == held_out[name].labels.argmax(1)).mean()) for name, rows in logits.items()
+        }
+        like_photos = [name for name in held_out if "expw" in name.lower()] or list(held_out)
+        temperature = fit_temperature(
+            np.concatenate([logits[name] for name in like_photos]),
+            np.concatenate([held_out[name].labels for name in like_photos]),
+        )
+        loss, accuracy = (sum(values.values()) / len(values) for values in (losses, hits))
+        each = {f"accuracy_{name}": value for name, value in hits.items()} if len(hits) > 1 else {}
+        return {"loss": loss, "accuracy": accuracy, **each, "temperature": temperature}, accuracy
+
+    return evaluate
+
+
+def inference_variables(
+    state: TrainState, constants: Mapping[str, Any], metrics: Mapping[str, float]
+) -> dict[str, Any]:
+    """What `classify` needs: the moving average if there is one, and the temperature of `metrics`, by default 1."""
+    params, stats = (state.params, state.stats) if state.ema is None else state.ema
+    temperature = np.float32(metrics.get("temperature", 1.0))
+    return {"params": {**constants, **params}, "batch_stats": stats, "temperature": temperature}
+
+
+def initial_variables(config: ClassifierTraining) -> dict[str, Any]:
+    """The variables before training, as NumPy arrays; see `ClassifierTraining.initial`.
+
+    Raises:
+        UserError: a checkpoint or a weights file that is missing, damaged or of another shape.
+    """
+    if config.initial:
+        return from_checkpoint(config.model, config.initial)
+    variables = jax.tree.map(np.asarray, init_classifier(config.model, jax.random.PRNGKey(config.seed)))
+    if config.model.architecture == "vgg16" and config.vgg16 != RANDOM:
+        return from_vgg16(variables, load_vgg16(find_vgg16(config.vgg16)))
+    return variables
+
+
+def split_layers(config: ClassifierTraining, variables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The layers that learn, and those that do not (`config.frozen`), which are constants of the step.
+
+    Raises:
+        UserError: a layer that the network does not have.
+    """
+    layers = variables["params"]
+    for name in config.frozen:
+        if name not in layers:
+            raise UserError(f"no layer {name!r} to freeze: choose from {', '.join(layers)}")
+    learned: dict[str, Any] = {}
+    constants: dict[str, Any] = {}
+    for name, layer in layers.items():
+        (constants if name in config.frozen else learned)[name] = layer
+    return learned, constants
+
+
+def initial_state(
+    config: ClassifierTraining, variables: Mapping[str, Any], optimizer: optax.GradientTransformation
+) -> TrainState:
+    """The state before the first step; its `params` are the layers that learn, see `split_layers`."""
+    params, _ = split_layers(config, variables)
+    return TrainState.create(
+        params, optimizer, config.seed, stats=variables["batch_stats"], with_ema=config.ema_decay > 0
+    )
+
+
+def train(config: ClassifierTraining, run: Path) -> TrainState:
+    """Trains to the end, or resumes; checkpoints in `run` are what `emojax.load(classifier=run)` reads.
+
+    Returns:
+        The last state, on the host.
+
+    Raises:
+        UserError: missing or invalid data, weights or checkpoints; a frozen layer that the network does not have; a loss
+            that is not finite.
+        KeyboardInterrupt: after SIGINT or SIGTERM, with a checkpoint written.
+    """
+    initialize_hosts(config.coordinator, config.hosts, config.host)
+    check_batch_size(config.batch_size, 2 if config.mixup else 1)
+    optimizer = config.optimizer.build()
+    described = Run(run, "classifier", config.model, config)
+    shapes = jax.eval_shape(lambda: init_classifier(config.model, jax.random.PRNGKey(0)))
+    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    if (done := finished_state(described, initial_state(config, blank, optimizer), config.length())) is not None:
+        return done
+    # Layers that do not learn are not part of the state, so a run that is resumed takes them from its own checkpoint.
+    newest = described.newest()
+    variables = from_checkpoint(config.model, newest.path) if newest else initial_variables(config)
+    data = face_batches(config.data, config.model, config.batch_size, config.seed)
+    held_out = held_out_faces(config.data, config.model)
+    if not held_out:
+        print("no validation faces: the best checkpoint will be that of the lowest training loss", file=sys.stderr)
+    state = fit(
+        described,
+        initial_state(config, variables, optimizer),
+        split_layers(config, variables)[1],
+        make_step(config, optimizer),
+        data.iterator,
+        config.length().in_steps(data.faces / config.batch_size),
+        loop=config.loop,
+        parallel=Parallel(config.parallel),
+        to_params=inference_variables,
+        evaluate=make_evaluation(config, held_out) if held_out else None,
+    )
+    if data.skipped():
+        print(f"skipped {data.skipped()} faces that could not be read", file=sys.stderr)
+    return state

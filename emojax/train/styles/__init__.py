@@ -1,0 +1,1 @@
+"""Training the styles: photos and paintings -> perceptual loss -> one transform net; its evaluation."""

@@ -1,0 +1,198 @@
+"""`emojax style add`: learns the style of one more painting for a trained network, and writes a style file.
+
+painting -> Gram matrices -> one new row of scales and shifts -> NAME.pack. The convolutions do not change. The row starts at
+the style of the network that is nearest to the painting; Dumoulin et al. 2017 (section 3.2) start at random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import hashlib
+import io
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from emojax.cli.parser import Parser
+from emojax.errors import UserError
+from emojax.images import read_photo
+from emojax.nets.stylizer import StylizerConfig, init_stylizer
+from emojax.pipeline.forward import stylize
+from emojax.train.state import TrainState
+from emojax.train.styles.config import StyleTraining
+from emojax.train.styles.crops import center_crop, photo_batches
+from emojax.train.styles.paintings import find_paintings, painting_size
+from emojax.train.styles.targets import make_constants
+from emojax.train.styles.training import finished, make_evaluation, train_params
+from emojax.util import compiling
+from emojax.util.files import make_folder, refuse_existing
+from emojax.weights import store as ckpt
+from emojax.weights.load import find_styles, load_styles
+from emojax.weights.style_file import SUFFIX, StylePack, check_name, network_fingerprint, write_pack
+from emojax.weights.vgg16_file import find_vgg16, load_vgg16
+
+PREVIEW_SIDE = 128
+
+
+def run_folder(name: str, network: str, painting: Path) -> Path:
+    """The default folder of a style's training; it differs for another network or painting."""
+    inputs = network.encode() + painting.read_bytes()
+    return Path("runs") / f"add_{name}_{hashlib.sha256(inputs).hexdigest()[:8]}"
+
+
+def check_run(run: Path, model: StylizerConfig, network: str) -> bool:
+    """Whether a run has begun; raises UserError if its network is another one."""
+    for path in ckpt.checkpoints_in(run)[-1:]:
+        expected = jax.eval_shape(lambda: init_stylizer(model, jax.random.PRNGKey(0)))
+        params = ckpt.load_params(ckpt.read_checkpoint(path, "styles"), expected)
+        if network_fingerprint(params["network"]) != network:
+            raise UserError(f"{run} learned a style for another network: choose another --run")
+        return True
+    return False
+
+
+def nearest_row(config: StyleTraining, shared: StylizerConfig, params: Any, constants: Any) -> int:
+    """The style of a network whose loss is least on the held-out photos, for the one painting of `constants`."""
+    held_out = photo_batches(config.data, config.batch_size, 1, config.seed).held_out
+    evaluate, constants = make_evaluation(config, held_out), jax.device_put(constants)
+
+    def loss_of(index: int) -> float:
+        row = jax.tree.map(lambda table: table[index : index + 1], params["styles"])
+        state = TrainState(0, {"network": params["network"], "styles": row}, None, None, None)
+        return evaluate(state, constants)[0]["loss"]
+
+    return int(np.argmin([loss_of(index) for index in range(len(shared.styles))]))
+
+
+def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]:
+    """Learns the one style of `config` for the network `config.initial`, or resumes.
+
+    Args:
+        run: the folder of its checkpoints; none: see `run_folder`.
+
+    Returns:
+        The config and parameters of that network with the new style as its only one.
+
+    Raises:
+        UserError, KeyboardInterrupt: see `train`.
+    """
+    assert config.initial is not None
+    shared, params = load_styles(config.initial)
+    if shared.bank:
+        raise UserError(f"{config.initial} is a set of networks with one style each: give a network of several styles")
+    (name,) = config.model.styles
+    model = dataclasses.replace(shared, styles=(name,))
+    # Every device gets a photo at least; the batch is not the user's to choose.
+    config = dataclasses.replace(config, model=model, batch_size=math.lcm(config.batch_size, jax.device_count()))
+    network = network_fingerprint(params["network"])
+    run = run or run_folder(name, network, find_paintings(config.data, (name,))[name])
+    begun = check_run(run, model, network)
+
+    def row_of(index: int) -> Any:
+        return jax.tree.map(lambda table: table[index : index + 1], params["styles"])
+
+    state = finished(config, run, {"styles": row_of(0)}) if begun else None
+    if state is None:
+        constants = make_constants(config, load_vgg16(find_vgg16(config.vgg16)))
+        index = 0
+        if not begun:
+            index = nearest_row(config, shared, params, constants)
+            print(f"{name} starts from the style {shared.styles[index]!r}", file=sys.stderr)
+        constants["network"] = params["network"]
+        state = train_params(config, run, {"styles": row_of(index)}, constants)
+    return model, {"network": params["network"], "styles": state.params["styles"]}
+
+
+def preview(config: StylizerConfig, params: Any, photo: np.ndarray) -> bytes:
+    """A photo uint8 [H, W, 3], sides multiples of 4, in the only style of a network, as a small JPEG."""
+    program = compiling.jit(functools.partial(stylize, config))
+    stylized = Image.fromarray(np.asarray(program(params, photo[None], np.ones((1, 1), np.float32))[0]))
+    buffer = io.BytesIO()
+    stylized.resize((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
+    """The command; returns its exit code.
+
+    Args:
+        defaults: the training that learns a style.
+        example: the photo of the preview, and of the training where no others are given.
+
+    Raises:
+        UserError: a painting, checkpoint, photos or weights that cannot be read, an unusable name, an output that exists.
+        KeyboardInterrupt: after a signal, with a checkpoint written: the same command goes on.
+    """
+    args = _parse(argv, defaults)
+    check_name(args.name)
+    output = args.output or Path(args.name + SUFFIX)
+    if output.suffix != SUFFIX:
+        raise UserError(f"--output {output}: the name of a style file ends in {SUFFIX}")
+    refuse_existing(output, args.force)
+    make_folder(output.parent)
+    config = dataclasses.replace(
+        defaults,
+        initial=str(args.checkpoint),
+        steps=args.steps,
+        vgg16=args.vgg16,
+        model=StylizerConfig(styles=(args.name,)),
+        loss=dataclasses.replace(defaults.loss, style=args.style_weight),
+        data=dataclasses.replace(
+            defaults.data,
+            # One photo is on both sides: the score only tells how far the learning is.
+            photos=tuple(args.photos or [str(example)] * 2),
+            held_out=defaults.data.held_out if args.photos else 1,
+            paintings=(f"{args.name}={args.painting}",),
+            painting_size=painting_size(args.style_scale),
+        ),
+    )
+    picture = center_crop(Image.fromarray(read_photo(example).pixels), 2 * PREVIEW_SIDE)
+    shared, params = learn(config, args.run)
+    pack = StylePack(
+        name=args.name,
+        network=network_fingerprint(params["network"]),
+        code=jax.tree.map(lambda row: row[0], params["styles"]),
+        preview=preview(shared, params, picture),
+        author=args.author,
+        licence=args.licence,
+    )
+    write_pack(output, pack)
+    print(f"wrote {output}; use it with emojax stylize --style {output}", file=sys.stderr)
+    return 0
+
+
+def _parse(argv: Sequence[str], defaults: StyleTraining) -> argparse.Namespace:
+    """The command's arguments."""
+    parser = Parser(
+        prog="emojax style add",
+        description="Learns the style of one more painting, and writes a style file for stylize.py --style.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--painting", type=Path, required=True, help="a picture of the painting")
+    add("--name", required=True, help="the name of the style")
+    add("--checkpoint", type=find_styles, default=find_styles(), help="the network to learn it for")
+    add("--photos", nargs="+", help="folders, .tar files or photos to learn on; none: the astronaut alone")
+    add("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the packaged ones")
+    add("--steps", type=int, default=defaults.steps, help="steps of training")
+    add(
+        "--style-weight",
+        type=float,
+        default=defaults.loss.style,
+        help="larger values keep less of the photo",
+    )
+    add("--style-scale", type=float, default=1.0, help="larger values give bolder strokes")
+    add("--author", default="", help="the painting's author, written into the style file")
+    add("--licence", default="", help="the painting's licence, written into the style file")
+    add("--run", type=Path, help="folder for the training's checkpoints; none: runs/add_NAME_HASH")
+    add("--output", type=Path, help=f"the style file; none: NAME{SUFFIX}")
+    add("--force", action="store_true", help="replace an existing file")
+    return parser.parse_args(argv)

@@ -1,0 +1,240 @@
+"""The configs of a training run of the transform net: photos and paintings, loss, run."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from emojax.emotions import EMOTIONS, PHOTO, nearest
+from emojax.errors import UserError
+from emojax.losses.objective import COLUMN_LAYERS
+from emojax.losses.terms import CONTENT_LAYER, STYLE_LAYERS
+from emojax.nets.stylizer import StylizerConfig
+from emojax.nets.vgg16 import LAYERS
+from emojax.train.loop import LoopConfig
+from emojax.train.optimizer import OptimizerConfig
+from emojax.train.parallel import Mode
+from emojax.train.progress import Length
+
+PAINTING_SIDE = 256
+"""short side of the paintings at a style scale of 1, whatever the size of the photos"""
+
+
+@dataclass(frozen=True)
+class PhotoConfig:
+    """Where photos and paintings come from."""
+
+    MAY_CHANGE: ClassVar = ("workers",)
+    """fields that may differ when a run is resumed"""
+
+    photos: tuple[str, ...] = ()
+    """folders (searched recursively), .tar files, single photos, or the name of a TFDS data set such as coco/2017"""
+    paintings: tuple[str, ...] = ()
+    """a folder with a folder of paintings per emotion, or sad=PATH for single ones, which take precedence"""
+    prefer: tuple[str, ...] = ()
+    """file names to take where the folder of an emotion holds several paintings"""
+    crop: int = 256
+    """side of the square training crops, in pixels; a multiple of 4"""
+    scale: tuple[float, ...] = (0.5, 1.0)
+    """range of the random factor by which photos are resized before a crop is cut; factors above 1 imitate larger photos,
+    which are smoother from pixel to pixel"""
+    painting_size: int = PAINTING_SIDE
+    """short side of the paintings, in pixels: larger gives bolder strokes"""
+    painting_sizes: tuple[str, ...] = ()
+    """other short sides for single paintings, sad=560: what has fine strokes is shown larger"""
+    painting_crops: tuple[str, ...] = ()
+    """the part of a painting to learn from, e.g. happy=0,0.33,1,1 (left, top, right, bottom as fractions); none: all of it"""
+    find_faces: bool = False
+    """find the faces in the photos, so that the loss can give them weight (face_similarity)"""
+    held_out: int = 8
+    """photos kept out of training for the validation loss"""
+    workers: int = 2
+    """threads that decode"""
+
+    def __post_init__(self) -> None:
+        if self.crop < 16 or self.crop % 4:
+            raise UserError(f"crop {self.crop}: it has to be a multiple of 4, at least 16")
+        if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 16):
+            raise UserError(f"scale {self.scale}: give two factors, the smaller one first, above 0 and at most 16")
+        for entry in self.painting_crops:
+            parse_crop(entry)
+        for entry in self.painting_sizes:
+            parse_size(entry)
+        if self.painting_size < 16 or min(self.held_out, self.workers) < 1:
+            raise UserError(
+                f"painting size {self.painting_size}, {self.held_out} held out, {self.workers} workers: at least 16, 1, 1"
+            )
+
+
+def parse_size(entry: str) -> tuple[str, int]:
+    """ "sad=560" -> ("sad", 560); raises UserError for what is no size of at least 16 pixels."""
+    style, _, text = entry.partition("=")
+    if not (text.isdecimal() and int(text) >= 16):
+        raise UserError(f"painting size {entry!r}: write STYLE=PIXELS, at least 16")
+    return style, int(text)
+
+
+def parse_crop(entry: str) -> tuple[str, tuple[float, ...]]:
+    """ "happy=0,0.33,1,1" -> ("happy", (0, 0.33, 1, 1)); raises UserError for any other form."""
+    style, _, text = entry.partition("=")
+    try:
+        left, top, right, bottom = box = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise UserError(f"painting crop {entry!r}: write STYLE=LEFT,TOP,RIGHT,BOTTOM") from None
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise UserError(
+            f"painting crop {entry!r}: fractions of the painting, 0 to 1, left before right, top before bottom"
+        )
+    return style, box
+
+
+@dataclass(frozen=True)
+class StyleLossConfig:
+    """Weights of the loss: the sum of each weight times its term. See `emojax.losses.terms` for the terms."""
+
+    content: float = 1.0
+    """weight of the relative content loss at relu2_2 (Johnson et al. 2016)"""
+    style: float = 3.0
+    """weight of the relative Gram errors of the style layers (Johnson et al. 2016)"""
+    style_layers: tuple[str, ...] = STYLE_LAYERS
+    """feature maps whose Gram matrices are compared"""
+    style_layer_weights: tuple[float, ...] = (0.25, 0.25, 0.25, 0.25)
+    """weight of each of these layers in the style loss"""
+    tv: float = 0.5
+    """weight of the total variation of the stylized photo (0 to 1)"""
+    strengths: tuple[float, ...] = ()
+    """factor of the style, transport and moments weights, one per style with a painting, in their order; none: 1 for all"""
+    similarity: float = 0.0
+    """weight of the self-similarity to the photo (Kolkin et al. 2019)"""
+    face_similarity: float = 0.0
+    """weight of the self-similarity inside faces"""
+    transport: float = 0.0
+    """weight of the relaxed optimal transport between the features of the picture and the painting (Kolkin et al. 2019)"""
+    moments: float = 0.0
+    """weight of the difference of those features' means and covariances (Kolkin et al. 2019)"""
+    palette: float = 0.0
+    """weight of the relaxed optimal transport between the colours of the picture and the painting (Kolkin et al. 2019)"""
+    columns: tuple[str, ...] = COLUMN_LAYERS
+    """feature maps of a hypercolumn, which self-similarity, transport and moments compare"""
+    positions: int = 512
+    """random positions of each picture that a step compares, with twice as many of the painting"""
+    photo: float = 10.0
+    """weight of the relative difference to the photo, for the style "photo", which has no painting"""
+    steadiness: float = 0.0
+    """weight of the noise gain: the mean squared change that noise in the photo makes, over the noise's mean square"""
+
+    def __post_init__(self) -> None:
+        weights = {name: value for name, value in dataclasses.asdict(self).items() if isinstance(value, float | int)}
+        if negative := [name for name, value in weights.items() if value < 0]:
+            raise UserError(f"loss weight {negative[0]} {weights[negative[0]]}: it is not negative")
+        if min(self.strengths, default=0) < 0 or min(self.style_layer_weights, default=0) < 0:
+            raise UserError(f"strengths {self.strengths}, style layer weights {self.style_layer_weights}: not negative")
+        if len(self.style_layers) != len(self.style_layer_weights):
+            raise UserError(
+                f"{len(self.style_layer_weights)} weights for {len(self.style_layers)} style layers: one each"
+            )
+        if unknown := [name for name in self.layers if name.removeprefix("relu") not in LAYERS]:
+            raise UserError(f"layer {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
+        if self.positions < 2:
+            raise UserError(f"{self.positions} positions: at least 2")
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Feature maps that the terms with weight need; VGG16 is computed up to the deepest of them."""
+        style = [name for name, weight in zip(self.style_layers, self.style_layer_weights, strict=True) if weight]
+        used = (CONTENT_LAYER,) * bool(self.content) + tuple(style) * bool(self.style)
+        return tuple(dict.fromkeys(used + self.columns * self.compares_columns))
+
+    @property
+    def compares_columns(self) -> bool:
+        """Whether a term that compares hypercolumns or colours has weight."""
+        return any((self.similarity, self.face_similarity, self.transport, self.moments, self.palette))
+
+
+@dataclass(frozen=True)
+class StyleTraining:
+    """A training run of the transform net."""
+
+    MAY_CHANGE: ClassVar = (
+        *("output", "score_on", "pack", "steps", "epochs", "minutes", "loop"),
+        *("parallel", "coordinator", "hosts", "host"),
+    )
+    """fields that may differ when a run is resumed"""
+
+    output: str = ""
+    """the run's folder; empty: runs/PRESET, or runs/PRESET/EMOTION for a single emotion"""
+    score_on: tuple[str, ...] = ()
+    """photos on which the best checkpoint is scored when training is done, as by `train_style.py evaluate`"""
+    pack: str | None = None
+    """the release folder: where the best checkpoint is written, without its training state, when training is done"""
+    emotion: str | None = None
+    """train only this emotion (a network with one style, as in the paper) instead of the model's styles"""
+    batch_size: int = 4
+    """photos per step, over all devices"""
+    epochs: float = 5.0
+    """passes over the photos; ignored if steps is given"""
+    steps: int | None = None
+    """total number of steps; none: as many as the epochs take"""
+    minutes: float | None = None
+    """minutes to train instead, scoring and release included; the learning rate follows the clock"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """precision of the convolutions; parameters, norm statistics and losses are float32"""
+    seed: int = 0
+    """seed of the initialization, the order of the photos, crops and styles"""
+    parallel: Mode = "jit"
+    """how devices share a batch: jit (sharded arrays) or pmap"""
+    initial: str | None = None
+    """a checkpoint or run of the same shape and with these styles to start from; none: random weights"""
+    vgg16: str | None = None
+    """the VGG16 weights; none: $EMOJAX_VGG16, then the packaged ones"""
+    coordinator: str | None = None
+    """with several hosts: address:port of the first host"""
+    hosts: int | None = None
+    """with several hosts: their number"""
+    host: int | None = None
+    """with several hosts: the index of this host, from 0"""
+    data: PhotoConfig = field(default_factory=PhotoConfig)
+    model: StylizerConfig = field(default_factory=StylizerConfig)
+    loss: StyleLossConfig = field(default_factory=StyleLossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        if self.emotion is not None and self.emotion not in EMOTIONS:
+            raise UserError(f"unknown emotion {self.emotion!r}{nearest(self.emotion, EMOTIONS)}")
+        if self.batch_size < 1 or self.epochs <= 0 or (self.steps is not None and self.steps < 1):
+            raise UserError(f"batch size {self.batch_size}, epochs {self.epochs}, steps {self.steps}: all are above 0")
+        if self.minutes is not None and self.minutes <= 0:
+            raise UserError(f"{self.minutes} minutes: more than 0")
+        if self.model.bank:
+            raise UserError(
+                "a set of networks is not trained as a whole: train its networks one by one, each with its own --emotion"
+            )
+        styles = painted(self.resolved_model().styles)
+        if PHOTO in self.resolved_model().styles[:-1]:
+            raise UserError(f"styles {self.resolved_model().styles}: {PHOTO!r} has to be the last")
+        if self.loss.strengths and len(self.loss.strengths) != len(styles):
+            raise UserError(f"{len(self.loss.strengths)} strengths for {len(styles)} styles: give one each, or none")
+
+    def length(self) -> Length:
+        """How long to train."""
+        if self.minutes is not None:
+            return Length(seconds=self.training_seconds())
+        return Length(steps=self.steps, epochs=None if self.steps else self.epochs)
+
+    def training_seconds(self) -> float | None:
+        """The part of `minutes` that is for training; a tenth, at most a minute, is kept for scoring and the release."""
+        if self.minutes is None:
+            return None
+        reserved = min(0.1 * self.minutes, 1.0) if self.score_on or self.pack else 0.0
+        return 60 * (self.minutes - reserved)
+
+    def resolved_model(self) -> StylizerConfig:
+        """The model's config, with the one style of `emotion` if that is given."""
+        return dataclasses.replace(self.model, styles=(self.emotion,)) if self.emotion else self.model
+
+
+def painted(styles: tuple[str, ...]) -> tuple[str, ...]:
+    """The styles that have a painting."""
+    return tuple(style for style in styles if style != PHOTO)

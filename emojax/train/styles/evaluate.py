@@ -1,0 +1,198 @@
+"""`emojax evaluate styles`: scores of a transform net on photos, as a table, metrics.json and a contact sheet.
+
+checkpoint, photos, paintings -> stylized photos -> losses, similarity, nearest painting, emotions kept -> means per style.
+With `--optimum N` it also measures, on N of the photos at 256 x 256, how many steps an optimizer of the pixels takes to the
+objective that the network reaches in one pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from emojax.cli.parser import Parser
+from emojax.errors import UserError
+from emojax.nets.stylizer import MULTIPLE, StylizerConfig
+from emojax.train.faces.evaluate import markdown
+from emojax.train.styles.config import PhotoConfig, painted
+from emojax.train.styles.paintings import painting_size
+from emojax.train.styles.scoring import (
+    Retention,
+    distance_to_optimum,
+    even_strengths,
+    optimum_summary,
+    read_photos,
+    score_photos,
+)
+from emojax.train.styles.targets import painting_grams
+from emojax.util.files import make_folder, write_atomically
+from emojax.weights.load import PACKAGED, add_packs, find_styles, load_styles
+from emojax.weights.style_file import StylePack, read_pack
+from emojax.weights.vgg16_file import find_vgg16, load_vgg16
+
+OPTIMUM_SIDE = 256
+SIZE = 512
+"""default side of the photos, in pixels"""
+THUMBNAIL = 192
+COLUMNS = (
+    *("content", "content_relu3_3", "style", "style_ratio", "objective", "objective_ratio", "tv", "ssim"),
+    *("nearest_painting", "emotion_retention"),
+)
+
+
+def table(scores: Mapping[str, Mapping[str, float]]) -> str:
+    """The scores as a Markdown table, a row per style and their mean."""
+    names = [name for name in COLUMNS if all(name in row for row in scores.values())]
+    mean = {name: float(np.mean([row[name] for row in scores.values()])) for name in names}
+    cells = [["", *names]]
+    cells += [[style, *(f"{row[name]:.3f}" for name in names)] for style, row in [*scores.items(), ("mean", mean)]]
+    return markdown(cells)
+
+
+def only_style_files(config: StylizerConfig, params: Any, styles: Sequence[StylePack]) -> tuple[StylizerConfig, Any]:
+    """A network with the styles of style files in place of its own.
+
+    Raises:
+        UserError: a style of another network, two styles of one name.
+    """
+    own = len(config.styles)
+    config, params = add_packs(config, params, styles)
+    rows = jax.tree.map(lambda table: table[own:], params["styles"])
+    return dataclasses.replace(config, styles=config.styles[own:]), {**params, "styles": rows}
+
+
+class Sheet:
+    """A contact sheet: a row per photo, the photo first, then every style."""
+
+    def __init__(self, side: int = THUMBNAIL) -> None:
+        self.side = side
+        self.rows: list[np.ndarray] = []
+
+    def look(self, photo: np.ndarray, pictures: np.ndarray) -> None:
+        """Adds a photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3]."""
+        small = [
+            np.asarray(Image.fromarray(picture).resize((self.side, self.side), Image.Resampling.LANCZOS))
+            for picture in (photo, *pictures)
+        ]
+        self.rows.append(np.concatenate(small, axis=1))
+
+    def png(self) -> bytes:
+        """The sheet as a PNG."""
+        buffer = io.BytesIO()
+        Image.fromarray(np.concatenate(self.rows)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
+    """The command; returns its exit code.
+
+    Args:
+        prefer: names of the paintings to take where an emotion's folder holds several.
+
+    Raises:
+        UserError: a checkpoint, photos, paintings or weights that cannot be read, or an output that cannot be written.
+    """
+    args = _parse(argv)
+    side = painting_size(args.style_scale)
+    make_folder(args.output)
+    config, params = load_styles(args.checkpoint)
+    if args.packs:
+        config, params = only_style_files(config, params, [read_pack(path) for path in args.packs])
+    retention, sheet = Retention(args.classifier, len(painted(config.styles))), Sheet(args.sheet_side)
+    # The scores are compared between machines: no reduced precision on a GPU or TPU.
+    with jax.default_matmul_precision("highest"):
+        vgg = load_vgg16(find_vgg16(args.vgg16))
+        paintings = PhotoConfig(paintings=tuple(args.paintings), prefer=prefer, painting_size=side)
+        grams = painting_grams(vgg, paintings, painted(config.styles), of=lambda features: features)
+        params, vgg = jax.device_put((params, vgg))
+        photos = read_photos(args.photos, args.size, args.limit)
+        if (args.output / "sheet.png").resolve() in {Path(name).resolve() for name in photos}:
+            raise UserError(
+                f"--output {args.output} holds the photo sheet.png, which would be lost: choose another folder"
+            )
+
+        def look(photo: np.ndarray, pictures: np.ndarray) -> None:
+            sheet.look(photo, pictures)
+            retention.look(photo, pictures)
+
+        scores = score_photos(config, params, vgg, grams, photos, look)
+        for index, style in enumerate(painted(config.styles) if retention.faces else ()):
+            scores[style]["emotion_retention"] = float(retention.same[index] / retention.faces)
+        metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "photos": list(photos), "size": args.size}
+        metrics |= {"style_scale": args.style_scale, "faces": retention.faces, "scores": scores, "optimum": []}
+        metrics["strengths"] = even_strengths(scores)
+        write_atomically(args.output / "sheet.png", sheet.png())
+        _write(args.output, metrics)
+        _print_scores(metrics)
+        if args.optimum:
+            small = read_photos(args.photos, OPTIMUM_SIDE, args.optimum)
+            for row in distance_to_optimum(config, params, vgg, grams, small, args.iterations):
+                metrics["optimum"].append(row)
+                metrics["optimum_steps"] = optimum_summary(metrics["optimum"], args.iterations)
+                _write(args.output, metrics)
+            _print_optimum(metrics)
+    print(f"wrote {args.output}", file=sys.stderr)
+    return 0
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command's arguments; raises UserError for values out of range."""
+    parser = Parser(
+        prog="emojax evaluate styles",
+        description="Scores a style checkpoint on photos that it was not trained on.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--checkpoint", type=find_styles, default=find_styles(), help="a checkpoint or run, or fast")
+    add("--packs", nargs="+", default=[], metavar="FILE", help="style files to score instead of the network's styles")
+    add("--photos", nargs="+", required=True, help="folders or .tar files of photos")
+    add("--paintings", nargs="+", required=True, help="a folder, or sad=PATH ..., as in training")
+    add("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the packaged ones")
+    add("--size", type=int, default=SIZE, help="side of the square photos, in pixels")
+    add("--style-scale", type=float, default=1.0, help="scale of the paintings; 1: 256 pixels on the short side")
+    add("--limit", type=int, help="the number of photos; none: all")
+    add("--sheet-side", type=int, default=THUMBNAIL, help="side of a picture in the contact sheet, in pixels")
+    add("--optimum", type=int, default=0, metavar="N", help="the number of photos to optimize directly, at 256 pixels")
+    add("--iterations", type=int, default=300, help="most steps of that optimization")
+    add("--classifier", type=Path, default=PACKAGED / "classifier", help="reads faces before and after")
+    add("--output", type=Path, default=Path("runs/evaluate_styles"), help="the folder for metrics.json and the sheet")
+    args = parser.parse_args(argv)
+    if args.size % MULTIPLE or not 64 <= args.size <= 4096:
+        raise UserError(f"--size {args.size}: give a multiple of {MULTIPLE}, 64 to 4096")
+    positive = {"limit": args.limit, "iterations": args.iterations, "sheet-side": args.sheet_side}
+    for name, value in positive.items():
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: at least 1")
+    if args.optimum < 0:
+        raise UserError(f"--optimum {args.optimum}: it is not negative")
+    return args
+
+
+def _print_scores(metrics: Mapping[str, Any]) -> None:
+    size, scores = metrics["size"], metrics["scores"]
+    print(f"{len(metrics['photos'])} photos at {size} x {size}, style scale {metrics['style_scale']:g}", end=", ")
+    print(f"{metrics['faces']} faces\n\n{table(scores)}")
+    if len(scores) > 1:
+        print(f"\neven styles: multiply --loss.strengths by {' '.join(map(str, metrics['strengths']))}")
+
+
+def _print_optimum(metrics: Mapping[str, Any]) -> None:
+    print(f"\nAdam from the photo at {OPTIMUM_SIDE} x {OPTIMUM_SIDE}, until it is as good as the network:\n")
+    for style, mean in metrics["optimum_steps"].items():
+        found = [row["steps"] for row in metrics["optimum"] if row["style"] == style]
+        texts = ["not reached" if steps is None else str(steps) for steps in found]
+        print(f"{style}: {mean:.0f} steps{', the mean of ' if texts else ''}{', '.join(texts)}")
+
+
+def _write(output: Path, metrics: Mapping[str, Any]) -> None:
+    write_atomically(output / "metrics.json", json.dumps(metrics, indent=2).encode())

@@ -1,0 +1,173 @@
+"""Scores of a transform net on photos: losses, similarity, nearest painting, emotions kept; means per style."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emojax.errors import UserError
+from emojax.faces.find import cut_crop, find_faces
+from emojax.images import to_uint8, to_unit
+from emojax.nets.stylizer import StylizerConfig, choose_network, mix_styles, stylize_with_code
+from emojax.train.faces.evaluate import classify_crops
+from emojax.train.stream import UNREADABLE
+from emojax.train.styles.config import painted
+from emojax.train.styles.crops import center_crop
+from emojax.train.styles.metrics import objective, steps_to_goal, style_scores
+from emojax.train.styles.sources import decode, open_photos
+from emojax.util import compiling
+from emojax.util.progress import track
+from emojax.weights.load import load_classifier
+
+SMALLEST_FACE = 32
+"""shortest side of a face's box, in pixels, whose emotion counts"""
+
+
+def read_photos(paths: Sequence[str], size: int, limit: int | None) -> dict[str, np.ndarray]:
+    """The centre squares of photos, name -> uint8 [size, size, 3]; those that cannot be read are left out.
+
+    With a `limit`, that many photos, evenly spaced. Smaller photos are enlarged, with a message.
+
+    Raises:
+        UserError: no photos, or none that can be read.
+    """
+    source = open_photos(paths)
+    found: dict[str, np.ndarray] = {}
+    bad, small = [], 0
+    count = len(source) if limit is None else min(limit, len(source))
+    for index in np.linspace(0, len(source) - 1, count).round().astype(int).tolist():
+        try:
+            photo = decode(source[index])
+            found[source.name(index)] = center_crop(photo, size)
+            small += min(photo.size) < size
+        except UNREADABLE as error:
+            bad.append(f"{source.name(index)}: {error}")
+    if bad:
+        print(f"skipped {len(bad)} photos that cannot be read, first {bad[0]}", file=sys.stderr)
+    if small:
+        print(f"enlarged {small} of {len(found)} photos to {size} pixels", file=sys.stderr)
+    if not found:
+        raise UserError(f"none of the {count} photos can be read: give others")
+    return found
+
+
+@functools.cache
+def _program(config: StylizerConfig) -> Any:
+    """Compiled: (params, vgg, grams, photo uint8 [1, H, W, 3], style) -> (stylized [1, H, W, 3], `style_scores`)."""
+
+    def run(params, vgg, grams, photo, style):
+        photo = to_unit(photo)
+        code = mix_styles(params["styles"], jax.nn.one_hot(style, len(config.styles))[None])
+        network = choose_network(params["network"], style) if config.bank else params["network"]
+        stylized = stylize_with_code(config, network, photo, code)
+        return stylized, style_scores(vgg, grams, photo, stylized)
+
+    return compiling.jit(run)
+
+
+@functools.cache
+def _unstylized_program() -> Any:
+    """Compiled: (vgg, grams, photo [1, H, W, 3]) -> the style losses [S] of the photo itself."""
+    return compiling.jit(lambda vgg, grams, photo: style_scores(vgg, grams, photo, photo)["style"])
+
+
+def score_photos(
+    config: StylizerConfig,
+    params: Any,
+    vgg: Any,
+    grams: Any,
+    photos: Mapping[str, np.ndarray],
+    look: Callable[[np.ndarray, np.ndarray], None],
+) -> dict[str, dict[str, float]]:
+    """Means over the photos, style -> score.
+
+    The scores are those of `style_scores`, "style" being the loss to the style's own painting; "objective"; "style_ratio" and
+    "objective_ratio", the means of their ratios to the unstylized photo's; and, where there are several styles,
+    "nearest_painting", the share of photos whose nearest painting is the style's own.
+
+    Args:
+        look: called with each photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3].
+    """
+    rows: dict[str, list[dict[str, float]]] = {style: [] for style in painted(config.styles)}
+    for photo in track(photos.values(), "photo", "scoring"):
+        before = np.asarray(_unstylized_program()(vgg, grams, to_unit(photo[None])))
+        pictures = np.zeros((len(painted(config.styles)), *photo.shape), np.uint8)
+        for index, style in enumerate(painted(config.styles)):
+            stylized, scores = _program(config)(params, vgg, grams, photo[None], index)
+            pictures[index] = to_uint8(np.asarray(stylized[0]))
+            distances = np.asarray(scores["style"])
+            row = {name: float(value) for name, value in scores.items() if name != "style"}
+            row |= {"style": float(distances[index]), "style_ratio": float(distances[index] / before[index])}
+            row["objective"] = objective(row["content"], row["style"])
+            row["objective_ratio"] = row["objective"] / float(objective(0.0, before[index]))
+            if len(painted(config.styles)) > 1:
+                row["nearest_painting"] = float(distances.argmin() == index)
+            rows[style].append(row)
+        look(photo, pictures)
+    return {
+        style: {name: float(np.mean([row[name] for row in found])) for name in found[0]}
+        for style, found in rows.items()
+    }
+
+
+class Retention:
+    """Counts the faces whose emotion is read as the same before and after."""
+
+    def __init__(self, classifier: Path, styles: int) -> None:
+        """Loads a classifier; raises UserError if there is none."""
+        config, variables = load_classifier(classifier)
+        self.config, self.variables = config, jax.device_put(variables)
+        self.faces, self.same = 0, np.zeros(styles, int)
+
+    def look(self, photo: np.ndarray, pictures: np.ndarray) -> None:
+        """Adds a photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3], which have the photo's boxes."""
+        faces = [face for face in find_faces(photo) if min(face.w, face.h) >= SMALLEST_FACE]
+        if not faces:
+            return
+
+        def read(picture: np.ndarray) -> np.ndarray:
+            crops = [cut_crop(picture, face, self.config.margin, self.config.size) for face in faces]
+            return classify_crops(self.config, self.variables, np.stack(crops)).argmax(1)
+
+        before = read(photo)
+        self.faces += len(faces)
+        self.same += [int((read(picture) == before).sum()) for picture in pictures]
+
+
+def distance_to_optimum(
+    config: StylizerConfig, params: Any, vgg: Any, grams: Any, photos: Mapping[str, np.ndarray], most: int
+) -> Iterator[dict[str, Any]]:
+    """How many steps an optimizer takes to the network's objective: a row per photo and style; see `steps_to_goal`."""
+    pairs = [(name, index) for name in photos for index in range(len(painted(config.styles)))]
+    for name, index in track(pairs, "picture", "optimizing"):
+        photo = photos[name][None]
+        _, scores = _program(config)(params, vgg, grams, photo, index)
+        goal = float(objective(scores["content"], scores["style"][index]))
+        gram = {layer: gram[index : index + 1] for layer, gram in grams.items()}
+        found = steps_to_goal(vgg, gram, jnp.asarray(to_unit(photo)), goal, most)
+        yield {"photo": name, "style": config.styles[index], "network": goal, **dataclasses.asdict(found)}
+
+
+def optimum_summary(rows: Sequence[Mapping[str, Any]], most: int) -> dict[str, float]:
+    """Mean steps per style and over the styles; where the optimizer did not reach the objective, `most` counts."""
+    styles = dict.fromkeys(row["style"] for row in rows)
+    counts = [(row["style"], most if row["steps"] is None else row["steps"]) for row in rows]
+    means = {style: float(np.mean([count for name, count in counts if name == style])) for style in styles}
+    return {**means, "mean": float(np.mean(list(means.values())))}
+
+
+def even_strengths(scores: Mapping[str, Mapping[str, float]]) -> list[float]:
+    """Factors of the strengths for the next training, see `StyleLossConfig`: each style ratio over their mean.
+
+    A style whose loss remains large, relative to that of the unstylized photos, then gets more weight.
+    """
+    ratios = np.array([row["style_ratio"] for row in scores.values()])
+    return [round(float(strength), 2) for strength in ratios / ratios.mean()]

@@ -1,0 +1,77 @@
+"""`emojax style swatches`: textures with a painting's colours and brushwork.
+
+painting -> optimization of noise without a photo -> EMOTION.jpg. `stylize.py --quality best` uses them as styles, so that the
+package contains no painting. Texture synthesis by optimization: Gatys, Ecker, Bethge 2015 (arXiv:1505.07376), with
+the terms of Kolkin et al. 2019.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from emojax.cli.parser import Parser
+from emojax.emotions import EMOTIONS
+from emojax.errors import UserError
+from emojax.images import write_image
+from emojax.paint.painter import PaintConfig, Painter, Region
+from emojax.train.styles.config import PhotoConfig
+from emojax.train.styles.paintings import read_paintings
+from emojax.util.files import make_folder, refuse_existing
+from emojax.util.progress import track
+from emojax.weights.vgg16_file import find_vgg16, load_vgg16
+
+CONFIG = PaintConfig(similarity=0.0, face_similarity=0.0, least_similarity=0.0, steps=(50, 100, 150, 200))
+
+
+def synthesize(painter: Painter, painting: np.ndarray, size: int, seed: int = 0) -> np.ndarray:
+    """A square uint8 [size, size, 3] of a painting's texture; the painter's config has no weight on content."""
+    rng = np.random.default_rng(seed)
+    pixels = painting.reshape(-1, 3)
+    noise = pixels[rng.integers(len(pixels), size=(size // 8, size // 8))]
+    blank = np.asarray(Image.fromarray(noise).resize((size, size), Image.Resampling.BICUBIC))
+    *_, last = painter.paint(blank, [Region((painting,))], size=size, start=blank, seed=seed)
+    return last.picture()
+
+
+def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
+    """The command; returns its exit code.
+
+    Args:
+        prefer: names of the paintings to take where an emotion's folder holds several.
+
+    Raises:
+        UserError: paintings that are missing, a size out of range, an output that exists.
+    """
+    parser = Parser(
+        prog="emojax style swatches",
+        description="Makes the textures that --quality best uses as styles.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--paintings", nargs="+", required=True, help="a folder, or sad=PATH ..., as in training")
+    parser.add_argument(
+        "--emotions", nargs="+", default=EMOTIONS, choices=EMOTIONS, help="the emotions to make textures for"
+    )
+    parser.add_argument("--size", type=int, default=384, help="side in pixels")
+    parser.add_argument("--vgg16", help="VGG16 weights; none: the packaged ones")
+    parser.add_argument("--output", type=Path, required=True, help="the folder for EMOTION.jpg")
+    parser.add_argument("--force", action="store_true", help="replace existing pictures")
+    args = parser.parse_args(argv)
+    if not 64 <= args.size <= 2048:
+        raise UserError(f"--size {args.size}: it is 64 to 2048")
+    make_folder(args.output)
+    targets = {emotion: args.output / f"{emotion}.jpg" for emotion in args.emotions}
+    for path in targets.values():
+        refuse_existing(path, args.force)
+    config = PhotoConfig(paintings=tuple(args.paintings), prefer=prefer, painting_size=args.size)
+    paintings = dict(zip(targets, read_paintings(config, tuple(targets)), strict=True))
+    painter = Painter(load_vgg16(find_vgg16(args.vgg16)), CONFIG)
+    for emotion, path in track(targets.items(), "swatch"):
+        write_image(Image.fromarray(synthesize(painter, paintings[emotion][0], args.size)), path)
+        print(f"wrote {path}", file=sys.stderr)
+    return 0

@@ -1,0 +1,73 @@
+"""Constants of the style training: VGG16, and the features of the paintings that the loss compares with."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emojax.images import to_unit
+from emojax.losses.objective import sample_painting
+from emojax.losses.terms import (
+    STYLE_LAYERS,
+    gram_matrix,
+    interior,
+)
+from emojax.nets.vgg16 import LAYERS, vgg16_features
+from emojax.train.styles.config import PhotoConfig, StyleLossConfig, StyleTraining, painted
+from emojax.train.styles.paintings import read_paintings
+from emojax.util import compiling
+
+
+def painting_grams(
+    vgg: Any, config: PhotoConfig, styles: tuple[str, ...], of: Callable[[jax.Array], jax.Array] = interior
+) -> dict[str, jax.Array]:
+    """Gram matrices of the styles' paintings: layer -> float32 [S, C, C].
+
+    Args:
+        of: part of the features to use; by default without their border, see `interior`.
+    """
+    found = []
+    for features in _painting_features(vgg, config, styles, STYLE_LAYERS):
+        found.append({layer: gram_matrix(of(features[layer]))[0] for layer in STYLE_LAYERS})
+    return {layer: jnp.stack([gram[layer] for gram in found]) for layer in STYLE_LAYERS}
+
+
+def painting_targets(vgg: Any, config: PhotoConfig, loss: StyleLossConfig, styles: tuple[str, ...]) -> dict[str, Any]:
+    """Features of the S paintings that the loss compares pictures with.
+
+    Returns:
+        "grams": style layer -> float32 [S, C, C]; and where the loss compares hypercolumns, `Samples` with a leading axis S.
+    """
+    grams, samples = [], []
+    layers = tuple(dict.fromkeys((*loss.style_layers, *loss.columns)))
+    paintings = read_paintings(config, styles)
+    for index, features in enumerate(_painting_features(vgg, config, styles, layers)):
+        grams.append({layer: gram_matrix(interior(features[layer]))[0] for layer in loss.style_layers})
+        if loss.compares_columns:
+            maps, pixels = [features[layer] for layer in loss.columns], to_unit(jnp.asarray(paintings[index]))
+            samples.append(sample_painting(maps, pixels, jax.random.PRNGKey(index)))
+    targets = {"grams": jax.tree.map(lambda *rows: jnp.stack(rows), *grams)}
+    return targets | (jax.tree.map(lambda *rows: jnp.stack(rows), *samples) if samples else {})
+
+
+@functools.cache
+def _features_program(layers: tuple[str, ...]) -> Any:
+    return compiling.jit(functools.partial(vgg16_features, layers=layers))
+
+
+def _painting_features(vgg: Any, config: PhotoConfig, styles: tuple[str, ...], layers: Sequence[str]) -> Iterator[Any]:
+    for painting in read_paintings(config, styles):
+        yield _features_program(tuple(layers))(vgg, painting.astype(np.float32))
+
+
+def make_constants(config: StyleTraining, vgg: Any) -> dict[str, Any]:
+    """The constants of `perceptual_losses`: the layers of VGG16 that the loss uses, and `painting_targets`."""
+    deepest = max(LAYERS.index(name.removeprefix("relu")) for name in config.loss.layers)
+    targets = painting_targets(vgg, config.data, config.loss, painted(config.resolved_model().styles))
+    kept = {"mean", *(f"conv{layer}" for layer in LAYERS[: deepest + 1])}
+    return {"vgg": {name: part for name, part in vgg.items() if name in kept}, "paintings": targets}

@@ -1,0 +1,177 @@
+"""Training the styles: photos + paintings -> perceptual loss -> one transform net for all emotions, or for one.
+
+Johnson et al. 2016 with conditional instance normalization (Dumoulin et al. 2017): each photo of a batch draws its style;
+the convolutions learn from all photos, the scales and shifts of a style from its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from emojax.emotions import EMOTIONS, PHOTO, nearest
+from emojax.errors import UserError
+from emojax.nets.stylizer import init_stylizer
+from emojax.train.hooks import Evaluation
+from emojax.train.loop import fit
+from emojax.train.parallel import Parallel, Step, check_batch_size, initialize_hosts, mean_over
+from emojax.train.resume import Run, finished_state
+from emojax.train.state import TrainState
+from emojax.train.styles.config import StyleTraining, painted
+from emojax.train.styles.crops import photo_batches
+from emojax.train.styles.loss import perceptual_losses
+from emojax.train.styles.targets import make_constants
+from emojax.util import compiling
+from emojax.weights import store as ckpt
+from emojax.weights.load import load_styles
+from emojax.weights.vgg16_file import find_vgg16, load_vgg16
+
+
+def make_step(config: StyleTraining, optimizer: optax.GradientTransformation) -> Step:
+    """The training step, `(state, constants, batch, axis_name) -> (state, metrics)`; pure. See `perceptual_losses`."""
+
+    def step(state: TrainState, constants: Mapping[str, Any], batch: Mapping[str, Any], axis_name: str | None):
+        def loss_of(params):
+            losses = perceptual_losses(config, constants, params, batch, jax.random.fold_in(state.key, state.step))
+            return losses["loss"], losses
+
+        gradients, metrics = jax.grad(loss_of, has_aux=True)(state.params)
+        gradients, metrics = mean_over(axis_name, (gradients, metrics))
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, progress=state.progress)
+        params = optax.apply_updates(state.params, updates)
+        return state.replace(step=state.step + 1, params=params, opt_state=opt_state), metrics
+
+    return step
+
+
+@functools.cache
+def _evaluation_program(config: StyleTraining) -> Any:
+    """Compiled: (params, constants, a held-out photo as a batch, style) -> losses."""
+    return compiling.jit(
+        lambda params, constants, photos, style: perceptual_losses(
+            config, constants, params, {**photos, "style": jnp.full(1, style)}, jax.random.PRNGKey(0)
+        )
+    )
+
+
+def make_evaluation(config: StyleTraining, held_out: Mapping[str, np.ndarray]) -> Evaluation:
+    """Mean losses over the held-out photos, leaves [M, ...] of a batch, in every style; the score is minus the loss."""
+    losses = _evaluation_program(config)
+
+    def evaluate(state: TrainState, constants: Any) -> tuple[dict[str, float], float]:
+        styles = range(len(config.resolved_model().styles))
+        photos = range(len(held_out["photo"]))
+        chunks = [{name: leaf[i : i + 1] for name, leaf in held_out.items()} for i in photos]
+        results = [losses(state.params, constants, chunk, style) for style in styles for chunk in chunks]
+        means = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
+        return means, -means["loss"]
+
+    return evaluate
+
+
+def initial_params(config: StyleTraining) -> Any:
+    """The initial parameters: random, or a checkpoint's with the rows of the trained styles.
+
+    Raises:
+        UserError: see `load_styles`; a checkpoint of another shape or without one of the styles.
+    """
+    model = config.resolved_model()
+    if config.initial is None:
+        return init_stylizer(model, jax.random.PRNGKey(config.seed))
+    found, params = load_styles(config.initial)
+    known = {*found.styles, PHOTO}
+    if dataclasses.replace(found, styles=model.styles) != model or not set(model.styles) <= known:
+        raise UserError(f"`initial` {config.initial} is a {found}, this run a {model}: make them alike")
+    rows = {style: np.eye(len(found.styles))[index] for index, style in enumerate(found.styles)}
+    rows.setdefault(PHOTO, np.full(len(found.styles), 1 / len(found.styles)))  # the mean of all styles
+    choose = np.stack([rows[style] for style in model.styles]).astype(np.float32)
+    return {
+        "network": params["network"],
+        "styles": jax.tree.map(lambda table: choose @ np.asarray(table), params["styles"]),
+    }
+
+
+def train(config: StyleTraining, run: Path, started: float | None = None) -> TrainState:
+    """Trains to the end, or resumes; checkpoints in `run` are what `emojax.load(styles=run)` reads.
+
+    Args:
+        started: `time.monotonic()` from which `config.minutes` count; None: from the first step.
+
+    Returns:
+        The last state, on the host.
+
+    Raises:
+        UserError: missing or invalid data, weights or checkpoints; a loss that is not finite.
+        KeyboardInterrupt: after SIGINT or SIGTERM, with a checkpoint written.
+    """
+    initialize_hosts(config.coordinator, config.hosts, config.host)
+    check_batch_size(config.batch_size)
+    if unknown := [style for style in painted(config.resolved_model().styles) if style not in EMOTIONS]:
+        raise UserError(
+            f"the style {unknown[0]!r} is no emotion{nearest(unknown[0], EMOTIONS)}: `add` learns other styles"
+        )
+    shapes = jax.eval_shape(lambda: init_stylizer(config.resolved_model(), jax.random.PRNGKey(0)))
+    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    if (done := finished(config, run, blank, started)) is not None:
+        return done
+    constants = make_constants(config, load_vgg16(find_vgg16(config.vgg16)))
+    return train_params(config, run, initial_params(config), constants, started)
+
+
+def release(run: Path, path: Path) -> None:
+    """Writes a run's best checkpoint at `path`, without what only training needs."""
+    config, params = load_styles(run)
+    found = ckpt.read_checkpoint(run, "styles")
+    ckpt.save_checkpoint(path, "styles", config, params, step=found.step, metrics=found.metrics, score=found.score)
+
+
+def finished(config: StyleTraining, run: Path, params: Any, started: float | None = None) -> TrainState | None:
+    """The last state of a run that is finished, or None; it needs neither photos nor VGG16.
+
+    Args:
+        params: any values, of the shapes of the trained parameters.
+    """
+    state = TrainState.create(params, config.optimizer.build(), config.seed)
+    return finished_state(Run(run, "styles", config.resolved_model(), config), state, config.length(), started)
+
+
+def train_params(
+    config: StyleTraining, run: Path, params: Any, constants: Mapping[str, Any], started: float | None = None
+) -> TrainState:
+    """Trains some of a transform net's parameters; see `train`.
+
+    Args:
+        params: the trained part of what `init_stylizer` returns.
+        constants: the rest of it as "network", and `make_constants`.
+    """
+    model = config.resolved_model()
+    data = photo_batches(config.data, config.batch_size, len(model.styles), config.seed)
+    optimizer = config.optimizer.build()
+    state = fit(
+        Run(run, "styles", model, config),
+        TrainState.create(params, optimizer, config.seed),
+        constants,
+        make_step(config, optimizer),
+        data.iterator,
+        config.length().in_steps(data.photos / config.batch_size),
+        loop=config.loop,
+        parallel=Parallel(config.parallel),
+        to_params=lambda state, constants, _: {
+            name: {**constants, **state.params}[name] for name in ("network", "styles")
+        },
+        evaluate=make_evaluation(config, data.held_out),
+        dtype=config.dtype,
+        started=started,
+    )
+    if data.skipped():
+        print(f"skipped {data.skipped()} photos that could not be read", file=sys.stderr)
+    return state
