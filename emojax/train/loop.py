@@ -184,7 +184,7 @@ class _Bar(tqdm):
         super().__init__(
             total=1000,
             initial=int(1000 * min(timer.progress(step), 1)),
-            disable=None if jax.process_index() == 0 else True,  # None: for terminals only
+            disable=None if jax.process_index() == 0 else True,  # None: a bar in a terminal only
             mininterval=2,
             bar_format=_BAR,
         )

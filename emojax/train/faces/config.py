@@ -71,7 +71,7 @@ class ClassifierTraining:
         if not (0 <= self.mixup < math.inf and 0 <= self.ema_decay < 1):
             raise UserError(f"mixup {self.mixup}, EMA decay {self.ema_decay}: at least 0, and the decay is below 1")
         if self.vgg16 is not None and (self.initial or self.model.architecture != "vgg16"):
-            raise UserError(f"--vgg16 {self.vgg16}: only the architecture vgg16 starts from it, without --initial")
+            raise UserError(f"`vgg16` {self.vgg16}: only the architecture vgg16 starts from it, without `initial`")
         if self.mixup and self.batch_size % 2:
             raise UserError(f"batch size {self.batch_size} with mixup, which mixes pairs: choose an even one")
         if self.class_weights and (len(self.class_weights) != len(EMOTIONS) or min(self.class_weights) < 0):

@@ -100,7 +100,7 @@ def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, s
     total = sum(map(len, sources))
     for name, values in (("shares", config.shares), ("smoothing", config.smoothing)):
         if values and len(values) != len(sources):
-            raise UserError(f"{len(values)} --data.{name} for {len(sources)} sources of faces: give one each")
+            raise UserError(f"{len(values)} values of `data.{name}` for {len(sources)} sources of faces: give one each")
     if not total:
         raise UserError(f"no training faces in {', '.join(named)}: none has the split 'train'")
     labels = [np.asarray(source.labels()) for source in sources]

@@ -166,7 +166,7 @@ def open_faces(config: FaceConfig, split: str) -> dict[str, FaceSource]:
         UserError: no source at all, or see `FaceArchive` and `prepare_expw`.
     """
     if not config.packs and not config.root:
-        raise UserError("no faces: give --data.packs .npz files, or --data.root ExpW's folder")
+        raise UserError("no faces: give `data.packs` .npz files, or `data.root` ExpW's folder")
     sources: dict[str, FaceSource] = {}
     for index, path in enumerate(config.packs):
         name = Path(path).stem

@@ -62,7 +62,7 @@ def painting_size(style_scale: float) -> int:
         UserError: a scale outside 0.1 to 8.
     """
     if not 0.1 <= style_scale <= 8:
-        raise UserError(f"--style-scale {style_scale}: it is 0.1 to 8")
+        raise UserError(f"`style_scale` {style_scale}: it is 0.1 to 8")
     return round(PAINTING_SIDE * style_scale)
 
 

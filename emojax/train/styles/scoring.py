@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
 from emojax.errors import UserError
 from emojax.faces.find import cut_crop, find_faces
@@ -25,6 +24,7 @@ from emojax.train.styles.crops import center_crop
 from emojax.train.styles.metrics import objective, steps_to_goal, style_scores
 from emojax.train.styles.sources import decode, open_photos
 from emojax.util import compiling
+from emojax.util.progress import track
 from emojax.weights.load import load_classifier
 
 SMALLEST_FACE = 32
@@ -97,7 +97,7 @@ def score_photos(
         look: called with each photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3].
     """
     rows: dict[str, list[dict[str, float]]] = {style: [] for style in painted(config.styles)}
-    for photo in tqdm(photos.values(), unit="photo", desc="scoring"):
+    for photo in track(photos.values(), "photo", "scoring"):
         before = np.asarray(_unstylized_program()(vgg, grams, to_unit(photo[None])))
         pictures = np.zeros((len(painted(config.styles)), *photo.shape), np.uint8)
         for index, style in enumerate(painted(config.styles)):
@@ -147,7 +147,7 @@ def distance_to_optimum(
 ) -> Iterator[dict[str, Any]]:
     """How many steps an optimizer takes to the network's objective: a row per photo and style; see `steps_to_goal`."""
     pairs = [(name, index) for name in photos for index in range(len(painted(config.styles)))]
-    for name, index in tqdm(pairs, unit="picture", desc="optimizing"):
+    for name, index in track(pairs, "picture", "optimizing"):
         photo = photos[name][None]
         _, scores = _program(config)(params, vgg, grams, photo, index)
         goal = float(objective(scores["content"], scores["style"][index]))

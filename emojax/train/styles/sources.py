@@ -107,7 +107,7 @@ def open_photos(paths: Sequence[str]) -> EncodedPhotos | TfdsPhotos:
         UserError: nothing given, a missing path, an empty folder, an unknown data set.
     """
     if not paths:
-        raise UserError("no content photos: give --data.photos a folder, .tar files or a TFDS name such as coco/2017")
+        raise UserError("no content photos: give `data.photos` a folder, .tar files or a TFDS name such as coco/2017")
     first = paths[0]
     if (
         len(paths) == 1

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
@@ -24,6 +23,7 @@ from emojax.paint.painter import PaintConfig, Painter, Region
 from emojax.train.styles.config import PhotoConfig
 from emojax.train.styles.paintings import read_paintings
 from emojax.util.files import make_folder, refuse_existing
+from emojax.util.progress import track
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 CONFIG = PaintConfig(similarity=0.0, face_similarity=0.0, least_similarity=0.0, steps=(50, 100, 150, 200))
@@ -71,7 +71,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     config = PhotoConfig(paintings=tuple(args.paintings), prefer=prefer, painting_size=args.size)
     paintings = dict(zip(targets, read_paintings(config, tuple(targets)), strict=True))
     painter = Painter(load_vgg16(find_vgg16(args.vgg16)), CONFIG)
-    for emotion, path in tqdm(targets.items(), unit="swatch", disable=None):
+    for emotion, path in track(targets.items(), "swatch"):
         write_image(Image.fromarray(synthesize(painter, paintings[emotion][0], args.size)), path)
         print(f"wrote {path}", file=sys.stderr)
     return 0

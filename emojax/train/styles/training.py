@@ -90,7 +90,7 @@ def initial_params(config: StyleTraining) -> Any:
     found, params = load_styles(config.initial)
     known = {*found.styles, PHOTO}
     if dataclasses.replace(found, styles=model.styles) != model or not set(model.styles) <= known:
-        raise UserError(f"--initial {config.initial} is a {found}, this run a {model}: make them alike")
+        raise UserError(f"`initial` {config.initial} is a {found}, this run a {model}: make them alike")
     rows = {style: np.eye(len(found.styles))[index] for index, style in enumerate(found.styles)}
     rows.setdefault(PHOTO, np.full(len(found.styles), 1 / len(found.styles)))  # the mean of all styles
     choose = np.stack([rows[style] for style in model.styles]).astype(np.float32)

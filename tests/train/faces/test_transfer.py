@@ -59,7 +59,7 @@ def test_where_a_run_starts(tiny_style_data, tmp_path, monkeypatch):
     plain = ClassifierTraining(model=SMALL, vgg16="random")
     fresh = initial_variables(plain)
     jax.tree.map(np.testing.assert_array_equal, fresh, init_classifier(SMALL, jax.random.PRNGKey(0)))
-    with pytest.raises(UserError, match="in VGG16: set --model.widths"):
+    with pytest.raises(UserError, match="in VGG16: set `model.widths`"):
         initial_variables(ClassifierTraining(model=SMALL))  # the packaged weights are wider
     seen = initial_variables(ClassifierTraining(model=SMALL, vgg16=tiny_style_data[-1]))
     assert np.abs(seen["params"]["conv1_2"]["kernel"] - fresh["params"]["conv1_2"]["kernel"]).max() > 0

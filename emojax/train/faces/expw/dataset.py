@@ -25,7 +25,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Int
 from PIL import Image
-from tqdm import tqdm
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
@@ -34,6 +33,7 @@ from emojax.train.faces.expw.labels import MARGIN, FaceLabel, cut_face, parse_la
 from emojax.train.faces.expw.splits import SPLITS, archive_splits, assign_splits
 from emojax.train.stream import UNREADABLE
 from emojax.util.interrupts import interruptible
+from emojax.util.progress import track
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Expw(tfds.core.GeneratorBasedBuilder):
         faces = parse_labels(origin.with_name("label.lst"))
         photos = {name: tuple(group) for name, group in groupby(faces, key=lambda face: face.photo)}
         hashing = _in_threads(partial(_hash_photo, origin), list(photos), list(photos.values()))
-        hashed = list(tqdm(hashing, "comparing photos", len(photos), unit="photo"))
+        hashed = list(track(hashing, "photo", "comparing photos", len(photos)))
         bad = [problem for _, problems in hashed for problem in problems]
         good = [photo for photo, _ in hashed if photo is not None]
         if not good:
