@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 from emojax.errors import UserError
 from emojax.nets import vgg16 as vgg
 from emojax.nets.vgg16 import FEATURES, SHAPES, shapes
-from emojax.weights.vgg16_file import FAMILIES, TORCHVISION, find_vgg16, load_vgg16, read_weights
+from emojax.weights.vgg16_file import FAMILIES, PACKAGED_VGG16, TORCHVISION, find_vgg16, load_vgg16, read_weights
 
 
 def random_weights(seed=0):
@@ -166,15 +166,17 @@ def test_other_networks_and_families_are_refused(weights, tmp_path):
         load_vgg16(strange)
 
 
-def test_search_order_and_what_is_said_when_there_is_nothing(caffe_file, tmp_path, monkeypatch):
+def test_the_packaged_weights_serve_unless_others_are_named(caffe_file, tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere.safetensors"
     elsewhere.write_bytes(caffe_file.read_bytes())
-    monkeypatch.setattr("emojax.nets.vgg16.cached_vgg16", lambda: tmp_path / "cached.safetensors")
     monkeypatch.delenv("EMOJAX_VGG16", raising=False)
-    with pytest.raises(UserError, match=r"python -m emojax\.port_vgg16"):
-        find_vgg16()
-    (tmp_path / "cached.safetensors").write_bytes(caffe_file.read_bytes())
-    assert find_vgg16() == tmp_path / "cached.safetensors"
+    assert find_vgg16() == PACKAGED_VGG16
+    packaged = read_weights(PACKAGED_VGG16)
+    assert packaged.family == "caffe" and {n: t.shape for n, t in packaged.tensors.items()} == SHAPES
+    np.testing.assert_allclose(
+        packaged.tensors["conv1_1/kernel"][0, 0, 0, 0], 0.42947057, rtol=1e-3
+    )  # Keras' own value
+    assert "CC BY 4.0" in (PACKAGED_VGG16.parent / "NOTICE").read_text()
     monkeypatch.setenv("EMOJAX_VGG16", str(elsewhere))
     assert find_vgg16() == elsewhere
     assert find_vgg16(caffe_file) == caffe_file

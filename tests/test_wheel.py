@@ -63,7 +63,7 @@ def test_the_wheel_carries_the_checkpoints_and_no_training_state(wheel):
     assert {f"emojax/checkpoints/yunet/{name}" for name in ("params.safetensors", "NOTICE")} <= set(names)
     assert {f"emojax/train/presets/{name}" for name in ("style.py", "classifier.py", "astronaut.jpg")} <= set(names)
     assert not [name for name in names if "/training/" in name or name.startswith("tests")]
-    assert wheel.stat().st_size < 20e6
+    assert wheel.stat().st_size < 32e6  # half of it is VGG16
 
 
 @pytest.mark.slow

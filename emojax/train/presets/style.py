@@ -104,8 +104,8 @@ REFINE = replace(
 ADD = StyleTraining(
     batch_size=2,
     steps=200,
-    data=PhotoConfig(crop=192, scale=(0.8, 3.0), held_out=4),
-    loss=EMOTIONS.loss,
+    data=PhotoConfig(crop=192, scale=(0.7, 2.0), held_out=4, painting_size=480, find_faces=True),
+    loss=replace(GPU.loss, strengths=()),
     optimizer=OptimizerConfig(learning_rate=1e-2, warmup_steps=10, schedule="cosine", clip_norm=1.0),
     loop=LoopConfig(log_every=20, evaluate_every=100, save_every=50),
 )

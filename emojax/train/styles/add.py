@@ -144,14 +144,14 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
         steps=args.steps,
         vgg16=args.vgg16,
         model=StylizerConfig(styles=(args.name,)),
-        loss=dataclasses.replace(defaults.loss, style=args.style_weight),
+        loss=dataclasses.replace(defaults.loss, strengths=(args.style_weight,)),
         data=dataclasses.replace(
             defaults.data,
             # One photo is on both sides: the score only tells how far the learning is.
             photos=tuple(args.photos or [str(example)] * 2),
             held_out=defaults.data.held_out if args.photos else 1,
             paintings=(f"{args.name}={args.painting}",),
-            painting_size=painting_size(args.style_scale),
+            painting_size=painting_size(args.style_scale, defaults.data.painting_size),
         ),
     )
     picture = center_crop(Image.fromarray(read_photo(example).pixels), 2 * PREVIEW_SIDE)
@@ -186,8 +186,8 @@ def _parse(argv: Sequence[str], defaults: StyleTraining) -> argparse.Namespace:
     add(
         "--style-weight",
         type=float,
-        default=defaults.loss.style,
-        help="larger values keep less of the photo",
+        default=1.0,
+        help="factor of what pulls towards the painting: larger values keep less of the photo",
     )
     add("--style-scale", type=float, default=1.0, help="larger values give bolder strokes")
     add("--author", default="", help="the painting's author, written into the style file")

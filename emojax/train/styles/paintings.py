@@ -55,15 +55,15 @@ def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path
     return found
 
 
-def painting_size(style_scale: float) -> int:
-    """The short side, in pixels, of a painting at a style scale.
+def painting_size(style_scale: float, side: int = PAINTING_SIDE) -> int:
+    """The short side, in pixels, of a painting at a style scale, where it is `side` pixels at a scale of 1.
 
     Raises:
         UserError: a scale outside 0.1 to 8.
     """
     if not 0.1 <= style_scale <= 8:
         raise UserError(f"`style_scale` {style_scale}: it is 0.1 to 8")
-    return round(PAINTING_SIDE * style_scale)
+    return round(side * style_scale)
 
 
 def read_painting(path: Path, short_side: int, crop: tuple[float, ...] = (0, 0, 1, 1)) -> np.ndarray:
