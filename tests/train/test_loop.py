@@ -380,6 +380,22 @@ def test_a_run_by_the_clock_that_is_stopped_goes_on_where_its_time_stopped(tmp_p
     np.testing.assert_allclose(progress_of(tmp_path), [0.1 * n for n in range(1, 11)], atol=1e-6)
 
 
+def test_a_checkpoint_is_written_after_some_minutes(tmp_path, monkeypatch):
+    clock = Clock(monkeypatch)
+
+    def crash(at):
+        clock.tick(at)
+        if at == 6:
+            raise ZeroDivisionError
+
+    rare = LoopConfig(log_every=4, evaluate_every=100, save_every=100, save_minutes=0.5)
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path, loop=rare, data=Numbers(on_batch=crash))
+    assert [path.name for path in ckpt.checkpoints_in(tmp_path)] == [
+        "step_00000004"
+    ]  # 40 seconds, where 30 are too many
+
+
 def test_a_run_ends_by_steps_or_by_the_clock(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="one of them"):
         train(tmp_path, steps=None)
