@@ -13,7 +13,7 @@ def result(photo, style="happy", faces=1, note=None, image=True):
     emotion = as_dict([0.1, 0, 0, 0.6, 0, 0.3, 0])
     weights = {name: weight for name, weight in as_dict(style_weights(style).tolist()).items() if weight > 0}
     found = [
-        SimpleNamespace(x=1.0, y=2.0, w=10.0 - i, h=10.0 - i, confidence=0.9, landmarks=(), rotation=0)
+        SimpleNamespace(x=1.0, y=2.0, w=10.0 - i, h=10.0 - i, confidence=0.9, landmarks=((3.0, 4.0),), rotation=0)
         for i in range(faces)
     ]
     notes = [text for text in (photo.note, note) if text]
