@@ -43,16 +43,24 @@ def painting_targets(vgg: Any, config: PhotoConfig, loss: StyleLossConfig, style
     Returns:
         "grams": style layer -> float32 [S, C, C]; and where the loss compares hypercolumns, `Samples` with a leading axis S.
     """
-    grams, samples = [], []
-    layers = tuple(dict.fromkeys((*loss.style_layers, *loss.columns)))
-    paintings = read_paintings(config, styles)
-    for index, features in enumerate(_painting_features(vgg, config, styles, layers)):
-        grams.append({layer: gram_matrix(interior(features[layer]))[0] for layer in loss.style_layers})
-        if loss.compares_columns:
-            maps, pixels = [features[layer] for layer in loss.columns], to_unit(jnp.asarray(paintings[index]))
-            samples.append(sample_painting(maps, pixels, jax.random.PRNGKey(index)))
-    targets = {"grams": jax.tree.map(lambda *rows: jnp.stack(rows), *grams)}
-    return targets | (jax.tree.map(lambda *rows: jnp.stack(rows), *samples) if samples else {})
+    program, found = _targets_program(loss), []
+    for index, painting in enumerate(read_paintings(config, styles)):
+        found.append(jax.device_get(program(vgg, painting, np.array([0, index], np.uint32))))
+    return jax.tree.map(lambda *rows: np.stack(rows), *found)
+
+
+@functools.cache
+def _targets_program(loss: StyleLossConfig) -> Any:
+    """Compiled: (VGG16, painting uint8 [1, H, W, 3], key) -> the targets of one painting."""
+    columns = loss.columns * loss.compares_columns
+
+    def targets_of(vgg, painting, key):
+        features = vgg16_features(vgg, painting.astype(jnp.float32), (*loss.style_layers, *columns))
+        grams = {layer: gram_matrix(interior(features[layer]))[0] for layer in loss.style_layers}
+        maps = [features[layer] for layer in columns]
+        return {"grams": grams, **(sample_painting(maps, to_unit(painting), key) if columns else {})}
+
+    return compiling.jit(targets_of)
 
 
 @functools.cache
