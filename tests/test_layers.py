@@ -18,8 +18,8 @@ LAYERS = [
     {"faces"},
     {"options"},
     {"images"},
-    {"util"},
     {"emotions"},
+    {"util"},
     {"errors", ""},
 ]
 """rooms from top to bottom; those of one layer may import each other only as `ASIDE` says"""
@@ -28,6 +28,8 @@ ASIDE = {
     ("__main__", "cli"),
     ("style_pack", "cli"),
     ("port_vgg16", "cli"),
+    ("style_pack", "__main__"),
+    ("port_vgg16", "__main__"),
     ("paint", "pipeline"),
     ("pipeline", "paint"),  # `Model.paint`, imported when it is called
 }

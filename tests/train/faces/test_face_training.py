@@ -261,7 +261,7 @@ def test_no_validation_faces_is_said(config, tiny_face_data, tmp_path, capsys):
         ({"epochs": 0.0}, "epochs 0"),
         ({"mixup": -0.1}, "mixup -0.1"),
         ({"mixup": float("nan")}, "mixup nan"),
-        ({"vgg16": "file"}, "--vgg16 file: only the architecture vgg16"),
+        ({"vgg16": "file"}, "`vgg16` file: only the architecture vgg16"),
         ({"ema_decay": 1.0}, "EMA decay 1.0"),
         ({"batch_size": 7, "mixup": 0.2}, "batch size 7 with mixup"),
         ({"class_weights": (1.0, 2.0)}, "give 7"),
