@@ -65,6 +65,8 @@ class PaintConfig:
     """random positions that a step compares at most: one for every 64 pixels, but at least 256"""
     steps: tuple[int, ...] = (60, 100, 150, 200, 250)
     """steps at the finest scale, at the next coarser one, and so on; the last number is also that of all coarser ones"""
+    coarsest: int = SMALLEST
+    """long side of the coarsest scale, about; larger values leave the layout of large areas as it is"""
     learning_rate: float = descent.LEARNING_RATE
     """Adam's, at the start of every scale; it falls to a fiftieth, so that what remains of the randomness is no grain"""
 
@@ -83,7 +85,7 @@ class PaintConfig:
         """The (height, width) of every scale, coarsest first; the finest is the size asked for, in multiples of 8."""
         sides: list[tuple[int, int]] = []
         factor = 1.0
-        while not sides or max(height, width) * factor >= 0.75 * SMALLEST:
+        while not sides or max(height, width) * factor >= 0.75 * self.coarsest:
             rows, columns = (max(2 * _MULTIPLE, _MULTIPLE * round(x * factor / _MULTIPLE)) for x in (height, width))
             sides.append((rows, columns))
             factor /= 2
@@ -228,7 +230,7 @@ class Painter:
                     number,
                     plan[index],
                     float(ends[index] if last else first + share * max(number / plan[index], done)),
-                    functools.partial(_finish, canvas, photo),
+                    functools.partial(canvas.finished, photo),
                     last,
                 )
                 if last:
@@ -285,8 +287,7 @@ class _Canvas:
         self._masks = jnp.stack([_cells(region.mask, scale) for region in regions])
         self._faces = jnp.asarray(face_map(photo.shape[:2], faces, scale))[None]
         self._photo_features = painter.features(small)
-        begin = _recolored(small, mean_color) if before is None else _unit(before)
-        self._descended = descent.begin(begin)
+        self._descended = descent.begin(_recolored(small, mean_color) if before is None else _unit(before))
         self._key, self._number, self._pending = jax.random.fold_in(jax.random.PRNGKey(seed), max(scale)), 0, None
 
     def advance(self, similarity: float, rate: float) -> None:
@@ -304,9 +305,8 @@ class _Canvas:
         """What there is so far, at this scale."""
         return to_uint8(np.asarray(descent.from_pyramid(self._descended[0])[0]))
 
-
-def _finish(canvas: _Canvas, photo: np.ndarray) -> np.ndarray:
-    return carry_up(canvas.picture(), photo)
+    def finished(self, photo: np.ndarray) -> np.ndarray:
+        return carry_up(self.picture(), photo)
 
 
 def _unit(pixels: np.ndarray) -> jax.Array:
