@@ -289,6 +289,6 @@ def face_weights(faces: Sequence[Face], choice: str | int, maximum: int) -> Floa
         return weights / weights.sum()
     index = 0 if choice == "largest" else int(choice)
     if index >= len(faces):
-        raise UserError(f"face {choice}: this photo's faces have the numbers 0 to {len(faces) - 1}")
+        raise UserError(f"`face` {choice}: this photo's faces have the numbers 0 to {len(faces) - 1}")
     weights[index] = 1
     return weights
