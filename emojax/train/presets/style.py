@@ -71,7 +71,7 @@ GPU = replace(
     ),
     loss=StyleLossConfig(
         content=0.0,
-        similarity=3.5,
+        similarity=6.0,
         face_similarity=8.0,
         transport=1.0,
         moments=0.5,
@@ -81,7 +81,6 @@ GPU = replace(
         style_layer_weights=(0.45, 0.45, 0.10),
         tv=0.5,
         steadiness=0.05,
-        strengths=(1.0, 1.3, 1.0, 1.2, 1.3, 1.0, 1.6),
     ),
     optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=20, schedule="cosine", clip_norm=1.0),
     loop=LoopConfig(log_every=20, evaluate_every=100_000, save_every=100_000, save_minutes=1.0),
