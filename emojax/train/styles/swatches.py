@@ -27,7 +27,7 @@ from emojax.util.progress import track
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 CONFIG = PaintConfig(similarity=0.0, face_similarity=0.0, least_similarity=0.0, steps=(60, 150), coarsest=160)
-"""Without coarse scales, so that brushwork and palette are learned, and not the layout: a swatch shows nothing."""
+"""Without coarse scales, so that brushwork, palette and fragments are learned, and not the composition."""
 
 
 def synthesize(painter: Painter, painting: np.ndarray, size: int, seed: int = 0) -> np.ndarray:
