@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The commands that made emojax/checkpoints/styles and emojax/checkpoints/fast.
+# The commands that made emojax/checkpoints/fast, and version 0.1's default. Today's emojax/checkpoints/styles went on from that for
+# 2,400 steps; docs/results.md, "Pictures that people keep", has the settings.
 #
 #   configs/packaged_styles.sh PHOTOS PAINTINGS VGG16
 #

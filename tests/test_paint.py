@@ -93,8 +93,8 @@ def test_masks_choose_the_painting(painter, photo, red):
     assert redness[:12].mean() > redness[20:].mean() + 20
 
 
-def test_a_face_stays_nearer_to_the_photo(painter, photo, red):
-    """The loss of the picture's face counts only where there is one."""
+def test_faces_change_the_picture(painter, photo, red):
+    """The term of the faces has weight only where there is one."""
     face = Face(4, 4, 20, 20, 0.9)
     plain, kept = (painted(painter, photo, [Region((red,))], faces=faces)[-1].picture() for faces in ((), (face,)))
     assert (plain != kept).any()

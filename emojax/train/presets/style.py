@@ -47,7 +47,8 @@ EMOTIONS = StyleTraining(
     loop=LoopConfig(log_every=20, evaluate_every=250, save_every=100),
 )
 
-# The recipe of the packaged styles, on a GPU in one command that trains by the clock, scores and writes a release folder:
+# The recipe that is to replace the packaged styles (docs/results.md), on a GPU in one command that trains by the clock, scores
+# and writes a release folder:
 #   python train_style.py gpu --minutes 9 --initial CHECKPOINT --data.photos content_mix.tar --data.paintings styles
 #       --vgg16 vgg16_to_conv4_3_f16.safetensors --score_on content/val --pack mine
 # and on two CPU cores the same with --batch_size 2 --data.crop 224 --data.workers 1 --dtype float32 and more minutes.
