@@ -31,6 +31,7 @@ from emojax.train.parallel import Parallel, Step
 from emojax.train.state import TrainState
 from emojax.train.styles import training as style
 from emojax.train.styles.config import StyleTraining
+from emojax.train.styles.loss import perceptual_losses
 from emojax.train.throughput import measure_matmul_peak
 
 Config = TypeVar("Config", StyleTraining, ClassifierTraining)
@@ -127,7 +128,11 @@ def measure(device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
     def our_style(dtype: str) -> OurStep:
         config = _plain(photos, dtype)
         optimizer = config.optimizer.build()
-        return OurStep(style.make_step(config, optimizer), TrainState.create(params, optimizer, 0), constants)
+        return OurStep(
+            style.make_step(partial(perceptual_losses, config), optimizer),
+            TrainState.create(params, optimizer, 0),
+            constants,
+        )
 
     def our_classifier(dtype: str) -> OurStep:
         config = _plain(faces, dtype)

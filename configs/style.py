@@ -3,13 +3,15 @@
 from emojax.train.presets.style import (
     ADD,
     DEFAULT_MODEL,
+    EMOTION_MIXES,
     EMOTIONS,
+    FAST,
     GPU,
+    LEARNED_PAINTINGS,
     PAPER,
     PRESETS,
     PRIMARY_PAINTINGS,
     REFINE,
-    SHIPPED_MODEL,
     TINY,
 )
 
@@ -17,11 +19,13 @@ __all__ = [
     "ADD",
     "DEFAULT_MODEL",
     "EMOTIONS",
+    "EMOTION_MIXES",
+    "FAST",
     "GPU",
+    "LEARNED_PAINTINGS",
     "PAPER",
     "PRESETS",
     "PRIMARY_PAINTINGS",
     "REFINE",
-    "SHIPPED_MODEL",
     "TINY",
 ]

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from emojax.errors import InputError
 from emojax.images import check_style_scale
-from emojax.images.finish import check_finish
+from emojax.images.finish import check_finish, check_share
 
 Mix = Literal["dominant", "probabilities"]
 NoFace = Literal["neutral", "skip", "error"]
@@ -36,6 +36,8 @@ class StylizeOptions:
     """size of the strokes, 0.25 to 4: above 1 details are lost, below 1 it takes more time and memory"""
     strength: float = 1.0
     """strength of the style: 0 is the photo itself, 1 the full style"""
+    face_strength: float = 0.65
+    """strength of the style in faces, as a share of `strength`, so that people stay who they are; 1: as in the rest"""
     colors: str = "painting"
     """"painting", or "photo" for the painting's lightness in the photo's own colours"""
 
@@ -46,6 +48,7 @@ class StylizeOptions:
         check_choice(self.face)
         check_style_scale(self.style_scale)
         check_finish(self.strength, self.colors)
+        check_share(self.face_strength, "face_strength")
         if self.per_face and self.emotion is not None:
             raise InputError("`per_face` reads the faces: leave out `emotion`", "per_face")
 

@@ -17,11 +17,12 @@ from tiny import FACES, STYLES
 import emojax
 from benchmarks import job
 from emojax import pipeline
-from emojax.emotions import EMOTIONS, as_dict
+from emojax.emotions import EMOTIONS, PHOTO, as_dict
 from emojax.errors import UserError
 from emojax.faces.find import Face, cut_crop
 from emojax.nets.stylizer import StylizerConfig
-from emojax.pipeline import Model, NoFaceError, forward, load
+from emojax.options import StylizeOptions
+from emojax.pipeline import Model, NoFaceError, forward, load, tiles
 from emojax.pipeline import sizes as planning
 from emojax.pipeline.forward import READ_AT_ONCE
 from emojax.pipeline.model import MAX_REGIONS
@@ -464,6 +465,62 @@ def test_per_face_reads_faces():
         Model(FACES, STYLES, {})(photo(), per_face=True, emotion="sad")
 
 
+# --- less strength in faces
+
+
+WITH_PHOTO = dataclasses.replace(STYLES, blocks=1, styles=(*EMOTIONS, PHOTO))
+
+
+@pytest.fixture(scope="module")
+def sparing():
+    """A model that has the style "photo"."""
+    params = {"classifier": tiny.classifier_variables(), "styles": random_styles(WITH_PHOTO)}
+    return Model(FACES, WITH_PHOTO, jax.device_put(params))
+
+
+def test_faces_are_painted_with_less_strength(sparing, monkeypatch):
+    """In the middle of a face the code is a mix with the photo's row, far from it the style's, whether it is read or named."""
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: [Face(84, 32, 32, 32, 0.9)])
+    pixels = photo(96, 128)
+    middle, far = (slice(40, 56), slice(92, 108)), (slice(None), slice(0, 32))
+    read = sparing(pixels, face_strength=0.25)
+    (style,) = read.style
+    named = sparing(pixels, emotion=style, face_strength=0.25)
+    assert apart(read.image, named.image).max() <= 1
+    full = sparing(pixels, emotion=style, face_strength=1.0)
+    mixed = sparing.stylize(pixels, {style: 0.25, PHOTO: 0.75})
+    for part, near, other in ((middle, mixed, full.image), (far, full.image, mixed)):
+        picture, one, two = (np.asarray(image)[part] for image in (named.image, near, other))
+        assert apart(picture, one).mean() < 0.8 * apart(picture, two).mean()
+    assert apart(sparing(pixels, face_strength=1.0).image, full.image).max() <= 1
+
+
+def test_strength_in_faces_is_a_share_of_the_strength(sparing, monkeypatch):
+    """A face as large as the picture: all of it has the product of both."""
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: [Face(-500, -500, 1100, 1100, 0.9)])
+    found = sparing(photo(), emotion="sad", strength=0.8, face_strength=0.75).image
+    assert apart(found, sparing(photo(), emotion="sad", strength=0.6, face_strength=1.0).image).max() <= 1
+
+
+def test_a_photo_without_faces_has_the_whole_strength(sparing, no_faces):
+    pictures = [sparing(photo(), emotion="sad", face_strength=share).image for share in (0.2, 1.0)]
+    assert apart(*pictures).max() <= 1
+
+
+@pytest.mark.parametrize("emotion", [None, "sad"])
+def test_faces_in_tiles_have_less_strength_too(sparing, faces, monkeypatch, emotion):
+    whole = sparing(photo(), emotion=emotion, face_strength=0.3).image
+    monkeypatch.setattr(tiles, "whole", lambda config: 40 * 49)
+    assert apart(sparing(photo(), emotion=emotion, face_strength=0.3).image, whole).mean() < 4
+    assert apart(sparing(photo(), emotion=emotion, face_strength=1.0).image, whole).mean() > 4
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_what_is_no_strength_in_faces(share):
+    with pytest.raises(UserError, match="face_strength"):
+        StylizeOptions(face_strength=share)
+
+
 # --- the size of the strokes
 
 
@@ -571,7 +628,8 @@ def test_two_networks_travel_in_the_package(optimized, name, patch):
     """They have all styles, and paint; a path is what it says."""
     assert find_styles(Path("fast")) == find_styles("./fast") == Path("fast")
     config, params = load_styles(find_styles(name))
-    assert config == dataclasses.replace(StylizerConfig(width=16, patch=patch), blocks=config.blocks)
+    styles = (*EMOTIONS, PHOTO) if PHOTO in config.styles else EMOTIONS
+    assert config == StylizerConfig(width=16, patch=patch, blocks=config.blocks, styles=styles)
     model = Model(FACES, config, {"classifier": None, "styles": params})
     picture = model.stylize(photo(), "happy")
     assert picture.shape == photo().shape and np.abs(picture.astype(int) - model.stylize(photo(), "sad")).mean() > 5

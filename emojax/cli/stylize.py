@@ -110,7 +110,7 @@ def _load(
         model = model.with_packs(packs)
     if optimizes(options):
         return _optimizer(options, model, style), []
-    shared = {"mix": options.mix, "per_face": options.per_face, "style_scale": options.style_scale}
+    shared = {name: getattr(options, name) for name in ("mix", "per_face", "style_scale", "face_strength")}
     sizes = work.sizes(jobs, options.max_megapixels) if len(jobs) > 1 else []
     prepare = model.expect(sizes, read=style is None, **shared) if len(sizes) > 1 else []
     finishing = {"strength": options.strength, "colors": options.colors}

@@ -133,6 +133,13 @@ def _add_style(made: Parser) -> None:
         help="strength of the style, from 0 (the photo itself) to 1 (default)",
     )
     style.add_argument(
+        "--face-strength",
+        type=float,
+        default=0.65,
+        metavar="N",
+        help="strength in faces, as a share of --strength (default: 0.65), so that people stay who they are; 1: all of it",
+    )
+    style.add_argument(
         "--colors",
         choices=("painting", "photo"),
         default="painting",
@@ -235,6 +242,7 @@ def _check(options: argparse.Namespace) -> None:
         per_face=options.per_face,
         style_scale=options.style_scale,
         strength=options.strength,
+        face_strength=options.face_strength,
         colors=options.colors,
     )
 
@@ -262,6 +270,10 @@ def _check_optimization(options: argparse.Namespace) -> None:
     if optimizes(options) and options.style_scale != 1:
         raise InputError(
             "--style-scale is for the network: --size makes strokes larger or smaller in an optimized picture"
+        )
+    if optimizes(options) and options.face_strength != StylizeOptions.face_strength:
+        raise InputError(
+            "--face-strength is for the network: an optimized picture keeps faces by itself", "face_strength"
         )
     if optimizes(options) and options.styles is None and options.style is not None and SUFFIX in options.style:
         raise InputError(f"--style {options.style}: a style file is for the network; give its picture as --painting")

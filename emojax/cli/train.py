@@ -52,7 +52,7 @@ def styles(argv: Sequence[str]) -> int:
         if jax.process_index() != 0:  # one host packs and scores
             return 0
         if config.pack:
-            release(run_folder, Path(config.pack))
+            release(config, run_folder, Path(config.pack))
         if config.score_on:
             paintings = ["--paintings", *config.data.paintings, *(["--vgg16", config.vgg16] if config.vgg16 else [])]
             score = ["--checkpoint", str(run_folder), "--photos", *config.score_on]

@@ -41,10 +41,15 @@ _TO_LAB = np.array(
 _FROM_LAB, _FROM_CONES = np.linalg.inv(_TO_LAB).astype(np.float32), np.linalg.inv(_TO_CONES).astype(np.float32)
 
 
+def check_share(strength: object, field: str) -> None:
+    """Raises InputError for a strength outside 0 to 1."""
+    if not (isinstance(strength, int | float | np.number) and 0 <= strength <= 1):
+        raise InputError(f"`{field}` {strength!r}: it is 0 (the photo) to 1 (the full style)", field)
+
+
 def check_finish(strength: object, colors: object) -> None:
     """Raises InputError for a strength outside 0 to 1, or unknown colours."""
-    if not (isinstance(strength, int | float | np.number) and 0 <= strength <= 1):
-        raise InputError(f"`strength` {strength!r}: it is 0 (the photo) to 1 (the full style)", "strength")
+    check_share(strength, "strength")
     if colors not in get_args(Colors):
         raise InputError(f"`colors` {colors!r}: choose from {', '.join(get_args(Colors))}", "colors")
 

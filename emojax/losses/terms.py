@@ -76,6 +76,46 @@ def total_variation(photos: Float[Array, "N H W C"]) -> Float[Array, " N"]:
     return vertical + horizontal
 
 
+FLAT_CELL = 8
+"""side of the cells that `flatness_loss` compares, in pixels"""
+FLAT_DISTANCES = (1, 2, 4)
+"""how many cells apart they lie"""
+FLAT_DEVIATION = 0.04
+"""difference of two cells' colours in the photo at which their weight has fallen to 0.61"""
+
+
+def flatness_loss(pictures: Float[Array, "N H W 3"], photos: Float[Array, "N H W 3"]) -> Float[Array, " N"]:
+    """How much the picture varies where the photo does not, from 8 to 32 pixels: halos around heads, blotches on skin.
+
+    The mean, over pairs of cells some cells apart, of the squared difference of their mean colours in the picture, weighted by
+    exp(-d^2 / (2 * 0.04^2)) with their difference d in the photo. Strokes within a cell cost nothing. Ours. 0 to 3.
+
+    Args:
+        pictures, photos: RGB, 0 to 1, both sides at least 16 pixels; distances that do not fit are left out.
+    """
+    picture, photo = _cell_means(pictures), _cell_means(photos)
+    found = []
+    for distance in FLAT_DISTANCES:
+        for axis in (1, 2):
+            if picture.shape[axis] <= distance:
+                continue
+            ends = [
+                jax.lax.slice_in_dim(cells, start, cells.shape[axis] - distance + start, axis=axis)
+                for cells in (picture, photo)
+                for start in (0, distance)
+            ]
+            alike = jnp.exp(-jnp.square(ends[3] - ends[2]).sum(-1) / (2 * FLAT_DEVIATION**2))
+            found.append((alike * jnp.square(ends[1] - ends[0]).sum(-1)).mean((1, 2)))
+    return jnp.stack(found).mean(0)
+
+
+def _cell_means(x: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
+    n, height, width, channels = x.shape
+    rows, columns = height // FLAT_CELL, width // FLAT_CELL
+    whole = x[:, : rows * FLAT_CELL, : columns * FLAT_CELL]
+    return whole.reshape(n, rows, FLAT_CELL, columns, FLAT_CELL, channels).mean((2, 4))
+
+
 # --- relaxed optimal transport and self-similarity: Kolkin, Salavon, Shakhnarovich 2019 (arXiv:1904.12785, "STROTSS") ---
 
 

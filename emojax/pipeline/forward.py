@@ -57,6 +57,8 @@ def classify_then_stylize(
     size: Int[Array, " 2"],
     boxes: Float[Array, "R 4"] | None = None,
     strength: Float[Array, ""] | None = None,
+    face_strength: Float[Array, ""] | None = None,
+    per_face: bool = True,
 ) -> tuple[Reading, UInt8[Array, "H W 3"]]:
     """The whole model: reads the faces, chooses the style, repaints the photo. Pure; the first three are static.
 
@@ -67,8 +69,9 @@ def classify_then_stylize(
         count: how many of the crops are faces; the rest is filling.
         weights: of the faces in the photo's emotion, summing to 1, 0 for filling; all 0 if there is no face.
         fallback: the emotion where there is no face.
-        boxes: of the first R faces in the photo, which have a style of their own; see `Regions`.
-        strength: of the style, 0 to 1; see `with_strength`.
+        boxes: of the first R faces in the photo, which are painted in another style or strength; see `Regions`.
+        strength, face_strength: of the style outside and inside these boxes, 0 to 1; see `with_strength`.
+        per_face: whether these faces have the styles of their own emotions; static.
 
     Returns:
         What was read and chosen, and the stylized photo.
@@ -77,8 +80,8 @@ def classify_then_stylize(
     painted = with_strength(styles.styles, reading.style, strength)
     regions = None
     if boxes is not None:
-        face_styles = reading.face_styles[: len(boxes)]
-        regions = Regions(boxes, with_strength(styles.styles, face_styles, strength))
+        inside = reading.face_styles[: len(boxes)] if per_face else reading.style[None]
+        regions = Regions(boxes, with_strength(styles.styles, inside, face_strength))
     return reading, stylize(styles, params["styles"], photo[None], painted[None], size, regions)[0]
 
 
@@ -129,8 +132,8 @@ def style_choice(styles: tuple[str, ...], emotion: Float[Array, " 7"], mix: str)
 
 
 def with_strength(
-    styles: tuple[str, ...], weights: Float[Array, "*dims S"], strength: Float[Any, ""] | None
-) -> Float[Array, "*dims S"]:
+    styles: tuple[str, ...], weights: Float[Any, "*dims S"], strength: Float[Any, ""] | None
+) -> Float[Any, "*dims S"]:
     """Weights of styles of which only so much is the styles and the rest the style "photo", if the network has it."""
     if strength is None or PHOTO not in styles:
         return weights

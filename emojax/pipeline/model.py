@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
@@ -29,7 +28,7 @@ from emojax.pipeline import tiles
 from emojax.pipeline.forward import READ_AT_ONCE, classify_then_stylize, read_styles, stylize, with_strength
 from emojax.pipeline.large import stylize_in_tiles
 from emojax.pipeline.programs import Programs
-from emojax.pipeline.regions import Regions, box_array
+from emojax.pipeline.regions import MAX_REGIONS, Regions, scaled_boxes
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
 from emojax.weights.load import add_packs
@@ -38,8 +37,6 @@ from emojax.weights.style_file import StylePack
 PLACES = (16, 64, 256)
 """Numbers of faces that programs are compiled for, multiples of `READ_AT_ONCE`: the first serves nearly all photos, and the
 detector finds at most the last."""
-MAX_REGIONS = PLACES[0]
-"""Faces that have a style of their own with `per_face`, the largest ones: each has a mask of the picture's size in memory."""
 assert all(places % READ_AT_ONCE == 0 for places in PLACES)
 CLASSIFY_BATCH = 32
 """Crops that `Model.classify` reads at once."""
@@ -108,19 +105,20 @@ class Model:
         weights, neutral = face_weights(faces, options.face, places), style_weights(EMOTIONS[NEUTRAL])
         reads = (crops, np.int32(len(faces)), weights, neutral)
         small = rescale(photo.pixels, 1 / options.style_scale)
-        scales = np.array(small.shape[1::-1] * 2) / np.array(photo.pixels.shape[1::-1] * 2)
-        boxes = (box_array(faces[:MAX_REGIONS], MAX_REGIONS) * scales).astype(np.float32) if options.per_face else None
-        share, amount = self._code_and_amount(options.strength)
+        regional, names = options.per_face or self._spares_faces(options), self.styles.styles
+        boxes = scaled_boxes(faces, photo.pixels, small) if regional else None
+        share, face_share, amount = self._shares_and_amount(options)
         if tiles.fits(small, tiles.whole(self.styles)):
-            name = ("whole", options.mix, options.per_face, places)
+            name = ("whole", options.mix, options.per_face, regional, places)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
-            program = self.programs.get(name, padded.shape[:2], self._whole(options.mix))
-            reading, stylized = program(self.params, padded, *reads, size, boxes, share)
+            program = self.programs.get(name, padded.shape[:2], self._whole(options.mix, options.per_face))
+            reading, stylized = program(self.params, padded, *reads, size, boxes, share, face_share)
         else:
             reader = self.programs.get(("read", options.mix, places), None, self._reader(options.mix))
             reading = reader(self.params["classifier"], *reads)
-            code, codes = (with_strength(self.styles.styles, x, share) for x in (reading.style, reading.face_styles))
-            regions = None if boxes is None else Regions(boxes, codes[:MAX_REGIONS])
+            inside = reading.face_styles[:MAX_REGIONS] if options.per_face else reading.style[None]
+            regions = None if boxes is None else Regions(boxes, with_strength(names, inside, face_share))
+            code = with_strength(names, reading.style, share)
             stylized = stylize_in_tiles(self.programs, self.styles, self.params["styles"], small, code, regions)
         reading = jax.device_get(reading)
         stylized = resize_like(np.asarray(stylized)[: small.shape[0], : small.shape[1]], photo.pixels)
@@ -188,13 +186,14 @@ class Model:
         mix: str = "dominant",
         per_face: bool = False,
         style_scale: float = 1.0,
+        face_strength: float = StylizeOptions.face_strength,
     ) -> list[Callable[[], Any]]:
         """Chooses the programs for photos that will come, so that few are compiled and the photos are padded little.
 
         Args:
             sizes: (height, width) of every photo, in the order in which they come.
             read: whether their faces will be read, that is, no emotion given.
-            mix, per_face, style_scale: as they will be given.
+            mix, per_face, style_scale, face_strength: as they will be given.
 
         Returns:
             For each program, in the order of need, what compiles it: to be called in another thread while photos are
@@ -204,17 +203,20 @@ class Model:
         size, weights = shape((2,), np.int32), shape((1, len(self.styles.styles)), np.float32)
         side = self.classifier.size
         faces = shape((PLACES[0], side, side, 3), np.uint8), shape((), np.int32), shape((PLACES[0],), np.float32)
-        neutral, boxes = shape((len(EMOTIONS),), np.float32), shape((MAX_REGIONS, 4), np.float32) if per_face else None
-        name = ("whole", mix, per_face, PLACES[0]) if read else ("given",)
+        neutral = shape((len(EMOTIONS),), np.float32)
         share = shape((), np.float32) if PHOTO in self.styles.styles else None
+        regional = per_face or (share is not None and face_strength < 1)
+        boxes = shape((MAX_REGIONS, 4), np.float32) if regional else None
+        regions = None if boxes is None else Regions(boxes, weights)
+        name = ("whole", mix, per_face, regional, PLACES[0]) if read else ("given", regional)
 
         def compile(bucket: tuple[int, int]) -> None:
             if read:
-                program = self.programs.get(name, bucket, self._whole(mix))
-                program.compile(self.params, shape((*bucket, 3), np.uint8), *faces, neutral, size, boxes, share)
+                program = self.programs.get(name, bucket, self._whole(mix, per_face))
+                program.compile(self.params, shape((*bucket, 3), np.uint8), *faces, neutral, size, boxes, share, share)
             else:
                 program = self.programs.get(name, bucket, self._given())
-                program.compile(self.params["styles"], shape((1, *bucket, 3), np.uint8), weights, size)
+                program.compile(self.params["styles"], shape((1, *bucket, 3), np.uint8), weights, size, regions)
 
         small = (scaled_size(height, width, 1 / style_scale) for height, width in sizes)
         most = tiles.whole(self.styles)
@@ -279,20 +281,23 @@ class Model:
 
     def _repaint(self, photo: np.ndarray, weights: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """A photo uint8 [H, W, 3] in a style that is known."""
-        share, amount = self._code_and_amount(options.strength)
-        code = np.asarray(with_strength(self.styles.styles, jnp.asarray(weights), share))
-        small = rescale(photo, 1 / options.style_scale)
+        share, face_share, amount = self._shares_and_amount(options)
+        small, regions = rescale(photo, 1 / options.style_scale), None
+        code, inside = (np.asarray(with_strength(self.styles.styles, weights, part)) for part in (share, face_share))
+        if self._spares_faces(options):
+            regions = Regions(scaled_boxes(find_faces(photo), photo, small), inside[None])
         if tiles.fits(small, tiles.whole(self.styles)):
-            padded, size = pad_to_bucket(small, self.programs.buckets(("given",)))
-            program = self.programs.get(("given",), padded.shape[:2], self._given())
-            stylized = program(self.params["styles"], padded[None], code[None], size)
+            name = ("given", regions is not None)
+            padded, size = pad_to_bucket(small, self.programs.buckets(name))
+            program = self.programs.get(name, padded.shape[:2], self._given())
+            stylized = program(self.params["styles"], padded[None], code[None], size, regions)
             stylized = np.asarray(stylized)[0, : small.shape[0], : small.shape[1]]
         else:
-            stylized = stylize_in_tiles(self.programs, self.styles, self.params["styles"], small, code)
+            stylized = stylize_in_tiles(self.programs, self.styles, self.params["styles"], small, code, regions)
         return finish(photo, resize_like(stylized, photo), amount, options.colors)
 
-    def _whole(self, mix: str) -> Callable[[], Callable[..., Any]]:
-        return lambda: functools.partial(classify_then_stylize, self.classifier, self.styles, mix)
+    def _whole(self, mix: str, per_face: bool) -> Callable[[], Callable[..., Any]]:
+        return lambda: functools.partial(classify_then_stylize, self.classifier, self.styles, mix, per_face=per_face)
 
     def _reader(self, mix: str) -> Callable[[], Callable[..., Any]]:
         return lambda: functools.partial(read_styles, self.classifier, self.styles.styles, mix)
@@ -300,16 +305,21 @@ class Model:
     def _given(self) -> Callable[[], Callable[..., Any]]:
         return lambda: functools.partial(stylize, self.styles)
 
-    def _code_and_amount(self, strength: float) -> tuple[np.ndarray | None, float]:
-        """How a strength is split: the share of the style's code, and the amount of the cross-fade with the photo.
+    def _spares_faces(self, options: StylizeOptions) -> bool:
+        """Whether faces are painted with less strength than the rest; only a network with the style "photo" can."""
+        return PHOTO in self.styles.styles and options.face_strength < 1
+
+    def _shares_and_amount(self, options: StylizeOptions) -> tuple[np.float32 | None, np.float32 | None, float]:
+        """How a strength is split: the share of the style's code, that in faces, and the amount of the cross-fade.
 
         Where the network has the style "photo", from 1 down to a half only the code goes towards it: strokes and palette get
         weaker, and no edge is doubled. From there to 0, where picture and photo are alike, pixels are cross-faded, too.
-        Without that style there is only the cross-fade (share None).
+        Without that style there is only the cross-fade (shares None).
         """
+        strength = options.strength
         if PHOTO not in self.styles.styles:
-            return None, strength
-        return np.array(strength, np.float32), min(1.0, 2 * strength)
+            return None, None, strength
+        return np.float32(strength), np.float32(strength * options.face_strength), min(1.0, 2 * strength)
 
     def _explicit_style(self, emotion: str | Mapping[str, float]) -> np.ndarray:
         """Weights float32 [S] over the network's styles for weights that the user gave."""

@@ -1,4 +1,4 @@
-"""Several styles in one picture: the regions of faces, softly masked, as changes of the styles' weights.
+"""Other styles, or other strengths, in the regions of faces, softly masked: changes of the styles' weights.
 
 The rest of the picture keeps the photo's style. One forward pass paints all of it, so that strokes run on where one style
 fades into another.
@@ -7,12 +7,12 @@ fades into another.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Real
+from jaxtyping import Array, Float, Real, UInt8
 
 from emojax.faces.find import Face
 
@@ -21,13 +21,17 @@ from emojax.faces.find import Face
 _INNER, _OUTER = 1.0, 1.9
 
 
-class Regions(NamedTuple):
-    """The faces of a picture and the styles that they take."""
+MAX_REGIONS = 16
+"""Faces that have a style or strength of their own, the largest ones: each has a mask of the picture's size in memory."""
 
-    boxes: Float[Array, "F 4"]
-    """x, y, w, h in pixels; w = 0 for filling"""
-    weights: Float[Array, "F S"]
-    """of the styles, rows sum to 1"""
+
+class Regions(NamedTuple):
+    """The faces of a picture and what they are painted in."""
+
+    boxes: Any
+    """float32 [F, 4]: x, y, w, h in pixels; w = 0 for filling"""
+    weights: Any
+    """float32 [F, S], or [1, S] for all of them: weights of the styles, rows sum to 1"""
 
 
 def box_array(faces: Sequence[Face], maximum: int) -> Float[np.ndarray, "maximum 4"]:
@@ -36,6 +40,17 @@ def box_array(faces: Sequence[Face], maximum: int) -> Float[np.ndarray, "maximum
     for index, face in enumerate(faces[:maximum]):
         boxes[index] = face.x, face.y, face.w, face.h
     return boxes
+
+
+def scaled_boxes(
+    faces: Sequence[Face],
+    photo: UInt8[np.ndarray, "H W 3"],
+    small: UInt8[np.ndarray, "h w 3"],
+    maximum: int = MAX_REGIONS,
+) -> Float[np.ndarray, "maximum 4"]:
+    """`box_array` of a photo's faces in pixels of its resized version."""
+    scales = np.array(small.shape[1::-1] * 2) / np.array(photo.shape[1::-1] * 2)
+    return (box_array(faces, maximum) * scales).astype(np.float32)
 
 
 def face_masks(boxes: Float[Array, "F 4"], height: int, width: int, factor: int) -> Float[Array, "h w F"]:
@@ -72,6 +87,8 @@ def weight_changes(
 
     def change(factor: int) -> Array:
         masks = jax.vmap(lambda boxes: face_masks(boxes, height, width, factor))(boxes)
+        if len(regions.weights) == 1:
+            masks = masks.sum(-1, keepdims=True)
         return jnp.einsum("nhwf,fs->nhws", masks, regions.weights - weights[None], precision="highest")
 
     return change

@@ -37,15 +37,15 @@ class LoopConfig:
     log_every: int = 20
     """steps between two lines of metrics.jsonl (means over those steps)"""
     evaluate_every: int = 500
-    """steps between two evaluations on held-out data"""
+    """steps between two evaluations on held-out data; 0: none, also not at the end, which saves compiling a program"""
     save_every: int = 500
     """steps between two checkpoints"""
     save_minutes: float = 10.0
     """minutes after which a checkpoint is written anyway"""
 
     def __post_init__(self) -> None:
-        if min(self.log_every, self.evaluate_every, self.save_every) < 1 or self.save_minutes <= 0:
-            raise UserError(f"{self}: each is at least 1 step, and more than 0 minutes")
+        if min(self.log_every, self.evaluate_every + 1, self.save_every) < 1 or self.save_minutes <= 0:
+            raise UserError(f"{self}: each is at least 1 step (0 evaluations are allowed), and more than 0 minutes")
 
 
 @runtime_checkable
@@ -86,7 +86,7 @@ def fit(
         step: see this module; metrics are scalars, one of them "loss".
         length: in steps or seconds.
         to_params: see `ToParams`; the metrics are empty where nothing was evaluated.
-        evaluate: runs every `loop.evaluate_every` steps and at the end; without it the score is minus the loss.
+        evaluate: runs every `loop.evaluate_every` steps and at the end; without it the score is minus the last training loss.
         dtype: of the step's convolutions, to compare its speed with what the device can do.
         started: `time.monotonic()` from which `length.seconds` count; None: now.
 
@@ -111,7 +111,7 @@ def fit(
     bar = _Bar(timer, position.step)
     log = Log(run.folder, loop.log_every, metrics_log, bar, position)
     evaluation = None
-    if evaluate is not None:
+    if evaluate is not None and loop.evaluate_every:
         evaluation = Evaluate(run.folder, loop.evaluate_every, metrics_log, parallel, evaluate, placed_constants)
     save = Save(
         *(run, loop.save_every, loop.save_minutes, timer, parallel, batches),

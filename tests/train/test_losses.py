@@ -7,11 +7,14 @@ from tiny import compiled
 
 from emojax.losses import terms as losses
 from emojax.train.faces import loss as classifier_losses
+from emojax.train.styles.distill import imitation_loss
 
 content_loss = compiled(losses.content_loss)
 cosine_distances = compiled(losses.cosine_distances)
 cross_entropy = compiled(classifier_losses.cross_entropy)
 draw_positions = compiled(losses.draw_positions, static_argnums=2)
+flatness_loss = compiled(losses.flatness_loss)
+imitation_loss = compiled(imitation_loss)
 euclidean_distances = compiled(losses.euclidean_distances)
 gram_matrix = compiled(losses.gram_matrix)
 hypercolumns = compiled(losses.hypercolumns)
@@ -38,6 +41,41 @@ def test_total_variation_of_a_flat_picture_is_zero_and_of_a_ramp_its_slope_squar
     assert total_variation(np.full((1, 8, 8, 1), 0.7, np.float32))[0] == 0
     ramp = np.broadcast_to(0.5 * np.arange(4, dtype=np.float32)[None, None, :, None], (1, 3, 4, 1))
     np.testing.assert_allclose(total_variation(ramp), [0.25])
+
+
+def grid(cells):
+    """A picture of square cells, float32 [1, 64, 64, 3], from a value for each of the 8 x 8."""
+    return np.repeat(np.kron(cells, np.ones((8, 8)))[None, :, :, None], 3, -1).astype(np.float32)
+
+
+def test_flatness_is_about_where_the_photo_is_flat():
+    """A halo in a flat sky costs, an edge that the photo has does not, and neither do strokes within the cells."""
+    flat, edge, halo = np.full((8, 8), 0.5), np.full((8, 8), 0.5), np.full((8, 8), 0.5)
+    edge[:, 4:] = 0.9
+    halo[3:5, 3:5] = 0.7
+    assert flatness_loss(grid(flat), grid(edge))[0] == 0
+    assert flatness_loss(grid(edge), grid(edge))[0] < 1e-12  # exp(-150)
+    assert flatness_loss(grid(halo), grid(flat))[0] > 1e-3 > 1e2 * flatness_loss(grid(halo), grid(halo))[0]
+    strokes = np.broadcast_to((np.indices((64, 64)).sum(0) % 2)[None, :, :, None], (1, 64, 64, 3)).astype(np.float32)
+    assert flatness_loss(strokes, grid(flat))[0] == 0
+
+
+def test_flatness_of_two_halves_in_a_flat_photo():
+    """Of the pairs d cells apart across 8 columns, d in 8 - d straddle the step; down the columns none do."""
+    step = np.full((8, 8), 0.2)
+    step[:, 4:] = 0.4
+    expected = np.mean([3 * 0.2**2 * d / (8 - d) / 2 for d in (1, 2, 4)])
+    np.testing.assert_allclose(flatness_loss(grid(step), grid(np.zeros((8, 8)))), [expected], rtol=1e-5)
+    assert (
+        flatness_loss(grid(step)[:, :16, :16], grid(step)[:, :16, :16])[0] == 0
+    )  # two cells a side: one distance fits
+
+
+def test_imitation_of_a_picture():
+    one, other = (features(seed, (2, 6, 5, 3)) for seed in (0, 1))
+    np.testing.assert_array_equal(imitation_loss(one, one), [0, 0])
+    np.testing.assert_allclose(imitation_loss(one + 0.25, one), [0.25, 0.25], rtol=1e-5)  # neighbours differ as before
+    assert (imitation_loss(one, other) > np.abs(one - other).mean((1, 2, 3))).all()
 
 
 def test_gram_matrix_of_one_position_is_the_outer_product():

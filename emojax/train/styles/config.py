@@ -6,7 +6,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from emojax.emotions import EMOTIONS, PHOTO, nearest
+import numpy as np
+
+from emojax.emotions import EMOTIONS, PHOTO, nearest, style_weights
 from emojax.errors import UserError
 from emojax.losses.objective import COLUMN_LAYERS
 from emojax.losses.terms import CONTENT_LAYER, STYLE_LAYERS
@@ -25,7 +27,7 @@ PAINTING_SIDE = 256
 class PhotoConfig:
     """Where photos and paintings come from."""
 
-    MAY_CHANGE: ClassVar = ("workers",)
+    MAY_CHANGE: ClassVar = ("workers", "faces")
     """fields that may differ when a run is resumed"""
 
     photos: tuple[str, ...] = ()
@@ -47,6 +49,9 @@ class PhotoConfig:
     """the part of a painting to learn from, e.g. happy=0,0.33,1,1 (left, top, right, bottom as fractions); none: all of it"""
     find_faces: bool = False
     """find the faces in the photos, so that the loss can give them weight (face_similarity)"""
+    faces: str = ""
+    """a JSON file of the faces in the photos, for `find_faces`: written if it is missing, so that they are found only once;
+    without it faces are found when a photo is first drawn"""
     held_out: int = 8
     """photos kept out of training for the validation loss"""
     workers: int = 2
@@ -103,6 +108,8 @@ class StyleLossConfig:
     """weight of each of these layers in the style loss"""
     tv: float = 0.5
     """weight of the total variation of the stylized photo (0 to 1)"""
+    flatness: float = 0.0
+    """weight of the variation where the photo has none, against halos and blotches; see `flatness_loss`"""
     strengths: tuple[float, ...] = ()
     """factor of the style, transport and moments weights, one per style with a painting, in their order; none: 1 for all"""
     similarity: float = 0.0
@@ -157,7 +164,7 @@ class StyleTraining:
     """A training run of the transform net."""
 
     MAY_CHANGE: ClassVar = (
-        *("output", "score_on", "pack", "steps", "epochs", "minutes", "loop"),
+        *("output", "score_on", "pack", "mixes", "steps", "epochs", "minutes", "loop"),
         *("parallel", "coordinator", "hosts", "host"),
     )
     """fields that may differ when a run is resumed"""
@@ -168,6 +175,9 @@ class StyleTraining:
     """photos on which the best checkpoint is scored when training is done, as by `train_style.py evaluate`"""
     pack: str | None = None
     """the release folder: where the best checkpoint is written, without its training state, when training is done"""
+    mixes: tuple[str, ...] = ()
+    """the styles of the release as mixes of those that are trained, angry=the_scream:0.5,composition_vii:0.5 ...; "photo" is
+    added where it is trained; none: the trained styles"""
     emotion: str | None = None
     """train only this emotion (a network with one style, as in the paper) instead of the model's styles"""
     batch_size: int = 4
@@ -184,6 +194,8 @@ class StyleTraining:
     """seed of the initialization, the order of the photos, crops and styles"""
     parallel: Mode = "jit"
     """how devices share a batch: jit (sharded arrays) or pmap"""
+    teacher: str | None = None
+    """a checkpoint with these styles, or "default", whose pictures are learned instead of paintings: for smaller networks"""
     initial: str | None = None
     """a checkpoint or run of the same shape and with these styles to start from; none: random weights"""
     vgg16: str | None = None
@@ -214,8 +226,28 @@ class StyleTraining:
         styles = painted(self.resolved_model().styles)
         if PHOTO in self.resolved_model().styles[:-1]:
             raise UserError(f"styles {self.resolved_model().styles}: {PHOTO!r} has to be the last")
+        self.release_styles()
         if self.loss.strengths and len(self.loss.strengths) != len(styles):
             raise UserError(f"{len(self.loss.strengths)} strengths for {len(styles)} styles: give one each, or none")
+
+    def release_styles(self) -> dict[str, np.ndarray]:
+        """The weights of the trained styles, float32 [S], in each style of the release.
+
+        Raises:
+            UserError: a mix that cannot be read, or of styles that are not trained.
+        """
+        trained = self.resolved_model().styles
+        if not self.mixes or self.emotion:
+            return dict(zip(trained, np.eye(len(trained), dtype=np.float32), strict=True))
+        found = {}
+        for entry in self.mixes:
+            name, equals, mix = entry.partition("=")
+            if not (name and equals and mix):
+                raise UserError(f"mix {entry!r}: write NAME=STYLE:WEIGHT,STYLE:WEIGHT")
+            found[name] = style_weights(mix, trained)
+        if PHOTO in trained:
+            found.setdefault(PHOTO, style_weights(PHOTO, trained))
+        return found
 
     def length(self) -> Length:
         """How long to train."""

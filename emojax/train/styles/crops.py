@@ -5,20 +5,66 @@ source -> Grain: shuffle, random crops -> {"photo": uint8 [N, C, C, 3], "faces":
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grain
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from emojax.errors import UserError
-from emojax.faces.find import Face, find_faces, rasterize
+from emojax.faces.find import find_faces, rasterize
 from emojax.losses.objective import CELL
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 from emojax.train.styles.config import PhotoConfig
 from emojax.train.styles.sources import EncodedPhotos, TfdsPhotos, decode, open_photos
+from emojax.util.files import write_atomically
+
+Box = tuple[float, float, float, float]
+"""left, top, width and height of a face, in pixels of the photo"""
+
+
+def _boxes(photo: Image.Image) -> list[Box]:
+    return [(face.x, face.y, face.w, face.h) for face in find_faces(np.asarray(photo))]
+
+
+def content_id(data: bytes | np.ndarray) -> str:
+    """What names a photo wherever its file lies: 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes()).hexdigest()[:16]
+
+
+def known_faces(source: EncodedPhotos | TfdsPhotos, path: Path) -> dict[str, list[Box]]:
+    """The boxes of the faces of all photos, by `content_id`: read from a JSON file, or found and written there.
+
+    A photo that cannot be read has none. The file may hold other photos' faces, too; those of a photo that it lacks are
+    found when it is drawn.
+
+    Raises:
+        UserError: a file that is not of this kind.
+    """
+    if path.exists():
+        try:
+            found = json.loads(path.read_text())
+            return {
+                str(name): [(float(x), float(y), float(w), float(h)) for x, y, w, h in boxes]
+                for name, boxes in found.items()
+            }
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{path} has no faces ({error}): delete it, and they are found again") from None
+    found = {}
+    for index in tqdm(range(len(source)), desc="finding faces", disable=None):
+        data = source[index]
+        with contextlib.suppress(*UNREADABLE):
+            boxes = _boxes(decode(data))
+            found[content_id(data)] = [tuple(round(number, 1) for number in box) for box in boxes]
+    write_atomically(path, json.dumps(found).encode())
+    return found
 
 
 @dataclass(frozen=True)
@@ -36,10 +82,10 @@ class Square:
         array = np.asarray(photo.resize((size, size), Image.Resampling.BICUBIC, box))
         return np.ascontiguousarray(array[:, ::-1]) if self.mirrored else array
 
-    def face_map(self, faces: Sequence[Face], size: int) -> np.ndarray:
+    def face_map(self, faces: Sequence[Box], size: int) -> np.ndarray:
         """The map of the faces in the square: uint8 [size, size], see `rasterize`."""
         scale = size / self.side
-        boxes = [((f.x - self.left) * scale, (f.y - self.top) * scale, f.w * scale, f.h * scale) for f in faces]
+        boxes = [((x - self.left) * scale, (y - self.top) * scale, w * scale, h * scale) for x, y, w, h in faces]
         found = rasterize(boxes, (size, size))
         return np.ascontiguousarray(found[:, ::-1]) if self.mirrored else found
 
@@ -76,7 +122,8 @@ class _Crops:
         self, source: EncodedPhotos | TfdsPhotos, photos: np.ndarray, config: PhotoConfig, styles: int
     ) -> None:
         self.source, self.photos, self.config, self.styles = source, photos, config, styles
-        self.faces: dict[int, list[Face]] = {}  # of the photos that were drawn before
+        self.faces: dict[int, Sequence[Box]] = {}  # of the photos that were drawn before
+        self.known = known_faces(source, Path(config.faces)) if config.find_faces and config.faces else {}
         self.bad = Unreadable("training photos", len(source))
 
     def __call__(self, element: int | np.integer, rng: np.random.Generator) -> dict[str, Any]:
@@ -93,7 +140,8 @@ class _Crops:
     def example(self, index: int, photo: Image.Image, square: Square) -> dict[str, Any]:
         """A square of photo number `index`, and where its faces are."""
         if self.config.find_faces and index not in self.faces:
-            self.faces[index] = find_faces(np.asarray(photo))
+            known = self.known.get(content_id(self.source[index])) if self.known else None
+            self.faces[index] = _boxes(photo) if known is None else known
         size = self.config.crop
         faces = square.face_map(self.faces.get(index, []), size // CELL)
         return {"photo": square.cut(photo, size), "faces": faces}

@@ -14,6 +14,7 @@ from emojax.losses.objective import transport_terms
 from emojax.losses.terms import (
     CONTENT_LAYER,
     content_loss,
+    flatness_loss,
     interior,
     style_loss,
     total_variation,
@@ -53,6 +54,8 @@ def perceptual_losses(
     rows = jnp.minimum(styles, len(painted(model.styles)) - 1)
     paintings = jax.tree.map(lambda table: table[rows], constants["paintings"])
     terms: dict[str, jax.Array] = {"tv": total_variation(stylized)}
+    if weights.flatness:
+        terms["flatness"] = flatness_loss(stylized, photos)
     if weights.content:
         terms["content"] = content_loss(features[CONTENT_LAYER], target[CONTENT_LAYER])
     if weights.style:

@@ -16,7 +16,7 @@ from emojax.train.styles.sources import SUFFIXES
 
 
 def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path]:
-    """The painting of each style.
+    """The painting of each style: the file that the config names, or one in the folder of that emotion, or of that name.
 
     Raises:
         UserError: a painting or folder that is missing, a folder that is empty or holds several paintings of which none
@@ -42,7 +42,10 @@ def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path
         if not root.is_dir():
             raise UserError(f"no paintings at {root}: the folder does not exist")
         folder = root / style
-        files = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
+        if style not in EMOTIONS and not folder.is_dir():  # the painting's own name
+            files = sorted(p for p in root.rglob("*") if p.stem == style and p.suffix.lower() in SUFFIXES)
+        else:
+            files = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
         preferred = [p for p in files if p.name in config.prefer]
         chosen = preferred or files
         if not chosen:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -43,9 +45,17 @@ def painting_targets(vgg: Any, config: PhotoConfig, loss: StyleLossConfig, style
     Returns:
         "grams": style layer -> float32 [S, C, C]; and where the loss compares hypercolumns, `Samples` with a leading axis S.
     """
-    program, found = _targets_program(loss), []
-    for index, painting in enumerate(read_paintings(config, styles)):
-        found.append(jax.device_get(program(vgg, painting, np.array([0, index], np.uint32))))
+    program, paintings = _targets_program(loss), read_paintings(config, styles)
+    # Each shape of a painting is a program, which takes a GPU much longer to compile than a CPU to compile and run.
+    cpu = jax.local_devices(backend="cpu")[0]
+    vgg = jax.device_put(vgg, cpu)
+
+    def targets_of(index: int) -> dict[str, Any]:
+        arguments = jax.device_put((paintings[index], np.array([0, index], np.uint32)), cpu)
+        return jax.device_get(program(vgg, *arguments))
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        found = list(pool.map(targets_of, range(len(paintings))))
     return jax.tree.map(lambda *rows: np.stack(rows), *found)
 
 

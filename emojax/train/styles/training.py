@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +18,35 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from emojax.emotions import EMOTIONS, PHOTO, nearest
+from emojax.emotions import PHOTO
 from emojax.errors import UserError
-from emojax.nets.stylizer import init_stylizer
+from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.train.hooks import Evaluation
 from emojax.train.loop import fit
 from emojax.train.parallel import Parallel, Step, check_batch_size, initialize_hosts, mean_over
 from emojax.train.resume import Run, finished_state
 from emojax.train.state import TrainState
-from emojax.train.styles.config import StyleTraining, painted
+from emojax.train.styles.config import StyleTraining
 from emojax.train.styles.crops import photo_batches
+from emojax.train.styles.distill import distillation_losses
 from emojax.train.styles.loss import perceptual_losses
 from emojax.train.styles.targets import make_constants
 from emojax.util import compiling
 from emojax.weights import store as ckpt
-from emojax.weights.load import load_styles
+from emojax.weights.load import find_styles, load_styles
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
+Losses = Callable[[Mapping[str, Any], Any, Mapping[str, Any], jax.Array], dict[str, jax.Array]]
+"""(constants, params, batch, key) -> scalars, of which "loss" is minimized. Pure."""
 
-def make_step(config: StyleTraining, optimizer: optax.GradientTransformation) -> Step:
-    """The training step, `(state, constants, batch, axis_name) -> (state, metrics)`; pure. See `perceptual_losses`."""
+
+def make_step(losses: Losses, optimizer: optax.GradientTransformation) -> Step:
+    """The training step, `(state, constants, batch, axis_name) -> (state, metrics)`; pure."""
 
     def step(state: TrainState, constants: Mapping[str, Any], batch: Mapping[str, Any], axis_name: str | None):
         def loss_of(params):
-            losses = perceptual_losses(config, constants, params, batch, jax.random.fold_in(state.key, state.step))
-            return losses["loss"], losses
+            found = losses(constants, params, batch, jax.random.fold_in(state.key, state.step))
+            return found["loss"], found
 
         gradients, metrics = jax.grad(loss_of, has_aux=True)(state.params)
         gradients, metrics = mean_over(axis_name, (gradients, metrics))
@@ -53,25 +57,21 @@ def make_step(config: StyleTraining, optimizer: optax.GradientTransformation) ->
     return step
 
 
-@functools.cache
-def _evaluation_program(config: StyleTraining) -> Any:
-    """Compiled: (params, constants, a held-out photo as a batch, style) -> losses."""
-    return compiling.jit(
-        lambda params, constants, photos, style: perceptual_losses(
-            config, constants, params, {**photos, "style": jnp.full(1, style)}, jax.random.PRNGKey(0)
-        )
-    )
-
-
-def make_evaluation(config: StyleTraining, held_out: Mapping[str, np.ndarray]) -> Evaluation:
+def make_evaluation(
+    config: StyleTraining, held_out: Mapping[str, np.ndarray], losses: Losses | None = None
+) -> Evaluation:
     """Mean losses over the held-out photos, leaves [M, ...] of a batch, in every style; the score is minus the loss."""
-    losses = _evaluation_program(config)
+    losses = losses or functools.partial(perceptual_losses, config)
+
+    @compiling.jit
+    def program(params, constants, photo, style):
+        return losses(constants, params, {**photo, "style": jnp.full(1, style)}, jax.random.PRNGKey(0))
 
     def evaluate(state: TrainState, constants: Any) -> tuple[dict[str, float], float]:
         styles = range(len(config.resolved_model().styles))
         photos = range(len(held_out["photo"]))
         chunks = [{name: leaf[i : i + 1] for name, leaf in held_out.items()} for i in photos]
-        results = [losses(state.params, constants, chunk, style) for style in styles for chunk in chunks]
+        results = [program(state.params, constants, chunk, style) for style in styles for chunk in chunks]
         means = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
         return means, -means["loss"]
 
@@ -115,23 +115,47 @@ def train(config: StyleTraining, run: Path, started: float | None = None) -> Tra
     """
     initialize_hosts(config.coordinator, config.hosts, config.host)
     check_batch_size(config.batch_size)
-    if unknown := [style for style in painted(config.resolved_model().styles) if style not in EMOTIONS]:
-        raise UserError(
-            f"the style {unknown[0]!r} is no emotion{nearest(unknown[0], EMOTIONS)}: `add` learns other styles"
-        )
     shapes = jax.eval_shape(lambda: init_stylizer(config.resolved_model(), jax.random.PRNGKey(0)))
     blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     if (done := finished(config, run, blank, started)) is not None:
         return done
+    params = initial_params(config)  # first, since what is wrong with it shows at once
+    if config.teacher:
+        teacher, constants = load_teacher(config)
+        return train_params(
+            config, run, params, constants, started, functools.partial(distillation_losses, config, teacher)
+        )
     constants = make_constants(config, load_vgg16(find_vgg16(config.vgg16)))
-    return train_params(config, run, initial_params(config), constants, started)
+    return train_params(config, run, params, constants, started)
 
 
-def release(run: Path, path: Path) -> None:
-    """Writes a run's best checkpoint at `path`, without what only training needs."""
-    config, params = load_styles(run)
+def load_teacher(config: StyleTraining) -> tuple[StylizerConfig, dict[str, Any]]:
+    """The teacher's config, and the constants of `distillation_losses`.
+
+    Raises:
+        UserError: see `load_styles`; a teacher without one of the styles.
+    """
+    assert config.teacher is not None
+    teacher, params = load_styles(find_styles(config.teacher))
+    styles = config.resolved_model().styles
+    if teacher.bank or not set(styles) <= set(teacher.styles):
+        raise UserError(
+            f"`teacher` {config.teacher} is a {teacher}: it needs one network with the styles {', '.join(styles)}"
+        )
+    rows = np.array([teacher.styles.index(style) for style in styles])
+    table = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], params["styles"])
+    return teacher, {"teacher": {"network": params["network"], "styles": table}}
+
+
+def release(config: StyleTraining, run: Path, path: Path) -> None:
+    """Writes a run's best checkpoint at `path`, with the styles of the release and without what only training needs."""
+    model, params = load_styles(run)
     found = ckpt.read_checkpoint(run, "styles")
-    ckpt.save_checkpoint(path, "styles", config, params, step=found.step, metrics=found.metrics, score=found.score)
+    styles = config.release_styles()
+    choose = np.stack(list(styles.values()))
+    params = {**params, "styles": jax.tree.map(lambda table: choose @ np.asarray(table), params["styles"])}
+    model = dataclasses.replace(model, styles=tuple(styles))
+    ckpt.save_checkpoint(path, "styles", model, params, step=found.step, metrics=found.metrics, score=found.score)
 
 
 def finished(config: StyleTraining, run: Path, params: Any, started: float | None = None) -> TrainState | None:
@@ -145,22 +169,28 @@ def finished(config: StyleTraining, run: Path, params: Any, started: float | Non
 
 
 def train_params(
-    config: StyleTraining, run: Path, params: Any, constants: Mapping[str, Any], started: float | None = None
+    config: StyleTraining,
+    run: Path,
+    params: Any,
+    constants: Mapping[str, Any],
+    started: float | None = None,
+    losses: Losses | None = None,
 ) -> TrainState:
     """Trains some of a transform net's parameters; see `train`.
 
     Args:
         params: the trained part of what `init_stylizer` returns.
         constants: the rest of it as "network", and `make_constants`.
+        losses: by default `perceptual_losses`.
     """
-    model = config.resolved_model()
+    model, losses = config.resolved_model(), losses or functools.partial(perceptual_losses, config)
     data = photo_batches(config.data, config.batch_size, len(model.styles), config.seed)
     optimizer = config.optimizer.build()
     state = fit(
         Run(run, "styles", model, config),
         TrainState.create(params, optimizer, config.seed),
         constants,
-        make_step(config, optimizer),
+        make_step(losses, optimizer),
         data.iterator,
         config.length().in_steps(data.photos / config.batch_size),
         loop=config.loop,
@@ -168,7 +198,7 @@ def train_params(
         to_params=lambda state, constants, _: {
             name: {**constants, **state.params}[name] for name in ("network", "styles")
         },
-        evaluate=make_evaluation(config, data.held_out),
+        evaluate=make_evaluation(config, data.held_out, losses),
         dtype=config.dtype,
         started=started,
     )

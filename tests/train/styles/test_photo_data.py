@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import shutil
 import tarfile
 import types
 
@@ -10,7 +11,14 @@ from PIL import Image
 from emojax.errors import UserError
 from emojax.faces.find import Face
 from emojax.train.styles.config import PhotoConfig, parse_crop
-from emojax.train.styles.crops import Square, center_crop, center_square, photo_batches, random_square
+from emojax.train.styles.crops import (
+    Square,
+    center_crop,
+    center_square,
+    known_faces,
+    photo_batches,
+    random_square,
+)
 from emojax.train.styles.paintings import find_paintings, read_painting, read_paintings
 from emojax.train.styles.sources import EncodedPhotos, decode, open_photos
 
@@ -189,7 +197,7 @@ def test_a_square_is_cut_where_it_says_and_mirrored():
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_face_map_lies_over_the_squares_faces(mirrored):
     """1 in a face's box, 3 from its brows to its mouth, wherever the square is and however large its map."""
-    face = Face(30, 20, 20, 20, 0.9)
+    face = (30, 20, 20, 20)
     whole = Square(0, 0, 80, mirrored).face_map([face], 80)
     whole = whole[:, ::-1] if mirrored else whole
     assert whole.dtype == np.uint8 and set(np.unique(whole)) == {0, 1, 3}
@@ -206,7 +214,7 @@ def test_the_face_map_lies_over_the_squares_faces(mirrored):
     cut_off = Square(40, 0, 40, mirrored).face_map([face], 40)  # its right half is there
     cut_off = cut_off[:, ::-1] if mirrored else cut_off
     assert (cut_off > 0).sum() == 20 * 10 and cut_off[30, 0] == 3
-    two = Square(0, 0, 80).face_map([face, Face(30, 30, 20, 20, 0.9)], 80)
+    two = Square(0, 0, 80).face_map([face, (30, 30, 20, 20)], 80)
     assert two[31, 40] == 3  # the second's forehead leaves the first's mouth alone
 
 
@@ -226,6 +234,40 @@ def test_photos_come_with_their_faces(folder, monkeypatch):
             odd = int(photo[0, 0, 0]) // 20 % 2
             assert (faces == 0).all() if not odd else faces.min() >= 1
     assert len(looked) == len(set(looked)) == 9
+
+
+def test_faces_are_found_once_and_kept_in_a_file(folder, tmp_path, monkeypatch):
+    """By the photos' bytes, so that the file serves them wherever they lie."""
+    looked = []
+
+    def find(pixels):
+        looked.append(int(pixels[0, 0, 0]) // 20)
+        return [Face(1, 2, 30.04, 40, 0.9)] if looked[-1] % 2 else []
+
+    monkeypatch.setattr("emojax.train.styles.crops.find_faces", find)
+    kept = tmp_path / "faces.json"
+    first = known_faces(open_photos((str(folder),)), kept)
+    count = len(looked)
+    assert count >= 9 and sorted(map(len, first.values())) == sorted(index % 2 for index in looked)
+    assert all(boxes in ([], [(1, 2, 30, 40)]) for boxes in first.values())
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved)
+    data = photo_batches(config(moved, find_faces=True, workers=1, faces=str(kept)), 4, 1, 0)
+    for _ in range(6):
+        next(data.iterator)
+    assert len(looked) == count
+    kept.write_text("[1]")
+    with pytest.raises(UserError, match=r"faces.json has no faces.*delete it"):
+        known_faces(open_photos((str(folder),)), kept)
+
+
+def test_a_painting_by_its_own_name(tmp_path):
+    (tmp_path / "fear").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "fear" / "the_scream.png")
+    config = PhotoConfig(paintings=(str(tmp_path),))
+    assert find_paintings(config, ("the_scream",)) == {"the_scream": tmp_path / "fear" / "the_scream.png"}
+    with pytest.raises(UserError, match="no painting for 'the_screem'"):
+        find_paintings(config, ("the_screem",))
 
 
 def test_a_part_of_a_painting(tmp_path):

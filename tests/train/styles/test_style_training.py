@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -14,13 +15,15 @@ from emojax.errors import UserError
 from emojax.losses.objective import PAINTING_POSITIONS
 from emojax.losses.terms import STYLE_LAYERS
 from emojax.nets.stylizer import StylizerConfig
+from emojax.train.loop import LoopConfig
+from emojax.train.optimizer import OptimizerConfig
 from emojax.train.options import parse_preset
 from emojax.train.parallel import Parallel
 from emojax.train.state import TrainState
 from emojax.train.styles.config import StyleLossConfig, StyleTraining
 from emojax.train.styles.loss import perceptual_losses
 from emojax.train.styles.targets import make_constants, painting_targets
-from emojax.train.styles.training import initial_params, make_step, train
+from emojax.train.styles.training import initial_params, make_step, release, train
 from emojax.weights.load import load_styles
 from emojax.weights.store import save_checkpoint
 from emojax.weights.vgg16_file import load_vgg16
@@ -85,7 +88,7 @@ def three_steps(config, constants, parallel):
     params = tiny.stylizer_params(config.model)
     state = parallel.place_state(TrainState.create(params, optimizer, 0))
     placed = parallel.place_state(constants)
-    step, losses = parallel.compile(make_step(config, optimizer)), []
+    step, losses = parallel.compile(make_step(functools.partial(perceptual_losses, config), optimizer)), []
     for seed in range(3):
         state, metrics = step(state, placed, parallel.place_batch(batch(seed)))
         losses.append(parallel.fetch_metrics(metrics)["loss"])
@@ -187,7 +190,7 @@ def test_strengths_weigh_each_styles_loss(config, constants, params, parts):
         (StyleLossConfig(style=0.0), ("relu2_2",), "2_2"),
         (StyleLossConfig(style=0.0, transport=1.0), ("relu2_2", "relu1_2", "relu3_3", "relu4_1"), "4_1"),
         (StyleLossConfig(content=0.0, style=0.0, palette=1.0, columns=("relu2_1",)), ("relu2_1",), "2_1"),
-        (PRESETS["gpu"].loss, ("relu1_2", "relu2_2", "relu3_3", "relu4_1"), "4_1"),
+        (dataclasses.replace(PRESETS["gpu"].loss, strengths=()), ("relu2_2", "relu1_2", "relu3_3", "relu4_1"), "4_1"),
     ],
 )
 def test_vgg16_is_cut_behind_the_deepest_layer_with_weight(config, vgg, monkeypatch, loss, layers, last):
@@ -339,9 +342,67 @@ def test_a_release_replaces_nothing_but_checkpoints(tmp_path, monkeypatch, capsy
     assert [path.name for path in tmp_path.iterdir()] == ["paintings"]
 
 
-def test_styles_of_a_whole_network_are_emotions(config, tmp_path):
-    with pytest.raises(UserError, match=r"'joy' is no emotion.*`add`"):
-        train(dataclasses.replace(config, model=dataclasses.replace(config.model, styles=("joy",))), tmp_path)
+def test_a_style_that_has_no_painting(config, tmp_path):
+    named = dataclasses.replace(config, model=dataclasses.replace(config.model, styles=("joy",)), initial=None)
+    with pytest.raises(UserError, match="no painting for 'joy'"):
+        train(named, tmp_path)
+
+
+MIXED = ("sad=fear:0.5,happy:1.5", "happy=happy")
+
+
+def test_the_styles_of_a_release_are_mixes(config, params, tmp_path):
+    model = dataclasses.replace(config.model, styles=(*config.model.styles, "photo"))
+    mixed = dataclasses.replace(config, model=model, mixes=MIXED)
+    trained = tiny.stylizer_params(model)
+    save_checkpoint(tmp_path / "run", "styles", model, trained, step=3)
+    release(mixed, tmp_path / "run", tmp_path / "release")
+    found, params = load_styles(tmp_path / "release")
+    assert found.styles == ("sad", "happy", "photo")
+    fear, happy = (model.styles.index(name) for name in ("fear", "happy"))
+    for table, rows in zip(*(jax.tree.leaves(tree["styles"]) for tree in (params, trained)), strict=True):
+        expected = [0.25 * rows[fear] + 0.75 * rows[happy], rows[happy], rows[-1]]
+        np.testing.assert_allclose(table, np.stack(expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("mix", "part"),
+    [("sad", "write NAME=STYLE:WEIGHT"), ("sad=joy", "unknown emotion 'joy'"), ("sad=fear:-1", "not negative")],
+)
+def test_mixes_that_cannot_be(config, mix, part):
+    with pytest.raises(UserError, match=part):
+        dataclasses.replace(config, mixes=(mix,))
+
+
+def test_a_student_learns_its_teachers_pictures(config, tmp_path):
+    """Without paintings and VGG16; a copy has nothing to learn."""
+    model = dataclasses.replace(config.model, blocks=0, styles=("sad", "happy", "fear"))
+    params = tiny.stylizer_params(model, seed=5)
+    save_checkpoint(tmp_path / "teacher", "styles", model, params)
+    save_checkpoint(tmp_path / "other", "styles", model, jax.tree.map(lambda leaf: 0.8 * leaf, params))
+    student = dataclasses.replace(
+        config,
+        teacher=str(tmp_path / "teacher"),
+        model=dataclasses.replace(model, styles=("fear", "sad")),
+        data=dataclasses.replace(config.data, paintings=()),
+        vgg16="missing",
+        optimizer=OptimizerConfig(learning_rate=0.1, schedule="cosine"),
+        loop=LoopConfig(log_every=10, evaluate_every=0, save_every=60),
+    )
+
+    def losses(start, steps):
+        run = tmp_path / f"run_{start}"
+        train(dataclasses.replace(student, initial=str(tmp_path / start), steps=steps), run)
+        lines = [json.loads(line) for line in metrics(run).splitlines()]
+        assert {line["split"] for line in lines} == {"train"}  # without evaluations
+        return [line["loss"] for line in lines]
+
+    assert losses("teacher", 1)[0] < 1e-3
+    first, *_, last = losses("other", 60)
+    assert last < 0.8 * first
+    missing = dataclasses.replace(student, model=dataclasses.replace(model, styles=("happy", "angry")), initial=None)
+    with pytest.raises(UserError, match="with the styles happy, angry"):
+        train(missing, tmp_path / "run")
 
 
 def test_one_emotion_alone(config, tmp_path):
