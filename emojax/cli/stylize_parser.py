@@ -135,9 +135,9 @@ def _add_style(made: Parser) -> None:
     style.add_argument(
         "--face-strength",
         type=float,
-        default=0.65,
+        default=StylizeOptions.face_strength,
         metavar="N",
-        help="strength in faces, as a share of --strength (default: 0.65), so that people stay who they are; 1: all of it",
+        help="strength in faces, as a share of --strength (default: 0.7), so that people stay who they are; 1: all of it",
     )
     style.add_argument(
         "--colors",

@@ -17,8 +17,9 @@ from jaxtyping import Array, Float, Real, UInt8
 from emojax.faces.find import Face
 
 # Radii of the ellipse around a box's centre, in halves of the box's sides: inside the first a region is the face's alone,
-# outside the second it is the picture's. The box ends at chin and brow, the first radius about at the hair.
-_INNER, _OUTER = 1.0, 1.9
+# outside the second it is the picture's. The box ends at chin and brow; a style of its own takes the hair in, and less strength
+# takes the eyes, nose and mouth: with the hair it leaves a grey ring around the head.
+_STYLE_RADII, _STRENGTH_RADII = (1.0, 1.9), (0.8, 1.3)
 
 
 MAX_REGIONS = 16
@@ -53,19 +54,23 @@ def scaled_boxes(
     return (box_array(faces, maximum) * scales).astype(np.float32)
 
 
-def face_masks(boxes: Float[Array, "F 4"], height: int, width: int, factor: int) -> Float[Array, "h w F"]:
+def face_masks(
+    boxes: Float[Array, "F 4"], height: int, width: int, factor: int, radii: tuple[float, float] = _STYLE_RADII
+) -> Float[Array, "h w F"]:
     """How much every pixel belongs to each face: 0 to 1, at most 1 in all, falling off smoothly around the face.
 
     Args:
         boxes: in pixels of the height x width picture.
         factor: the masks are this much smaller than the picture, in each direction.
+        radii: where the falling off begins and ends, in halves of a box's sides from its centre.
     """
+    inner, outer = radii
     x, y, w, h = (side[None, None, :] for side in boxes.T)
     rows = (jnp.arange(height // factor)[:, None, None] + 0.5) * factor
     columns = (jnp.arange(width // factor)[None, :, None] + 0.5) * factor
     across = (columns - (x + w / 2)) / jnp.maximum(w / 2, 1e-6)
     down = (rows - (y + h / 2)) / jnp.maximum(h / 2, 1e-6)
-    inside = jnp.clip((_OUTER - jnp.hypot(across, down)) / (_OUTER - _INNER), 0, 1)
+    inside = jnp.clip((outer - jnp.hypot(across, down)) / (outer - inner), 0, 1)
     masks = jnp.where(w > 0, inside * inside * (3 - 2 * inside), 0)  # smoothstep
     return masks / jnp.maximum(masks.sum(-1, keepdims=True), 1)
 
@@ -86,9 +91,10 @@ def weight_changes(
     boxes = regions.boxes[None] - jnp.pad(corners, ((0, 0), (0, 2)))[:, None]
 
     def change(factor: int) -> Array:
-        masks = jax.vmap(lambda boxes: face_masks(boxes, height, width, factor))(boxes)
-        if len(regions.weights) == 1:
-            masks = masks.sum(-1, keepdims=True)
+        alike = len(regions.weights) == 1 < len(regions.boxes)
+        radii = _STRENGTH_RADII if alike else _STYLE_RADII
+        masks = jax.vmap(lambda boxes: face_masks(boxes, height, width, factor, radii))(boxes)
+        masks = masks.sum(-1, keepdims=True) if alike else masks
         return jnp.einsum("nhwf,fs->nhws", masks, regions.weights - weights[None], precision="highest")
 
     return change
