@@ -1,6 +1,7 @@
 """`emojax evaluate styles`: scores of a transform net on photos, as a table, metrics.json and a contact sheet.
 
-checkpoint, photos, paintings -> stylized photos -> losses, similarity, nearest painting, emotions kept -> means per style.
+checkpoint, photos, paintings -> stylized photos -> losses, similarity, nearest painting, emotions kept -> means per style;
+and of the pictures as users get them: faces found again, steadiness, motifs.
 With `--optimum N` it also measures, on N of the photos at 256 x 256, how many steps an optimizer of the pixels takes to the
 objective that the network reaches in one pass.
 """
@@ -23,9 +24,11 @@ from PIL import Image
 from emojax.cli.parser import Parser
 from emojax.errors import UserError
 from emojax.nets.stylizer import MULTIPLE, StylizerConfig
+from emojax.pipeline import load
 from emojax.train.faces.evaluate import markdown
 from emojax.train.styles.config import PhotoConfig, painted
-from emojax.train.styles.paintings import painting_size
+from emojax.train.styles.paintings import painting_size, read_paintings
+from emojax.train.styles.pictures import motif_strength
 from emojax.train.styles.scoring import (
     Retention,
     distance_to_optimum,
@@ -34,6 +37,7 @@ from emojax.train.styles.scoring import (
     read_photos,
     score_photos,
 )
+from emojax.train.styles.seen import scores_as_seen
 from emojax.train.styles.targets import painting_grams
 from emojax.util.files import make_folder, write_atomically
 from emojax.weights.load import PACKAGED, add_packs, find_styles, load_styles
@@ -50,9 +54,12 @@ COLUMNS = (
 )
 
 
-def table(scores: Mapping[str, Mapping[str, float]]) -> str:
+SEEN_COLUMNS = ("faces_found", "emotion_kept", "noise_gain", "motif", "painting_motif")
+
+
+def table(scores: Mapping[str, Mapping[str, float]], columns: Sequence[str] = COLUMNS) -> str:
     """The scores as a Markdown table, a row per style and their mean."""
-    names = [name for name in COLUMNS if all(name in row for row in scores.values())]
+    names = [name for name in columns if all(name in row for row in scores.values())]
     mean = {name: float(np.mean([row[name] for row in scores.values()])) for name in names}
     cells = [["", *names]]
     cells += [[style, *(f"{row[name]:.3f}" for name in names)] for style, row in [*scores.items(), ("mean", mean)]]
@@ -106,8 +113,9 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     side = painting_size(args.style_scale)
     make_folder(args.output)
     config, params = load_styles(args.checkpoint)
-    if args.packs:
-        config, params = only_style_files(config, params, [read_pack(path) for path in args.packs])
+    packs = [read_pack(path) for path in args.packs]
+    if packs:
+        config, params = only_style_files(config, params, packs)
     retention, sheet = Retention(args.classifier, len(painted(config.styles))), Sheet(args.sheet_side)
     # The scores are compared between machines: no reduced precision on a GPU or TPU.
     with jax.default_matmul_precision("highest"):
@@ -131,6 +139,15 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "photos": list(photos), "size": args.size}
         metrics |= {"style_scale": args.style_scale, "faces": retention.faces, "scores": scores, "optimum": []}
         metrics["strengths"] = even_strengths(scores)
+        if not config.bank:
+            model = load(classifier=args.classifier, styles=args.checkpoint)
+            model = model.with_packs(packs) if packs else model
+            chosen = {style: row for style, row in scores_as_seen(model, photos).items() if style in scores}
+            for style, painting in zip(
+                painted(config.styles), read_paintings(paintings, painted(config.styles)), strict=True
+            ):
+                chosen[style]["painting_motif"] = motif_strength(painting[0])
+            metrics["seen"] = chosen
         write_atomically(args.output / "sheet.png", sheet.png())
         _write(args.output, metrics)
         _print_scores(metrics)
@@ -182,6 +199,8 @@ def _print_scores(metrics: Mapping[str, Any]) -> None:
     size, scores = metrics["size"], metrics["scores"]
     print(f"{len(metrics['photos'])} photos at {size} x {size}, style scale {metrics['style_scale']:g}", end=", ")
     print(f"{metrics['faces']} faces\n\n{table(scores)}")
+    if "seen" in metrics:
+        print(f"\nas users see them:\n\n{table(metrics['seen'], SEEN_COLUMNS)}")
     if len(scores) > 1:
         print(f"\neven styles: multiply --loss.strengths by {' '.join(map(str, metrics['strengths']))}")
 

@@ -1,6 +1,15 @@
 import numpy as np
+import pytest
+from PIL import Image
 
+from emojax.emotions import PHOTO
+from emojax.faces.find import Face
+from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.stylizer import StylizerConfig
+from emojax.pipeline import Model, Result
+from emojax.train.styles import seen
 from emojax.train.styles.pictures import flattest_window, motif_strength, noise_gain
+from emojax.train.styles.seen import overlap
 
 
 def grey(x):
@@ -42,3 +51,38 @@ def test_noise_gain_of_known_functions():
     assert noise_gain(lambda x: x, photo) == 1
     assert noise_gain(lambda x: np.zeros_like(x), photo) == 0
     np.testing.assert_allclose(noise_gain(lambda x: 2 * (x - 50), photo), 2, rtol=0.01)
+
+
+def face(x, y, side):
+    return Face(x, y, side, side, 0.9)
+
+
+def test_overlap_of_boxes():
+    assert overlap(face(0, 0, 10), face(0, 0, 10)) == 1 and overlap(face(0, 0, 10), face(10, 0, 10)) == 0
+    assert overlap(face(0, 0, 10), face(0, 5, 10)) == pytest.approx(1 / 3)
+
+
+def test_what_is_seen_of_known_pictures(monkeypatch):
+    """The first style leaves the photo as it is, the second paints it grey; faces are found where the red is."""
+    photo = grey(noise(4, (64, 96)))
+    photo[10:50, 10:50] = 255, 0, 0
+
+    def find(pixels):
+        return [face(10, 10, 40)] if pixels[30, 30, 0] > 200 else []
+
+    class Painter(Model):
+        def __call__(self, pixels, emotion):
+            picture = pixels if emotion == "same" else np.full_like(pixels, 128)
+            return Result(Image.fromarray(picture), [], None, {emotion: 1.0})
+
+        def classify(self, crops, margin):
+            assert crops.shape[1:] == (16, 16, 3) and margin == self.classifier.margin
+            return np.eye(7, dtype=np.float32)[(crops[:, 8, 8, 0] > 200).astype(int)]
+
+    monkeypatch.setattr(seen, "find_faces", find)
+    monkeypatch.setattr(seen, "cut_crop", lambda pixels, *_: pixels[10:26, 10:26])
+    model = Painter(ClassifierConfig(size=16), StylizerConfig(styles=("same", "blank", PHOTO)), {})
+    scores = seen.scores_as_seen(model, {"one": photo, "two": grey(noise(5, (64, 96)))})
+    same, blank = scores["same"], scores["blank"]
+    assert (same["faces_found"], same["emotion_kept"], same["noise_gain"]) == (1, 1, 1)
+    assert (blank["faces_found"], blank["emotion_kept"], blank["noise_gain"], blank["motif"]) == (0, 0, 0, 0)
