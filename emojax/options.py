@@ -36,8 +36,8 @@ class StylizeOptions:
     """size of the strokes, 0.25 to 4: above 1 details are lost, below 1 it takes more time and memory"""
     strength: float = 1.0
     """strength of the style: 0 is the photo itself, 1 the full style"""
-    face_strength: float = 0.7
-    """strength of the style in faces, as a share of `strength`, so that people stay who they are; 1: as in the rest"""
+    face_strength: float = 0.35
+    """how much the style may change the features of faces, as a share of `strength`; palette and strokes stay; 1: all of it"""
     colors: str = "painting"
     """"painting", or "photo" for the painting's lightness in the photo's own colours"""
 

@@ -12,7 +12,7 @@ from tiny import code_of, compiled, norm_statistics, stylize_with_code, stylizer
 
 from emojax.errors import UserError
 from emojax.nets import layers, stylizer
-from emojax.nets.stylizer import Stylizer, StylizerConfig, init_stylizer, vary_styles
+from emojax.nets.stylizer import Stylizer, StylizerConfig, init_stylizer, spare_faces, vary_styles
 
 TINY = StylizerConfig(width=4, blocks=2, styles=("sad", "happy", "fear"))
 
@@ -298,3 +298,25 @@ def test_sizes_that_the_network_cannot_take_are_refused(params, h, w):
 def test_invalid_configs(bad):
     with pytest.raises(UserError):
         StylizerConfig(**bad)
+
+
+def test_faces_are_spared_in_the_first_half_of_the_layers():
+    config = StylizerConfig(width=4, blocks=3, patch=2, styles=("sad", "photo", "joy"))
+    table = {
+        name: {
+            part: np.arange(3, dtype=np.float32)[:, None] + np.zeros((1, channels), np.float32)
+            for part in ("scale", "shift")
+        }
+        for name, channels in config.norm_layers()
+    }
+    plain = jax.tree.map(lambda rows: 5 + 0 * rows[:1, None, None], table)
+
+    def spared(share):
+        change = lambda factor: np.full((1, 8 // factor, 12 // factor, 1), share, np.float32)  # noqa: E731
+        return compiled(lambda code, table: spare_faces(config, code, table, change))(plain, table)
+
+    for share in (0.0, 0.25, 1.0):
+        found = spared(share)
+        assert {name: float(layer["scale"].mean()) for name, layer in found.items()} == pytest.approx(
+            {name: 5 + (1 - 5) * share if name in ("down1", "down2", "block0_a", "block0_b") else 5 for name in table}
+        )

@@ -137,7 +137,7 @@ def _add_style(made: Parser) -> None:
         type=float,
         default=StylizeOptions.face_strength,
         metavar="N",
-        help="strength in faces, as a share of --strength (default: 0.7), so that people stay who they are; 1: all of it",
+        help="how much the style may change faces' features, 0 to 1 (default: 0.35), so that people stay who they are",
     )
     style.add_argument(
         "--colors",

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from emojax.emotions import EMOTIONS
+from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import UserError
 from emojax.nets.convolutions import convolve, enlarge_and_convolve
 from emojax.nets.layers import (
@@ -162,6 +162,31 @@ def vary_styles(code: StyleCode, table: StyleCode, change: Callable[[int], Float
         name: {part: plain + _mixed(changes[_factor(name)], table[name][part]) for part, plain in layer.items()}
         for name, layer in code.items()
     }
+
+
+def spare_faces(
+    config: StylizerConfig, code: StyleCode, table: StyleCode, share: Callable[[int], Float[Array, "N h w 1"]]
+) -> StyleCode:
+    """A code that goes towards that of the style "photo" where `share` is above 0, in the first half of the layers.
+
+    These decide which structures of the photo are kept; the later ones, which decide about palette and strokes, stay the
+    style's. So faces stay clear, and are painted as the rest is.
+
+    Args:
+        code: leaves [N, 1, 1, C], or [N, h, w, C] of each layer's own size.
+        table: leaves [S, C], with a row of the style "photo".
+        share: how many times smaller than the photo a layer works -> how far the code goes there, 0 to 1.
+    """
+    photo, names = config.styles.index(PHOTO), [name for name, _ in config.norm_layers()]
+    last = 2 * (config.blocks // 2)  # norms of half of the blocks
+    early = names[: next((i for i, name in enumerate(names) if name.startswith("block")), len(names)) + last]
+    shares = {factor: share(factor) for factor in {_factor(name) for name in early}}
+
+    def towards(name: str, part: str) -> jax.Array:
+        plain = code[name][part]
+        return plain + shares[_factor(name)] * (table[name][part][photo][None, None, None] - plain)
+
+    return {**code, **{name: {part: towards(name, part) for part in code[name]} for name in early}}
 
 
 def _factor(norm_layer: str) -> int:

@@ -24,10 +24,11 @@ from emojax.nets.stylizer import (
     choose_network,
     mix_styles,
     norm_statistics,
+    spare_faces,
     stylize_with_code,
     vary_styles,
 )
-from emojax.pipeline.regions import Regions, weight_changes
+from emojax.pipeline.regions import Regions, face_shares, weight_changes
 
 READ_AT_ONCE = 4
 """Faces in a group: filling costs time, and so does a group."""
@@ -70,7 +71,8 @@ def classify_then_stylize(
         weights: of the faces in the photo's emotion, summing to 1, 0 for filling; all 0 if there is no face.
         fallback: the emotion where there is no face.
         boxes: of the first R faces in the photo, which are painted in another style or strength; see `Regions`.
-        strength, face_strength: of the style outside and inside these boxes, 0 to 1; see `with_strength`.
+        strength: of the style, 0 to 1; see `with_strength`.
+        face_strength: of the style inside the boxes, as a share of it; see `spare_faces`.
         per_face: whether these faces have the styles of their own emotions; static.
 
     Returns:
@@ -80,8 +82,7 @@ def classify_then_stylize(
     painted = with_strength(styles.styles, reading.style, strength)
     regions = None
     if boxes is not None:
-        inside = reading.face_styles[: len(boxes)] if per_face else reading.style[None]
-        regions = Regions(boxes, with_strength(styles.styles, inside, face_strength))
+        regions = face_regions(styles.styles, reading, boxes, strength, face_strength, per_face)
     return reading, stylize(styles, params["styles"], photo[None], painted[None], size, regions)[0]
 
 
@@ -129,6 +130,19 @@ def style_choice(styles: tuple[str, ...], emotion: Float[Array, " 7"], mix: str)
     if mix == "dominant":
         return jax.nn.one_hot(own.argmax(), len(styles))
     return own / jnp.maximum(own.sum(), 1e-12)
+
+
+def face_regions(
+    styles: tuple[str, ...],
+    reading: Reading,
+    boxes: Float[Any, "R 4"],
+    strength: Float[Any, ""] | None,
+    face_strength: Float[Any, ""] | None,
+    per_face: bool,
+) -> Regions:
+    """How the first R faces of a reading are painted; see `classify_then_stylize`."""
+    own = with_strength(styles, reading.face_styles[: len(boxes)], strength) if per_face else None
+    return Regions(boxes, own, face_strength)
 
 
 def with_strength(
@@ -200,7 +214,10 @@ def _network_and_code(
         code = mix_styles(params["styles"], jax.nn.one_hot(index, len(config.styles))[None])
         return choose_network(params["network"], index), code
     code = mix_styles(params["styles"], weights)
-    if regions is not None:
+    if regions is not None and regions.weights is not None:
         change = weight_changes(regions, weights[0], photos.shape[1], photos.shape[2], corners)
         code = vary_styles(code, params["styles"], change)
+    if regions is not None and regions.strength is not None and PHOTO in config.styles:
+        share = face_shares(regions, photos.shape[1], photos.shape[2], corners)
+        code = spare_faces(config, code, params["styles"], share)
     return params["network"], code

@@ -68,7 +68,7 @@ def estimate_statistics(
         padded, size = pad_to_bucket(photo, programs.buckets("statistics"))
         return measure(padded[None], size, regions)
     half = rescale(photo, 0.5)
-    halved = None if regions is None else Regions(regions.boxes / 2, regions.weights)
+    halved = None if regions is None else regions._replace(boxes=regions.boxes / 2)
     side, corners = tiles.sample_windows(photo.shape[0], photo.shape[1], whole)
 
     def sample(photo: np.ndarray, corners: np.ndarray, side: int, regions: Regions | None) -> Statistics:

@@ -25,7 +25,14 @@ from emojax.nets.classifier import ClassifierConfig, classify
 from emojax.nets.stylizer import StylizerConfig
 from emojax.options import StylizeOptions
 from emojax.pipeline import tiles
-from emojax.pipeline.forward import READ_AT_ONCE, classify_then_stylize, read_styles, stylize, with_strength
+from emojax.pipeline.forward import (
+    READ_AT_ONCE,
+    classify_then_stylize,
+    face_regions,
+    read_styles,
+    stylize,
+    with_strength,
+)
 from emojax.pipeline.large import stylize_in_tiles
 from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import MAX_REGIONS, Regions, scaled_boxes
@@ -107,7 +114,8 @@ class Model:
         small = rescale(photo.pixels, 1 / options.style_scale)
         regional, names = options.per_face or self._spares_faces(options), self.styles.styles
         boxes = scaled_boxes(faces, photo.pixels, small) if regional else None
-        share, face_share, amount = self._shares_and_amount(options)
+        share, amount = self._code_and_amount(options.strength)
+        face_share = np.float32(options.face_strength) if self._spares_faces(options) else None
         if tiles.fits(small, tiles.whole(self.styles)):
             name = ("whole", options.mix, options.per_face, regional, places)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
@@ -116,8 +124,9 @@ class Model:
         else:
             reader = self.programs.get(("read", options.mix, places), None, self._reader(options.mix))
             reading = reader(self.params["classifier"], *reads)
-            inside = reading.face_styles[:MAX_REGIONS] if options.per_face else reading.style[None]
-            regions = None if boxes is None else Regions(boxes, with_strength(names, inside, face_share))
+            regions = None
+            if boxes is not None:
+                regions = face_regions(names, reading, boxes, share, face_share, options.per_face)
             code = with_strength(names, reading.style, share)
             stylized = stylize_in_tiles(self.programs, self.styles, self.params["styles"], small, code, regions)
         reading = jax.device_get(reading)
@@ -205,15 +214,19 @@ class Model:
         faces = shape((PLACES[0], side, side, 3), np.uint8), shape((), np.int32), shape((PLACES[0],), np.float32)
         neutral = shape((len(EMOTIONS),), np.float32)
         share = shape((), np.float32) if PHOTO in self.styles.styles else None
-        regional = per_face or (share is not None and face_strength < 1)
+        spares = PHOTO in self.styles.styles and face_strength < 1
+        regional = per_face or spares
         boxes = shape((MAX_REGIONS, 4), np.float32) if regional else None
-        regions = None if boxes is None else Regions(boxes, weights)
+        face_share = share if spares else None
+        regions = None if boxes is None else Regions(boxes, None, face_share)
         name = ("whole", mix, per_face, regional, PLACES[0]) if read else ("given", regional)
 
         def compile(bucket: tuple[int, int]) -> None:
             if read:
                 program = self.programs.get(name, bucket, self._whole(mix, per_face))
-                program.compile(self.params, shape((*bucket, 3), np.uint8), *faces, neutral, size, boxes, share, share)
+                program.compile(
+                    self.params, shape((*bucket, 3), np.uint8), *faces, neutral, size, boxes, share, face_share
+                )
             else:
                 program = self.programs.get(name, bucket, self._given())
                 program.compile(self.params["styles"], shape((1, *bucket, 3), np.uint8), weights, size, regions)
@@ -281,11 +294,11 @@ class Model:
 
     def _repaint(self, photo: np.ndarray, weights: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """A photo uint8 [H, W, 3] in a style that is known."""
-        share, face_share, amount = self._shares_and_amount(options)
+        share, amount = self._code_and_amount(options.strength)
+        code = np.asarray(with_strength(self.styles.styles, weights, share))
         small, regions = rescale(photo, 1 / options.style_scale), None
-        code, inside = (np.asarray(with_strength(self.styles.styles, weights, part)) for part in (share, face_share))
         if self._spares_faces(options):
-            regions = Regions(scaled_boxes(find_faces(photo), photo, small), inside[None])
+            regions = Regions(scaled_boxes(find_faces(photo), photo, small), None, np.float32(options.face_strength))
         if tiles.fits(small, tiles.whole(self.styles)):
             name = ("given", regions is not None)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
@@ -309,17 +322,16 @@ class Model:
         """Whether faces are painted with less strength than the rest; only a network with the style "photo" can."""
         return PHOTO in self.styles.styles and options.face_strength < 1
 
-    def _shares_and_amount(self, options: StylizeOptions) -> tuple[np.float32 | None, np.float32 | None, float]:
-        """How a strength is split: the share of the style's code, that in faces, and the amount of the cross-fade.
+    def _code_and_amount(self, strength: float) -> tuple[np.float32 | None, float]:
+        """How a strength is split: the share of the style's code, and the amount of the cross-fade with the photo.
 
         Where the network has the style "photo", from 1 down to a half only the code goes towards it: strokes and palette get
         weaker, and no edge is doubled. From there to 0, where picture and photo are alike, pixels are cross-faded, too.
-        Without that style there is only the cross-fade (shares None).
+        Without that style there is only the cross-fade (share None).
         """
-        strength = options.strength
         if PHOTO not in self.styles.styles:
-            return None, None, strength
-        return np.float32(strength), np.float32(strength * options.face_strength), min(1.0, 2 * strength)
+            return None, strength
+        return np.float32(strength), min(1.0, 2 * strength)
 
     def _explicit_style(self, emotion: str | Mapping[str, float]) -> np.ndarray:
         """Weights float32 [S] over the network's styles for weights that the user gave."""

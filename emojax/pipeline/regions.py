@@ -1,4 +1,4 @@
-"""Other styles, or other strengths, in the regions of faces, softly masked: changes of the styles' weights.
+"""Other styles, or less strength, in the regions of faces, softly masked.
 
 The rest of the picture keeps the photo's style. One forward pass paints all of it, so that strokes run on where one style
 fades into another.
@@ -31,8 +31,10 @@ class Regions(NamedTuple):
 
     boxes: Any
     """float32 [F, 4]: x, y, w, h in pixels; w = 0 for filling"""
-    weights: Any
-    """float32 [F, S], or [1, S] for all of them: weights of the styles, rows sum to 1"""
+    weights: Any = None
+    """float32 [F, S]: weights of the styles of each face, rows sum to 1; None: those of the picture"""
+    strength: Any = None
+    """float32 scalar, 0 to 1: strength of the style in faces, see `spare_faces`; None: all of it"""
 
 
 def box_array(faces: Sequence[Face], maximum: int) -> Float[np.ndarray, "maximum 4"]:
@@ -82,19 +84,27 @@ def weight_changes(
     width: int,
     corners: Real[Array, "N 2"] | None = None,
 ) -> Callable[[int], Float[Array, "N h w S"]]:
-    """What the regions add to a picture's weights, for `vary_styles`; exactly 0 where a face has the picture's weights.
+    """What the faces' styles add to a picture's weights, for `vary_styles`; exactly 0 where a face has the picture's weights.
 
     Args:
         corners: (x, y) of the height x width windows of the picture that are wanted; by default one at (0, 0).
     """
+    masks = _masks_of(regions, height, width, corners, _STYLE_RADII)
+    difference = regions.weights - weights[None]
+    return lambda factor: jnp.einsum("nhwf,fs->nhws", masks(factor), difference, precision="highest")
+
+
+def face_shares(
+    regions: Regions, height: int, width: int, corners: Real[Array, "N 2"] | None = None
+) -> Callable[[int], Float[Array, "N h w 1"]]:
+    """How much less strength every pixel has, for `spare_faces`: 1 - the regions' strength in faces, 0 far from them."""
+    masks = _masks_of(regions, height, width, corners, _STRENGTH_RADII)
+    return lambda factor: (1 - regions.strength) * masks(factor).sum(-1, keepdims=True)
+
+
+def _masks_of(
+    regions: Regions, height: int, width: int, corners: Real[Array, "N 2"] | None, radii: tuple[float, float]
+) -> Callable[[int], Float[Array, "N h w F"]]:
     corners = jnp.zeros((1, 2)) if corners is None else corners
     boxes = regions.boxes[None] - jnp.pad(corners, ((0, 0), (0, 2)))[:, None]
-
-    def change(factor: int) -> Array:
-        alike = len(regions.weights) == 1 < len(regions.boxes)
-        radii = _STRENGTH_RADII if alike else _STYLE_RADII
-        masks = jax.vmap(lambda boxes: face_masks(boxes, height, width, factor, radii))(boxes)
-        masks = masks.sum(-1, keepdims=True) if alike else masks
-        return jnp.einsum("nhwf,fs->nhws", masks, regions.weights - weights[None], precision="highest")
-
-    return change
+    return lambda factor: jax.vmap(lambda boxes: face_masks(boxes, height, width, factor, radii))(boxes)
