@@ -11,7 +11,6 @@ from emojax.train.presets.style import (
     PAPER,
     PRESETS,
     PRIMARY_PAINTINGS,
-    REFINE,
     TINY,
 )
 
@@ -26,6 +25,5 @@ __all__ = [
     "PAPER",
     "PRESETS",
     "PRIMARY_PAINTINGS",
-    "REFINE",
     "TINY",
 ]

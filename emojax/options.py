@@ -37,7 +37,7 @@ class StylizeOptions:
     strength: float = 1.0
     """strength of the style: 0 is the photo itself, 1 the full style"""
     face_strength: float = 0.35
-    """how much the style may change the features of faces, as a share of `strength`; palette and strokes stay; 1: all of it"""
+    """how much the style may change the features of small faces, as a share of `strength`; palette and strokes stay; 1: all"""
     colors: str = "painting"
     """"painting", or "photo" for the painting's lightness in the photo's own colours"""
 

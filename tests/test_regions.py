@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from emojax.faces.find import Face
 from emojax.pipeline import regions
-from emojax.pipeline.regions import Regions, box_array
+from emojax.pipeline.regions import Regions, box_array, face_shares, face_strengths
 
 face_masks = tiny.compiled(regions.face_masks, static_argnums=(1, 2, 3))
 
@@ -59,3 +59,18 @@ def test_weights_change_only_where_a_face_has_others():
     np.testing.assert_allclose(other[0, 35, 55], [0.75, -0.75], atol=1e-6)
     np.testing.assert_allclose(other.sum(-1), 0, atol=1e-6)
     assert not other[0, 36, 95:].any()
+
+
+def test_small_faces_have_less_strength():
+    boxes = np.array([[0, 0, 20, 20], [0, 0, 80, 80], [0, 0, 136, 136], [0, 0, 192, 192], [0, 0, 500, 500]], np.float32)
+    np.testing.assert_allclose(face_strengths(boxes, np.float32(0.4)), [0.4, 0.4, 0.7, 1, 1], rtol=1e-6)
+
+
+def test_where_there_is_less_strength():
+    """In the middle of a face as much as its strength says, far from it none, in windows as in the whole."""
+    regions = Regions(box_array(FACES, 3), None, np.array([0.25, 0.5, 1], np.float32))
+    share = tiny.compiled(lambda found, corners: face_shares(found, 80, 128, corners)(2))
+    whole = np.asarray(share(regions, np.zeros((1, 2))))[0, ..., 0]
+    assert whole.shape == (40, 64) and whole[17, 27] == 0.75 and whole[18, 44] == 0.5 and whole[35, 5] == 0
+    moved = np.asarray(share(regions, np.array([[8, 4]])))[0, ..., 0]
+    np.testing.assert_allclose(moved[:38, :60], whole[2:, 4:], atol=1e-6)

@@ -137,7 +137,7 @@ def _add_style(made: Parser) -> None:
         type=float,
         default=StylizeOptions.face_strength,
         metavar="N",
-        help="how much the style may change faces' features, 0 to 1 (default: 0.35), so that people stay who they are",
+        help="how much the style may change the features of small faces, 0 to 1 (default: 0.35), so people stay themselves",
     )
     style.add_argument(
         "--colors",

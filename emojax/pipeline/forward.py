@@ -28,7 +28,7 @@ from emojax.nets.stylizer import (
     stylize_with_code,
     vary_styles,
 )
-from emojax.pipeline.regions import Regions, face_shares, weight_changes
+from emojax.pipeline.regions import Regions, face_shares, face_strengths, weight_changes
 
 READ_AT_ONCE = 4
 """Faces in a group: filling costs time, and so does a group."""
@@ -72,7 +72,7 @@ def classify_then_stylize(
         fallback: the emotion where there is no face.
         boxes: of the first R faces in the photo, which are painted in another style or strength; see `Regions`.
         strength: of the style, 0 to 1; see `with_strength`.
-        face_strength: of the style inside the boxes, as a share of it; see `spare_faces`.
+        face_strength: of the style inside small boxes, as a share of it; see `face_strengths`.
         per_face: whether these faces have the styles of their own emotions; static.
 
     Returns:
@@ -142,7 +142,7 @@ def face_regions(
 ) -> Regions:
     """How the first R faces of a reading are painted; see `classify_then_stylize`."""
     own = with_strength(styles, reading.face_styles[: len(boxes)], strength) if per_face else None
-    return Regions(boxes, own, face_strength)
+    return Regions(boxes, own, None if face_strength is None else face_strengths(boxes, face_strength))
 
 
 def with_strength(

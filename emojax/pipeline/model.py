@@ -35,7 +35,7 @@ from emojax.pipeline.forward import (
 )
 from emojax.pipeline.large import stylize_in_tiles
 from emojax.pipeline.programs import Programs
-from emojax.pipeline.regions import MAX_REGIONS, Regions, scaled_boxes
+from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, scaled_boxes
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
 from emojax.weights.load import add_packs
@@ -218,7 +218,8 @@ class Model:
         regional = per_face or spares
         boxes = shape((MAX_REGIONS, 4), np.float32) if regional else None
         face_share = share if spares else None
-        regions = None if boxes is None else Regions(boxes, None, face_share)
+        strengths = shape((MAX_REGIONS,), np.float32) if spares else None
+        regions = None if boxes is None else Regions(boxes, None, strengths)
         name = ("whole", mix, per_face, regional, PLACES[0]) if read else ("given", regional)
 
         def compile(bucket: tuple[int, int]) -> None:
@@ -298,7 +299,8 @@ class Model:
         code = np.asarray(with_strength(self.styles.styles, weights, share))
         small, regions = rescale(photo, 1 / options.style_scale), None
         if self._spares_faces(options):
-            regions = Regions(scaled_boxes(find_faces(photo), photo, small), None, np.float32(options.face_strength))
+            boxes = scaled_boxes(find_faces(photo), photo, small)
+            regions = Regions(boxes, None, face_strengths(boxes, np.float32(options.face_strength)).astype(np.float32))
         if tiles.fits(small, tiles.whole(self.styles)):
             name = ("given", regions is not None)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))

@@ -22,6 +22,8 @@ from emojax.faces.find import Face
 _STYLE_RADII, _STRENGTH_RADII = (1.0, 1.9), (0.8, 1.3)
 
 
+SPARED = (80.0, 192.0)
+"""widths of faces, in pixels: up to the first they have less strength, from the second on all of it"""
 MAX_REGIONS = 16
 """Faces that have a style or strength of their own, the largest ones: each has a mask of the picture's size in memory."""
 
@@ -34,7 +36,17 @@ class Regions(NamedTuple):
     weights: Any = None
     """float32 [F, S]: weights of the styles of each face, rows sum to 1; None: those of the picture"""
     strength: Any = None
-    """float32 scalar, 0 to 1: strength of the style in faces, see `spare_faces`; None: all of it"""
+    """float32 [F], 0 to 1: strength of the style in each face, see `spare_faces`; None: all of it"""
+
+
+def face_strengths(boxes: Float[Any, "F 4"], strength: Float[Any, ""]) -> Float[Any, " F"]:
+    """The strength of the style in faces of these boxes: `strength` in small ones, 1 in large ones.
+
+    A stroke has its size in pixels: it hides the eye of a small face, and models the cheek of a large one, which would
+    look like a photo pasted into the picture.
+    """
+    small, large = SPARED
+    return 1 - (1 - strength) * ((large - boxes[:, 2]) / (large - small)).clip(0, 1)
 
 
 def box_array(faces: Sequence[Face], maximum: int) -> Float[np.ndarray, "maximum 4"]:
@@ -97,9 +109,10 @@ def weight_changes(
 def face_shares(
     regions: Regions, height: int, width: int, corners: Real[Array, "N 2"] | None = None
 ) -> Callable[[int], Float[Array, "N h w 1"]]:
-    """How much less strength every pixel has, for `spare_faces`: 1 - the regions' strength in faces, 0 far from them."""
+    """How much less strength every pixel has, for `spare_faces`: 1 - the faces' strengths in them, 0 far from them."""
     masks = _masks_of(regions, height, width, corners, _STRENGTH_RADII)
-    return lambda factor: (1 - regions.strength) * masks(factor).sum(-1, keepdims=True)
+    less = (1 - regions.strength)[None, None, None]
+    return lambda factor: (masks(factor) * less).sum(-1, keepdims=True)
 
 
 def _masks_of(

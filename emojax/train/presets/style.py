@@ -132,18 +132,6 @@ FAST = replace(
     loop=LoopConfig(log_every=50, evaluate_every=1000, save_every=200),
 )
 
-# Continues an earlier checkpoint with photos that are enlarged up to three times, to resemble large photos, and with less
-# weight on the style. The strengths follow those that `evaluate` proposed for that checkpoint.
-REFINE = replace(
-    EMOTIONS,
-    batch_size=2,
-    steps=900,
-    data=replace(EMOTIONS.data, crop=256, scale=(0.8, 3.0)),
-    loss=replace(EMOTIONS.loss, style=2.3, strengths=(1.15, 0.9, 1.15, 1.0, 0.95, 1.15, 0.75)),
-    optimizer=replace(EMOTIONS.optimizer, learning_rate=5e-4, warmup_steps=20),
-    loop=LoopConfig(log_every=20, evaluate_every=400, save_every=50),
-)
-
 # One more style for a trained network, `train_style.py add`. Only a row of scales and shifts learns, at a high rate.
 ADD = StyleTraining(
     batch_size=2,
@@ -163,4 +151,4 @@ TINY = StyleTraining(
     loop=LoopConfig(log_every=1, evaluate_every=2, save_every=2),
 )
 
-PRESETS = {"paper": PAPER, "emotions": EMOTIONS, "refine": REFINE, "gpu": GPU, "fast": FAST, "tiny": TINY}
+PRESETS = {"paper": PAPER, "emotions": EMOTIONS, "gpu": GPU, "fast": FAST, "tiny": TINY}
