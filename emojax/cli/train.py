@@ -118,7 +118,7 @@ def average(argv: Sequence[str]) -> int:
 def swatches(argv: Sequence[str]) -> int:
     """`emojax style swatches`: makes the pictures that `stylize --quality best` paints after."""
     with _training():
-        from emojax.train.presets.style import PRIMARY_PAINTINGS
+        from emojax.train.presets.style import GPU
         from emojax.train.styles import swatches as command
 
-        return command.main(argv, PRIMARY_PAINTINGS)
+        return command.main(argv, GPU)

@@ -1,13 +1,14 @@
 """`emojax style swatches`: textures with a painting's colours and brushwork.
 
-painting -> optimization of noise without a photo -> EMOTION.jpg. `stylize.py --quality best` uses them as styles, so that the
-package contains no painting. Texture synthesis by optimization: Gatys, Ecker, Bethge 2015 (arXiv:1505.07376), with
-the terms of Kolkin et al. 2019.
+paintings of a style's mix -> optimization of noise without a photo -> EMOTION.jpg. `stylize.py --quality best` uses them as
+styles, so that the package contains no painting. Texture synthesis by optimization: Gatys, Ecker, Bethge 2015
+(arXiv:1505.07376), with the terms of Kolkin et al. 2019.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.images import write_image
 from emojax.paint.painter import PaintConfig, Painter, Region
-from emojax.train.styles.config import PhotoConfig
+from emojax.train.styles.config import StyleTraining
 from emojax.train.styles.paintings import read_paintings
 from emojax.util.files import make_folder, refuse_existing
 from emojax.util.progress import track
@@ -30,21 +31,21 @@ CONFIG = PaintConfig(similarity=0.0, face_similarity=0.0, least_similarity=0.0, 
 """Without coarse scales, so that brushwork, palette and fragments are learned, and not the composition."""
 
 
-def synthesize(painter: Painter, painting: np.ndarray, size: int, seed: int = 0) -> np.ndarray:
-    """A square uint8 [size, size, 3] of a painting's texture; the painter's config has no weight on content."""
+def synthesize(painter: Painter, region: Region, size: int, seed: int = 0) -> np.ndarray:
+    """A square uint8 [size, size, 3] of a texture of paintings; the painter's config has no weight on content."""
     rng = np.random.default_rng(seed)
-    pixels = painting.reshape(-1, 3)
+    pixels = np.concatenate([painting.reshape(-1, 3) for painting in region.paintings])
     noise = pixels[rng.integers(len(pixels), size=(size // 8, size // 8))]
     blank = np.asarray(Image.fromarray(noise).resize((size, size), Image.Resampling.BICUBIC))
-    *_, last = painter.paint(blank, [Region((painting,))], size=size, start=blank, seed=seed)
+    *_, last = painter.paint(blank, [region], size=size, start=blank, seed=seed)
     return last.picture()
 
 
-def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
+def main(argv: Sequence[str], defaults: StyleTraining) -> int:
     """The command; returns its exit code.
 
     Args:
-        prefer: names of the paintings to take where an emotion's folder holds several.
+        defaults: the training whose paintings, their crops and mixes these are.
 
     Raises:
         UserError: paintings that are missing, a size out of range, an output that exists.
@@ -54,7 +55,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         description="Makes the textures that --quality best uses as styles.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--paintings", nargs="+", required=True, help="a folder, or sad=PATH ..., as in training")
+    parser.add_argument("--paintings", nargs="+", required=True, help="a folder, or NAME=PATH ..., as in training")
     parser.add_argument(
         "--emotions", nargs="+", default=EMOTIONS, choices=EMOTIONS, help="the emotions to make textures for"
     )
@@ -69,10 +70,14 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     targets = {emotion: args.output / f"{emotion}.jpg" for emotion in args.emotions}
     for path in targets.values():
         refuse_existing(path, args.force)
-    config = PhotoConfig(paintings=tuple(args.paintings), prefer=prefer, painting_size=args.size)
-    paintings = dict(zip(targets, read_paintings(config, tuple(targets)), strict=True))
+    mixes = defaults.release_styles()
+    trained = np.array(defaults.resolved_model().styles)
+    data = dataclasses.replace(defaults.data, paintings=tuple(args.paintings), painting_size=args.size)
     painter = Painter(load_vgg16(find_vgg16(args.vgg16)), CONFIG)
     for emotion, path in track(targets.items(), "swatch"):
-        write_image(Image.fromarray(synthesize(painter, paintings[emotion][0], args.size)), path)
+        used = mixes[emotion] > 0
+        paintings = tuple(painting[0] for painting in read_paintings(data, trained[used].tolist()))
+        region = Region(paintings, tuple(mixes[emotion][used].tolist()))
+        write_image(Image.fromarray(synthesize(painter, region, args.size)), path)
         print(f"wrote {path}", file=sys.stderr)
     return 0
