@@ -116,6 +116,9 @@ def test_a_batch_goes_on(here, asked, capsys):
     assert fakes.names(here / "art") == ["a.happy.png", "b.happy.png"]
 
 
+PLAIN = {"style_scale": 1.0, "strength": 1.0, "face_strength": 0.35, "colors": "painting"}
+
+
 def test_the_real_model_gets_the_options(here, monkeypatch):
     pipeline = pytest.importorskip("emojax.pipeline")
     calls = []
@@ -129,7 +132,7 @@ def test_the_real_model_gets_the_options(here, monkeypatch):
     fakes.write_photo(here / "photo.png")
     assert program.main(["--input", "photo.png", "--styles", "S", "--face", "largest", "--no-face", "error"]) == 0
     options = {"emotion": None, "mix": "dominant", "face": "largest", "no_face": "error", "per_face": False}
-    assert calls == ["cache", (None, "S"), {**options, "style_scale": 1.0, "strength": 1.0, "colors": "painting"}]
+    assert calls == ["cache", (None, "S"), {**options, **PLAIN}]
 
 
 def test_a_style_may_be_a_pack(here, monkeypatch, capsys):
@@ -188,7 +191,7 @@ def test_the_model_hears_of_the_sizes_of_several_photos(here, monkeypatch, read)
     assert program.main(["--input", "a.png"]) == 0 and told == []  # a single photo needs no plan
     assert program.main(["--input", ".", "--force", *options]) == 1
     scale = 2.0 if read else 1.0
-    given = {"read": read, "mix": "dominant", "per_face": read, "style_scale": scale}
+    given = {"read": read, "mix": "dominant", "per_face": read, "style_scale": scale, "face_strength": 0.35}
     assert told == [([(20, 30), (40, 20)], given), "prepared"]
 
 
