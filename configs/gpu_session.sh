@@ -3,8 +3,9 @@
 #
 #   configs/gpu_session.sh OUT PHOTOS PAINTINGS INITIAL MINUTES [--field value ...]
 #
-# OUT gets styles.tar (a checkpoint for --styles and --initial), metrics.jsonl, curves.png, sheet.png and log.txt: each below
-# 16 MB. PHOTOS: a .tar file or folder; PAINTINGS: a folder per emotion; INITIAL: a checkpoint to go on from. On two CPU cores:
+# OUT gets styles.tar (the release, for --styles), rows.tar (the trained rows, for --initial), metrics.jsonl, curves.png, sheet.png
+# and log.txt: each below 16 MB. PHOTOS: a .tar file or folder; PAINTINGS: a folder that has them by name; INITIAL: a checkpoint
+# to go on from. On two CPU cores:
 #
 #   configs/gpu_session.sh out photos.tar paintings emojax/checkpoints/styles 2 \
 #     --batch_size 2 --data.crop 128 --data.workers 1 --dtype float32
@@ -18,11 +19,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 collect() { # whatever there is, also after a failure
-  local packed=$work/pack
-  [ -d "$packed" ] || packed=$(ls -d "$work"/run/step_* 2>/dev/null | tail -n 1 || true)
-  if [ -n "$packed" ] && [ -d "$packed" ]; then
-    tar -C "$packed" --exclude=training -cf "$out/styles.tar" .
-  fi
+  local rows
+  rows=$(ls -d "$work"/run/step_*[0-9] 2>/dev/null | tail -n 1 || true)
+  [ -z "$rows" ] || tar -C "$rows" --exclude=training -cf "$out/rows.tar" .
+  [ ! -d "$work/pack" ] || tar -C "$work/pack" -cf "$out/styles.tar" .
   cp "$work/run/metrics.jsonl" "$work/run/curves.png" "$work/run/scores/sheet.png" "$out/" 2>/dev/null || true
 }
 trap 'collect; rm -rf "$work"' EXIT

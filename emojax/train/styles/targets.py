@@ -47,7 +47,10 @@ def painting_targets(vgg: Any, config: PhotoConfig, loss: StyleLossConfig, style
     """
     program, paintings = _targets_program(loss), read_paintings(config, styles)
     # Each shape of a painting is a program, which takes a GPU much longer to compile than a CPU to compile and run.
-    cpu = jax.local_devices(backend="cpu")[0]
+    try:
+        cpu = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS names another platform alone
+        cpu = jax.local_devices()[0]
     vgg = jax.device_put(vgg, cpu)
 
     def targets_of(index: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from emojax.emotions import PHOTO
+from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import UserError
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.train.hooks import Evaluation
@@ -81,18 +81,23 @@ def make_evaluation(
 def initial_params(config: StyleTraining) -> Any:
     """The initial parameters: random, or a checkpoint's with the rows of the trained styles.
 
+    Emotions have to be in the checkpoint; of other styles, such as paintings by name, those that it lacks start from the mean of
+    all its rows.
+
     Raises:
-        UserError: see `load_styles`; a checkpoint of another shape or without one of the styles.
+        UserError: see `load_styles`; a checkpoint of another shape or without one of the emotions.
     """
     model = config.resolved_model()
     if config.initial is None:
         return init_stylizer(model, jax.random.PRNGKey(config.seed))
     found, params = load_styles(config.initial)
-    known = {*found.styles, PHOTO}
-    if dataclasses.replace(found, styles=model.styles) != model or not set(model.styles) <= known:
+    new = [style for style in model.styles if style not in found.styles]
+    if dataclasses.replace(found, styles=model.styles) != model or not set(new).isdisjoint(EMOTIONS):
         raise UserError(f"`initial` {config.initial} is a {found}, this run a {model}: make them alike")
     rows = {style: np.eye(len(found.styles))[index] for index, style in enumerate(found.styles)}
-    rows.setdefault(PHOTO, np.full(len(found.styles), 1 / len(found.styles)))  # the mean of all styles
+    rows |= {style: np.full(len(found.styles), 1 / len(found.styles)) for style in new}
+    if named := [style for style in new if style != PHOTO]:
+        print(f"new in {config.initial}, from the mean of its styles: {', '.join(named)}", file=sys.stderr)
     choose = np.stack([rows[style] for style in model.styles]).astype(np.float32)
     return {
         "network": params["network"],

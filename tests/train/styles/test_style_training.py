@@ -263,6 +263,15 @@ def test_training_starts_at_a_checkpoint(config):
         initial_params(dataclasses.replace(config, model=other))
 
 
+def test_paintings_that_a_checkpoint_lacks_start_from_its_mean(config, capsys):
+    _, start = load_styles(config.initial)
+    styles = ("fear", "the_scream", "photo")
+    found = initial_params(dataclasses.replace(config, model=dataclasses.replace(config.model, styles=styles)))
+    for row, table in zip(*(jax.tree.leaves(tree["styles"]) for tree in (found, start)), strict=True):
+        np.testing.assert_allclose(row, np.stack([table[2], table.mean(0), table.mean(0)]), rtol=1e-5, atol=1e-6)
+    assert capsys.readouterr().err.endswith("from the mean of its styles: the_scream\n")
+
+
 def test_a_style_learns_from_its_own_photos_only(config, constants, params):
     def loss(params, constants, photos):
         return perceptual_losses(config, constants, params, photos, jax.random.PRNGKey(0))["loss"]
