@@ -81,8 +81,8 @@ def make_evaluation(
 def initial_params(config: StyleTraining) -> Any:
     """The initial parameters: random, or a checkpoint's with the rows of the trained styles.
 
-    Emotions have to be in the checkpoint; of other styles, such as paintings by name, those that it lacks start from the mean of
-    all its rows.
+    Emotions have to be in the checkpoint; other styles that it lacks, such as paintings by name, start from the mean of all
+    its rows.
 
     Raises:
         UserError: see `load_styles`; a checkpoint of another shape or without one of the emotions.
