@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.peers import layers, onnx_graph, torch_function, torch_parameters
 from benchmarks.timing import interleaved
-from emojax.nets.stylizer import StylizerConfig, even_phases, mix_styles, stylize_with_code
+from emojax.nets.stylizer import StylizerConfig, mix_styles, remove_checkerboard, stylize_with_code
 from emojax.train.throughput import measure_matmul_peak
 from emojax.util import compiling
 from emojax.weights.load import find_styles, load_styles
@@ -77,7 +77,7 @@ def runners(styles: str | None, photo: np.ndarray, threads: int) -> dict[str, Ca
 def _load(styles: str | None) -> tuple[StylizerConfig, Any]:
     """A network with the last layer that it paints with."""
     config, params = load_styles(find_styles(styles))
-    return config, {**params, "network": even_phases(config, params["network"])}
+    return config, {**params, "network": remove_checkerboard(config, params["network"])}
 
 
 def params_of(params: Any) -> Any:

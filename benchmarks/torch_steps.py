@@ -68,7 +68,7 @@ def style_step(config: StyleTraining, constants: Mapping[str, Any], params: Any,
         return (value - target).square().sum(1) / target.square().sum(1)
 
     def even(layer: Mapping[str, Any]) -> dict[str, Any]:
-        """See `emojax.nets.stylizer.even_phases`."""
+        """See `emojax.nets.stylizer.remove_checkerboard`."""
         kernels, biases = (layer[part].unflatten(0, (pixels, 3)) for part in ("kernel", "bias"))
         sums = kernels.mean((-2, -1), keepdim=True)
         kernels = kernels + (sums.mean(0, keepdim=True) - sums)

@@ -22,10 +22,10 @@ collect() { # whatever there is, also after a failure
   local rows
   rows=$(ls -d "$work"/run/step_*[0-9] 2>/dev/null | tail -n 1 || true)
   [ -z "$rows" ] || tar -C "$rows" --exclude=training -cf "$out/rows.tar" .
-  [ ! -d "$work/pack" ] || tar -C "$work/pack" -cf "$out/styles.tar" .
+  [ ! -d "$work/release" ] || tar -C "$work/release" -cf "$out/styles.tar" .
   cp "$work/run/metrics.jsonl" "$work/run/curves.png" "$work/run/scores/sheet.png" "$out/" 2>/dev/null || true
 }
 trap 'collect; rm -rf "$work"' EXIT
 
-python3 train_style.py gpu --minutes "$minutes" --output "$work/run" --pack "$work/pack" --initial "$initial" \
+python3 train_style.py gpu --minutes "$minutes" --output "$work/run" --release "$work/release" --initial "$initial" \
   --data.photos "$photos" --data.paintings "$paintings" "$@" 2>&1 | tee "$out/log.txt"

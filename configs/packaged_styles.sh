@@ -12,5 +12,5 @@ set -euo pipefail
 
 photos=$1 paintings=$2 initial=$3
 common=(--data.photos "$photos" --data.faces faces.json)
-python train_style.py gpu --minutes 5.75 --initial "$initial" --data.paintings "$paintings" "${common[@]}" --pack packed/styles
-python train_style.py fast --teacher packed/styles "${common[@]}" --steps 4800 --data.workers 1 --pack packed/fast
+python train_style.py gpu --minutes 5.75 --initial "$initial" --data.paintings "$paintings" "${common[@]}" --release release/styles
+python train_style.py fast --teacher release/styles "${common[@]}" --steps 4800 --data.workers 1 --release release/fast

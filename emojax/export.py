@@ -3,7 +3,7 @@
 stablehlo   one self-contained program (weights inside) for CPU, CUDA and TPU, read by `jax.export.deserialize`:
     --part stylize    (uint8 [B, H, W, 3], float32 [B, 7]) -> uint8 [B, H, W, 3]; any B, any H and W from 16 up
     --part classify   uint8 [B, S, S, 3] -> float32 [B, 7]; any B, S the classifier's own size (it is printed)
-    Photos and crops are RGB. The seven weights and probabilities are in the order of `emojax.EMOTIONS`; of a bank, whose
+    Photos and crops are RGB. The seven weights and probabilities are in the order of `emojax.EMOTIONS`; of a network set, whose
     networks do not mix, the network of the greatest weight is taken. The program does not carry compiler options: on a CPU,
     call it inside a `jax.jit` with those of `emojax.util.compiling` (about 3.1 times as fast).
 safetensors   the arrays, float32, kernels HWIO, under their paths: `classifier/params/...`, `classifier/batch_stats/...`,
@@ -27,7 +27,7 @@ from safetensors.numpy import save
 
 from emojax.emotions import EMOTIONS
 from emojax.nets.classifier import ClassifierConfig, classify
-from emojax.nets.stylizer import MINIMUM, MULTIPLE, StylizerConfig, even_phases
+from emojax.nets.stylizer import MINIMUM, MULTIPLE, StylizerConfig, remove_checkerboard
 from emojax.pipeline.forward import stylize
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -80,8 +80,8 @@ def export_classify(config: ClassifierConfig, variables: Any) -> bytes:
 
 
 def export_safetensors(classifier: ClassifierConfig, variables: Any, styles: StylizerConfig, params: Any) -> bytes:
-    """Both models' arrays; see the module for their names. The last layer is that of `even_phases`, as it paints."""
-    params = {**params, "network": even_phases(styles, params["network"])}
+    """Both models' arrays; see the module for their names. The last layer is that of `remove_checkerboard`, as it paints."""
+    params = {**params, "network": remove_checkerboard(styles, params["network"])}
     leaves = jax.tree_util.tree_flatten_with_path({"classifier": variables, "styles": params})[0]
     tensors = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
     metadata = {

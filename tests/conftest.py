@@ -130,7 +130,7 @@ def tiny_style_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def tiny_face_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Flags for train_classifier.py: a pack of small faces (blocks of colour), two of each class and split."""
+    """Flags for train_classifier.py: a archive of small faces (blocks of colour), two of each class and split."""
     import csv
     import io
 
@@ -155,4 +155,4 @@ def tiny_face_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         writer = csv.writer(file)
         writer.writerow(["index", "split", "label"])
         writer.writerows([index, split, label] for index, (label, split) in enumerate(faces))
-    return ["--data.packs", str(root / "faces.npz")]
+    return ["--data.archives", str(root / "faces.npz")]

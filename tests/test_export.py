@@ -94,9 +94,9 @@ def test_safetensors_hold_every_array_under_its_path(styles, variables, tmp_path
     assert any(name.startswith("classifier/batch_stats/") for name in tensors)
 
 
-@pytest.mark.parametrize("bank", [False, True])
-def test_safetensors_hold_the_last_layer_that_paints(variables, tmp_path, bank):
-    config = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"), patch=2, bank=bank)
+@pytest.mark.parametrize("per_style", [False, True])
+def test_safetensors_hold_the_last_layer_that_paints(variables, tmp_path, per_style):
+    config = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"), patch=2, network_per_style=per_style)
     network = tiny.stylizer_params(config)["network"]
     path = tmp_path / "all.safetensors"
     path.write_bytes(export_safetensors(FACES, variables, config, {"network": network, "styles": {}}))

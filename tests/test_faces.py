@@ -16,7 +16,7 @@ from emojax.faces.find import (
     detect_faces,
     face_weights,
     find_faces,
-    recut,
+    resize_margin,
 )
 
 EXPW = "faces/expw_sample"
@@ -232,20 +232,20 @@ def test_cutting_wide_and_recutting_is_cutting_tight(x, y, side, margin, seed):
     x, y = max(x, 0.0), max(y, 0.0)
     face = Face(x, y, min(side, 150 - x), min(side, 120 - y), 1.0)
     tight = cut_crop(photo, face, 0.0, 48)
-    wide = recut(cut_crop(photo, face, margin, 112), margin, 0.0, 48)
+    wide = resize_margin(cut_crop(photo, face, margin, 112), margin, 0.0, 48)
     assert apart(wide, tight).mean() < 2 and tight.shape == (48, 48, 3)
 
 
 def test_recutting_to_the_same_margin_is_resizing():
     crop = smooth(48, 48)
-    np.testing.assert_array_equal(recut(crop, 0.2, 0.2, 48), crop)
-    assert apart(recut(smooth(112, 112), 0.0, 0.0, 48), smooth(48, 48)).mean() < 3
+    np.testing.assert_array_equal(resize_margin(crop, 0.2, 0.2, 48), crop)
+    assert apart(resize_margin(smooth(112, 112), 0.0, 0.0, 48), smooth(48, 48)).mean() < 3
 
 
 def test_the_packed_expw_crops_show_the_box_in_their_middle_80_of_112_pixels():
     crop = np.zeros((112, 112, 3), np.uint8)
     crop[16:96, 16:96] = 200
-    assert recut(crop, 0.2, 0.0, 80).min() == 200
+    assert resize_margin(crop, 0.2, 0.0, 80).min() == 200
 
 
 def test_a_clipped_face_keeps_its_aspect():
@@ -269,7 +269,7 @@ def test_a_turned_face_is_cut_upright(rotation):
 def test_no_aliasing_when_shrinking():
     stripes = np.zeros((480, 480, 3), np.uint8)
     stripes[:, ::2] = 255
-    inside = recut(stripes, 0.0, 0.0, 48)[2:-2, 2:-2].astype(int)
+    inside = resize_margin(stripes, 0.0, 0.0, 48)[2:-2, 2:-2].astype(int)
     assert np.abs(inside - 127).max() <= 2
 
 

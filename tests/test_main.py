@@ -15,7 +15,7 @@ from PIL import Image
 import emojax
 from emojax.cli import stylize as program
 from emojax.images import encode, is_ours, read_photo
-from emojax.weights.style_file import StylePack, write_pack
+from emojax.weights.style_file import StyleFile, write_style_file
 from tests import fakes
 
 ROOT = Path(__file__).parent.parent
@@ -136,12 +136,12 @@ def test_the_real_model_gets_the_options(here, monkeypatch):
 
 
 def test_a_style_may_be_a_pack(here, monkeypatch, capsys):
-    """The mix names the pack by its own name, and the model gets it."""
+    """The mix names the style file by its own name, and the model gets it."""
     pipeline, calls = pytest.importorskip("emojax.pipeline"), []
 
     class FakeModel:
-        def with_packs(self, packs):
-            calls.append([pack.name for pack in packs])
+        def with_style_files(self, style_files):
+            calls.append([style_file.name for style_file in style_files])
             return self
 
         def __call__(self, photo, **options):
@@ -152,7 +152,7 @@ def test_a_style_may_be_a_pack(here, monkeypatch, capsys):
     monkeypatch.setattr("emojax.util.compiling.enable_cache", lambda: None)
     fakes.write_photo(here / "photo.png")
     row = {"down0": dict.fromkeys(("scale", "shift"), np.ones(4, np.float32))}
-    write_pack(here / "mine.pack", StylePack("joy", "f" * 64, row, b""))
+    write_style_file(here / "mine.pack", StyleFile("joy", "f" * 64, row, b""))
     assert program.main(["--input", "photo.png", "--style", "mine.pack:0.5,sad:1.5"]) == 0
     names, weights = calls
     assert names == ["joy"] and {name: weight for name, weight in weights.items() if weight} == {
@@ -161,7 +161,7 @@ def test_a_style_may_be_a_pack(here, monkeypatch, capsys):
     }
     assert fakes.names(here) == ["mine.pack", "photo.png", "photo.sad+joy.png"]
     for style, reason in (
-        ("none.pack", "cannot read the style pack none.pack"),
+        ("none.pack", "cannot read the style file none.pack"),
         ("mine.pack,mine.pack:2", "named twice"),
         ("joyy", "unknown emotion"),
     ):
@@ -175,7 +175,7 @@ def test_the_model_hears_of_the_sizes_of_several_photos(here, monkeypatch, read)
     pipeline, told = pytest.importorskip("emojax.pipeline"), []
 
     class FakeModel:
-        def expect(self, sizes, **options):
+        def plan_sizes(self, sizes, **options):
             told.append((sizes, options))
             return [lambda: told.append("prepared")]
 

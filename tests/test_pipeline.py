@@ -31,7 +31,7 @@ from emojax.pipeline.sizes import Buckets, bucket_side, pad_to_bucket, plan_buck
 from emojax.pipeline.tiles import network_side
 from emojax.weights.load import find_styles, load_styles
 from emojax.weights.store import save_checkpoint
-from emojax.weights.style_file import StylePack, network_fingerprint
+from emojax.weights.style_file import StyleFile, network_fingerprint
 
 style_choice = tiny.compiled(forward.style_choice, static_argnums=(0, 2))
 stylize = tiny.compiled(forward.stylize, static_argnums=0)
@@ -183,13 +183,13 @@ SIZES = st.lists(st.tuples(st.integers(4, 1000), st.integers(4, 1000)), min_size
 @given(SIZES)
 def test_every_expected_photo_fits_its_bucket_and_there_are_few(quarters):
     sizes, buckets = [(4 * h, 4 * w) for h, w in quarters], Buckets()
-    planned = buckets.expect(sizes)
+    planned = buckets.plan(sizes)
     chosen = [buckets.choose(*size) for size in sizes]
     assert all(y >= h and x >= w for (y, x), (h, w) in zip(chosen, sizes, strict=True))
     assert all(y % 32 == x % 32 == 0 for y, x in planned)
     assert len(planned) <= max(12, len(sizes) // 4)
     assert planned == list(dict.fromkeys(chosen)) and buckets.compiled == set(planned)
-    assert Buckets().expect(sizes) == planned and set(plan_buckets(sizes[::-1])) >= set(planned)
+    assert Buckets().plan(sizes) == planned and set(plan_buckets(sizes[::-1])) >= set(planned)
     alone = sum(-(-h // 32) * -(-w // 32) * 32 * 32 for h, w in sizes)
     if len(planned) < max(12, len(sizes) // 4):  # each merge has padded less than a compilation costs
         assert sum(y * x for y, x in chosen) < alone + len(set(sizes)) * planning.COMPILATION
@@ -199,7 +199,7 @@ def test_the_benchmarks_folder_is_padded_little_with_few_programs():
     rng, buckets = np.random.default_rng(0), Buckets()
     sizes = [rng.integers(*job.MIXED, 2).tolist()[::-1] for _ in range(50)]
     seen = [(network_side(h), network_side(w)) for h, w in sizes]
-    assert len(buckets.expect(seen)) <= 12
+    assert len(buckets.plan(seen)) <= 12
     assert sum(math.prod(buckets.choose(h, w)) for h, w in seen) <= 1.3 * sum(h * w for h, w in sizes)
 
 
@@ -207,14 +207,14 @@ def test_thousands_of_sizes_are_planned_too():
     rng = np.random.default_rng(0)
     sizes = [(int(h), int(w)) for h, w in 4 * rng.integers(75, 1000, (2000, 2))]
     buckets = Buckets()
-    planned = buckets.expect(sizes)
+    planned = buckets.plan(sizes)
     assert len(planned) <= 256
     assert sum(math.prod(buckets.choose(*size)) for size in sizes) <= 1.3 * sum(map(math.prod, sizes))
 
 
 def test_sizes_that_were_not_expected_are_chosen_as_ever():
     buckets, plain = Buckets(), Buckets()
-    assert buckets.expect([]) == [] and buckets.expect([(40, 40), (3000, 3000)]) == [(64, 64), (3008, 3008)]
+    assert buckets.plan([]) == [] and buckets.plan([(40, 40), (3000, 3000)]) == [(64, 64), (3008, 3008)]
     assert [buckets.choose(500, 700), buckets.choose(420, 630)] == [plain.choose(500, 700), plain.choose(420, 630)]
 
 
@@ -236,7 +236,7 @@ def compilations():
 def test_expected_programs_are_compiled_ahead_and_the_pictures_stay(model, no_faces, compilations, read):
     image, options = photo(150, 90), {} if read else {"emotion": "neutral"}
     plain = model(image, **options).image
-    prepare = model.expect([(300, 180), (40, 50), (296, 178)], read=read, style_scale=2.0)
+    prepare = model.plan_sizes([(300, 180), (40, 50), (296, 178)], read=read, style_scale=2.0)
     assert len(prepare) == 1
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda step: step(), prepare * 2))
@@ -539,13 +539,13 @@ def test_style_scale_has_limits(model, scale):
         model(photo(), style_scale=scale)
 
 
-# --- a bank of networks with one style each
+# --- a set of networks with one style each
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory):
+def network_set(tmp_path_factory):
     """A folder with a tiny network for each of two emotions, and those networks."""
-    root, singles = tmp_path_factory.mktemp("bank"), {}
+    root, singles = tmp_path_factory.mktemp("set"), {}
     for index, name in enumerate(("fear", "neutral")):
         config = StylizerConfig(width=4, blocks=2, styles=(name,))
         params = tiny.stylizer_params(config, index)
@@ -554,10 +554,10 @@ def bank(tmp_path_factory):
     return root, singles
 
 
-def test_a_bank_paints_with_the_network_of_the_emotion(bank, model):
-    root, singles = bank
+def test_a_network_set_paints_with_the_network_of_the_emotion(network_set, model):
+    root, singles = network_set
     config, params = load_styles(root)
-    assert config.bank and config.styles == ("fear", "neutral")
+    assert config.network_per_style and config.styles == ("fear", "neutral")
     banked = Model(FACES, config, {**model.params, "styles": params})
     for name, (single, own) in singles.items():
         alone = Model(FACES, single, {**model.params, "styles": own}).stylize(photo(), name)
@@ -566,16 +566,16 @@ def test_a_bank_paints_with_the_network_of_the_emotion(bank, model):
     assert apart(two[0], two[1]).mean() > 1
 
 
-def test_a_bank_reads_faces_like_any_network(bank, model, no_faces):
-    config, params = load_styles(bank[0])
+def test_a_network_set_reads_faces_like_any_network(network_set, model, no_faces):
+    config, params = load_styles(network_set[0])
     banked = Model(FACES, config, {**model.params, "styles": params})
     result = banked(photo())
     assert result.style == {"neutral": 1.0}
     np.testing.assert_array_equal(result.image, banked.stylize(photo(), "neutral"))
 
 
-def test_a_bank_does_not_mix(bank, model):
-    config, params = load_styles(bank[0])
+def test_a_network_set_does_not_mix(network_set, model):
+    config, params = load_styles(network_set[0])
     banked = Model(FACES, config, {**model.params, "styles": params})
     for options in ({"emotion": "fear:0.5,neutral:0.5"}, {"mix": "probabilities"}, {"per_face": True}):
         with pytest.raises(UserError, match="cannot mix"):
@@ -584,35 +584,35 @@ def test_a_bank_does_not_mix(bank, model):
         banked(photo(), emotion="sad")
 
 
-def test_a_banks_networks_are_alike(bank, tmp_path):
-    save_checkpoint(tmp_path / "fear", "styles", *bank[1]["fear"])
-    save_checkpoint(tmp_path / "sad", "styles", *bank[1]["neutral"])
+def test_the_networks_of_a_set_are_alike(network_set, tmp_path):
+    save_checkpoint(tmp_path / "fear", "styles", *network_set[1]["fear"])
+    save_checkpoint(tmp_path / "sad", "styles", *network_set[1]["neutral"])
     with pytest.raises(UserError, match="the one style 'sad' there"):
         load_styles(tmp_path)
 
 
-# --- style packs
+# --- style files
 
 
 def test_a_pack_is_one_more_style(model):
     table, params = model.params["styles"]["styles"], model.params["styles"]
     row = jax.tree.map(lambda rows: np.asarray(rows[4]), table)  # that of sad
-    pack = StylePack("joy", network_fingerprint(params["network"]), row, b"")
-    more = model.with_packs([pack])
+    style_file = StyleFile("joy", network_fingerprint(params["network"]), row, b"")
+    more = model.with_style_files([style_file])
     assert more.styles.styles == (*EMOTIONS, "joy")
     np.testing.assert_array_equal(more.stylize(photo(), "joy"), model.stylize(photo(), "sad"))
     mixed = more(photo(), emotion={"joy": 1.0, "sad": 1.0})
     assert mixed.style == {"sad": 0.5, "joy": 0.5}
     assert apart(mixed.image, model.stylize(photo(), "sad")).max() <= 1
     with pytest.raises(UserError, match="two styles 'joy'"):
-        more.with_packs([pack])
+        more.with_style_files([style_file])
     with pytest.raises(UserError, match="another network"):
-        model.with_packs([StylePack("joy", "0" * 64, row, b"")])
+        model.with_style_files([StyleFile("joy", "0" * 64, row, b"")])
 
 
 def test_faces_are_read_with_a_pack_too(model, faces):
     row = jax.tree.map(lambda rows: np.asarray(rows[4]), model.params["styles"]["styles"])
-    more = model.with_packs([StylePack("joy", network_fingerprint(model.params["styles"]["network"]), row, b"")])
+    more = model.with_style_files([StyleFile("joy", network_fingerprint(model.params["styles"]["network"]), row, b"")])
     np.testing.assert_array_equal(more(photo()).image, model(photo()).image)
 
 

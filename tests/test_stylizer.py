@@ -17,7 +17,7 @@ from emojax.nets.stylizer import Stylizer, StylizerConfig, init_stylizer, spare_
 TINY = StylizerConfig(width=4, blocks=2, styles=("sad", "happy", "fear"))
 
 mix_styles = compiled(stylizer.mix_styles)
-even_phases = compiled(stylizer.even_phases, static_argnums=0)
+remove_checkerboard = compiled(stylizer.remove_checkerboard, static_argnums=0)
 moments = compiled(layers.channel_moments, static_argnames="together")
 reflect_pad = compiled(layers.reflect_pad, static_argnums=(1, 3))
 instance_norm = compiled(layers.instance_norm)
@@ -114,10 +114,10 @@ def test_a_flat_photo_gets_no_grid_of_the_patch(patch):
 def test_even_phases_leave_even_ones_alone():
     config = StylizerConfig(width=4, blocks=1, styles=("sad",), patch=2)
     network = stylizer_params(config)["network"]
-    once = even_phases(config, network)
+    once = remove_checkerboard(config, network)
     assert np.abs(once["out"]["kernel"] - network["out"]["kernel"]).max() > 0.01
-    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), even_phases(config, once), once)
-    assert stylizer.even_phases(TINY, network) is network
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), remove_checkerboard(config, once), once)
+    assert stylizer.remove_checkerboard(TINY, network) is network
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3))

@@ -13,7 +13,7 @@ from emojax import pipeline
 from emojax.emotions import EMOTIONS
 from emojax.faces.find import Face
 from emojax.images import rescale, to_uint8, to_unit
-from emojax.nets.stylizer import Stylizer, StylizerConfig, even_phases, mix_styles, vary_styles
+from emojax.nets.stylizer import Stylizer, StylizerConfig, mix_styles, remove_checkerboard, vary_styles
 from emojax.pipeline import Model, tiles
 from emojax.pipeline.large import estimate_statistics, stylize_in_tiles
 from emojax.pipeline.programs import Programs
@@ -57,7 +57,7 @@ def at_once(config):
         code = mix_styles(params["styles"], weights[None])
         if regions is not None:
             code = vary_styles(code, params["styles"], weight_changes(regions, weights, *photo.shape[1:3]))
-        network, ends = {"params": even_phases(config, params["network"])}, (size[0], size[1])
+        network, ends = {"params": remove_checkerboard(config, params["network"])}, (size[0], size[1])
         painted, sown = Stylizer(config).apply(network, to_unit(photo), code, ends, statistics, mutable=["statistics"])
         return to_uint8(painted), statistics or sown["statistics"]["norms"]
 
@@ -231,7 +231,7 @@ def test_no_face_and_given_styles(model, monkeypatch, small_tiles):
 
 
 def test_a_bank(small_tiles):
-    config = dataclasses.replace(STYLES, styles=("fear", "neutral"), bank=True)
+    config = dataclasses.replace(STYLES, styles=("fear", "neutral"), network_per_style=True)
     made = styles_params(config)
     model, image = Model(FACES, config, {"classifier": None, "styles": made}), photo()
     for index, name in enumerate(config.styles):

@@ -11,7 +11,7 @@ from pathlib import Path
 from emojax.cli.parser import Parser
 from emojax.errors import InputError
 from emojax.util.files import refuse_existing, write_atomically
-from emojax.weights.style_file import open_preview, read_pack
+from emojax.weights.style_file import open_preview, read_style_file
 
 
 def show(argv: Sequence[str] | None = None) -> int:
@@ -25,18 +25,20 @@ def show(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--preview", type=Path, metavar="PNG", help="write the preview picture to this file")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     args = parser.parse_args(argv)
-    pack = read_pack(args.file)
+    style_file = read_style_file(args.file)
     if args.preview:
         refuse_existing(args.preview, args.force)
         if args.preview.resolve() == args.file.resolve():
             raise InputError(f"--preview {args.preview} is the style file itself: choose another file", "preview")
-    for field in dataclasses.fields(pack):
+    for field in dataclasses.fields(style_file):
         if field.name not in ("code", "preview"):
-            text = "".join(c if c.isprintable() else "?" for c in getattr(pack, field.name))  # from an unknown author
+            text = "".join(
+                c if c.isprintable() else "?" for c in getattr(style_file, field.name)
+            )  # from an unknown author
             print(f"{field.name}: {text or '-'}")
     if args.preview:
         buffer = io.BytesIO()
-        open_preview(pack).save(buffer, "PNG")
+        open_preview(style_file).save(buffer, "PNG")
         write_atomically(args.preview, buffer.getvalue())
         print(f"wrote {args.preview}", file=sys.stderr)
     return 0

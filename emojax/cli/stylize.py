@@ -21,7 +21,7 @@ from emojax.emotions import EMOTIONS, as_dict, parse_weights, style_weights
 from emojax.errors import InputError
 from emojax.images import Photo, to_picture
 from emojax.util.progress import progress
-from emojax.weights.style_file import SUFFIX, StylePack, read_pack
+from emojax.weights.style_file import SUFFIX, StyleFile, read_style_file
 
 if TYPE_CHECKING:  # they import JAX
     from emojax.paint.painter import Progress
@@ -44,7 +44,7 @@ def stylize(argv: Sequence[str]) -> int:
     options = parse(argv)
     if options.quiet:
         _silence_jax()
-    packs, style = _named_style(options)
+    style_files, style = _named_style(options)
     if options.output == STREAM and sys.stdout is not None and sys.stdout.isatty():
         raise InputError("--output - would write a picture into the terminal: send it to a file or a pipe")
     jobs = plan(
@@ -57,7 +57,7 @@ def stylize(argv: Sequence[str]) -> int:
         skip_existing=options.skip_existing,
     )
     possible = any(job.is_open for job in jobs)
-    paint, prepare = _load(options, packs, style, jobs) if possible else (_nothing, [])
+    paint, prepare = _load(options, style_files, style, jobs) if possible else (_nothing, [])
     return work.run(
         jobs,
         paint,
@@ -76,26 +76,26 @@ def _silence_jax() -> None:
     logging.getLogger("jax").setLevel(logging.CRITICAL)
 
 
-def _named_style(options: argparse.Namespace) -> tuple[list[StylePack], dict[str, float] | None]:
+def _named_style(options: argparse.Namespace) -> tuple[list[StyleFile], dict[str, float] | None]:
     """Returns the style files of --style, and the weights of the styles; None if the faces have to be read."""
     if options.painting is not None:
         return [], {painting_name(options): 1.0}
     if options.style is None:
         return [], None if options.emotion is None else as_dict(style_weights(options.emotion).tolist())
-    packs, weights = [], {}
+    style_files, weights = [], {}
     for name, weight in parse_weights(options.style).items():
         if name.endswith(SUFFIX):
-            packs.append(read_pack(name))
-            name = packs[-1].name
+            style_files.append(read_style_file(name))
+            name = style_files[-1].name
         if name in weights:
             raise InputError(f"the style {name!r} is named twice in {options.style!r}: give each style once", "style")
         weights[name] = weight
-    names = (*EMOTIONS, *(pack.name for pack in packs))
-    return packs, dict(zip(names, style_weights(weights, names).tolist(), strict=True))
+    names = (*EMOTIONS, *(style_file.name for style_file in style_files))
+    return style_files, dict(zip(names, style_weights(weights, names).tolist(), strict=True))
 
 
 def _load(
-    options: argparse.Namespace, packs: Sequence[StylePack], style: dict[str, float] | None, jobs: Sequence[Job]
+    options: argparse.Namespace, style_files: Sequence[StyleFile], style: dict[str, float] | None, jobs: Sequence[Job]
 ) -> tuple[Callable[..., Result], list[Callable[[], Any]]]:
     """Returns what paints a photo, and the calls that prepare the model for the sizes of several photos.
 
@@ -106,13 +106,13 @@ def _load(
 
     enable_cache()
     model = load(classifier=options.classifier, styles=options.styles)
-    if packs:
-        model = model.with_packs(packs)
+    if style_files:
+        model = model.with_style_files(style_files)
     if optimizes(options):
         return _optimizer(options, model, style), []
     shared = {name: getattr(options, name) for name in ("mix", "per_face", "style_scale", "face_strength")}
     sizes = work.sizes(jobs, options.max_megapixels) if len(jobs) > 1 else []
-    prepare = model.expect(sizes, read=style is None, **shared) if len(sizes) > 1 else []
+    prepare = model.plan_sizes(sizes, read=style is None, **shared) if len(sizes) > 1 else []
     finishing = {"strength": options.strength, "colors": options.colors}
     paint = functools.partial(model, emotion=style, face=options.face, no_face=options.no_face, **finishing, **shared)
     return paint, prepare

@@ -29,7 +29,7 @@ def _training() -> Iterator[None]:
 
 
 def styles(argv: Sequence[str]) -> int:
-    """`emojax train styles`: trains by a preset, and packs and scores the result if the config says so."""
+    """`emojax train styles`: trains by a preset, then releases and scores the result if the config says so."""
     started = time.monotonic()
     with _training():
         import jax
@@ -44,15 +44,15 @@ def styles(argv: Sequence[str]) -> int:
         preset, config = parse_preset(argv, PRESETS, "emojax train styles")
         # One folder per emotion, so that runs/paper is a set of one-style networks.
         run_folder = Path(config.output or f"runs/{preset}/{config.emotion or ''}")
-        if config.pack:
-            check_output(Path(config.pack), [run_folder], force=True)
+        if config.release:
+            check_output(Path(config.release), [run_folder], force=True)
         if config.score_on:
             open_photos(config.score_on)
         train(config, run_folder, started)
-        if jax.process_index() != 0:  # one host packs and scores
+        if jax.process_index() != 0:  # one host releases and scores
             return 0
-        if config.pack:
-            release(config, run_folder, Path(config.pack))
+        if config.release:
+            release(config, run_folder, Path(config.release))
         if config.score_on:
             paintings = ["--paintings", *config.data.paintings, *(["--vgg16", config.vgg16] if config.vgg16 else [])]
             score = ["--checkpoint", str(run_folder), "--photos", *config.score_on]

@@ -82,7 +82,7 @@ def run(
 
     Args:
         stylize: returns the result for a photo.
-        prepare: calls that one more thread makes meanwhile; see `Model.expect`.
+        prepare: calls that one more thread makes meanwhile; see `Model.plan_sizes`.
         as_json: one JSON object per photo on stdout, instead of a line.
         quiet: neither lines on stdout nor notes on stderr, only errors.
         previews: whether `stylize` takes a second argument, a function that writes an unfinished picture beside the output.

@@ -239,7 +239,9 @@ def _unclipped(start: float, length: float, side: float, limit: int) -> float:
     return start + length - side if at_start else start
 
 
-def recut(crop: UInt8[np.ndarray, "H W 3"], margin: float, to_margin: float, size: int) -> UInt8[np.ndarray, "S S 3"]:
+def resize_margin(
+    crop: UInt8[np.ndarray, "H W 3"], margin: float, to_margin: float, size: int
+) -> UInt8[np.ndarray, "S S 3"]:
     """From a crop that shows `margin` around a face to size x size that show `to_margin`; edges are repeated outside."""
     height, width = crop.shape[:2]
     share = (1 + 2 * to_margin) / (1 + 2 * margin)

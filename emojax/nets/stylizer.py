@@ -64,7 +64,7 @@ class StylizerConfig:
     """residual blocks, at a quarter of the size"""
     styles: tuple[str, ...] = EMOTIONS
     """names of the styles, one row of scales and shifts each"""
-    bank: bool = False
+    network_per_style: bool = False
     """whether each style has a network of its own, stacked, instead of one shared network; see `init_stylizer`"""
     patch: int = 1
     """side of the squares of pixels that the first and last layer treat as one position: 1, 2 or 4; 2 and 4 save layers"""
@@ -194,7 +194,7 @@ def _factor(norm_layer: str) -> int:
     return next((factor for names in (_DOWN, _UP) for factor, name in names.items() if name == norm_layer), 4)
 
 
-def even_phases(config: StylizerConfig, network: dict) -> dict:
+def remove_checkerboard(config: StylizerConfig, network: dict) -> dict:
     """The parameters with a last layer that maps constant features to a constant picture.
 
     With patches, every pixel of a patch has its own kernel and bias. Where their sums differ, a flat part of a picture gets a
@@ -227,8 +227,8 @@ class Stylizer(nn.Module):
     has the shape and range of the photos. `size` = (h, w), int32 scalars that are multiples of 4 and at least 16, limits the
     picture to the top left h x w of a larger bucket; then the residual blocks are a loop, which compiles faster but has a
     slow gradient. The norms' statistics are each photo's own, those of all photos `together`, or given; if not given, they
-    are sown into the collection "statistics". `dtype` is that of the convolutions. `stylize_with_code` applies `even_phases`
-    to the parameters first.
+    are sown into the collection "statistics". `dtype` is that of the convolutions. `stylize_with_code` applies
+    `remove_checkerboard` to the parameters first.
     """
 
     config: StylizerConfig
@@ -298,12 +298,12 @@ class Stylizer(nn.Module):
 def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict:
     """Fresh parameters: {"network": convolutions, "styles": style table with leaves [S, C]}.
 
-    With `config.bank` they are networks with one style each, stacked: the leaves of "network" have a leading axis S.
+    With `config.network_per_style` they are networks with one style each, stacked: leaves of "network" have a leading axis S.
     """
-    if config.bank:
+    if config.network_per_style:
         keys = jax.random.split(key, len(config.styles))
-        single = dataclasses.replace(config, styles=("one",), bank=False)
-        return stack_bank([init_stylizer(single, key) for key in keys])
+        single = dataclasses.replace(config, styles=("one",), network_per_style=False)
+        return stack_networks([init_stylizer(single, key) for key in keys])
     network_key, style_key = jax.random.split(key)
     code = jax.tree.map(lambda rows: rows[:1, None, None], init_style_table(config))
     photo = jnp.zeros((1, MINIMUM, MINIMUM, 3))
@@ -311,8 +311,8 @@ def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict
     return {"network": network, "styles": init_style_table(config, style_key)}
 
 
-def stack_bank(singles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The stacked parameters of several networks with one style each; see `StylizerConfig.bank`."""
+def stack_networks(singles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The stacked parameters of several networks with one style each; see `StylizerConfig.network_per_style`."""
     return {
         "network": jax.tree.map(lambda *leaves: jnp.stack(leaves), *[single["network"] for single in singles]),
         "styles": jax.tree.map(lambda *rows: jnp.concatenate(rows), *[single["styles"] for single in singles]),
@@ -333,8 +333,8 @@ def stylize_with_code(
     dtype: Any = jnp.float32,
     statistics: Statistics | None = None,
 ) -> Float[Array, "N H W 3"]:
-    """Applies the network, with `even_phases`; see `Stylizer`. Pure."""
-    params = even_phases(config, network)
+    """Applies the network, with `remove_checkerboard`; see `Stylizer`. Pure."""
+    params = remove_checkerboard(config, network)
     stylized = Stylizer(config, dtype).apply({"params": params}, photos, code, size, statistics)
     assert isinstance(stylized, jax.Array)
     return stylized

@@ -167,7 +167,7 @@ def stylize(
 ) -> UInt8[Array, "N H W 3"]:
     """Repaints photos whose sides are multiples of 4 and at least 16. Pure.
 
-    A bank has no networks between its own: it takes the one with the largest weight.
+    A network set has no networks between its own: it takes the one with the largest weight.
 
     Args:
         size: (h, w), how much of the photos is picture.
@@ -181,7 +181,7 @@ def stylize(
         network, code = _network_and_code(config, params, photos, weights, regions, corners)
         return to_uint8(stylize_with_code(config, network, to_unit(photos), code, ends, statistics=statistics))
 
-    if not config.bank:
+    if not config.network_per_style:
         return repaint(photos, weights)
     return jax.lax.map(lambda one: repaint(one[0][None], one[1][None])[0], (photos, weights))
 
@@ -208,8 +208,8 @@ def _network_and_code(
     regions: Regions | None,
     corners: Array | None,
 ) -> tuple[Any, StyleCode]:
-    """What paints photos, whose weights are [N, S], or [1, S] for all; in a bank, the network of the first."""
-    if config.bank:
+    """What paints photos, whose weights are [N, S], or [1, S] for all; in a network set, the network of the first."""
+    if config.network_per_style:
         index = weights[0].argmax()
         code = mix_styles(params["styles"], jax.nn.one_hot(index, len(config.styles))[None])
         return choose_network(params["network"], index), code

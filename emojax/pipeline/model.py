@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import numpy as np
 
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
 from emojax.errors import NoFaceError, UserError
-from emojax.faces.find import Face, cut_crop, face_weights, find_faces, recut
+from emojax.faces.find import Face, cut_crop, face_weights, find_faces, resize_margin
 from emojax.images import Photo, PhotoLike, read_photo, rescale, resize_like, scaled_size, to_picture
 from emojax.images.finish import finish
 from emojax.nets.classifier import ClassifierConfig, classify
@@ -38,8 +39,8 @@ from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, scaled_boxes
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
-from emojax.weights.load import add_packs
-from emojax.weights.style_file import StylePack
+from emojax.weights.load import add_style_files
+from emojax.weights.style_file import StyleFile
 
 PLACES = (16, 64, 256)
 """Numbers of faces that programs are compiled for, multiples of `READ_AT_ONCE`: the first serves nearly all photos, and the
@@ -47,7 +48,7 @@ detector finds at most the last."""
 assert all(places % READ_AT_ONCE == 0 for places in PLACES)
 CLASSIFY_BATCH = 32
 """Crops that `Model.classify` reads at once."""
-_BANK = "a bank has a network of its own for every style and cannot mix them"
+_CANNOT_MIX = "this set has a network of its own for every style and cannot mix them"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +77,9 @@ class Model:
             UserError: a photo that cannot be read, an unknown choice, or (`NoFaceError`) no face with no_face="error".
         """
         chosen = StylizeOptions(**options)
-        if self.styles.bank and (chosen.per_face or chosen.mix == "probabilities"):
+        if self.styles.network_per_style and (chosen.per_face or chosen.mix == "probabilities"):
             raise UserError(
-                f"{_BANK}: leave out `per_face` and the `mix` probabilities, or take a network of all styles"
+                f"{_CANNOT_MIX}: leave out `per_face` and the `mix` probabilities, or take a network of all styles"
             )
         photo = photo if isinstance(photo, Photo) else read_photo(photo)
         if chosen.emotion is not None:
@@ -187,7 +188,7 @@ class Model:
 
         return paint_photo(self, photo, painting, **options)
 
-    def expect(
+    def plan_sizes(
         self,
         sizes: Iterable[tuple[int, int]],
         *,
@@ -236,14 +237,14 @@ class Model:
         most = tiles.whole(self.styles)
         whole = [size for size in small if math.prod(size) <= most]  # the others go through tiles
         sides = [(tiles.network_side(height), tiles.network_side(width)) for height, width in whole]
-        return [functools.partial(compile, bucket) for bucket in self.programs.buckets(name).expect(sides)]
+        return [functools.partial(compile, bucket) for bucket in self.programs.buckets(name).plan(sides)]
 
     def classify(self, crops: np.ndarray, margin: float = 0.0) -> np.ndarray:
         """Reads the emotions of cropped faces.
 
         Args:
             crops: uint8 [N, H, W, 3], RGB, of any size.
-            margin: what the crops show beyond the face's box on each side, as a fraction of the box (the packed ExpW
+            margin: what the crops show beyond the face's box on each side, as a fraction of the box (the ExpW
                 crops: 0.2, the FER+ faces: 0).
 
         Returns:
@@ -257,7 +258,7 @@ class Model:
         if not margin >= 0:
             raise UserError(f"margin {margin}: it is a fraction of the face's box, at least 0")
         config = self.classifier
-        ready = [recut(crop, margin, config.margin, config.size) for crop in crops]
+        ready = [resize_margin(crop, margin, config.margin, config.size) for crop in crops]
         rows = [np.zeros((0, len(EMOTIONS)), np.float32)]
         for start in range(0, len(ready), CLASSIFY_BATCH):
             batch = np.stack(ready[start : start + CLASSIFY_BATCH])
@@ -283,15 +284,20 @@ class Model:
         """
         return self._repaint(read_photo(photo, math.inf).pixels, self._explicit_style(emotion), StylizeOptions())
 
-    def with_packs(self, packs: Sequence[StylePack]) -> Model:
+    def with_style_files(self, style_files: Sequence[StyleFile]) -> Model:
         """This model with further styles, each a row of scales and shifts.
 
         Raises:
-            UserError: a pack that was made for another network, or a name that is taken.
+            UserError: a style file that was made for another network, or a name that is taken.
         """
-        styles, params = add_packs(self.styles, self.params["styles"], packs)
+        styles, params = add_style_files(self.styles, self.params["styles"], style_files)
         params = {**self.params, "styles": params}
         return dataclasses.replace(self, styles=styles, params=params, programs=Programs())
+
+    def with_packs(self, style_files: Sequence[StyleFile]) -> Model:
+        """The name of `with_style_files` in version 0.1."""
+        warnings.warn("Model.with_packs is now with_style_files", DeprecationWarning, stacklevel=2)
+        return self.with_style_files(style_files)
 
     def _repaint(self, photo: np.ndarray, weights: np.ndarray, options: StylizeOptions) -> np.ndarray:
         """A photo uint8 [H, W, 3] in a style that is known."""
@@ -342,8 +348,8 @@ class Model:
         missing = [name for name, weight in weights.items() if weight and name not in self.styles.styles]
         if missing:
             raise UserError(f"this network has no style for {missing[0]!r}: it has {', '.join(self.styles.styles)}")
-        if self.styles.bank and max(weights.values()) < 1:
-            raise UserError(f"{_BANK}: name one emotion, not a mix")
+        if self.styles.network_per_style and max(weights.values()) < 1:
+            raise UserError(f"{_CANNOT_MIX}: name one emotion, not a mix")
         return np.array([weights[name] for name in self.styles.styles], np.float32)
 
     def _style_dict(self, weights: np.ndarray) -> dict[str, float]:

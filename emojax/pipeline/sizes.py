@@ -70,7 +70,7 @@ class Buckets:
     """The sizes that a program was compiled for so far; chooses the one for the next photo.
 
     Compiling takes seconds, whatever the size, so until a bucket has come `PATIENCE` times, a program that is there already
-    serves it, if it has at most twice as many pixels. Sizes that `expect` announces have the buckets of `plan_buckets`. A
+    serves it, if it has at most twice as many pixels. Sizes that `plan` announces have the buckets of `plan_buckets`. A
     photo's bucket thus depends on the photos before it, and its picture by rounding. Safe from several threads.
     """
 
@@ -83,7 +83,7 @@ class Buckets:
         self._expected: dict[tuple[int, int], tuple[int, int]] = {}
         self._lock = threading.Lock()
 
-    def expect(self, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    def plan(self, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Plans the buckets for photos of these (height, width) and returns them in the order in which they come."""
         planned = plan_buckets(sizes)
         with self._lock:

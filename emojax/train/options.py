@@ -1,7 +1,7 @@
 """Training presets on the command line: every field of a config is a flag, and its docstring is the flag's help.
 
 tyro parses the flags. This module adds what tyro lacks: one-line errors, and the spellings of version 0.1 (`--batch_size`,
-`--data.find_faces true`, `--steps none`).
+`--data.find_faces true`, `--steps none`, `--data.packs`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from emojax.errors import EmojaxError, InputError, with_flags
 from emojax.util.words import nearest
 
 Config = TypeVar("Config")
+RENAMED = {"data.packs": "data.archives", "pack": "release", "model.bank": "model.network_per_style"}
+"""field of version 0.1 -> the same field today"""
 
 
 def parse_preset(
@@ -100,6 +102,9 @@ def _as_tyro(argv: Sequence[str], fields: Mapping[str, Any]) -> Iterator[str]:
             continue
         flag, equals, value = word.partition("=")
         name = flag.removeprefix("--").replace("-", "_")
+        if name not in fields and RENAMED.get(name) in fields:
+            name = RENAMED[name]
+            flag = _flag(name)
         kind = fields.get(name)
         if kind is bool:
             if not equals and words and not words[0].startswith("-"):

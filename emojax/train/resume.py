@@ -14,6 +14,7 @@ import numpy as np
 
 from emojax.errors import UserError
 from emojax.train.metrics_log import MetricsLog
+from emojax.train.options import RENAMED
 from emojax.train.parallel import max_over_hosts
 from emojax.train.progress import Length, Timer
 from emojax.train.state import TrainState
@@ -175,7 +176,7 @@ def fixed_settings(config: Any) -> dict[str, Any]:
 
 def check_settings(path: Path, before: Mapping[str, Any], config: Any) -> None:
     """Raises UserError if a checkpoint's settings differ; a setting that is newer than the checkpoint had its default."""
-    now = fixed_settings(config)
+    now, before = fixed_settings(config), {RENAMED.get(name, name): value for name, value in before.items()}
     defaults = fixed_settings(type(config)()) if config is not None else {}
     for name in sorted(before.keys() | now.keys()):
         old, new = before.get(name, defaults.get(name, "nothing")), now.get(name, "nothing")

@@ -16,10 +16,10 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import CheckpointError
 from emojax.nets import classifier as cnn
 from emojax.nets.classifier import ClassifierConfig
-from emojax.nets.stylizer import StylizerConfig, init_stylizer, stack_bank
+from emojax.nets.stylizer import StylizerConfig, init_stylizer, stack_networks
 from emojax.util.files import PACKAGED
 from emojax.weights import store as ckpt
-from emojax.weights.style_file import StylePack, network_fingerprint
+from emojax.weights.style_file import StyleFile, network_fingerprint
 
 FAST = "fast"
 """The name of a packaged transform net that is smaller than the default, see docs/results.md."""
@@ -32,13 +32,15 @@ def find_styles(styles: str | os.PathLike | None = None) -> Path:
     return PACKAGED / FAST if styles == FAST else Path(styles)  # a folder of that name is ./fast
 
 
-def add_packs(config: StylizerConfig, params: Any, packs: Sequence[StylePack]) -> tuple[StylizerConfig, Any]:
-    """A network with further styles; see `Model.with_packs`."""
+def add_style_files(
+    config: StylizerConfig, params: Any, style_files: Sequence[StyleFile]
+) -> tuple[StylizerConfig, Any]:
+    """A network with further styles; see `Model.with_style_files`."""
     fingerprint = network_fingerprint(params["network"])
-    for pack in packs:
-        pack.check(config, fingerprint)
-        config = dataclasses.replace(config, styles=(*config.styles, pack.name))
-    rows = [jax.tree.map(lambda row: row[None], dict(pack.code)) for pack in packs]
+    for style_file in style_files:
+        style_file.check(config, fingerprint)
+        config = dataclasses.replace(config, styles=(*config.styles, style_file.name))
+    rows = [jax.tree.map(lambda row: row[None], dict(style_file.code)) for style_file in style_files]
     table = jax.tree.map(lambda *rows: jnp.concatenate(rows), params["styles"], *rows)
     return config, {**params, "styles": table}
 
@@ -52,30 +54,30 @@ def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
 
 
 def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
-    """A transform net's config and parameters; see `load`. A folder of them, one per emotion, becomes a bank."""
-    if singles := _bank_folders(Path(path)):
-        return _load_bank(singles)
+    """A transform net's config and parameters; see `load`. A folder of them, one per emotion, becomes a network set."""
+    if singles := _network_set_folders(Path(path)):
+        return _load_network_set(singles)
     found = ckpt.read_checkpoint(path, "styles")
     config = ckpt.model_config(found, StylizerConfig)
     expected = jax.eval_shape(lambda: init_stylizer(config, jax.random.PRNGKey(0)))
     return config, ckpt.load_params(found, expected)
 
 
-def _bank_folders(path: Path) -> dict[str, Path]:
-    """The checkpoints or runs of a bank, emotion -> folder; none if `path` itself is a checkpoint or run."""
+def _network_set_folders(path: Path) -> dict[str, Path]:
+    """The checkpoints or runs of a network set, emotion -> folder; none if `path` itself is a checkpoint or run."""
     if (path / "model.json").exists() or ckpt.checkpoints_in(path):
         return {}
     return {emotion: path / emotion for emotion in EMOTIONS if (path / emotion).is_dir()}
 
 
-def _load_bank(folders: Mapping[str, Path]) -> tuple[StylizerConfig, Any]:
+def _load_network_set(folders: Mapping[str, Path]) -> tuple[StylizerConfig, Any]:
     found = {emotion: load_styles(folder) for emotion, folder in folders.items()}
     shape = next(config for config, _ in found.values())
     for emotion, (config, _) in found.items():
         if config != dataclasses.replace(shape, styles=(emotion,)):
             raise CheckpointError(
-                f"{folders[emotion]} is a {config}: a bank needs width {shape.width}, {shape.blocks} blocks, patches "
+                f"{folders[emotion]} is a {config}: a network set needs width {shape.width}, {shape.blocks} blocks, patches "
                 f"of {shape.patch} and the one style {emotion!r} there"
             )
-    bank = dataclasses.replace(shape, styles=tuple(found), bank=True)
-    return bank, jax.tree.map(np.asarray, stack_bank([params for _, params in found.values()]))
+    config = dataclasses.replace(shape, styles=tuple(found), network_per_style=True)
+    return config, jax.tree.map(np.asarray, stack_networks([params for _, params in found.values()]))

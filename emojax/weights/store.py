@@ -29,6 +29,7 @@ from emojax.errors import CheckpointError, EmojaxError, InputError
 from emojax.util.files import refuse_existing
 
 FORMAT = 1
+_RENAMED = {"bank": "network_per_style"}  # fields of configs that version 0.1 wrote
 Kind = Literal["classifier", "styles"]
 Config = TypeVar("Config")
 
@@ -163,12 +164,13 @@ def model_config(checkpoint: Checkpoint, cls: type[Config]) -> Config:
             changed after saving.
     """
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    if odd := sorted(checkpoint.config.keys() - names):
+    fields = {_RENAMED.get(name, name): value for name, value in checkpoint.config.items()}
+    if odd := sorted(fields.keys() - names):
         raise CheckpointError(
             f"checkpoint {checkpoint.path} is of another architecture: its config has {', '.join(odd)}"
         )
     _check_hash(checkpoint, "params", checkpoint.sha256, [checkpoint.kind, checkpoint.config])
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in checkpoint.config.items()}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     try:
         return cls(**values)
     except (EmojaxError, TypeError, ValueError) as error:

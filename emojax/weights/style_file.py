@@ -1,4 +1,4 @@
-"""Style packs: one learned style in a small file, to go with the network that it was learned for.
+"""Style files: one learned style in a small file, to go with the network that it was learned for.
 
 A safetensors file: `LAYER/scale` and `LAYER/shift`, float32 [C], of every norm layer of the network; `preview`, uint8, the
 bytes of a small picture; and metadata: format, name, network (a fingerprint), author, licence. `emojax style add` makes
@@ -31,13 +31,13 @@ if TYPE_CHECKING:  # it imports JAX, which a mistake in the request should not w
 FORMAT = "emojax style pack 1"
 SUFFIX = ".pack"
 LARGEST = 1_000_000
-"""bytes; the pack of the default network has about 25 thousand"""
+"""bytes; that of the default network has about 25 thousand"""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _PREVIEW_SIDE = 1024  # pixels, at most
 
 
 @dataclass(frozen=True, eq=False)
-class StylePack:
+class StyleFile:
     """A style's scales and shifts, and where they come from."""
 
     name: str
@@ -57,10 +57,10 @@ class StylePack:
         check_name(self.name)
 
     def check(self, config: StylizerConfig, fingerprint: str) -> None:
-        """Raises CheckpointError unless the pack fits a network and adds a name to its styles."""
+        """Raises CheckpointError unless the style file fits a network and adds a name to its styles."""
         shapes = {name: {part: row.shape for part, row in layer.items()} for name, layer in self.code.items()}
         wanted = {name: {"scale": (channels,), "shift": (channels,)} for name, channels in config.norm_layers()}
-        if config.bank or self.network != fingerprint:
+        if config.network_per_style or self.network != fingerprint:
             raise CheckpointError(
                 f"the style {self.name!r} was made for another network ({self.network[:12]}, this one is "
                 f"{fingerprint[:12]}): load that one as `styles`, or learn the style again by emojax style add"
@@ -70,11 +70,11 @@ class StylePack:
                 f"the style {self.name!r} is damaged: its scales and shifts are not those of its network"
             )
         if self.name in config.styles:
-            raise CheckpointError(f"there are two styles {self.name!r}: give one pack of that name")
+            raise CheckpointError(f"there are two styles {self.name!r}: give one style file of that name")
 
 
 def check_name(name: str) -> None:
-    """Raises InputError unless `name` may be a style pack's."""
+    """Raises InputError unless `name` may be a style file's."""
     if not _NAME.fullmatch(name):
         raise InputError(f"style name {name!r}: use 1 to 32 lower-case letters, digits, - and _")
     if name in EMOTIONS:
@@ -92,38 +92,38 @@ def network_fingerprint(network: Any) -> str:
     return digest.hexdigest()
 
 
-def write_pack(path: Path, pack: StylePack) -> None:
-    """Writes a pack; raises CheckpointError if the file cannot be written."""
+def write_style_file(path: Path, style_file: StyleFile) -> None:
+    """Writes a style file; raises CheckpointError if the file cannot be written."""
     tensors = {
         f"{layer}/{part}": np.asarray(row, np.float32)
-        for layer, parts in pack.code.items()
+        for layer, parts in style_file.code.items()
         for part, row in parts.items()
     }
-    texts = {field: getattr(pack, field) for field in ("name", "network", "author", "licence")}
-    preview = np.frombuffer(pack.preview, np.uint8)
+    texts = {field: getattr(style_file, field) for field in ("name", "network", "author", "licence")}
+    preview = np.frombuffer(style_file.preview, np.uint8)
     write_atomically(path, save({**tensors, "preview": preview}, {"format": FORMAT, **texts}))
 
 
-def read_pack(path: str | os.PathLike[str]) -> StylePack:
-    """Reads and checks a pack; whether it fits a network is `StylePack.check`'s to say.
+def read_style_file(path: str | os.PathLike[str]) -> StyleFile:
+    """Reads and checks a style file; whether it fits a network is `StyleFile.check`'s to say.
 
     Raises:
-        CheckpointError: a file that is missing, too large or no style pack.
+        CheckpointError: a file that is missing, too large or no style file.
     """
     try:
         if (size := os.stat(path).st_size) > LARGEST:
             raise CheckpointError(
-                f"{path} has {size} bytes, more than a style pack can have ({LARGEST}): it is something else"
+                f"{path} has {size} bytes, more than a style file can have ({LARGEST}): it is something else"
             )
         with safe_open(path, "np") as file:
             texts = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError, TypeError, AttributeError) as error:  # the last two: a dtype that NumPy lacks
         reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"cannot read the style pack {path} ({reason}): make one by emojax style add") from None
+        raise CheckpointError(f"cannot read the style file {path} ({reason}): make one by emojax style add") from None
     if (found := texts.get("format")) != FORMAT:
         raise CheckpointError(
-            f"{path} is no style pack that this emojax reads: its format is {found!r}, not {FORMAT!r}"
+            f"{path} is no style file that this emojax reads: its format is {found!r}, not {FORMAT!r}"
         )
     preview = tensors.pop("preview", np.zeros(0))
     code: dict[str, dict[str, np.ndarray]] = {}
@@ -140,19 +140,19 @@ def read_pack(path: str | os.PathLike[str]) -> StylePack:
         texts = {field: texts[field] for field in ("name", "network", "author", "licence")}
     except KeyError as error:
         raise CheckpointError(f"{path} is damaged: it does not say its {error.args[0]}") from None
-    return StylePack(code=code, preview=preview.tobytes(), **texts)
+    return StyleFile(code=code, preview=preview.tobytes(), **texts)
 
 
-def open_preview(pack: StylePack) -> Image.Image:
+def open_preview(style_file: StyleFile) -> Image.Image:
     """The preview as a picture.
 
     Raises:
         CheckpointError: it is none, or a large one.
     """
     try:
-        picture = Image.open(io.BytesIO(pack.preview), formats=("JPEG", "PNG"))
+        picture = Image.open(io.BytesIO(style_file.preview), formats=("JPEG", "PNG"))
         if max(picture.size) > _PREVIEW_SIDE:
-            raise CheckpointError(f"the preview of {pack.name!r} has {picture.size} pixels: it is not ours")
+            raise CheckpointError(f"the preview of {style_file.name!r} has {picture.size} pixels: it is not ours")
         return picture.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise CheckpointError(f"the preview of {pack.name!r} is no picture: {error}") from None
+        raise CheckpointError(f"the preview of {style_file.name!r} is no picture: {error}") from None

@@ -13,7 +13,7 @@ class Data:
 
     root: str = "here"
     """where the data lies"""
-    packs: tuple[str, ...] = ()
+    archives: tuple[str, ...] = ()
     """several files"""
     soft_labels: bool = True
     """use votes"""
@@ -57,7 +57,7 @@ def test_a_preset_alone():
 
 def test_every_kind_of_field_can_be_overridden():
     argv = ["small", "--steps", "none", "--rate", "2", "--flip", "false", "--mode", "pmap"]
-    argv += ["--data.root", "there", "--data.packs", "a", "b"]
+    argv += ["--data.root", "there", "--data.archives", "a", "b"]
     assert parse(*argv)[1] == Config(None, 2.0, False, "pmap", Data("there", ("a", "b")))
     assert hash(parse(*argv)[1])
 
@@ -79,7 +79,7 @@ def test_spellings(argv):
 
 
 def test_a_boolean_flag_takes_no_other_value():
-    assert parse("small", "--flip", "--data.packs", "a")[1].data.packs == ("a",)
+    assert parse("small", "--flip", "--data.archives", "a")[1].data.archives == ("a",)
 
 
 def test_a_value_that_looks_like_none_is_one_where_that_is_allowed():
@@ -102,7 +102,7 @@ def test_errors_of_a_config_name_the_flag():
         (["small", "--rate", "fast"], "--rate: could not convert string to float: 'fast'; see --help"),
         (["small", "--lr", "1"], "unrecognized arguments: --lr"),
         (["small", "stray"], "stray"),
-        (["small", "--data.packs", "--rate"], "--rate"),
+        (["small", "--data.archives", "--rate"], "--rate"),
         (["small", "--steps"], "Missing value for argument '--steps'"),
         (["small", "--flip", "maybe"], "neither true nor false"),
         (["small", "--mode", "vmap"], "invalid choice .vmap."),

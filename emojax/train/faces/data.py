@@ -20,7 +20,7 @@ from PIL import Image
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.faces.find import recut
+from emojax.faces.find import resize_margin
 from emojax.nets.classifier import ClassifierConfig
 from emojax.train.faces.sources import FaceConfig, FaceSource, open_faces
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
@@ -30,7 +30,7 @@ def decode_face(face: dict[str, Any], model: ClassifierConfig) -> UInt8[np.ndarr
     """A face of a source as the classifier takes it; raises Pillow's errors for damaged data."""
     with Image.open(io.BytesIO(face["image"])) as picture:
         crop = np.asarray(picture.convert("RGB"))
-    return recut(crop, face["margin"], model.margin, model.size)
+    return resize_margin(crop, face["margin"], model.margin, model.size)
 
 
 class _Decode:

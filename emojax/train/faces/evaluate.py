@@ -71,7 +71,7 @@ def score_faces(
     if len(folders) > 1:
         raise UserError(f"two folders of ExpW, {folders[0]} and {folders[1]}: give one")
     archives = tuple(path for path in data if path.endswith(".npz"))
-    sources = FaceConfig(packs=archives, root="".join(folders), soft_labels=False)
+    sources = FaceConfig(archives=archives, root="".join(folders), soft_labels=False)
     found = held_out_faces(sources, config, split)
     if not found:
         raise UserError(f"no faces in the split {split!r} of {', '.join(data)}: choose another --split")

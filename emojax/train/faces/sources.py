@@ -31,7 +31,7 @@ class FaceConfig:
     MAY_CHANGE: ClassVar = ("workers",)
     """fields that may differ when a run is resumed"""
 
-    packs: tuple[str, ...] = ()
+    archives: tuple[str, ...] = ()
     """face archives, .npz files"""
     margins: tuple[float, ...] = ()
     """what the crops of each archive show beyond the face's box; empty: 0.2 if its name has expw in it, else 0"""
@@ -53,8 +53,8 @@ class FaceConfig:
     """threads that decode"""
 
     def __post_init__(self) -> None:
-        if self.margins and len(self.margins) != len(self.packs):
-            raise UserError(f"{len(self.margins)} margins for {len(self.packs)} archives: give one each, or none")
+        if self.margins and len(self.margins) != len(self.archives):
+            raise UserError(f"{len(self.margins)} margins for {len(self.archives)} archives: give one each, or none")
         if any(not 0 <= margin <= 2 for margin in self.margins):
             raise UserError(f"margins {self.margins}: they are fractions of the face's box, 0 to 2")
         if any(not share > 0 for share in self.shares) or not 0 <= self.balance <= 1:
@@ -74,7 +74,7 @@ class FaceConfig:
         """
         if self.margins:
             return self.margins[index]
-        return 0.2 if "expw" in Path(self.packs[index]).name.lower() else 0.0
+        return 0.2 if "expw" in Path(self.archives[index]).name.lower() else 0.0
 
 
 @runtime_checkable
@@ -165,10 +165,10 @@ def open_faces(config: FaceConfig, split: str) -> dict[str, FaceSource]:
     Raises:
         UserError: no source at all, or see `FaceArchive` and `prepare_expw`.
     """
-    if not config.packs and not config.root:
-        raise UserError("no faces: give `data.packs` .npz files, or `data.root` ExpW's folder")
+    if not config.archives and not config.root:
+        raise UserError("no faces: give `data.archives` .npz files, or `data.root` ExpW's folder")
     sources: dict[str, FaceSource] = {}
-    for index, path in enumerate(config.packs):
+    for index, path in enumerate(config.archives):
         name = Path(path).stem
         if name in sources or (config.root and name == "expw"):
             raise UserError(f"two sources of faces are called {name!r}: rename one")

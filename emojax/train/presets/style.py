@@ -80,7 +80,7 @@ EMOTIONS = StyleTraining(
 
 # The packaged styles, on a GPU in one command that trains by the clock, mixes, scores and writes a release folder:
 #   python train_style.py gpu --minutes 9 --initial CHECKPOINT --data.photos content_mix.tar --data.paintings styles
-#       --data.faces faces.json --score_on content/val --pack mine
+#       --data.faces faces.json --score_on content/val --release mine
 # and on two CPU cores the same with --batch_size 2 --data.crop 224 --data.workers 1 --dtype float32 and more minutes.
 # The shallow layers' Gram errors, as heavy as in Johnson's absolute loss, make strokes; transport and moments give the palette;
 # self-similarity inside faces keeps people who they are; flatness keeps halos and blotches away.
@@ -120,7 +120,7 @@ GPU = replace(
 )
 
 # The smaller packaged network, "fast": it learns the default's pictures.
-#   python train_style.py fast --data.photos content_mix.tar --pack fast
+#   python train_style.py fast --data.photos content_mix.tar --release fast
 FAST = replace(
     EMOTIONS,
     model=StylizerConfig(width=16, blocks=3, patch=4, styles=(*EMOTION_NAMES, PHOTO)),

@@ -36,7 +36,7 @@ from emojax.util import compiling
 from emojax.util.files import make_folder, refuse_existing
 from emojax.weights import store as ckpt
 from emojax.weights.load import find_styles, load_styles
-from emojax.weights.style_file import SUFFIX, StylePack, check_name, network_fingerprint, write_pack
+from emojax.weights.style_file import SUFFIX, StyleFile, check_name, network_fingerprint, write_style_file
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 PREVIEW_SIDE = 128
@@ -86,7 +86,7 @@ def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]
     """
     assert config.initial is not None
     shared, params = load_styles(config.initial)
-    if shared.bank:
+    if shared.network_per_style:
         raise UserError(f"{config.initial} is a set of networks with one style each: give a network of several styles")
     (name,) = config.model.styles
     model = dataclasses.replace(shared, styles=(name,))
@@ -156,7 +156,7 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
     )
     picture = center_crop(Image.fromarray(read_photo(example).pixels), 2 * PREVIEW_SIDE)
     shared, params = learn(config, args.run)
-    pack = StylePack(
+    style_file = StyleFile(
         name=args.name,
         network=network_fingerprint(params["network"]),
         code=jax.tree.map(lambda row: row[0], params["styles"]),
@@ -164,7 +164,7 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
         author=args.author,
         licence=args.licence,
     )
-    write_pack(output, pack)
+    write_style_file(output, style_file)
     print(f"wrote {output}; use it with emojax stylize --style {output}", file=sys.stderr)
     return 0
 

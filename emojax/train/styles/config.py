@@ -164,7 +164,7 @@ class StyleTraining:
     """A training run of the transform net."""
 
     MAY_CHANGE: ClassVar = (
-        *("output", "score_on", "pack", "mixes", "steps", "epochs", "minutes", "loop"),
+        *("output", "score_on", "release", "mixes", "steps", "epochs", "minutes", "loop"),
         *("parallel", "coordinator", "hosts", "host"),
     )
     """fields that may differ when a run is resumed"""
@@ -173,7 +173,7 @@ class StyleTraining:
     """the run's folder; empty: runs/PRESET, or runs/PRESET/EMOTION for a single emotion"""
     score_on: tuple[str, ...] = ()
     """photos on which the best checkpoint is scored when training is done, as by `train_style.py evaluate`"""
-    pack: str | None = None
+    release: str | None = None
     """the release folder: where the best checkpoint is written, without its training state, when training is done"""
     mixes: tuple[str, ...] = ()
     """the styles of the release as mixes of those that are trained, angry=the_scream:0.5,composition_vii:0.5 ...; "photo" is
@@ -219,7 +219,7 @@ class StyleTraining:
             raise UserError(f"batch size {self.batch_size}, epochs {self.epochs}, steps {self.steps}: all are above 0")
         if self.minutes is not None and self.minutes <= 0:
             raise UserError(f"{self.minutes} minutes: more than 0")
-        if self.model.bank:
+        if self.model.network_per_style:
             raise UserError(
                 "a set of networks is not trained as a whole: train its networks one by one, each with its own --emotion"
             )
@@ -259,7 +259,7 @@ class StyleTraining:
         """The part of `minutes` that is for training; a tenth, at most a minute, is kept for scoring and the release."""
         if self.minutes is None:
             return None
-        reserved = min(0.1 * self.minutes, 1.0) if self.score_on or self.pack else 0.0
+        reserved = min(0.1 * self.minutes, 1.0) if self.score_on or self.release else 0.0
         return 60 * (self.minutes - reserved)
 
     def resolved_model(self) -> StylizerConfig:

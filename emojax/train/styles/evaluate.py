@@ -40,8 +40,8 @@ from emojax.train.styles.scoring import (
 from emojax.train.styles.seen import scores_as_seen
 from emojax.train.styles.targets import painting_grams
 from emojax.util.files import make_folder, write_atomically
-from emojax.weights.load import PACKAGED, add_packs, find_styles, load_styles
-from emojax.weights.style_file import StylePack, read_pack
+from emojax.weights.load import PACKAGED, add_style_files, find_styles, load_styles
+from emojax.weights.style_file import StyleFile, read_style_file
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 OPTIMUM_SIDE = 256
@@ -66,14 +66,14 @@ def table(scores: Mapping[str, Mapping[str, float]], columns: Sequence[str] = CO
     return markdown(cells)
 
 
-def only_style_files(config: StylizerConfig, params: Any, styles: Sequence[StylePack]) -> tuple[StylizerConfig, Any]:
+def only_style_files(config: StylizerConfig, params: Any, styles: Sequence[StyleFile]) -> tuple[StylizerConfig, Any]:
     """A network with the styles of style files in place of its own.
 
     Raises:
         UserError: a style of another network, two styles of one name.
     """
     own = len(config.styles)
-    config, params = add_packs(config, params, styles)
+    config, params = add_style_files(config, params, styles)
     rows = jax.tree.map(lambda table: table[own:], params["styles"])
     return dataclasses.replace(config, styles=config.styles[own:]), {**params, "styles": rows}
 
@@ -113,9 +113,9 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     side = painting_size(args.style_scale)
     make_folder(args.output)
     config, params = load_styles(args.checkpoint)
-    packs = [read_pack(path) for path in args.packs]
-    if packs:
-        config, params = only_style_files(config, params, packs)
+    style_files = [read_style_file(path) for path in args.style_files]
+    if style_files:
+        config, params = only_style_files(config, params, style_files)
     retention, sheet = Retention(args.classifier, len(painted(config.styles))), Sheet(args.sheet_side)
     # The scores are compared between machines: no reduced precision on a GPU or TPU.
     with jax.default_matmul_precision("highest"):
@@ -139,9 +139,9 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "photos": list(photos), "size": args.size}
         metrics |= {"style_scale": args.style_scale, "faces": retention.faces, "scores": scores, "optimum": []}
         metrics["strengths"] = even_strengths(scores)
-        if not config.bank:
+        if not config.network_per_style:
             model = load(classifier=args.classifier, styles=args.checkpoint)
-            model = model.with_packs(packs) if packs else model
+            model = model.with_style_files(style_files) if style_files else model
             chosen = {style: row for style, row in scores_as_seen(model, photos).items() if style in scores}
             for style, painting in zip(
                 painted(config.styles), read_paintings(paintings, painted(config.styles)), strict=True
@@ -171,7 +171,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--checkpoint", type=find_styles, default=find_styles(), help="a checkpoint or run, or fast")
-    add("--packs", nargs="+", default=[], metavar="FILE", help="style files to score instead of the network's styles")
+    add(
+        "--style-files",
+        "--packs",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="files to score instead of the network's styles",
+    )
     add("--photos", nargs="+", required=True, help="folders or .tar files of photos")
     add("--paintings", nargs="+", required=True, help="a folder, or sad=PATH ..., as in training")
     add("--vgg16", help="VGG16 weights; none: $EMOJAX_VGG16, then the packaged ones")

@@ -66,7 +66,7 @@ def _program(config: StylizerConfig) -> Any:
     def run(params, vgg, grams, photo, style):
         photo = to_unit(photo)
         code = mix_styles(params["styles"], jax.nn.one_hot(style, len(config.styles))[None])
-        network = choose_network(params["network"], style) if config.bank else params["network"]
+        network = choose_network(params["network"], style) if config.network_per_style else params["network"]
         stylized = stylize_with_code(config, network, photo, code)
         return stylized, style_scores(vgg, grams, photo, stylized)
 

@@ -143,7 +143,7 @@ def load_teacher(config: StyleTraining) -> tuple[StylizerConfig, dict[str, Any]]
     assert config.teacher is not None
     teacher, params = load_styles(find_styles(config.teacher))
     styles = config.resolved_model().styles
-    if teacher.bank or not set(styles) <= set(teacher.styles):
+    if teacher.network_per_style or not set(styles) <= set(teacher.styles):
         raise UserError(
             f"`teacher` {config.teacher} is a {teacher}: it needs one network with the styles {', '.join(styles)}"
         )

@@ -48,15 +48,15 @@ def test_the_bias_shifts_the_tempered_logits(config):
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_the_command_writes_a_calibrated_checkpoint(run, tiny_face_data, tmp_path, capsys, bias):
-    pack, output = tiny_face_data[1], tmp_path / "packed"
-    flags = ["--checkpoint", str(run), "--data", pack, "--output", str(output)]
+    archive, output = tiny_face_data[1], tmp_path / "packed"
+    flags = ["--checkpoint", str(run), "--data", archive, "--output", str(output)]
     assert calibrate.main([*flags, *["--bias"] * bias]) == 0
     assert not (output / "training").exists()
     found = ckpt.read_checkpoint(output, "classifier")
     assert found.step == 7 and found.training_sha256 is None
     config, variables = load_classifier(output)
     before = load_classifier(run)[1]
-    faces = held_out_faces(FaceConfig(packs=(pack,)), config)["faces"]
+    faces = held_out_faces(FaceConfig(archives=(archive,)), config)["faces"]
     old = classifier_logits(config, before, faces.images)
     new = np.log(classify(config, variables, faces.images))
     temperature = fit_temperature(old, faces.labels)

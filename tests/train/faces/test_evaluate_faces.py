@@ -40,10 +40,10 @@ def test_any_number_of_faces_is_read_as_by_classify(variables):
 
 
 def test_the_command_writes_and_prints_the_scores(variables, saved, tiny_face_data, tmp_path, capsys):
-    pack, out = tiny_face_data[1], tmp_path / "out"
-    assert evaluate.main(["--checkpoint", str(saved), "--data", pack, "--split", "val", "--output", str(out)]) == 0
+    archive, out = tiny_face_data[1], tmp_path / "out"
+    assert evaluate.main(["--checkpoint", str(saved), "--data", archive, "--split", "val", "--output", str(out)]) == 0
     metrics = json.loads((out / "metrics.json").read_text())
-    probabilities, labels = evaluate.score_faces(MODEL, variables, [pack], "val")["faces"]
+    probabilities, labels = evaluate.score_faces(MODEL, variables, [archive], "val")["faces"]
     assert labels.tolist() == [label for label in range(7) for _ in range(2)]
     assert metrics["scores"]["faces"] == score(probabilities, labels)
     assert metrics["split"] == "val" and metrics["temperature"] == 1.5
@@ -121,8 +121,8 @@ def test_bad_input(saved, flags, part):
 
 
 def test_a_split_without_faces(saved, tiny_face_data, tmp_path):
-    with np.load(tiny_face_data[1]) as pack:
-        np.savez(tmp_path / "train.npz", **{**pack, "split": np.full(len(pack["label"]), "train")})
+    with np.load(tiny_face_data[1]) as archive:
+        np.savez(tmp_path / "train.npz", **{**archive, "split": np.full(len(archive["label"]), "train")})
     with pytest.raises(UserError, match="no faces in the split 'test'"):
         evaluate.main(["--checkpoint", str(saved), "--data", str(tmp_path / "train.npz")])
 
@@ -141,8 +141,8 @@ def test_the_packaged_classifier_on_validation_faces(shared_data):
     """The figures of docs/results.md, less what another machine's rounding may change."""
     from emojax.weights.load import PACKAGED, load_classifier
 
-    pack = str(shared_data / "faces" / "expw_crops112.npz")
-    probabilities, labels = evaluate.score_faces(*load_classifier(PACKAGED / "classifier"), [pack], "val")[
+    archive = str(shared_data / "faces" / "expw_crops112.npz")
+    probabilities, labels = evaluate.score_faces(*load_classifier(PACKAGED / "classifier"), [archive], "val")[
         "expw_crops112"
     ]
     scores = score(probabilities, labels)

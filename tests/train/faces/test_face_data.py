@@ -24,7 +24,7 @@ def jpeg(value, size=20):
     return stream.getvalue()
 
 
-def write_pack(path, labels, splits=None, values=None, images=None):
+def write_archive(path, labels, splits=None, values=None, images=None):
     count = len(labels)
     images = images or [jpeg(value) for value in (values or [5 * i % 256 for i in range(count)])]
     np.savez(
@@ -53,8 +53,8 @@ def draws(config, count, batch=20, seed=0):
 
 
 def test_an_archive_by_split(tmp_path):
-    pack = write_pack(tmp_path / "a.npz", [0, 1, 2, 3], ["train", "val", "train", "test"])
-    train, val, none = (FaceArchive(pack, split, 0.2) for split in ("train", "val", "other"))
+    archive = write_archive(tmp_path / "a.npz", [0, 1, 2, 3], ["train", "val", "train", "test"])
+    train, val, none = (FaceArchive(archive, split, 0.2) for split in ("train", "val", "other"))
     assert [len(train), len(val), len(none)] == [2, 1, 0]
     assert train.labels().tolist() == [0, 2]
     face = train[1]
@@ -64,29 +64,32 @@ def test_an_archive_by_split(tmp_path):
 
 
 def test_votes_become_shares_without_contempt(tmp_path):
-    pack = write_pack(tmp_path / "a.npz", [0, 1, 6])
+    archive = write_archive(tmp_path / "a.npz", [0, 1, 6])
     write_votes(tmp_path / "a.csv", [[3, 0, 0, 1, 0, 0, 0, 6], [0, 0, 0, 0, 0, 0, 0, 10], [0, 0, 0, 0, 0, 0, 10, 0]])
-    faces = FaceArchive(pack, "train", 0.0)
+    faces = FaceArchive(archive, "train", 0.0)
     np.testing.assert_allclose(faces[0]["votes"], [0.75, 0, 0, 0.25, 0, 0, 0])
     np.testing.assert_array_equal(faces[1]["votes"], np.eye(7)[1])  # nobody voted for one of ours: the label stays
     np.testing.assert_array_equal(faces[2]["votes"], np.eye(7)[6])
-    np.testing.assert_array_equal(FaceArchive(pack, "train", 0.0, soft_labels=False)[0]["votes"], np.eye(7)[0])
+    np.testing.assert_array_equal(FaceArchive(archive, "train", 0.0, soft_labels=False)[0]["votes"], np.eye(7)[0])
 
 
 def test_sharper_votes_are_a_power_of_the_shares(tmp_path):
-    pack = write_pack(tmp_path / "a.npz", [0])
+    archive = write_archive(tmp_path / "a.npz", [0])
     write_votes(tmp_path / "a.csv", [[3, 0, 0, 1, 0, 0, 0, 6]])
-    votes = FaceArchive(pack, "train", 0.0, sharpness=2.0)[0]["votes"]
+    votes = FaceArchive(archive, "train", 0.0, sharpness=2.0)[0]["votes"]
     np.testing.assert_allclose(votes, [0.9, 0, 0, 0.1, 0, 0, 0], atol=1e-6)  # 3^2 to 1^2
-    votes = FaceArchive(pack, "train", 0.0, sharpness=1e4)[0]["votes"]
+    votes = FaceArchive(archive, "train", 0.0, sharpness=1e4)[0]["votes"]
     np.testing.assert_array_equal(votes, np.eye(7)[0])
-    held_out = held_out_faces(FaceConfig(packs=(pack,), sharpness=2.0), MODEL, "train")["a"]
+    held_out = held_out_faces(FaceConfig(archives=(archive,), sharpness=2.0), MODEL, "train")["a"]
     np.testing.assert_allclose(held_out.labels[0], [0.75, 0, 0, 0.25, 0, 0, 0])  # as voted
 
 
 def test_each_source_has_its_own_smoothing(tmp_path):
-    one, two = write_pack(tmp_path / "a.npz", [0] * 10, values=[10] * 10), write_pack(tmp_path / "b.npz", [3] * 10)
-    _, _, batches = draws(FaceConfig(packs=(one, two), smoothing=(0.0, 0.7)), 40)
+    one, two = (
+        write_archive(tmp_path / "a.npz", [0] * 10, values=[10] * 10),
+        write_archive(tmp_path / "b.npz", [3] * 10),
+    )
+    _, _, batches = draws(FaceConfig(archives=(one, two), smoothing=(0.0, 0.7)), 40)
     labels = np.concatenate([batch["label"] for batch in batches])
     for row in labels:
         expected = np.eye(7)[0] if row[0] > 0.5 else smooth_label(np.eye(7)[3], 0.7)
@@ -95,16 +98,16 @@ def test_each_source_has_its_own_smoothing(tmp_path):
 
 
 def test_a_table_of_another_archive_is_an_error(tmp_path):
-    pack = write_pack(tmp_path / "a.npz", [0, 1, 6])
+    archive = write_archive(tmp_path / "a.npz", [0, 1, 6])
     write_votes(tmp_path / "a.csv", [[1] * 8] * 2)
     with pytest.raises(UserError, match="2 rows for 3 faces"):
-        FaceArchive(pack, "train", 0.0)
+        FaceArchive(archive, "train", 0.0)
 
 
 def test_margins_by_name_and_by_hand():
-    config = FaceConfig(packs=("x/expw_crops112.npz", "ferplus48.npz"))
+    config = FaceConfig(archives=("x/expw_crops112.npz", "ferplus48.npz"))
     assert [config.margin(0), config.margin(1)] == [0.2, 0.0]
-    assert FaceConfig(packs=("a.npz",), margins=(0.5,)).margin(0) == 0.5
+    assert FaceConfig(archives=("a.npz",), margins=(0.5,)).margin(0) == 0.5
 
 
 def test_shares_of_draws():
@@ -119,15 +122,15 @@ def test_shares_of_draws():
 @pytest.mark.parametrize("balance", [0.0, 1.0])
 def test_rare_classes_are_drawn_as_often_as_balance_says(tmp_path, balance):
     labels = [0] * 36 + [1] * 4
-    pack = write_pack(tmp_path / "a.npz", labels)
-    _, found, _ = draws(FaceConfig(packs=(pack,), balance=balance), 400)
+    archive = write_archive(tmp_path / "a.npz", labels)
+    _, found, _ = draws(FaceConfig(archives=(archive,), balance=balance), 400)
     share = (found == 1).mean()
     assert abs(share - (0.5 if balance else 0.1)) < 0.03
 
 
 def test_every_face_comes_once_before_any_comes_again_and_afresh(tmp_path):
-    pack = write_pack(tmp_path / "a.npz", [0] * 40)
-    greys, _, batches = draws(FaceConfig(packs=(pack,)), 80)
+    archive = write_archive(tmp_path / "a.npz", [0] * 40)
+    greys, _, batches = draws(FaceConfig(archives=(archive,)), 80)
     assert sorted(greys[:40]) == sorted(greys[40:]) == [5 * i for i in range(40)]
     assert greys[:40] != greys[40:] and greys[:40] != sorted(greys[:40])
     seeds = np.concatenate([batch["seed"] for batch in batches])
@@ -135,8 +138,8 @@ def test_every_face_comes_once_before_any_comes_again_and_afresh(tmp_path):
 
 
 def test_the_seed_decides_and_the_state_goes_on_where_it_was(tmp_path):
-    pack = write_pack(tmp_path / "a.npz", [i % 7 for i in range(40)])
-    config = FaceConfig(packs=(pack,))
+    archive = write_archive(tmp_path / "a.npz", [i % 7 for i in range(40)])
+    config = FaceConfig(archives=(archive,))
     assert draws(config, 40)[0] == draws(config, 40)[0] != draws(config, 40, seed=1)[0]
     one, two = (face_batches(config, MODEL, 8, 0).iterator for _ in range(2))
     for _ in range(3):
@@ -148,7 +151,7 @@ def test_the_seed_decides_and_the_state_goes_on_where_it_was(tmp_path):
 
 
 def test_two_hosts_draw_together_what_one_draws(tmp_path, monkeypatch):
-    config = FaceConfig(packs=(write_pack(tmp_path / "a.npz", [i % 7 for i in range(40)]),))
+    config = FaceConfig(archives=(write_archive(tmp_path / "a.npz", [i % 7 for i in range(40)]),))
     whole = next(face_batches(config, MODEL, 8, 0).iterator)
     monkeypatch.setattr("jax.process_count", lambda: 2)
     parts = []
@@ -162,7 +165,7 @@ def test_two_hosts_draw_together_what_one_draws(tmp_path, monkeypatch):
 
 def test_bad_images_do_not_bring_hosts_out_of_step(tmp_path, monkeypatch):
     images = [jpeg(10 * i) if i % 3 else b"no jpeg" for i in range(12)]
-    config = FaceConfig(packs=(write_pack(tmp_path / "a.npz", [0] * 12, images=images),))
+    config = FaceConfig(archives=(write_archive(tmp_path / "a.npz", [0] * 12, images=images),))
     whole = face_batches(config, MODEL, 4, 0).iterator
     monkeypatch.setattr("jax.process_count", lambda: 2)
     for step in range(4):
@@ -180,18 +183,18 @@ def test_crops_are_cut_to_what_the_network_wants(tmp_path):
     crop[16:96, 16:96] = 255
     stream = io.BytesIO()
     Image.fromarray(crop).save(stream, "JPEG", quality=95)
-    pack = write_pack(tmp_path / "expw.npz", [3], ["val"], images=[stream.getvalue()])
+    archive = write_archive(tmp_path / "expw.npz", [3], ["val"], images=[stream.getvalue()])
     tight = ClassifierConfig(widths=(2, 2, 2), dense=4, size=12, margin=0.0)
-    image = held_out_faces(FaceConfig(packs=(pack,)), tight)["expw"].images[0]
+    image = held_out_faces(FaceConfig(archives=(archive,)), tight)["expw"].images[0]
     assert image.shape == (12, 12, 3) and image.min() > 200
     wide = ClassifierConfig(widths=(2, 2, 2), dense=4, size=12, margin=0.2)
-    assert held_out_faces(FaceConfig(packs=(pack,)), wide)["expw"].images[0][0, 0].max() < 50
+    assert held_out_faces(FaceConfig(archives=(archive,)), wide)["expw"].images[0][0, 0].max() < 50
 
 
 def test_bad_images_are_skipped_counted_and_reported_once(tmp_path, capfd):
     images = [jpeg(10 * i) for i in range(9)] + [b"no jpeg", jpeg(200)[:80]]
-    pack = write_pack(tmp_path / "a.npz", [0] * 11, images=images)
-    data = face_batches(FaceConfig(packs=(pack,)), MODEL, 9, 0)
+    archive = write_archive(tmp_path / "a.npz", [0] * 11, images=images)
+    data = face_batches(FaceConfig(archives=(archive,)), MODEL, 9, 0)
     seen = Counter()
     for _ in range(3):
         seen.update(next(data.iterator)["image"].mean((1, 2, 3)).round().astype(int).tolist())
@@ -201,19 +204,21 @@ def test_bad_images_are_skipped_counted_and_reported_once(tmp_path, capfd):
 
 
 def test_unreadable_held_out_faces_are_told(tmp_path, capfd):
-    pack = write_pack(tmp_path / "a.npz", [0, 1], ["val", "val"], images=[jpeg(50), b"no jpeg"])
-    assert len(held_out_faces(FaceConfig(packs=(pack,)), MODEL)["a"].images) == 1
+    archive = write_archive(tmp_path / "a.npz", [0, 1], ["val", "val"], images=[jpeg(50), b"no jpeg"])
+    assert len(held_out_faces(FaceConfig(archives=(archive,)), MODEL)["a"].images) == 1
     assert "skipped 1 val faces" in capfd.readouterr().err
 
 
 def test_only_bad_images_are_an_error(tmp_path):
-    pack = write_pack(tmp_path / "a.npz", [0, 1], images=[b"x", b"y"])
+    archive = write_archive(tmp_path / "a.npz", [0, 1], images=[b"x", b"y"])
     with pytest.raises(UserError, match="none of the training faces can be read"):
-        next(face_batches(FaceConfig(packs=(pack,)), MODEL, 2, 0).iterator)
+        next(face_batches(FaceConfig(archives=(archive,)), MODEL, 2, 0).iterator)
 
 
 def test_held_out_batches_are_filled_up(tmp_path):
-    faces = held_out_faces(FaceConfig(packs=(write_pack(tmp_path / "a.npz", [0, 1, 2], ["val"] * 3),)), MODEL)["a"]
+    faces = held_out_faces(FaceConfig(archives=(write_archive(tmp_path / "a.npz", [0, 1, 2], ["val"] * 3),)), MODEL)[
+        "a"
+    ]
     batches = np.stack(list(faces.batches(2)))
     assert batches.shape == (2, 2, 12, 12, 3)
     np.testing.assert_array_equal(batches.reshape(4, 12, 12, 3)[:3], faces.images)
@@ -257,20 +262,20 @@ def test_what_is_no_archive(tmp_path):
 
 
 def test_requests_that_make_no_sense(tmp_path):
-    pack = write_pack(tmp_path / "a.npz", [0, 1], ["val", "val"])
-    with pytest.raises(UserError, match="no faces: give `data.packs`"):
+    archive = write_archive(tmp_path / "a.npz", [0, 1], ["val", "val"])
+    with pytest.raises(UserError, match="no faces: give `data.archives`"):
         open_faces(FaceConfig(), "train")
     with pytest.raises(UserError, match="two sources of faces are called 'a'"):
-        open_faces(FaceConfig(packs=(pack, pack)), "train")
+        open_faces(FaceConfig(archives=(archive, archive)), "train")
     with pytest.raises(UserError, match="no training faces in a"):
-        face_batches(FaceConfig(packs=(pack,)), MODEL, 2, 0)
+        face_batches(FaceConfig(archives=(archive,)), MODEL, 2, 0)
     for name in ("shares", "smoothing"):
         with pytest.raises(UserError, match=f"2 values of `data.{name}` for 1 sources"):
-            face_batches(FaceConfig(packs=(pack,), **{name: (0.1, 0.2)}), MODEL, 2, 0)
+            face_batches(FaceConfig(archives=(archive,), **{name: (0.1, 0.2)}), MODEL, 2, 0)
     for bad in ({"smoothing": (1.0,)}, {"smoothing": (-0.1,)}, {"sharpness": 0.0}, {"sharpness": float("inf")}):
         with pytest.raises(UserError, match="smoothing|sharpness"):
             FaceConfig(**bad)
-    for bad in ({"margins": (0.1,)}, {"shares": (0.0,)}, {"balance": 2.0}, {"packs": ("a",), "margins": (3.0,)}):
+    for bad in ({"margins": (0.1,)}, {"shares": (0.0,)}, {"balance": 2.0}, {"archives": ("a",), "margins": (3.0,)}):
         with pytest.raises(UserError):
             FaceConfig(**bad)
 
@@ -278,7 +283,7 @@ def test_requests_that_make_no_sense(tmp_path):
 def test_the_shared_archives(shared_data):
     folder = shared_data / "faces"
     names = ("expw_crops112", "ferplus48", "muxspace112")
-    config = FaceConfig(packs=tuple(str(folder / f"{name}.npz") for name in names))
+    config = FaceConfig(archives=tuple(str(folder / f"{name}.npz") for name in names))
     for split in ("train", "val", "test"):
         for source in open_faces(config, split).values():
             if split != "train" and "muxspace" in repr(source):  # which is all for training

@@ -247,9 +247,9 @@ def test_what_training_writes_is_what_the_pipeline_reads(config, tmp_path):
 
 
 def test_no_validation_faces_is_said(config, tiny_face_data, tmp_path, capsys):
-    with np.load(tiny_face_data[1]) as pack:
-        np.savez(tmp_path / "train.npz", **{**pack, "split": np.full(len(pack["label"]), "train")})
-    data = dataclasses.replace(config.data, packs=(str(tmp_path / "train.npz"),))
+    with np.load(tiny_face_data[1]) as archive:
+        np.savez(tmp_path / "train.npz", **{**archive, "split": np.full(len(archive["label"]), "train")})
+    data = dataclasses.replace(config.data, archives=(str(tmp_path / "train.npz"),))
     train(dataclasses.replace(config, data=data, steps=1), tmp_path / "run")
     assert "no validation faces" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""`train_style.py add`: a new row for a frozen network, as a pack that the pipeline takes."""
+"""`train_style.py add`: a new row for a frozen network, as a style file that the pipeline takes."""
 
 import dataclasses
 from pathlib import Path
@@ -17,7 +17,7 @@ from emojax.train.loop import LoopConfig
 from emojax.train.styles import add as add_style
 from emojax.weights.load import load_styles
 from emojax.weights.store import save_checkpoint
-from emojax.weights.style_file import network_fingerprint, open_preview, read_pack
+from emojax.weights.style_file import network_fingerprint, open_preview, read_style_file
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"))
 EXAMPLE = Path(__file__).parents[3] / "examples" / "astronaut.jpg"
@@ -45,11 +45,11 @@ def test_a_painting_becomes_a_pack(flags, tmp_path, capsys):
     out = ["--run", str(tmp_path / "run"), "--output", str(tmp_path / "joy.pack"), "--author", "Munch"]
     assert add_style.main([*flags, *out], TINY, EXAMPLE) == 0
     assert "joy starts from the style" in capsys.readouterr().err
-    pack = read_pack(tmp_path / "joy.pack")
-    assert (pack.name, pack.author, pack.licence) == ("joy", "Munch", "")
-    assert open_preview(pack).size == (128, 128)
+    style_file = read_style_file(tmp_path / "joy.pack")
+    assert (style_file.name, style_file.author, style_file.licence) == ("joy", "Munch", "")
+    assert open_preview(style_file).size == (128, 128)
     checkpoint = flags[flags.index("--checkpoint") + 1]
-    model = load(styles=checkpoint).with_packs([pack])
+    model = load(styles=checkpoint).with_style_files([style_file])
     photo = np.asarray(Image.open(EXAMPLE).resize((64, 64)))
     joy = model.stylize(photo, "joy")
     assert all((model.stylize(photo, name) != joy).any() for name in CONFIG.styles)
@@ -92,7 +92,7 @@ def test_the_astronaut_is_enough_to_learn_on(flags, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photos = flags.index("--photos")
     assert add_style.main([*flags[:photos], *flags[photos + 2 :]], dataclasses.replace(TINY, steps=1), EXAMPLE) == 0
-    assert read_pack("joy.pack").name == "joy"
+    assert read_style_file("joy.pack").name == "joy"
     assert [path.name[:8] for path in Path("runs").iterdir()] == ["add_joy_"]
 
 

@@ -23,7 +23,7 @@ from emojax.train.styles.scoring import score_photos
 from emojax.train.styles.targets import painting_grams
 from emojax.weights.load import load_styles
 from emojax.weights.store import save_checkpoint
-from emojax.weights.style_file import StylePack, network_fingerprint, write_pack
+from emojax.weights.style_file import StyleFile, network_fingerprint, write_style_file
 from emojax.weights.vgg16_file import load_vgg16
 
 CONFIG = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"))
@@ -166,7 +166,7 @@ def test_packs_are_scored_instead_of_the_networks_styles(flags, scored, tmp_path
     found = dict(zip(flags[::2], flags[1::2], strict=True))
     _, params = load_styles(found["--checkpoint"])
     row = jax.tree.map(lambda table: table[0], params["styles"])  # sad's
-    write_pack(tmp_path / "joy.pack", StylePack("joy", network_fingerprint(params["network"]), row, b""))
+    write_style_file(tmp_path / "joy.pack", StyleFile("joy", network_fingerprint(params["network"]), row, b""))
     painting = Path(found["--paintings"]) / "sad" / "painting.png"
     shared = [*flags, "--output", str(tmp_path / "out"), "--style-scale", "0.25"]
     assert evaluate_styles.main([*shared, "--packs", str(tmp_path / "joy.pack"), "--paintings", f"joy={painting}"]) == 0
@@ -180,11 +180,11 @@ def test_packs_are_scored_instead_of_the_networks_styles(flags, scored, tmp_path
 def test_a_bank_is_scored_like_a_shared_network(flags, tmp_path):
     for index, name in enumerate(("sad", "happy")):
         single = StylizerConfig(width=4, blocks=1, styles=(name,))
-        save_checkpoint(tmp_path / "bank" / name, "styles", single, tiny.stylizer_params(single, index))
+        save_checkpoint(tmp_path / "set" / name, "styles", single, tiny.stylizer_params(single, index))
     scores = {}
-    for checkpoint in ("bank", "bank/sad"):
+    for checkpoint in ("set", "set/sad"):
         shared = [*flags, "--style-scale", "0.25", "--checkpoint", str(tmp_path / checkpoint)]
         assert evaluate_styles.main([*shared, "--output", str(tmp_path / "out")]) == 0
         scores[checkpoint] = json.loads((tmp_path / "out" / "metrics.json").read_text())["scores"]
-    assert list(scores["bank"]) == ["happy", "sad"]  # in the order of the emotions
-    np.testing.assert_allclose(scores["bank"]["sad"]["objective"], scores["bank/sad"]["sad"]["objective"], rtol=1e-4)
+    assert list(scores["set"]) == ["happy", "sad"]  # in the order of the emotions
+    np.testing.assert_allclose(scores["set"]["sad"]["objective"], scores["set/sad"]["sad"]["objective"], rtol=1e-4)

@@ -221,7 +221,7 @@ def test_invalid_losses(bad, part):
     [
         ({}, None),
         ({"minutes": 10.0}, 600),
-        ({"minutes": 5.0, "pack": "here"}, 270),
+        ({"minutes": 5.0, "release": "here"}, 270),
         ({"minutes": 20.0, "score_on": ("photos",)}, 1140),
     ],
 )
@@ -326,7 +326,7 @@ def test_a_finished_run_is_scored_and_released(config, tmp_path, monkeypatch, ca
     import train_style
 
     flags = ["--data.photos", *config.data.photos, "--data.paintings", *config.data.paintings, "--vgg16", config.vgg16]
-    after = ["--score_on", *config.data.photos, "--pack", str(tmp_path / "mine"), "--output", str(tmp_path / "run")]
+    after = ["--score_on", *config.data.photos, "--release", str(tmp_path / "mine"), "--output", str(tmp_path / "run")]
     short = [*LESS, "--steps", "1", "--model.styles", "sad", "--initial", config.initial]
     monkeypatch.setattr("sys.argv", ["train_style.py", "tiny", *flags, *after, *short])
     monkeypatch.setattr("emojax.train.styles.evaluate.SIZE", 64)
@@ -340,7 +340,7 @@ def test_a_release_replaces_nothing_but_checkpoints(tmp_path, monkeypatch, capsy
     import train_style
 
     (tmp_path / "paintings").mkdir()
-    run = ["--output", str(tmp_path / "run"), "--data.photos", "none", "--pack"]
+    run = ["--output", str(tmp_path / "run"), "--data.photos", "none", "--release"]
     for output in ("paintings", "run", "."):
         monkeypatch.setattr("sys.argv", ["train_style.py", "tiny", *run, str(tmp_path / output)])
         assert train_style.main() == 2
@@ -422,7 +422,14 @@ def test_one_emotion_alone(config, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"emotion": "fera"}, {"batch_size": 0}, {"epochs": 0}, {"steps": 0}, {"model": StylizerConfig(bank=True)}]
+    "bad",
+    [
+        {"emotion": "fera"},
+        {"batch_size": 0},
+        {"epochs": 0},
+        {"steps": 0},
+        {"model": StylizerConfig(network_per_style=True)},
+    ],
 )
 def test_invalid_configs(config, bad):
     with pytest.raises(UserError):

@@ -13,12 +13,12 @@ from emojax.nets.stylizer import StylizerConfig
 from emojax.weights import style_file as style_pack
 from emojax.weights.style_file import (
     FORMAT,
-    StylePack,
+    StyleFile,
     check_name,
     network_fingerprint,
     open_preview,
-    read_pack,
-    write_pack,
+    read_style_file,
+    write_style_file,
 )
 
 TINY = StylizerConfig(width=4, blocks=1)
@@ -39,7 +39,7 @@ def picture(side=8):
     return stream.getvalue()
 
 
-def pack(**changes):
+def style_file(**changes):
     fields = {
         "name": "joy",
         "network": "f" * 64,
@@ -48,12 +48,12 @@ def pack(**changes):
         "author": "me",
         "licence": "CC0",
     }
-    return StylePack(**{**fields, **changes})
+    return StyleFile(**{**fields, **changes})
 
 
 def test_a_pack_survives_its_file(tmp_path):
-    write_pack(tmp_path / "joy.pack", pack())
-    found = read_pack(tmp_path / "joy.pack")
+    write_style_file(tmp_path / "joy.pack", style_file())
+    found = read_style_file(tmp_path / "joy.pack")
     assert (found.name, found.network, found.author, found.licence) == ("joy", "f" * 64, "me", "CC0")
     assert open_preview(found).getpixel((0, 0)) == (9, 99, 199)
     assert found.code.keys() == code().keys()
@@ -64,18 +64,18 @@ def test_a_pack_survives_its_file(tmp_path):
 
 def test_the_default_networks_pack_is_small(tmp_path):
     rows = {name: dict.fromkeys(("scale", "shift"), np.ones(n)) for name, n in StylizerConfig().norm_layers()}
-    write_pack(tmp_path / "joy.pack", pack(code=rows))
+    write_style_file(tmp_path / "joy.pack", style_file(code=rows))
     assert (tmp_path / "joy.pack").stat().st_size < 30_000
 
 
 def test_a_pack_fits_its_network_only():
-    pack().check(TINY, "f" * 64)
+    style_file().check(TINY, "f" * 64)
     with pytest.raises(UserError, match="another network"):
-        pack().check(TINY, "0" * 64)
+        style_file().check(TINY, "0" * 64)
     with pytest.raises(UserError, match="damaged"):
-        pack().check(StylizerConfig(width=8, blocks=1), "f" * 64)
+        style_file().check(StylizerConfig(width=8, blocks=1), "f" * 64)
     with pytest.raises(UserError, match="another network"):
-        pack().check(StylizerConfig(width=4, blocks=1, bank=True), "f" * 64)
+        style_file().check(StylizerConfig(width=4, blocks=1, network_per_style=True), "f" * 64)
 
 
 def test_the_fingerprint_is_of_names_shapes_and_values():
@@ -111,32 +111,32 @@ def test_files_that_are_no_packs(tmp_path):
     for tensors, metadata, reason in bad:
         save_file(tensors, path, metadata)
         with pytest.raises(UserError, match=reason):
-            read_pack(path)
+            read_style_file(path)
     for dtype, size in (("F8_E4M3", 4), ("BF16", 8)):  # NumPy alone does not have them
         tensor = {"dtype": dtype, "shape": [4], "data_offsets": [0, size]}
         header = json.dumps({"__metadata__": texts, "down0/scale": tensor})
         path.write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(size))
-        with pytest.raises(UserError, match="cannot read the style pack|not a row"):
-            read_pack(path)
+        with pytest.raises(UserError, match="cannot read the style file|not a row"):
+            read_style_file(path)
     path.write_bytes(b"no safetensors")
-    with pytest.raises(UserError, match="cannot read the style pack"):
-        read_pack(path)
+    with pytest.raises(UserError, match="cannot read the style file"):
+        read_style_file(path)
     path.write_bytes(bytes(style_pack.LARGEST + 1))
     with pytest.raises(UserError, match="something else"):
-        read_pack(path)
+        read_style_file(path)
     for missing in (tmp_path / "none.pack", tmp_path):
         with pytest.raises(UserError):
-            read_pack(missing)
+            read_style_file(missing)
 
 
 def test_a_preview_that_is_no_small_picture():
     for data in (b"", b"GIF", picture(2000)):
         with pytest.raises(UserError, match="preview"):
-            open_preview(pack(preview=data))
+            open_preview(style_file(preview=data))
 
 
 def test_the_command_tells_what_is_in_a_pack(tmp_path, capsys):
-    write_pack(tmp_path / "joy.pack", pack(licence=""))
+    write_style_file(tmp_path / "joy.pack", style_file(licence=""))
     assert show([str(tmp_path / "joy.pack"), "--preview", str(tmp_path / "joy.png")]) == 0
     assert capsys.readouterr().out.splitlines() == ["name: joy", f"network: {'f' * 64}", "author: me", "licence: -"]
     with Image.open(tmp_path / "joy.png") as preview:
@@ -150,6 +150,6 @@ def test_the_command_tells_what_is_in_a_pack(tmp_path, capsys):
 
 
 def test_a_stranger_cannot_write_to_the_terminal(tmp_path, capsys):
-    write_pack(tmp_path / "joy.pack", pack(author="me\n\x1b[2Jlicence: free"))
+    write_style_file(tmp_path / "joy.pack", style_file(author="me\n\x1b[2Jlicence: free"))
     assert show([str(tmp_path / "joy.pack")]) == 0
     assert capsys.readouterr().out.splitlines()[2] == "author: me??[2Jlicence: free"
