@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
-from PIL import Image
+from PIL import ExifTags, Image
 from safetensors.numpy import save_file
 
 from emojax import pipeline
@@ -190,6 +190,14 @@ def test_the_command_paints_and_tells(command, capsys, tmp_path):
         "photo.any.png",
         "photo.png",
     ]  # no preview left
+    assert json.loads(Image.open("photo.any.png").text["Description"]) == row["painted"]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "webp"])
+def test_the_picture_says_how_it_was_made(command, suffix):
+    assert command("--painting", "any.png", "--seed", "5", "--output", f"out.{suffix}", "-q") == 0
+    settings = json.loads(Image.open(f"out.{suffix}").getexif()[ExifTags.Base.ImageDescription])
+    assert settings["seed"] == 5 and settings["paintings"] == ["any"]
 
 
 def test_ctrl_c_writes_what_there_is(command, monkeypatch, flag, tmp_path):

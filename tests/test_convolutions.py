@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from emojax.nets.convolutions import by_phases, by_rows, convolve, enlarge_and_convolve, winograd
+from emojax.nets.layers import max_pool
 
 
 def plain(x, kernel, stride=1, padding=0):
@@ -91,3 +92,21 @@ def test_other_platforms_and_precisions_are_plain(function, shape):
     assert len(on_gpu) == 1 and on_gpu == shapes("tpu", jnp.float32) != shapes("cpu", jnp.float32)
     assert len(shapes("cpu", jnp.bfloat16)) == 1
     assert shapes("cpu", jnp.bfloat16)[0].replace("bf16", "f32") == on_gpu[0]
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 7)])
+def test_pooling_and_its_gradient(size):
+    """Equal maxima, as in flat parts, share the gradient; what an odd side leaves out gets none."""
+
+    def reduced(x):
+        n, h, w, c = x.shape
+        return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
+
+    x = np.random.default_rng(0).integers(0, 3, (2, *size, 3)).astype(np.float32)
+
+    def value(pool, x):
+        y = pool(x)
+        return (y * jnp.cos(jnp.arange(y.size).reshape(y.shape))).sum(), y
+
+    results = [jax.jit(jax.grad(partial(value, pool), has_aux=True))(x) for pool in (max_pool, reduced)]
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), *results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -200,16 +201,18 @@ def _write(work: Work, taken: set[tuple[int, int]], force: bool) -> None:
             work.row |= reading(result)
             if result.image is not None and result.style is not None:
                 output = work.job.output_for(style_name(result.style))
-                _write_image(result.image, output, work.job.suffix, taken, force)
+                _write_image(result, output, work.job.suffix, taken, force)
                 work.row["output"] = output
 
 
-def _write_image(image: Image.Image, output: str, suffix: str, taken: set[tuple[int, int]], force: bool) -> None:
+def _write_image(result: Result, output: str, suffix: str, taken: set[tuple[int, int]], force: bool) -> None:
+    assert result.image is not None
+    description = None if result.painted is None else json.dumps(result.painted)
     if output == STREAM:
-        write_image(image, sys.stdout.buffer, FORMATS[suffix.lower()])
+        write_image(result.image, sys.stdout.buffer, FORMATS[suffix.lower()], description)
         return
     check_output(output, taken, force)
-    write_image(image, output)
+    write_image(result.image, output, description=description)
     written = identity(output)
     if written is not None:
         taken.add(written)  # on a file system that ignores case two names may be one file

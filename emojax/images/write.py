@@ -1,7 +1,8 @@
 """Encoding: a picture becomes a file with an sRGB profile and the mark of emojax.
 
 Pictures are PIL images in mode RGB or RGBA, uint8, 0..255, sRGB. No metadata of the photo is written: no orientation,
-location, date or camera. The software tag says "emojax VERSION"; `is_ours` recognizes pictures by it.
+location, date or camera. The software tag says "emojax VERSION"; `is_ours` recognizes pictures by it. A description may say how
+the picture was made.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Stream(Protocol):
     def flush(self) -> Any: ...
 
 
-def encode(image: Image.Image, format: str) -> bytes:
-    """Encodes a picture in a format, one of the values of `FORMATS`, with profile and mark.
+def encode(image: Image.Image, format: str, description: str | None = None) -> bytes:
+    """Encodes a picture in a format, one of the values of `FORMATS`, with profile, mark and description (ASCII).
 
     Raises:
         UserError: the format cannot hold the picture, or this Pillow cannot write it.
@@ -53,6 +54,9 @@ def encode(image: Image.Image, format: str) -> bytes:
     exif, text = Image.Exif(), PngImagePlugin.PngInfo()
     exif[ExifTags.Base.Software] = software
     text.add_text("Software", software)
+    if description is not None:
+        exif[ExifTags.Base.ImageDescription] = description
+        text.add_text("Description", description)
     options = {"icc_profile": srgb_profile(), "comment": software, **_SAVE_OPTIONS.get(format, {})}
     options |= {"pnginfo": text} if format == "PNG" else {"exif": exif}
     bare = image.copy()
@@ -65,20 +69,26 @@ def encode(image: Image.Image, format: str) -> bytes:
     return stream.getvalue()
 
 
-def write_image(image: Image.Image, target: str | os.PathLike | Stream, format: str | None = None) -> None:
+def write_image(
+    image: Image.Image,
+    target: str | os.PathLike | Stream,
+    format: str | None = None,
+    description: str | None = None,
+) -> None:
     """Writes a picture (RGB or RGBA, sRGB), whole or not at all if `target` is a path.
 
     Args:
         target: a path, or a stream.
         format: one of the values of `FORMATS`; by default what the path's suffix stands for.
+        description: how the picture was made, for its metadata; ASCII.
 
     Raises:
         UserError: an unknown suffix, a picture that the format cannot hold, no right to write there, a full disk.
     """
     if isinstance(target, str | os.PathLike):
-        write_atomically(Path(target), encode(image, format or format_of(target)))
+        write_atomically(Path(target), encode(image, format or format_of(target), description))
         return
-    data = encode(image, format or "PNG")
+    data = encode(image, format or "PNG", description)
     try:
         target.write(data)
         target.flush()

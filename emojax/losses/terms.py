@@ -129,8 +129,7 @@ def hypercolumns(
         positions: (row, column), 0 to 1 from edge to edge of the photo; between the maps' own positions by bilinear
             interpolation.
     """
-    columns = [_interpolate(x.astype(jnp.float32), positions) for x in features]
-    return jnp.concatenate(columns, axis=-1)
+    return jnp.concatenate([_interpolate(x, positions) for x in features], axis=-1)
 
 
 def _interpolate(x: Float[Array, "N H W C"], positions: Float[Array, "N P 2"]) -> Float[Array, "N P C"]:
@@ -147,7 +146,7 @@ def _interpolate(x: Float[Array, "N H W C"], positions: Float[Array, "N P 2"]) -
             column = jnp.minimum(first[..., 1] + right, width - 1)
             corner = jnp.take_along_axis(flat, (row * width + column)[..., None], axis=1, mode="promise_in_bounds")
             share = jnp.abs(1 - down - fraction[..., 0]) * jnp.abs(1 - right - fraction[..., 1])
-            total = total + share[..., None] * corner
+            total = total + share[..., None] * corner.astype(jnp.float32)
     return total
 
 

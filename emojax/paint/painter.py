@@ -140,7 +140,7 @@ def paint_loss(
         similarity: the weight of that term at this scale.
     """
     inside = jnp.clip(picture, 0, 1)
-    features = vgg16_features(vgg, to_255(inside), config.columns)
+    features = _features_of(config, vgg, inside)
     shares = masks.sum((1, 2)) / jnp.maximum(masks.sum(), 1e-6)
     found: dict[str, jax.Array] = {"tv": total_variation(inside)[0]}
     for index, sample in enumerate(samples):
@@ -155,6 +155,10 @@ def paint_loss(
     return {**found, "loss": loss + _OUTSIDE * jnp.square(picture - inside).mean()}
 
 
+def _features_of(config: PaintConfig, vgg: Mapping[str, Any], picture: Float[Array, "1 H W 3"]) -> dict[str, jax.Array]:
+    return vgg16_features(vgg, to_255(picture), config.columns)
+
+
 class Painter:
     """VGG16 on the device and the compiled programs, ready to paint; safe to share between threads."""
 
@@ -164,10 +168,11 @@ class Painter:
         self._vgg = jax.device_put(dict(vgg))
 
         def features_of(vgg, picture):
-            return vgg16_features(vgg, to_255(picture), config.columns)
+            # Half as large; large pictures' features are what takes the memory.
+            return jax.tree.map(lambda map: map.astype(jnp.bfloat16), _features_of(config, vgg, picture))
 
         def samples_of(vgg, painting, key):
-            return sample_painting(list(features_of(vgg, painting).values()), painting, key)
+            return sample_painting(list(_features_of(config, vgg, painting).values()), painting, key)
 
         def loss_of(picture, vgg, photo_features, samples, masks, faces, similarity, key):
             at_size = config.at(*picture.shape[1:3])

@@ -74,7 +74,7 @@ def main(argv: Sequence[str], defaults: StyleTraining) -> int:
     trained = np.array(defaults.resolved_model().styles)
     data = dataclasses.replace(defaults.data, paintings=tuple(args.paintings), painting_size=args.size)
     painter = Painter(load_vgg16(find_vgg16(args.vgg16)), CONFIG)
-    for emotion, path in track(targets.items(), "swatch"):
+    for emotion, path in track(targets.items(), "texture"):
         used = mixes[emotion] > 0
         paintings = tuple(painting[0] for painting in read_paintings(data, trained[used].tolist()))
         region = Region(paintings, tuple(mixes[emotion][used].tolist()))
