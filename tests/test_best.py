@@ -190,13 +190,15 @@ def test_the_command_paints_and_tells(command, capsys, tmp_path):
         "photo.any.png",
         "photo.png",
     ]  # no preview left
-    assert json.loads(Image.open("photo.any.png").text["Description"]) == row["painted"]
+    with Image.open("photo.any.png") as image:
+        assert json.loads(image.text["Description"]) == row["painted"]
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "tif", "webp"])
 def test_the_picture_says_how_it_was_made(command, suffix):
     assert command("--painting", "any.png", "--seed", "5", "--output", f"out.{suffix}", "-q") == 0
-    settings = json.loads(Image.open(f"out.{suffix}").getexif()[ExifTags.Base.ImageDescription])
+    with Image.open(f"out.{suffix}") as image:
+        settings = json.loads(image.getexif()[ExifTags.Base.ImageDescription])
     assert settings["seed"] == 5 and settings["paintings"] == ["any"]
 
 

@@ -218,7 +218,7 @@ def _aligned(
     return np.asarray(show(part, inside.astype(np.float32))), to_photo
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8)
 def _alignment(size: int, margin: float) -> tuple[Callable[..., Similarity], Callable[..., Float[Array, "S S 3"]]]:
     """Programs: where an aligned crop lies in a photo, and what it shows."""
 

@@ -41,7 +41,7 @@ MINIMUM_OVERLAP = 0.4
 PERCENTAGES = ("accuracy", "balanced_accuracy", "macro_f1", "natural_accuracy", "ece", "ece_floor")
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8)
 def compiled_classifier(config: ClassifierConfig) -> Any:
     """`emojax.nets.classifier.classify`, compiled: (variables, crops uint8 [N, S, S, 3]) -> probabilities."""
     return compiling.jit(functools.partial(classify, config))

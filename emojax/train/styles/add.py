@@ -1,7 +1,8 @@
 """`emojax style add`: learns the style of one more painting for a trained network, and writes a style file.
 
 painting -> Gram matrices -> one new row of scales and shifts -> NAME.pack. The convolutions do not change. The row starts at
-the style of the network that is nearest to the painting; Dumoulin et al. 2017 (section 3.2) start at random.
+the style of the network that is nearest to the painting; Dumoulin et al. 2017 (section 3.2) start at random. A row that is
+learned alone follows its painting too far for most photos, so the style file has a mix of it and the network's row "photo".
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from emojax.cli.parser import Parser
+from emojax.emotions import PHOTO
 from emojax.errors import UserError
 from emojax.images import read_photo
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
@@ -111,6 +113,18 @@ def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]
     return model, {"network": params["network"], "styles": state.params["styles"]}
 
 
+def weaken(config: StylizerConfig, row: Any, rows: Any, strength: float) -> Any:
+    """A row of a style table, mixed with the row "photo" of the same network's table `rows`, if it has one.
+
+    Args:
+        strength: 0 is the photo's row, 1 the row itself.
+    """
+    if PHOTO not in config.styles:
+        return row
+    index = config.styles.index(PHOTO)
+    return jax.tree.map(lambda own, table: strength * own + (1 - strength) * table[index], row, rows)
+
+
 def preview(config: StylizerConfig, params: Any, photo: np.ndarray) -> bytes:
     """A photo uint8 [H, W, 3], sides multiples of 4, in the only style of a network, as a small JPEG."""
     program = compiling.jit(functools.partial(stylize, config))
@@ -136,6 +150,8 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
     output = args.output or Path(args.name + SUFFIX)
     if output.suffix != SUFFIX:
         raise UserError(f"--output {output}: the name of a style file ends in {SUFFIX}")
+    if not 0 <= args.strength <= 1:
+        raise UserError(f"--strength {args.strength}: it is 0, the photo, to 1, all of the style")
     refuse_existing(output, args.force)
     make_folder(output.parent)
     config = dataclasses.replace(
@@ -155,12 +171,15 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
         ),
     )
     picture = center_crop(Image.fromarray(read_photo(example).pixels), 2 * PREVIEW_SIDE)
-    shared, params = learn(config, args.run)
+    learned, params = learn(config, args.run)
+    shared, before = load_styles(args.checkpoint)
+    row = weaken(shared, jax.tree.map(lambda row: row[0], params["styles"]), before["styles"], args.strength)
+    params = {**params, "styles": jax.tree.map(lambda leaf: leaf[None], row)}
     style_file = StyleFile(
         name=args.name,
         network=network_fingerprint(params["network"]),
-        code=jax.tree.map(lambda row: row[0], params["styles"]),
-        preview=preview(shared, params, picture),
+        code=row,
+        preview=preview(learned, params, picture),
         author=args.author,
         licence=args.licence,
     )
@@ -188,6 +207,12 @@ def _parse(argv: Sequence[str], defaults: StyleTraining) -> argparse.Namespace:
         type=float,
         default=1.0,
         help="factor of what pulls towards the painting: larger values keep less of the photo",
+    )
+    add(
+        "--strength",
+        type=float,
+        default=0.65,
+        help="how much of what it learns the style has, 0 to 1; the rest is the photo",
     )
     add("--style-scale", type=float, default=1.0, help="larger values give bolder strokes")
     add("--author", default="", help="the painting's author, written into the style file")

@@ -59,7 +59,7 @@ def read_photos(paths: Sequence[str], size: int, limit: int | None) -> dict[str,
     return found
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8)
 def _program(config: StylizerConfig) -> Any:
     """Compiled: (params, vgg, grams, photo uint8 [1, H, W, 3], style) -> (stylized [1, H, W, 3], `style_scores`)."""
 
@@ -73,7 +73,7 @@ def _program(config: StylizerConfig) -> Any:
     return compiling.jit(run)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8)
 def _unstylized_program() -> Any:
     """Compiled: (vgg, grams, photo [1, H, W, 3]) -> the style losses [S] of the photo itself."""
     return compiling.jit(lambda vgg, grams, photo: style_scores(vgg, grams, photo, photo)["style"])

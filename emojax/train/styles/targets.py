@@ -62,7 +62,7 @@ def painting_targets(vgg: Any, config: PhotoConfig, loss: StyleLossConfig, style
     return jax.tree.map(lambda *rows: np.stack(rows), *found)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8)
 def _targets_program(loss: StyleLossConfig) -> Any:
     """Compiled: (VGG16, painting uint8 [1, H, W, 3], key) -> the targets of one painting."""
     columns = loss.columns * loss.compares_columns
@@ -76,7 +76,7 @@ def _targets_program(loss: StyleLossConfig) -> Any:
     return compiling.jit(targets_of)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8)
 def _features_program(layers: tuple[str, ...]) -> Any:
     return compiling.jit(functools.partial(vgg16_features, layers=layers))
 

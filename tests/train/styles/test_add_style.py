@@ -64,6 +64,15 @@ def test_a_painting_becomes_a_pack(flags, tmp_path, capsys):
         add_style.main([*flags, *out], TINY, EXAMPLE)
 
 
+def test_a_weaker_style_is_nearer_to_the_photo():
+    config = StylizerConfig(width=4, blocks=1, styles=("sad", "photo"))
+    rows = {"down0": {"scale": np.float32([[1, 1], [0, 4]])}}
+    row = {"down0": {"scale": np.float32([2, 2])}}
+    np.testing.assert_allclose(add_style.weaken(config, row, rows, 0.75)["down0"]["scale"], [1.5, 2.5])
+    assert add_style.weaken(config, row, rows, 1.0)["down0"]["scale"].tolist() == [2, 2]
+    assert add_style.weaken(CONFIG, row, rows, 0.5) is row  # a network without that row has no weaker styles
+
+
 def _learned(run):
     from emojax.weights import store as ckpt
 
@@ -79,6 +88,7 @@ def _learned(run):
         (["--painting", "missing.jpg"], "does not exist"),
         (["--output", "joy.png"], "ends in .pack"),
         (["--style-scale", "0"], "0.1 to 8"),
+        (["--strength", "1.1"], "0, the photo, to 1"),
         (["--checkpoint", "missing"], "no checkpoint"),
     ],
 )
