@@ -205,13 +205,13 @@ def _parse(argv: Sequence[str], defaults: StyleTraining) -> argparse.Namespace:
     add(
         "--style-weight",
         type=float,
-        default=1.0,
+        default=0.5,
         help="factor of what pulls towards the painting: larger values keep less of the photo",
     )
     add(
         "--strength",
         type=float,
-        default=0.65,
+        default=0.7,
         help="how much of what it learns the style has, 0 to 1; the rest is the photo",
     )
     add("--style-scale", type=float, default=1.0, help="larger values give bolder strokes")
