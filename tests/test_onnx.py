@@ -108,7 +108,9 @@ def test_classify_equals_jax(config):
     crops = photos(3, config.size, config.size)
     crops[1:] //= np.array([2, 5], np.uint8)[:, None, None, None]  # noise alone would give equal averages
     expected = classify(config, variables, crops)
-    np.testing.assert_allclose(run(open_model(export_onnx_classify(config, variables)), crops=crops), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        run(open_model(export_onnx_classify(config, variables)), crops=crops), expected, atol=1e-5
+    )
     assert expected.std(axis=0).max() > 1e-3  # the crops differ
 
 

@@ -6,11 +6,11 @@ stablehlo   one self-contained program (weights inside) for CPU, CUDA and TPU, r
     Photos and crops are RGB. The seven weights and probabilities are in the order of `emojax.EMOTIONS`; of a network set, whose
     networks do not mix, the network of the greatest weight is taken. The program does not carry compiler options: on a CPU,
     call it inside a `jax.jit` with those of `emojax.util.compiling` (about 3.1 times as fast).
-onnx        the same as an ONNX model of opset 18, written by hand from the parameters:
-    --part stylize    photos, weights -> stylized, as above, but the weights are float32 [B, S], one for each style of the network
+onnx        the same as an ONNX model of opset 18, written from the parameters:
+    --part stylize    photos, weights -> stylized, as above, but the weights are float32 [B, S], one for each style there is
     --part classify   crops -> probabilities, as above
-    The names of the styles are in the metadata "styles", as JSON. A weight of the style "photo", where there is one, is that much
-    less strength. Network sets have no such graph.
+    The names of the styles are in the metadata "styles", as JSON. A weight of the style "photo", where there is one, is that
+    much less strength. Network sets have no such graph.
 safetensors   the arrays, float32, kernels HWIO, under their paths: `classifier/params/...`, `classifier/batch_stats/...`,
     `classifier/temperature` (divides the logits), `styles/network/LAYER/kernel`, `styles/styles/LAYER/scale` and `shift`
     ([S, C], a row per style); the configs and the styles' names are in the metadata, as JSON.

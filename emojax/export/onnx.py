@@ -39,15 +39,15 @@ class _Graph:
         self.nodes: list[Any] = []
         self.constants: dict[tuple[str, tuple[int, ...], bytes], Any] = {}
 
-    def __call__(self, operator: str, *inputs: Any, outputs: int | str = 1, **attributes: Any) -> Any:
-        """Adds a node and returns its output's name, or the names of several `outputs`; a text is the name that it gets.
+    def __call__(self, operator: str, *inputs: Any, output: str = "", **attributes: Any) -> str:
+        """Adds a node and returns the name of its output.
 
         Inputs are names, or values, which become constants: integers are int64, all others float32.
         """
-        names = [outputs] if isinstance(outputs, str) else [f"{operator}_{len(self.nodes)}_{i}" for i in range(outputs)]
+        output = output or f"{operator}_{len(self.nodes)}"
         inputs = tuple(value if isinstance(value, str) else self._constant(value) for value in inputs)
-        self.nodes.append(self.onnx.helper.make_node(operator, inputs, names, **attributes))
-        return names[0] if len(names) == 1 else names
+        self.nodes.append(self.onnx.helper.make_node(operator, inputs, [output], **attributes))
+        return output
 
     def _constant(self, value: Any) -> str:
         array = np.asarray(value)
@@ -60,12 +60,12 @@ class _Graph:
 
     def to_float(self, pixels: str) -> str:
         """uint8 -> float32."""
-        return str(self("Cast", pixels, to=self.onnx.TensorProto.FLOAT))
+        return self("Cast", pixels, to=self.onnx.TensorProto.FLOAT)
 
     def to_pixels(self, unit: str, name: str) -> str:
         """float32 0..1 -> uint8 0..255, rounded, under this name."""
         rounded = self("Add", self("Mul", unit, 255.0), 0.5)  # the cast cuts off
-        return str(self("Cast", rounded, to=self.onnx.TensorProto.UINT8, outputs=name))
+        return self("Cast", rounded, to=self.onnx.TensorProto.UINT8, output=name)
 
     def model(self, inputs: Mapping[str, tuple], outputs: Mapping[str, tuple], metadata: Mapping[str, Any]) -> bytes:
         """The serialized model.
@@ -95,7 +95,9 @@ def export_onnx_stylize(config: StylizerConfig, params: Any) -> bytes:
         UserError: a network set, or the package onnx is not installed.
     """
     if config.network_per_style:
-        raise UserError("a network set is no ONNX model: export each network by itself, with its own folder as `styles`")
+        raise UserError(
+            "a network set is no ONNX model: export each network by itself, with its own folder as `styles`"
+        )
     graph = _Graph()
     size = graph("Shape", "photos", start=1, end=3)
     x = _stylized(graph, config, params, _padded(graph, size))
@@ -110,7 +112,7 @@ def _padded(graph: _Graph, size: str) -> str:
     """The photos as 0..1, NCHW, reflected to sides that are multiples of 4."""
     x = graph("Transpose", graph("Div", graph.to_float("photos"), 255.0), perm=[0, 3, 1, 2])
     missing = graph("Mod", graph("Neg", size), MULTIPLE)
-    return str(graph("Pad", x, graph("Concat", np.zeros(6, int), missing, axis=0), mode="reflect"))
+    return graph("Pad", x, graph("Concat", np.zeros(6, int), missing, axis=0), mode="reflect")
 
 
 def _stylized(graph: _Graph, config: StylizerConfig, params: Any, x: str) -> str:
@@ -124,7 +126,7 @@ def _stylized(graph: _Graph, config: StylizerConfig, params: Any, x: str) -> str
         pad = kernel.shape[-1] // 2
         x = graph("Pad", x, np.array([0, 0, pad, pad] * 2), mode="reflect")
         biases = [np.asarray(layer["bias"])] if "bias" in layer else []
-        return str(graph("Conv", x, kernel, *biases, strides=[stride, stride]))
+        return graph("Conv", x, kernel, *biases, strides=[stride, stride])
 
     def conv_norm(x: str, name: str, stride: int = 1) -> str:
         return _instance_norm(graph, conv(x, name, stride), *code[name])
@@ -144,20 +146,22 @@ def _stylized(graph: _Graph, config: StylizerConfig, params: Any, x: str) -> str
         x = graph("Relu", conv_norm(graph("Resize", x, "", [1.0, 1.0, 2.0, 2.0], **nearest), name))
     x = conv(x, "out")
     x = graph("DepthToSpace", x, blocksize=config.patch) if config.patch > 1 else x
-    return str(graph("Sigmoid", x))
+    return graph("Sigmoid", x)
 
 
 def _style_code(graph: _Graph, config: StylizerConfig, table: Any) -> dict[str, tuple[str, str]]:
-    """Norm layer -> its scale and shift, [B, C, 1, 1]; all from one matrix product of the weights and the style table."""
+    """Norm layer -> its scale and shift, [B, C, 1, 1].
+
+    One product for all layers would have to be split, into more outputs than a GPU's shader has in WebGPU.
+    """
     total = graph("ReduceSum", "weights", np.array([1]))
     equal = np.float32(1 / len(config.styles))
     weights = graph("Where", graph("Greater", total, 0.0), graph("Div", "weights", total), equal)
-    parts = [(name, part) for name, _ in config.norm_layers() for part in ("scale", "shift")]
-    rows = [np.asarray(table[name][part]) for name, part in parts]
-    mixed = graph("Unsqueeze", graph("MatMul", weights, np.concatenate(rows, axis=1)), _SPATIAL)
-    lengths = np.array([row.shape[1] for row in rows])
-    code = dict(zip(parts, graph("Split", mixed, lengths, axis=1, outputs=len(parts)), strict=True))
-    return {name: (code[name, "scale"], code[name, "shift"]) for name, _ in config.norm_layers()}
+
+    def mixed(rows: Any) -> str:
+        return graph("Unsqueeze", graph("MatMul", weights, np.asarray(rows)), _SPATIAL)
+
+    return {name: (mixed(table[name]["scale"]), mixed(table[name]["shift"])) for name, _ in config.norm_layers()}
 
 
 def _instance_norm(graph: _Graph, x: str, scale: str, shift: str) -> str:
@@ -169,7 +173,7 @@ def _instance_norm(graph: _Graph, x: str, scale: str, shift: str) -> str:
     variance = graph("ReduceMean", graph("Mul", centred, centred), _SPATIAL)
     inverse = graph("Reciprocal", graph("Sqrt", graph("Add", variance, EPSILON)))
     factor = graph("Mul", graph("Where", graph("Greater", variance, FLAT), inverse, 0.0), scale)
-    return str(graph("Add", graph("Mul", centred, factor), shift))
+    return graph("Add", graph("Mul", centred, factor), shift)
 
 
 def export_onnx_classify(config: ClassifierConfig, variables: Mapping[str, Any]) -> bytes:
@@ -185,7 +189,7 @@ def export_onnx_classify(config: ClassifierConfig, variables: Mapping[str, Any])
     x = graph("Transpose", x, perm=[0, 3, 1, 2])
     logits = {"paper": _paper_logits, "vgg16": _vgg16_logits}[config.architecture](graph, config, variables, x)
     scaled = graph("Div", logits, np.asarray(variables["temperature"]))
-    graph("Softmax", scaled, axis=1, outputs="probabilities")
+    graph("Softmax", scaled, axis=1, output="probabilities")
     inputs = {"crops": ("UINT8", "batch", config.size, config.size, 3)}
     metadata = {"part": "classify", "emotions": EMOTIONS, "margin": config.margin}
     return graph.model(inputs, {"probabilities": ("FLOAT", "batch", len(EMOTIONS))}, metadata)
@@ -218,18 +222,18 @@ def _vgg16_logits(graph: _Graph, config: ClassifierConfig, variables: Mapping[st
 def _conv_same(graph: _Graph, variables: Mapping[str, Any], x: str, name: str) -> str:
     layer = variables["params"][name]
     biases = [np.asarray(layer["bias"])] if "bias" in layer else []
-    return str(graph("Conv", x, np.asarray(layer["kernel"]).transpose(3, 2, 0, 1), *biases, pads=[1, 1, 1, 1]))
+    return graph("Conv", x, np.asarray(layer["kernel"]).transpose(3, 2, 0, 1), *biases, pads=[1, 1, 1, 1])
 
 
 def _batch_norm(graph: _Graph, variables: Mapping[str, Any], x: str, name: str) -> str:
     parts = {**variables["params"][name], **variables["batch_stats"][name]}
-    return str(graph("BatchNormalization", x, *(np.asarray(parts[key]) for key in ("scale", "bias", "mean", "var"))))
+    return graph("BatchNormalization", x, *(np.asarray(parts[key]) for key in ("scale", "bias", "mean", "var")))
 
 
 def _max_pool(graph: _Graph, x: str) -> str:
-    return str(graph("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]))
+    return graph("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
 
 
 def _dense(graph: _Graph, variables: Mapping[str, Any], x: str, name: str) -> str:
     layer = variables["params"][name]
-    return str(graph("Gemm", x, np.asarray(layer["kernel"]), np.asarray(layer["bias"])))
+    return graph("Gemm", x, np.asarray(layer["kernel"]), np.asarray(layer["bias"]))

@@ -62,9 +62,11 @@ def export_site(config: StylizerConfig, params: Any, runtime: Path) -> dict[str,
     model = export_onnx_stylize(config, params)
     version = json.loads((runtime / "package.json").read_text(encoding="utf-8"))["version"]
     example = "data:image/jpeg;base64," + base64.b64encode(EXAMPLE.read_bytes()).decode()
+    styles = [style for style in config.styles if style != PHOTO]
     settings = {
         "version": __version__,
-        "styles": [style for style in config.styles if style != PHOTO],
+        "styles": styles,
+        "first": "happy" if "happy" in styles else styles[0],
         "photoStyle": PHOTO in config.styles,
         "columns": list(config.styles),
         "minimum": MINIMUM,
@@ -76,7 +78,9 @@ def export_site(config: StylizerConfig, params: Any, runtime: Path) -> dict[str,
     files["model.js"] = _packed({"model.onnx": model})
     for name, (library, program) in RUNTIMES.items():
         parts = {"ort.mjs": library, "ort.wasm": program}
-        files[f"runtime-{name}.js"] = _packed({part: (runtime / "dist" / file).read_bytes() for part, file in parts.items()})
+        files[f"runtime-{name}.js"] = _packed(
+            {part: (runtime / "dist" / file).read_bytes() for part, file in parts.items()}
+        )
     return files
 
 

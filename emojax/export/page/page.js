@@ -1,9 +1,9 @@
 "use strict";
 
 const at = (id) => document.getElementById(id);
-const PREVIEW = 112; // pixels; the previews are one batch of squares
+const PREVIEW = 160; // pixels; the previews are one batch of squares
 const LIVE = { webgpu: 480, wasm: 224 }; // longest side of a webcam's pictures
-const chosen = Object.fromEntries(SETTINGS.styles.map((style, index) => [style, index === 0 ? 1 : 0]));
+const chosen = Object.fromEntries(SETTINGS.styles.map((style) => [style, style === SETTINGS.first ? 1 : 0]));
 let painter;
 let source = null; // {image, width, height, name}, as it was opened
 let photo = null; // {pixels, width, height}: RGB, at the size that is painted
@@ -17,7 +17,7 @@ function say(state, words = "") {
 
 function fail(error) {
   console.error(error);
-  const words = /memory|allocat|bad_alloc|OrtRun|RangeError/i.test(`${error.name} ${error.message}`)
+  const words = /out of memory|allocat|bad_alloc|RangeError/i.test(`${error.name} ${error.message}`)
     ? "The picture is too large for this browser: choose a smaller longest side."
     : `That did not work: ${error.message ?? error}`;
   say("failed", words);
@@ -53,6 +53,7 @@ function show(canvas, rgb, width, height) {
     picture.data[to + 2] = rgb[from++];
   }
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  if (canvas.id) at("picture").style.setProperty("--aspect", width / height);
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
 
@@ -172,8 +173,13 @@ async function open(image, width, height, name) {
   source = { image, width, height, name };
   wanted++;
   split(0);
+  await repaintAll();
+}
+
+/** The painting, and then every style's preview. */
+async function repaintAll() {
   await repaint();
-  if (document.body.dataset.state === "done") await preview(image, width, height).catch(fail);
+  if (document.body.dataset.state === "done") await preview(source.image, source.width, source.height).catch(fail);
 }
 
 async function openFile(file) {
@@ -257,7 +263,7 @@ function stopCamera() {
 function toggleCamera() {
   if (!live) return startCamera();
   stopCamera();
-  return repaint();
+  return repaintAll();
 }
 
 // What the visitor does

@@ -25,10 +25,10 @@ function work() {
   let ort, session;
 
   async function open({ library, program, model, provider, threads }) {
-    ort = await import(library);
+    ort = await import(URL.createObjectURL(new Blob([library], { type: "text/javascript" })));
     ort.env.wasm.wasmBinary = program;
     ort.env.wasm.numThreads = threads;
-    session = await ort.InferenceSession.create(model, { executionProviders: [provider] });
+    session = await ort.InferenceSession.create(model, { executionProviders: [provider], logSeverityLevel: 3 });
   }
 
   /** photos: RGB of all photos, one after the other; weights: a row of the network's styles for each. */
@@ -89,8 +89,7 @@ async function openOn(runtime, model) {
   const threads = self.crossOriginIsolated ? Math.min(8, navigator.hardwareConcurrency || 1) : 1; // as many as hosts allow
   const painter = new Painter();
   try {
-    const url = URL.createObjectURL(new Blob([library], { type: "text/javascript" }));
-    await painter.call("open", { library: url, program, model, provider: runtime, threads }, [program.buffer]);
+    await painter.call("open", { library, program, model, provider: runtime, threads }, [program.buffer]);
     const [side, weights] = [32, new Float32Array(SETTINGS.columns.length).fill(1)];
     await painter.call("paint", { photos: new Uint8Array(side * side * 3), weights, count: 1, height: side, width: side });
   } catch (error) {
