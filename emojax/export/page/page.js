@@ -122,7 +122,7 @@ function makeTiles() {
 
 /** Every style's preview of the photo: its middle square, one batch. */
 async function preview(image, width, height) {
-  const [mine, side] = [wanted, Math.min(width, height)];
+  const [of, side] = [source, Math.min(width, height)];
   const square = pixelsOf(image, PREVIEW, PREVIEW, [(width - side) / 2, (height - side) / 2, side, side]);
   const count = SETTINGS.styles.length;
   const photos = new Uint8Array(count * square.length);
@@ -132,7 +132,7 @@ async function preview(image, width, height) {
     weights.set(weightsOf({ [style]: 1 }), index * SETTINGS.columns.length);
   });
   const painted = await painter.call("paint", { photos, weights, count, height: PREVIEW, width: PREVIEW });
-  if (mine > wanted) return;
+  if (of !== source) return;
   [...at("styles").querySelectorAll("canvas")].forEach((canvas, index) => {
     show(canvas, painted.subarray(index * square.length, (index + 1) * square.length), PREVIEW, PREVIEW);
   });
@@ -208,12 +208,15 @@ function split(percent) {
 
 async function startCamera() {
   if (!painter) return;
+  at("camera").disabled = true;
   try {
     if (!navigator.mediaDevices) throw new Error("the browser gives the webcam to pages from https, localhost or disk only");
     live = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: "user" } });
   } catch (error) {
     const denied = error.name === "NotAllowedError" || error.name === "NotFoundError";
     return fail(denied ? new Error("no webcam, or the browser may not use it") : error);
+  } finally {
+    at("camera").disabled = false;
   }
   const video = Object.assign(document.createElement("video"), { srcObject: live, muted: true, playsInline: true });
   await video.play();
