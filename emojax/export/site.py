@@ -2,7 +2,7 @@
 
 A browser reads no files beside a page that was opened from disk, except scripts, style sheets and pictures. Therefore the model
 and ONNX Runtime Web, gzipped and in base64, are in scripts, which the page unpacks (`page/painter.js`). There are two builds of
-ONNX Runtime Web, of which a browser loads one: the one for WebGPU paints a third as fast as the other where there is no GPU.
+ONNX Runtime Web, of which a browser loads one: the one for WebGPU is larger, and slower where there is no GPU.
 """
 
 from __future__ import annotations
