@@ -10,7 +10,10 @@ from pathlib import Path
 from emojax.cli.parser import Parser
 from emojax.errors import InputError
 from emojax.util.files import PACKAGED, make_folder, refuse_existing, write_atomically
+from emojax.util.machine import check_machine
+from emojax.util.words import tell
 
+STDOUT = Path("-")
 FORMATS = {"stablehlo": ("stylize", "classify"), "onnx": ("stylize", "classify"), "safetensors": (), "web": ()}
 """format -> its parts, of which one is written; the first by default"""
 
@@ -31,10 +34,14 @@ def export(argv: Sequence[str] | None = None) -> int:
         raise InputError("--onnxruntime-web is for --format web: leave it out", "onnxruntime_web")
     if args.format == "web":
         return _write_site(args)
-    refuse_existing(args.output, args.force)
+    if args.output == STDOUT:
+        if sys.stdout.isatty():
+            raise InputError("--output - would write a program into the terminal: send it to a file or a pipe")
+    else:
+        refuse_existing(args.output, args.force)
     what, data = _single_file(args, args.part or parts[0] if parts else None)
-    write_atomically(args.output, data)
-    print(f"wrote {args.output}: {args.format}, {what}, {len(data) / 1e6:.1f} MB", file=sys.stderr)
+    _write(args.output, data)
+    tell(f"wrote {args.output}: {args.format}, {what}, {len(data) / 1e6:.1f} MB")
     return 0
 
 
@@ -47,7 +54,9 @@ def _parser() -> Parser:
     parser.add_argument("--format", choices=FORMATS, required=True, help="web: a page that paints in a browser")
     parts = tuple(dict.fromkeys(part for parts in FORMATS.values() for part in parts))
     parser.add_argument("--part", choices=parts, help="which network, for stablehlo and onnx; none: stylize")
-    parser.add_argument("--output", type=Path, required=True, help="the file to write, for web the folder")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="a file, - for standard output, for web a folder"
+    )
     parser.add_argument(
         "--classifier", type=Path, default=PACKAGED / "classifier", help="a checkpoint or a run's folder"
     )
@@ -64,6 +73,7 @@ def _parser() -> Parser:
 
 def _single_file(args: argparse.Namespace, part: str | None) -> tuple[str, bytes]:
     """What is in the file, in words, and the file."""
+    check_machine()
     # They import JAX, which takes a second.
     from emojax import export
     from emojax.weights.load import find_styles, load_classifier, load_styles
@@ -80,6 +90,7 @@ def _single_file(args: argparse.Namespace, part: str | None) -> tuple[str, bytes
 
 
 def _write_site(args: argparse.Namespace) -> int:
+    check_machine()
     from emojax.export.site import export_site, find_runtime
 
     runtime = find_runtime(args.onnxruntime_web)
@@ -92,5 +103,18 @@ def _write_site(args: argparse.Namespace) -> int:
     for name, data in files.items():
         write_atomically(args.output / name, data)
     size = sum(map(len, files.values())) / 1e6
-    print(f"wrote {args.output}: {len(files)} files, {size:.1f} MB; open {args.output / 'index.html'}", file=sys.stderr)
+    tell(f"wrote {args.output}: {len(files)} files, {size:.1f} MB; open {args.output / 'index.html'}")
     return 0
+
+
+def _write(output: Path, data: bytes) -> None:
+    if output != STDOUT:
+        write_atomically(output, data)
+        return
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # the reader has gone
+        raise
+    except OSError as error:
+        raise InputError(f"cannot write to standard output: {error.strerror or error}") from None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from emojax.errors import InputError, UserError
@@ -12,6 +14,9 @@ from emojax.util.interrupts import uninterrupted
 
 PACKAGED = Path(__file__).parent.parent / "checkpoints"
 """The folder of the networks and pictures that travel in the package."""
+_HOUR = 3600.0
+TEMPORARY = ".emojax-"
+"""how the names of folders begin that hold a file while it is written; a killed process leaves one"""
 
 
 def refuse_existing(path: Path, force: bool) -> None:
@@ -41,12 +46,20 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         target = _end_of_links(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with uninterrupted(), tempfile.TemporaryDirectory(prefix=".emojax-", dir=target.parent) as folder:
+        with uninterrupted(), tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=target.parent) as folder:
             temporary = Path(folder, "new")  # not a name that may be too long with anything added to it
             temporary.write_bytes(data)
             os.replace(temporary, target)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what killed processes left in a folder more than an hour ago, and nothing else; fails nobody."""
+    with contextlib.suppress(OSError):
+        for path in list(folder.glob(f"{TEMPORARY}*")):
+            if abs(time.time() - path.lstat().st_mtime) > _HOUR and path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _end_of_links(path: Path) -> Path:
