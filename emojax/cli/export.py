@@ -54,9 +54,7 @@ def _parser() -> Parser:
     parser.add_argument("--format", choices=FORMATS, required=True, help="web: a page that paints in a browser")
     parts = tuple(dict.fromkeys(part for parts in FORMATS.values() for part in parts))
     parser.add_argument("--part", choices=parts, help="which network, for stablehlo and onnx; none: stylize")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="a file, - for standard output, for web a folder"
-    )
+    parser.add_argument("--output", type=Path, required=True, help="a file, - for standard output, for web a folder")
     parser.add_argument(
         "--classifier", type=Path, default=PACKAGED / "classifier", help="a checkpoint or a run's folder"
     )

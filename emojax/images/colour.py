@@ -111,7 +111,7 @@ def _in_blocks(values: np.ndarray, top: float, dtype: type) -> np.ndarray:
         low, high = 0, full
     elif low >= 0 and high <= 255:
         low, high = 0, 255
-    result = np.empty(values.shape, dtype)
+    result: np.ndarray = np.empty(values.shape, dtype)
     for block, target in zip(blocks, np.split(result, range(rows, len(values), rows)), strict=True):
         target[:] = ((_finite(block) - low) / ((high - low) or 1) * top).round()
     return result
