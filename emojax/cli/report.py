@@ -44,6 +44,7 @@ def reading(result: Result) -> dict[str, Any]:
     ]
     row = {"faces": faces, **emotional_state(result.emotion), "style": result.style}
     row |= {"painted": result.painted} if result.painted else {}
+    row |= {} if result.painted_share is None else {"painted_share": round(result.painted_share, 3)}
     return row | ({"note": result.note} if result.note else {})
 
 

@@ -19,7 +19,7 @@ from emojax.cli.plan import plan
 from emojax.cli.stylize_parser import optimizes, painting_name, parse
 from emojax.emotions import EMOTIONS, as_dict, parse_weights, style_weights
 from emojax.errors import InputError
-from emojax.images import Photo, to_picture
+from emojax.images import Photo, read_mask, to_picture
 from emojax.util.progress import progress
 from emojax.weights.style_file import SUFFIX, StyleFile, read_style_file
 
@@ -108,12 +108,16 @@ def _load(
     model = load(classifier=options.classifier, styles=options.styles)
     if style_files:
         model = model.with_style_files(style_files)
+    if options.mask is not None:
+        read_mask(options.mask, (64, 64))  # a mistake in it is reported before anything is painted
     if optimizes(options):
         return _optimizer(options, model, style), []
     shared = {name: getattr(options, name) for name in ("mix", "per_face", "style_scale", "face_strength")}
     sizes = work.sizes(jobs, options.max_megapixels) if len(jobs) > 1 else []
-    prepare = model.plan_sizes(sizes, read=style is None, **shared) if len(sizes) > 1 else []
-    finishing = {"strength": options.strength, "colors": options.colors}
+    where = {name: getattr(options, name) for name in ("mask", "faces_only", "background_only")}
+    masked = any(value not in (None, False) for value in where.values())
+    prepare = model.plan_sizes(sizes, read=style is None, masked=masked, **shared) if len(sizes) > 1 else []
+    finishing = {"strength": options.strength, "colors": options.colors, **where}
     paint = functools.partial(model, emotion=style, face=options.face, no_face=options.no_face, **finishing, **shared)
     return paint, prepare
 
@@ -123,10 +127,11 @@ def _optimizer(options: argparse.Namespace, model: Model, style: dict[str, float
     from emojax.paint.photo import read_painting
 
     shared: dict[str, Any] = {"strength": options.strength, "colors": options.colors, "seed": options.seed}
+    shared |= {name: getattr(options, name) for name in ("mask", "faces_only", "background_only")}
     shared |= {"size": options.size, "seconds": None if options.minutes is None else 60 * options.minutes}
     if options.painting is not None:
         read_painting(options.painting)  # a mistake in it is reported before anything is painted
-        shared |= {"painting": options.painting, "mask": options.mask}
+        shared |= {"painting": options.painting}
     else:
         shared |= {"paintings": options.paintings, "emotion": style, "mix": options.mix, "per_face": options.per_face}
         shared |= {"face": options.face, "no_face": options.no_face}

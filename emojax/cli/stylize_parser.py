@@ -145,7 +145,19 @@ def _add_style(made: Parser) -> None:
         default="painting",
         help="use the painting's palette (default), or the photo's colours with the painting's brushwork",
     )
+    _add_masks(style)
     _add_networks(style)
+
+
+def _add_masks(style: argparse._ArgumentGroup) -> None:
+    where = style.add_mutually_exclusive_group()
+    where.add_argument("--faces-only", action="store_true", help="paint the faces alone; the rest stays the photo")
+    where.add_argument("--background-only", action="store_true", help="paint all but the faces")
+    style.add_argument(
+        "--mask",
+        metavar="FILE",
+        help="a grey picture: white where to paint, black where to keep the photo, grey for less strength",
+    )
 
 
 def _add_networks(style: argparse._ArgumentGroup) -> None:
@@ -170,11 +182,6 @@ def _add_optimization(made: Parser) -> None:
         help="use one pass of the network (default), or optimize the pixels for the emotion's painting (best)",
     )
     best.add_argument("--paintings", metavar="DIR", help="with --quality best: a folder with a painting per emotion")
-    best.add_argument(
-        "--mask",
-        metavar="FILE",
-        help="with --painting: a grey picture, white where to paint, black where to keep the photo",
-    )
     best.add_argument(
         "--size",
         type=int,
@@ -244,6 +251,9 @@ def _check(options: argparse.Namespace) -> None:
         strength=options.strength,
         face_strength=options.face_strength,
         colors=options.colors,
+        faces_only=options.faces_only,
+        background_only=options.background_only,
+        mask=options.mask,
     )
 
 
@@ -254,8 +264,6 @@ def _check_optimization(options: argparse.Namespace) -> None:
         raise InputError(f"--painting and {named[0]} both name the style: give one of them")
     if options.painting is not None and options.paintings is not None:
         raise InputError("--painting and --paintings: give the one painting, or the folder for --quality best")
-    if options.mask is not None and options.painting is None:
-        raise InputError("--mask says where --painting counts: give both")
     if options.paintings is not None and options.quality != "best":
         raise InputError("--paintings is for --quality best: give both")
     if options.size is not None and not 64 <= options.size <= 2048:

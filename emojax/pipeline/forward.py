@@ -59,6 +59,7 @@ def classify_then_stylize(
     boxes: Float[Array, "R 4"] | None = None,
     strength: Float[Array, ""] | None = None,
     face_strength: Float[Array, ""] | None = None,
+    mask: UInt8[Array, "H W 1"] | None = None,
     per_face: bool = True,
 ) -> tuple[Reading, UInt8[Array, "H W 3"]]:
     """The whole model: reads the faces, chooses the style, repaints the photo. Pure; the first three are static.
@@ -73,6 +74,7 @@ def classify_then_stylize(
         boxes: of the first R faces in the photo, which are painted in another style or strength; see `Regions`.
         strength: of the style, 0 to 1; see `with_strength`.
         face_strength: of the style inside small boxes, as a share of it; see `face_strengths`.
+        mask: how much of the photo is painted, padded like it; needs `boxes`.
         per_face: whether these faces have the styles of their own emotions; static.
 
     Returns:
@@ -83,6 +85,7 @@ def classify_then_stylize(
     regions = None
     if boxes is not None:
         regions = face_regions(styles.styles, reading, boxes, strength, face_strength, per_face)
+        regions = regions._replace(mask=None if mask is None else mask[None])
     return reading, stylize(styles, params["styles"], photo[None], painted[None], size, regions)[0]
 
 
@@ -214,8 +217,9 @@ def _network_and_code(
         code = mix_styles(params["styles"], jax.nn.one_hot(index, len(config.styles))[None])
         return choose_network(params["network"], index), code
     code = mix_styles(params["styles"], weights)
-    if regions is not None and regions.weights is not None:
-        change = weight_changes(regions, weights[0], photos.shape[1], photos.shape[2], corners)
+    photo = jax.nn.one_hot(config.styles.index(PHOTO), len(config.styles)) if PHOTO in config.styles else None
+    if regions is not None and (regions.weights is not None or (regions.mask is not None and photo is not None)):
+        change = weight_changes(regions, weights[0], photos.shape[1], photos.shape[2], corners, photo)
         code = vary_styles(code, params["styles"], change)
     if regions is not None and regions.strength is not None and PHOTO in config.styles:
         share = face_shares(regions, photos.shape[1], photos.shape[2], corners)
