@@ -25,6 +25,7 @@ from emojax.nets.stylizer import (
     mix_styles,
     norm_statistics,
     spare_faces,
+    stylize_steadily,
     stylize_with_code,
     vary_styles,
 )
@@ -187,6 +188,34 @@ def stylize(
     if not config.network_per_style:
         return repaint(photos, weights)
     return jax.lax.map(lambda one: repaint(one[0][None], one[1][None])[0], (photos, weights))
+
+
+def stylize_frame(
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photo: UInt8[Array, "H W 3"],
+    weights: Float[Array, " S"],
+    regions: Regions | None,
+    statistics: Statistics,
+    rate: Float[Array, ""],
+    before: UInt8[Array, "H W 3"],
+    trust: Float[Array, "h w"],
+) -> tuple[UInt8[Array, "H W 3"], Statistics]:
+    """Repaints a frame of a clip, whose sides are multiples of 4 and at least 16. Pure.
+
+    Args:
+        photo, weights, regions: as for `stylize`.
+        statistics, rate: see `stylize_steadily`.
+        before: the stylized frame before, moved to where this frame shows the same.
+        trust: how much of it stays in the new one, 0 to 1, on a grid over the frame.
+
+    Returns:
+        The stylized frame, and its norm statistics.
+    """
+    network, code = _network_and_code(config, params, photo[None], weights[None], regions, None)
+    painted, used = stylize_steadily(config, network, to_unit(photo[None]), code, None, statistics, rate)
+    kept = jax.image.resize(trust, photo.shape[:2], "linear")[..., None]
+    return to_uint8(painted[0] + kept * (to_unit(before) - painted[0])), used
 
 
 def measure_statistics(

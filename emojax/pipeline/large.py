@@ -28,6 +28,7 @@ def stylize_in_tiles(
     whole: int | None = None,
     most: int = tiles.SIDE,
     mask: UInt8[np.ndarray, "H W"] | None = None,
+    statistics: Statistics | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Repaints a photo window by window, all with the same norm statistics; see `stylize` and `emojax.tiles`.
 
@@ -36,8 +37,10 @@ def stylize_in_tiles(
         whole: pixels of the largest photo whose statistics are measured at once; by default those of `tiles.whole`.
         most: the largest side of a window.
         mask: how much of the photo is painted, see `paint_mask`.
+        statistics: by default those of `estimate_statistics`.
     """
-    statistics = estimate_statistics(programs, config, params, photo, weights, regions, whole, mask)
+    if statistics is None:
+        statistics = estimate_statistics(programs, config, params, photo, weights, regions, whole, mask)
 
     def painter(window: np.ndarray, size: np.ndarray, corner: np.ndarray) -> np.ndarray:
         name = ("window", mask is not None)

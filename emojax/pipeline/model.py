@@ -29,6 +29,7 @@ from emojax.pipeline import tiles
 from emojax.pipeline.forward import (
     classify_then_stylize,
     face_regions,
+    read_faces,
     read_styles,
     stylize,
     with_strength,
@@ -73,18 +74,15 @@ class Model:
             UserError: a photo that cannot be read, an unknown choice, or (`NoFaceError`) no face with no_face="error".
         """
         chosen = StylizeOptions(**options)
-        if self.styles.network_per_style and (chosen.per_face or chosen.mix == "probabilities"):
-            raise UserError(
-                f"{_CANNOT_MIX}: leave out `per_face` and the `mix` probabilities, or take a network of all styles"
-            )
+        self.check_options(chosen)
         photo = photo if isinstance(photo, Photo) else read_photo(photo)
         if chosen.emotion is not None:
-            weights = self._explicit_style(chosen.emotion)
+            weights = self.explicit_style(chosen.emotion)
             picture, share = self._repaint(photo.pixels, weights, chosen)
             note = "no face found, nothing is painted" if chosen.faces_only and share == 0 else None
             note = "; ".join(text for text in (photo.note, note) if text) or None
             return Result(
-                to_picture(picture, photo.alpha), [], None, self._style_dict(weights), note, painted_share=share
+                to_picture(picture, photo.alpha), [], None, self.style_dict(weights), note, painted_share=share
             )
         faces = find_faces(photo.pixels)
         notes = [photo.note] if photo.note else []
@@ -102,6 +100,13 @@ class Model:
             notes.append(f"{len(faces)} faces found, the {MAX_REGIONS} largest have a style of their own")
         return self._read_and_repaint(photo, faces[: PLACES[-1]], chosen, notes)
 
+    def check_options(self, options: StylizeOptions) -> None:
+        """Raises UserError for options that this network cannot do, whatever the photo."""
+        if self.styles.network_per_style and (options.per_face or options.mix == "probabilities"):
+            raise UserError(
+                f"{_CANNOT_MIX}: leave out `per_face` and the `mix` probabilities, or take a network of all styles"
+            )
+
     def _read_and_repaint(
         self, photo: Photo, faces: Sequence[Face], options: StylizeOptions, notes: list[str]
     ) -> Result:
@@ -117,8 +122,8 @@ class Model:
         small_mask = None if mask is None else resize_mask(mask, small.shape[:2])
         regional, names = self._is_regional(options, mask), self.styles.styles
         boxes = scaled_boxes(faces, photo.pixels, small) if regional else None
-        share, amount = self._code_and_amount(options.strength)
-        face_share = np.float32(options.face_strength) if self._spares_faces(options) else None
+        share, amount = self.code_and_amount(options.strength)
+        face_share = np.float32(options.face_strength) if self.spares_faces(options) else None
         if tiles.fits(small, tiles.whole(self.styles)):
             name = ("whole", options.mix, options.per_face, regional, mask is not None, places)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
@@ -138,7 +143,7 @@ class Model:
         reading = jax.device_get(reading)
         stylized = resize_like(np.asarray(stylized)[: small.shape[0], : small.shape[1]], photo.pixels)
         found_faces = [
-            ReadFace(face, as_dict(row), self._style_dict(style) if options.per_face and index < MAX_REGIONS else None)
+            ReadFace(face, as_dict(row), self.style_dict(style) if options.per_face and index < MAX_REGIONS else None)
             for index, (face, row, style) in enumerate(
                 zip(faces, reading.probabilities, reading.face_styles, strict=False)
             )
@@ -147,7 +152,7 @@ class Model:
             to_picture(finish(photo.pixels, stylized, amount, options.colors, mask), photo.alpha),
             found_faces,
             as_dict(weights @ reading.probabilities) if faces else None,
-            self._style_dict(reading.style),
+            self.style_dict(reading.style),
             "; ".join(notes) or None,
             painted_share=_share(mask),
         )
@@ -248,6 +253,14 @@ class Model:
             rows.append(np.asarray(program(self.params["classifier"], padded))[: len(batch)])
         return np.concatenate(rows)
 
+    def read_crops(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """The probabilities float32 [N, 7] of at most `PLACES[-1]` faces, cut as the classifier wants them."""
+        places = next(places for places in PLACES if places >= len(crops))
+        filled = np.zeros((places, self.classifier.size, self.classifier.size, 3), np.uint8)
+        filled[: len(crops)] = crops
+        program = self.programs.get("faces", places, lambda: functools.partial(read_faces, self.classifier))
+        return np.asarray(program(self.params["classifier"], filled, np.int32(len(crops))))[: len(crops)]
+
     def find_faces(self, photo: PhotoLike) -> list[Face]:
         """The faces of a photo (as in `__call__`), largest first; see `emojax.faces.find.find_faces`.
 
@@ -263,7 +276,7 @@ class Model:
             UserError: a photo that cannot be read, or a style that is unknown or that the network does not have.
         """
         pixels = read_photo(photo, math.inf).pixels
-        return self._repaint(pixels, self._explicit_style(emotion), StylizeOptions())[0]
+        return self._repaint(pixels, self.explicit_style(emotion), StylizeOptions())[0]
 
     def with_style_files(self, style_files: Sequence[StyleFile]) -> Model:
         """This model with further styles, each a row of scales and shifts.
@@ -284,10 +297,10 @@ class Model:
         self, photo: np.ndarray, weights: np.ndarray, options: StylizeOptions
     ) -> tuple[np.ndarray, float | None]:
         """A photo uint8 [H, W, 3] in a style that is known, and the share of it that is painted, if there is a mask."""
-        share, amount = self._code_and_amount(options.strength)
+        share, amount = self.code_and_amount(options.strength)
         code = np.asarray(with_strength(self.styles.styles, weights, share))
         small, regions = rescale(photo, 1 / options.style_scale), None
-        spares, of_faces = self._spares_faces(options), options.faces_only or options.background_only
+        spares, of_faces = self.spares_faces(options), options.faces_only or options.background_only
         faces = find_faces(photo) if spares or of_faces else []
         mask = paint_mask(options, faces, photo.shape[:2])
         small_mask = None if mask is None else resize_mask(mask, small.shape[:2])
@@ -318,15 +331,15 @@ class Model:
     def _given(self) -> Callable[[], Callable[..., Any]]:
         return lambda: functools.partial(stylize, self.styles)
 
-    def _spares_faces(self, options: StylizeOptions) -> bool:
+    def spares_faces(self, options: StylizeOptions) -> bool:
         """Whether faces are painted with less strength than the rest; only a network with the style "photo" can."""
         return PHOTO in self.styles.styles and options.face_strength < 1
 
     def _is_regional(self, options: StylizeOptions, mask: np.ndarray | None) -> bool:
         """Whether the code varies over the picture."""
-        return options.per_face or self._spares_faces(options) or mask is not None
+        return options.per_face or self.spares_faces(options) or mask is not None
 
-    def _code_and_amount(self, strength: float) -> tuple[np.float32 | None, float]:
+    def code_and_amount(self, strength: float) -> tuple[np.float32 | None, float]:
         """How a strength is split: the share of the style's code, and the amount of the cross-fade with the photo.
 
         Where the network has the style "photo", from 1 down to a half only the code goes towards it: strokes and palette get
@@ -338,7 +351,7 @@ class Model:
             return None, strength
         return np.float32(strength), 2 * strength
 
-    def _explicit_style(self, emotion: str | Mapping[str, float]) -> np.ndarray:
+    def explicit_style(self, emotion: str | Mapping[str, float]) -> np.ndarray:
         """Weights float32 [S] over the network's styles for weights that the user gave."""
         names = (*EMOTIONS, *(name for name in self.styles.styles if name not in EMOTIONS))
         weights = dict(zip(names, style_weights(emotion, names).tolist(), strict=True))
@@ -349,7 +362,7 @@ class Model:
             raise UserError(f"{_CANNOT_MIX}: name one emotion, not a mix")
         return np.array([weights[name] for name in self.styles.styles], np.float32)
 
-    def _style_dict(self, weights: np.ndarray) -> dict[str, float]:
+    def style_dict(self, weights: np.ndarray) -> dict[str, float]:
         """The weights of the styles used, without those that are 0."""
         pairs = zip(self.styles.styles, weights, strict=True)
         return {name: float(weight) for name, weight in pairs if weight > 0}

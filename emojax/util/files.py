@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from emojax.errors import InputError, UserError
@@ -39,14 +40,25 @@ def write_atomically(path: Path, data: bytes) -> None:
         UserError: the file cannot be written (permissions, a full disk); nothing is left behind.
     """
     try:
-        target = _end_of_links(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with uninterrupted(), tempfile.TemporaryDirectory(prefix=".emojax-", dir=target.parent) as folder:
-            temporary = Path(folder, "new")  # not a name that may be too long with anything added to it
+        with uninterrupted(), new_file(path) as temporary:
             temporary.write_bytes(data)
-            os.replace(temporary, target)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path`, of its suffix, for the block to write; it replaces `path` unless the block raises.
+
+    A block that writes none leaves `path` as it is. Raises OSError where the file cannot be made or renamed.
+    """
+    target = _end_of_links(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".emojax-", dir=target.parent) as folder:
+        temporary = Path(folder, f"new{path.suffix}")  # not a name that may be too long with anything added to it
+        yield temporary
+        if temporary.exists():
+            os.replace(temporary, target)
 
 
 def _end_of_links(path: Path) -> Path:
