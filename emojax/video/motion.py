@@ -7,6 +7,7 @@ painted anew. All is found in small pictures, so it costs little beside painting
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,19 +84,33 @@ def compare(before: Small, after: Small) -> Change:
     noise = min(2 * float(np.median(seen)), MOST_NOISE)
     same = ((OTHER + noise - difference) / (OTHER - SAME)).clip(0, 1) * inside
     whole = Image.fromarray(np.uint8(same * 255)).filter(ImageFilter.MinFilter(3)).filter(ImageFilter.BoxBlur(1))
-    return Change(False, _in_frame(motion, after), np.asarray(whole, np.float32) / 255)
+    return Change(False, _in_frame(motion, after), np.asarray(whole, np.float32) / 255 * inside)
 
 
 def warp(picture: UInt8[np.ndarray, "H W 3"], motion: Affine) -> UInt8[np.ndarray, "H W 3"]:
-    """A picture moved as a motion says; what comes from outside is black. Whole pixels keep their values."""
+    """A picture moved as a motion says, its border repeated outside. Whole pixels keep their values.
+
+    The picture is moved again and again, so the filter must neither blur nor sharpen: Lanczos' does neither, but Pillow has it
+    only for motions that do not turn. For those that do, Pillow's two others are averaged, of which one blurs and one sharpens.
+    """
     if motion == STAYED:
         return picture
     height, width = picture.shape[:2]
     # Pillow puts the centre of the first pixel at (0.5, 0.5), we at (0, 0).
     a, b, c, d, e, f = motion
-    data = (a, b, c + 0.5 - 0.5 * (a + b), d, e, f + 0.5 - 0.5 * (d + e))
-    moved = Image.fromarray(picture).transform((width, height), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC)
-    return np.asarray(moved)
+    left, top = c + 0.5 - 0.5 * (a + b), f + 0.5 - 0.5 * (d + e)
+    right, bottom = left + a * width, top + e * height
+    margin = math.ceil(max(0.0, -left, -top, right - width, bottom - height, 0.0)) + 1
+    padded = Image.fromarray(np.pad(picture, ((margin, margin), (margin, margin), (0, 0)), mode="edge"))
+    if max(abs(b) * height, abs(d) * width) < STILL:
+        box = (left + margin, top + margin, right + margin, bottom + margin)
+        return np.asarray(padded.resize((width, height), Image.Resampling.LANCZOS, box))
+    data = (a, b, left + margin, d, e, top + margin)
+    soft, sharp = (
+        padded.transform((width, height), Image.Transform.AFFINE, data, kind)
+        for kind in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
+    )
+    return np.asarray(Image.blend(soft, sharp, 0.5))
 
 
 def estimate(before: Float[np.ndarray, "h w"], after: Float[np.ndarray, "h w"]) -> Affine:

@@ -26,7 +26,7 @@ class VideoOptions:
     """paint one of so many frames and leave out the rest, for a preview; the clip takes as long as before"""
     crf: int = 18
     """quality of H.264 and VP9, 0 (best) to 51: smaller is better and larger"""
-    steady: float = 0.8
+    steady: float = 0.85
     """how much of the paint stays where the clip shows the same, 0 (every frame by itself) to 0.95"""
 
     def __post_init__(self) -> None:
