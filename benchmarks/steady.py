@@ -8,6 +8,7 @@ frame and the first one, moved by the known motion, where both show the same.
 from __future__ import annotations
 
 import argparse
+import itertools
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -49,7 +50,7 @@ def pan(count: int) -> Iterator[np.ndarray]:
 
 def flicker(frames: Sequence[np.ndarray]) -> float:
     """See this module."""
-    return float(np.mean([np.abs(b.astype(int) - a).mean() for a, b in zip(frames, frames[1:], strict=False)]))
+    return float(np.mean([np.abs(b.astype(int) - a).mean() for a, b in itertools.pairwise(frames)]))
 
 
 def warping_error(frames: Sequence[np.ndarray]) -> float:

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from emojax.errors import InputError
-from emojax.images import MAX_MEGAPIXELS
+from emojax.images import MARK, MAX_MEGAPIXELS
+from emojax.images import is_ours as is_our_picture
 from emojax.images.colour import over_white
 from emojax.images.opening import pillow_limits
 from emojax.images.sizes import check_size
@@ -92,6 +93,19 @@ def require_av() -> Any:
     except ImportError:
         raise InputError("clips need PyAV: pip install 'emojax[video]'") from None
     return av
+
+
+def is_ours(path: str) -> bool:
+    """Tells whether a file is a clip that emojax wrote, by the mark in its metadata; False for unreadable files."""
+    if Path(path).suffix.lower() in ANIMATIONS:
+        return is_our_picture(path)
+    av = require_av()
+    try:
+        with av.open(path) as container:
+            texts = [text for key, text in container.metadata.items() if key.lower() == "comment"]
+    except (OSError, av.error.FFmpegError):  # whoever reads the clip reports what is wrong with it
+        return False
+    return any(text.split(" ")[0] == MARK for text in texts)
 
 
 @contextlib.contextmanager

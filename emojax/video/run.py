@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -131,22 +132,20 @@ def _run(
         sound = None if animated else source
         return write_clip(temporary, finished(painted), clip.info, video.crf, sound, clip.origin)
 
-    interrupted = False
-    writer = Behind(write, DEPTH)
-    try:
-        with InterruptFlag() as flag, ahead(watcher.segments(clip.frames), DEPTH) as segments:
-            for segment in segments:
-                for painted in painter.paint(segment):
+    with InterruptFlag() as flag:
+        writer = Behind(write, DEPTH)
+        try:
+            with ahead(watcher.segments(clip.frames), DEPTH) as segments:
+                for painted in itertools.chain.from_iterable(map(painter.paint, segments)):
                     writer.put(painted)
                     sums.add(painted)
                     if on_frame is not None:
                         on_frame(painted.reading)
-                    if interrupted := flag.raised:
+                    if flag.raised:
                         break
-                if interrupted:
-                    break
-    finally:
-        notes = [*clip.notes, *writer.finish()]
+        finally:
+            more = writer.finish()
+    notes, interrupted = [*clip.notes, *more], flag.raised
     if not sums.frames:
         raise InputError(f"no frame of {source} lies between start and end: choose another `start` or `end`", "start")
     if interrupted:
