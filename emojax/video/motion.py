@@ -14,13 +14,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter
 
-SIDE = 256
-"""long side of the small pictures, in pixels"""
+SIDE, SMALLEST = 256, 8
+"""long side of the small pictures, in pixels; in narrower ones no motion is looked for"""
 STEPS, SETTLED = 6, 0.01
 """of the refinement, at most; pixels of the small picture below which it ends"""
 TURNING = 0.05
 """pixels of the small picture: a turn or zoom that moves its corners by less counts as none"""
-STILL, WHOLE = 0.1, 0.1
+STILL, WHOLE = 0.15, 0.1
 """pixels of the frame: motion below the first is none; translations so near to whole pixels are whole"""
 CUT = 22.0
 """levels: mean difference, after moving, from which on two frames are of different scenes, if their colours differ, too"""
@@ -82,7 +82,9 @@ def compare(before: Small, after: Small) -> Change:
     if float(seen.mean()) > CUT and _other_colours(before.pixels, after.pixels) > CUT_COLOURS:
         return Change(True, STAYED, np.zeros(after.grey.shape, np.float32))
     noise = min(2 * float(np.median(seen)), MOST_NOISE)
-    same = ((OTHER + noise - difference) / (OTHER - SAME)).clip(0, 1) * inside
+    quarters = Image.fromarray(np.uint8(np.minimum(4 * difference, 255)))
+    around = np.asarray(quarters.filter(ImageFilter.BoxBlur(1)), np.float32) / 4  # of noise, little is left
+    same = ((OTHER + noise - around) / (OTHER - SAME)).clip(0, 1) * inside
     whole = Image.fromarray(np.uint8(same * 255)).filter(ImageFilter.MinFilter(3)).filter(ImageFilter.BoxBlur(1))
     return Change(False, _in_frame(motion, after), np.asarray(whole, np.float32) / 255 * inside)
 
@@ -115,6 +117,8 @@ def warp(picture: UInt8[np.ndarray, "H W 3"], motion: Affine) -> UInt8[np.ndarra
 
 def estimate(before: Float[np.ndarray, "h w"], after: Float[np.ndarray, "h w"]) -> Affine:
     """The motion between two small grey pictures, in their pixels."""
+    if min(after.shape) < SMALLEST:
+        return STAYED
     rows, columns = np.mgrid[: after.shape[0], : after.shape[1]].astype(np.float32)
     dx, dy = _translation(before, after)
     matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float64)

@@ -226,11 +226,13 @@ def _animation_frames(path: Path, notes: list[str]) -> Generator[Frame]:
     """The frames of an animation, over white, with the alpha of those that have any."""
     time = Fraction(0)
     with Image.open(path, formats=tuple(ANIMATIONS.values())) as image:
-        for index in range(getattr(image, "n_frames", 1)):
+        for index in itertools.count():  # asking for their number first would lose the transparency of a GIF
             try:
                 image.seek(index)
                 rgba = image.convert("RGBA")
-            except (OSError, EOFError, ValueError, SyntaxError) as error:
+            except EOFError:
+                return
+            except (OSError, ValueError, SyntaxError) as error:
                 notes.append(f"it is damaged, and ends after {float(time):.2f} s ({error})")
                 return
             milliseconds = image.info.get("duration") or 0

@@ -76,6 +76,7 @@ def _write_video(
             context.time_base, context.sample_aspect_ratio = info.time_base, info.aspect
             context.colorspace = context.color_primaries = context.color_trc = _BT709
             context.color_range = 1
+            context.flags |= int(av.codec.context.Flags.frame_duration)
             write_sound: Callable[[Fraction], None] = lambda time: None  # noqa: E731
             if source is not None:
                 write_sound, more = stack.enter_context(open_sound(source, output, origin))
@@ -134,6 +135,8 @@ def _write_animation(path: Path, frames: Iterator[Frame], info: ClipInfo, format
     options: dict[str, Any] = {"duration": durations, "save_all": True, "append_images": coming}
     if format == "WEBP":
         options |= {"loop": info.loops, "quality": 90, "exif": exif, "icc_profile": srgb_profile()}
+        if first.mode == "RGBA":  # whole frames: Pillow reads what frames leave out at a border as opaque
+            options |= {"kmin": 0, "kmax": 1}
     else:
         options |= {"comment": software, "disposal": 2, "optimize": False}
         options |= {} if info.loops == 1 else {"loop": info.loops}
