@@ -135,6 +135,12 @@ def add_style(made: Parser, word: str) -> None:
         default="neutral",
         help=f"paint a {word} without a face in the neutral style (default), skip it, or fail",
     )
+    _add_strength(style)
+    _add_masks(style)
+    _add_networks(style)
+
+
+def _add_strength(style: argparse._ArgumentGroup) -> None:
     style.add_argument(
         "--strength",
         type=float,
@@ -155,8 +161,6 @@ def add_style(made: Parser, word: str) -> None:
         default="painting",
         help="use the painting's palette (default), or the photo's colours with the painting's brushwork",
     )
-    _add_masks(style)
-    _add_networks(style)
 
 
 def _add_masks(style: argparse._ArgumentGroup) -> None:

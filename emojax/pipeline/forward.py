@@ -17,6 +17,7 @@ from emojax.emotions import EMOTIONS, PHOTO
 from emojax.images import to_uint8, to_unit
 from emojax.nets import classifier as cnn
 from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.steady import stylize_steadily
 from emojax.nets.stylizer import (
     Statistics,
     StyleCode,
@@ -25,7 +26,6 @@ from emojax.nets.stylizer import (
     mix_styles,
     norm_statistics,
     spare_faces,
-    stylize_steadily,
     stylize_with_code,
     vary_styles,
 )

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
+from emojax.emotions import EMOTIONS, NEUTRAL, as_dict, style_weights
 from emojax.errors import NoFaceError, UserError
 from emojax.faces.find import Face, cut_crop, face_weights, find_faces, resize_margin
 from emojax.images import Photo, PhotoLike, read_photo, rescale, resize_like, resize_mask, to_picture
@@ -40,12 +40,12 @@ from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_mask, scaled_boxes
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
+from emojax.pipeline.styles import check_options, code_and_amount, explicit_style, spares_faces, style_dict
 from emojax.weights.load import add_style_files
 from emojax.weights.style_file import StyleFile
 
 CLASSIFY_BATCH = 32
 """Crops that `Model.classify` reads at once."""
-_CANNOT_MIX = "this set has a network of its own for every style and cannot mix them"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +74,15 @@ class Model:
             UserError: a photo that cannot be read, an unknown choice, or (`NoFaceError`) no face with no_face="error".
         """
         chosen = StylizeOptions(**options)
-        self.check_options(chosen)
+        check_options(self.styles, chosen)
         photo = photo if isinstance(photo, Photo) else read_photo(photo)
         if chosen.emotion is not None:
-            weights = self.explicit_style(chosen.emotion)
+            weights = explicit_style(self.styles, chosen.emotion)
             picture, share = self._repaint(photo.pixels, weights, chosen)
             note = "no face found, nothing is painted" if chosen.faces_only and share == 0 else None
             note = "; ".join(text for text in (photo.note, note) if text) or None
             return Result(
-                to_picture(picture, photo.alpha), [], None, self.style_dict(weights), note, painted_share=share
+                to_picture(picture, photo.alpha), [], None, style_dict(self.styles, weights), note, painted_share=share
             )
         faces = find_faces(photo.pixels)
         notes = [photo.note] if photo.note else []
@@ -100,13 +100,6 @@ class Model:
             notes.append(f"{len(faces)} faces found, the {MAX_REGIONS} largest have a style of their own")
         return self._read_and_repaint(photo, faces[: PLACES[-1]], chosen, notes)
 
-    def check_options(self, options: StylizeOptions) -> None:
-        """Raises UserError for options that this network cannot do, whatever the photo."""
-        if self.styles.network_per_style and (options.per_face or options.mix == "probabilities"):
-            raise UserError(
-                f"{_CANNOT_MIX}: leave out `per_face` and the `mix` probabilities, or take a network of all styles"
-            )
-
     def _read_and_repaint(
         self, photo: Photo, faces: Sequence[Face], options: StylizeOptions, notes: list[str]
     ) -> Result:
@@ -122,8 +115,8 @@ class Model:
         small_mask = None if mask is None else resize_mask(mask, small.shape[:2])
         regional, names = self._is_regional(options, mask), self.styles.styles
         boxes = scaled_boxes(faces, photo.pixels, small) if regional else None
-        share, amount = self.code_and_amount(options.strength)
-        face_share = np.float32(options.face_strength) if self.spares_faces(options) else None
+        share, amount = code_and_amount(self.styles, options.strength)
+        face_share = np.float32(options.face_strength) if spares_faces(self.styles, options) else None
         if tiles.fits(small, tiles.whole(self.styles)):
             name = ("whole", options.mix, options.per_face, regional, mask is not None, places)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
@@ -143,7 +136,9 @@ class Model:
         reading = jax.device_get(reading)
         stylized = resize_like(np.asarray(stylized)[: small.shape[0], : small.shape[1]], photo.pixels)
         found_faces = [
-            ReadFace(face, as_dict(row), self.style_dict(style) if options.per_face and index < MAX_REGIONS else None)
+            ReadFace(
+                face, as_dict(row), style_dict(self.styles, style) if options.per_face and index < MAX_REGIONS else None
+            )
             for index, (face, row, style) in enumerate(
                 zip(faces, reading.probabilities, reading.face_styles, strict=False)
             )
@@ -152,7 +147,7 @@ class Model:
             to_picture(finish(photo.pixels, stylized, amount, options.colors, mask), photo.alpha),
             found_faces,
             as_dict(weights @ reading.probabilities) if faces else None,
-            self.style_dict(reading.style),
+            style_dict(self.styles, reading.style),
             "; ".join(notes) or None,
             painted_share=_share(mask),
         )
@@ -276,7 +271,7 @@ class Model:
             UserError: a photo that cannot be read, or a style that is unknown or that the network does not have.
         """
         pixels = read_photo(photo, math.inf).pixels
-        return self._repaint(pixels, self.explicit_style(emotion), StylizeOptions())[0]
+        return self._repaint(pixels, explicit_style(self.styles, emotion), StylizeOptions())[0]
 
     def with_style_files(self, style_files: Sequence[StyleFile]) -> Model:
         """This model with further styles, each a row of scales and shifts.
@@ -297,10 +292,10 @@ class Model:
         self, photo: np.ndarray, weights: np.ndarray, options: StylizeOptions
     ) -> tuple[np.ndarray, float | None]:
         """A photo uint8 [H, W, 3] in a style that is known, and the share of it that is painted, if there is a mask."""
-        share, amount = self.code_and_amount(options.strength)
+        share, amount = code_and_amount(self.styles, options.strength)
         code = np.asarray(with_strength(self.styles.styles, weights, share))
         small, regions = rescale(photo, 1 / options.style_scale), None
-        spares, of_faces = self.spares_faces(options), options.faces_only or options.background_only
+        spares, of_faces = spares_faces(self.styles, options), options.faces_only or options.background_only
         faces = find_faces(photo) if spares or of_faces else []
         mask = paint_mask(options, faces, photo.shape[:2])
         small_mask = None if mask is None else resize_mask(mask, small.shape[:2])
@@ -331,41 +326,9 @@ class Model:
     def _given(self) -> Callable[[], Callable[..., Any]]:
         return lambda: functools.partial(stylize, self.styles)
 
-    def spares_faces(self, options: StylizeOptions) -> bool:
-        """Whether faces are painted with less strength than the rest; only a network with the style "photo" can."""
-        return PHOTO in self.styles.styles and options.face_strength < 1
-
     def _is_regional(self, options: StylizeOptions, mask: np.ndarray | None) -> bool:
         """Whether the code varies over the picture."""
-        return options.per_face or self.spares_faces(options) or mask is not None
-
-    def code_and_amount(self, strength: float) -> tuple[np.float32 | None, float]:
-        """How a strength is split: the share of the style's code, and the amount of the cross-fade with the photo.
-
-        Where the network has the style "photo", from 1 down to a half only the code goes towards it: strokes and palette get
-        weaker, and no edge is doubled. From there to 0, where picture and photo are alike, pixels are cross-faded, too.
-        Without that style there is only the cross-fade (share None). A mask multiplies the strength in every pixel: amounts
-        above 1 are all of the picture where it is white.
-        """
-        if PHOTO not in self.styles.styles:
-            return None, strength
-        return np.float32(strength), 2 * strength
-
-    def explicit_style(self, emotion: str | Mapping[str, float]) -> np.ndarray:
-        """Weights float32 [S] over the network's styles for weights that the user gave."""
-        names = (*EMOTIONS, *(name for name in self.styles.styles if name not in EMOTIONS))
-        weights = dict(zip(names, style_weights(emotion, names).tolist(), strict=True))
-        missing = [name for name, weight in weights.items() if weight and name not in self.styles.styles]
-        if missing:
-            raise UserError(f"this network has no style for {missing[0]!r}: it has {', '.join(self.styles.styles)}")
-        if self.styles.network_per_style and max(weights.values()) < 1:
-            raise UserError(f"{_CANNOT_MIX}: name one emotion, not a mix")
-        return np.array([weights[name] for name in self.styles.styles], np.float32)
-
-    def style_dict(self, weights: np.ndarray) -> dict[str, float]:
-        """The weights of the styles used, without those that are 0."""
-        pairs = zip(self.styles.styles, weights, strict=True)
-        return {name: float(weight) for name, weight in pairs if weight > 0}
+        return options.per_face or spares_faces(self.styles, options) or mask is not None
 
 
 def _padded_mask(mask: np.ndarray | None, padded: np.ndarray) -> Any:

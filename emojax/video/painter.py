@@ -16,12 +16,14 @@ from jaxtyping import Float, UInt8
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict
 from emojax.faces.find import Face
 from emojax.images import rescale, resize_mask, to_uint8
-from emojax.nets.stylizer import Statistics, empty_statistics
+from emojax.nets.steady import empty_statistics
+from emojax.nets.stylizer import Statistics
 from emojax.options import StylizeOptions
 from emojax.pipeline import Model, ReadFace, tiles
 from emojax.pipeline.forward import stylize_frame
 from emojax.pipeline.large import estimate_statistics, stylize_in_tiles
 from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_mask, scaled_boxes
+from emojax.pipeline.styles import code_and_amount, explicit_style, spares_faces, style_dict
 from emojax.video.frames import Frame
 from emojax.video.motion import Change, warp
 from emojax.video.result import FrameReading
@@ -59,7 +61,7 @@ class ClipPainter:
         self.model, self.options, self.steady, self._grid = model, options, steady, grid
         self.names = model.styles.styles
         self.faces_seen = 0
-        self._given = None if options.emotion is None else model.explicit_style(options.emotion)
+        self._given = None if options.emotion is None else explicit_style(model.styles, options.emotion)
         self._tracks: list[Track] = []
         self._mood: Mood | None = None
         self._faceless = math.inf  # seconds since a face was seen
@@ -172,7 +174,7 @@ class ClipPainter:
         presence[: len(found)] = [track.presence for track, _ in found]
         boxes = scaled_boxes([face for _, face in found], pixels, small)
         strengths = weights = None
-        if self.model.spares_faces(options):
+        if spares_faces(self.model.styles, options):
             own = face_strengths(boxes, np.float32(options.face_strength))
             strengths = (1 - presence * (1 - own) * (boxes[:, 2] > 0)).astype(np.float32)
             strengths = strengths if strengths.min() < 1 else None
@@ -186,7 +188,7 @@ class ClipPainter:
 
     def _with_strength(self, style: np.ndarray) -> np.ndarray:
         """A style's weights of which only so much is the style, see `emojax.pipeline.forward.with_strength`."""
-        share, _ = self.model.code_and_amount(self.options.strength)
+        share, _ = code_and_amount(self.model.styles, self.options.strength)
         if share is None:
             return style
         photo = np.eye(len(self.names), dtype=np.float32)[self.names.index(PHOTO)]
@@ -252,10 +254,12 @@ class ClipPainter:
         own, read = self.options.per_face, self._given is None
         faces = {
             track.number: ReadFace(
-                face, as_dict(track.mood.probabilities), self.model.style_dict(track.mood.style) if own else None
+                face,
+                as_dict(track.mood.probabilities),
+                style_dict(self.model.styles, track.mood.style) if own else None,
             )
             for track, face in found
         }
         emotion = as_dict(self._mood.probabilities) if read and self._faceless < HOLD else None
         faces = faces if read else {}
-        return FrameReading(self._index, float(frame.time), faces, emotion, self.model.style_dict(style))
+        return FrameReading(self._index, float(frame.time), faces, emotion, style_dict(self.model.styles, style))

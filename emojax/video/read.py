@@ -25,6 +25,7 @@ from emojax.video.frames import ClipInfo, Frame
 from emojax.video.options import VideoOptions
 
 _HD = 720  # rows from which on a clip that does not say so has the colours of ITU-R BT.709
+_HDR = (16, 18)  # FFmpeg's numbers of the transfer functions PQ and HLG
 _GIF_DEFAULT = 100  # milliseconds: what viewers make of a duration below 20
 
 
@@ -146,6 +147,8 @@ def _video_clip(path: Path, container: Any, options: VideoOptions) -> Clip:
         1 / aspect if turned else aspect,
     )
     notes = ["its subtitles are left out"] if "subtitle" in others else []
+    if stream.codec_context.color_trc in _HDR:
+        notes.append("its high dynamic range is cut to the standard one")
     frames = _decode(stream, itertools.chain([first], pictures), origin, notes)
     return Clip(info, (frame for frame in frames if frame.time >= 0), origin, notes)
 

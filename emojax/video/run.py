@@ -19,6 +19,7 @@ from emojax.images import MAX_MEGAPIXELS, resize_like, scaled_size
 from emojax.images.finish import finish
 from emojax.options import StylizeOptions
 from emojax.pipeline import Model
+from emojax.pipeline.styles import check_options, code_and_amount, spares_faces
 from emojax.util.files import new_file, refuse_existing
 from emojax.util.interrupts import InterruptFlag
 from emojax.video.formats import ANIMATIONS, WRITTEN
@@ -65,7 +66,7 @@ def stylize_video(
     names = {field.name for field in fields(VideoOptions)}
     video = VideoOptions(**{name: value for name, value in options.items() if name in names})
     chosen = StylizeOptions(**{name: value for name, value in options.items() if name not in names})
-    model.check_options(chosen)
+    check_options(model.styles, chosen)
     if output.suffix.lower() not in WRITTEN:
         raise InputError(f"cannot write {output}: the suffix {output.suffix!r} is none of {' '.join(WRITTEN)}")
     if os.path.lexists(output) and os.path.lexists(source) and os.path.samefile(source, output):
@@ -114,23 +115,17 @@ def _run(
     watcher = Watcher(
         model,
         scaled_size(*clip.info.size, 1 / options.style_scale),
-        faces=read or model.spares_faces(options) or options.faces_only or options.background_only,
+        faces=read or spares_faces(model.styles, options) or options.faces_only or options.background_only,
         read=read,
         compares=video.steady > 0,
     )
     painter = ClipPainter(model, options, video.steady, grid_of(*clip.info.size))
-    _, amount = model.code_and_amount(options.strength)
-
-    def finished(painted: Iterator[Painted]) -> Iterator[Frame]:
-        for one in painted:
-            photo = one.frame.pixels
-            picture = finish(photo, resize_like(one.picture, photo), amount, options.colors, one.mask)
-            yield Frame(picture, one.frame.time, one.frame.duration, one.frame.alpha)
+    _, amount = code_and_amount(model.styles, options.strength)
 
     def write(painted: Iterator[Painted]) -> list[str]:
-        animated = source.suffix.lower() in ANIMATIONS
-        sound = None if animated else source
-        return write_clip(temporary, finished(painted), clip.info, video.crf, sound, clip.origin)
+        frames = (_finished(one, amount, options.colors) for one in painted)
+        sound = None if source.suffix.lower() in ANIMATIONS else source
+        return write_clip(temporary, frames, clip.info, video.crf, sound, clip.origin)
 
     with InterruptFlag() as flag:
         writer = Behind(write, DEPTH)
@@ -163,6 +158,13 @@ def _run(
         "; ".join(notes) or None,
         interrupted,
     )
+
+
+def _finished(painted: Painted, amount: float, colors: str) -> Frame:
+    """A frame as it is written."""
+    frame = painted.frame
+    picture = finish(frame.pixels, resize_like(painted.picture, frame.pixels), amount, colors, painted.mask)
+    return Frame(picture, frame.time, frame.duration, frame.alpha)
 
 
 def _without_a_face(options: StylizeOptions, temporary: Path) -> str:
