@@ -33,8 +33,8 @@ from emojax.video.seen import Watcher
 from emojax.video.threads import Behind, ahead
 from emojax.video.write import write_clip
 
-DEPTH = 4
-"""frames, or segments of a third of a second, that wait between two threads"""
+SEGMENTS, FRAMES = 2, 4
+"""that wait to be painted, and to be encoded"""
 
 
 def stylize_video(
@@ -128,9 +128,9 @@ def _run(
         return write_clip(temporary, frames, clip.info, video.crf, sound, clip.origin)
 
     with InterruptFlag() as flag:
-        writer = Behind(write, DEPTH)
+        writer = Behind(write, FRAMES)
         try:
-            with ahead(watcher.segments(clip.frames), DEPTH) as segments:
+            with ahead(watcher.segments(clip.frames), SEGMENTS) as segments:
                 for painted in itertools.chain.from_iterable(map(painter.paint, segments)):
                     writer.put(painted)
                     sums.add(painted)

@@ -18,6 +18,8 @@ from emojax.video.motion import Change, compare, shrink
 
 KEY = Fraction(3, 10)
 """seconds between two key frames"""
+ROOM = 100_000_000
+"""bytes of the frames between two key frames, at most: those of large clips are nearer to each other"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ class Watcher:
                 held, start, begins = [], None, True
             if start is None:
                 start = self._look(frame)
-            elif self._faces and frame.time - start.time >= KEY:
+            elif self._faces and (frame.time - start.time >= KEY or len(held) * frame.pixels.nbytes >= ROOM):
                 end = self._look(frame)
                 yield Segment(held, start, end, begins)
                 held, start, begins = [], end, False

@@ -24,6 +24,8 @@ _OPTIONS = {
     "libx264": {"preset": "medium"},
     "libvpx-vp9": {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"},
 }
+_TICKS = {"GIF": (10, Fraction(2, 100)), "WEBP": (1, Fraction(1, 1000))}
+"""milliseconds that durations are multiples of; seconds, the shortest: viewers show shorter frames of a GIF for a tenth"""
 _BT709 = 1
 """the colours that the file declares, FFmpeg's number for them"""
 
@@ -115,15 +117,23 @@ def _picture(frame: Frame, height: int, width: int, time_base: Fraction) -> Any:
 def _write_animation(path: Path, frames: Iterator[Frame], info: ClipInfo, format: str) -> list[str]:
     """Pillow asks for one picture after the other, and for the list of durations at each."""
     durations: list[int] = []
-    last = Fraction(0)
+    tick, least = _TICKS[format]
+
+    def picture(frame: Frame, end: Fraction) -> Image.Image:
+        durations.append(tick * max(1, round(1000 * end / tick) - round(1000 * frame.time / tick)))
+        return to_picture(frame.pixels, frame.alpha)
 
     def pictures() -> Iterator[Image.Image]:
-        nonlocal last
+        held, end = None, Fraction(0)
         for frame in frames:
             end = frame.time + frame.duration
-            durations.append(max(1, round(end * 1000) - round(frame.time * 1000)))
-            last = end
-            yield to_picture(frame.pixels, frame.alpha)
+            if held is not None and frame.time - held.time < least:
+                continue
+            if held is not None:
+                yield picture(held, frame.time)
+            held = frame
+        if held is not None:
+            yield picture(held, end)
 
     coming = pictures()
     first = next(coming, None)

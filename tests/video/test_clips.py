@@ -84,6 +84,13 @@ def test_how_many_frames_will_come():
     assert planned_count(100, 4.0, VideoOptions(start=3, end=9, every=10)) == 3
 
 
+def test_a_gif_has_at_most_50_frames_a_second(tmp_path):
+    """Others are left out: viewers would show them for a tenth of a second. The clip takes as long."""
+    frames, _ = read(write(tmp_path / "a.gif", pan(60), [16, 17, 17] * 20))
+    assert 28 <= len(frames) <= 50 and min(frame.duration for frame in frames) >= clips.Fraction(2, 100)
+    assert round(1000 * (frames[-1].time + frames[-1].duration)) == pytest.approx(1000, abs=15)
+
+
 def test_animations_keep_loops_and_transparency(tmp_path):
     alpha = np.zeros(SIZE, np.uint8)
     alpha[:, 20:] = 255

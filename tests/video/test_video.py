@@ -184,6 +184,12 @@ def test_faces_move_evenly_between_key_frames(model, scene, written, clip):
     np.testing.assert_allclose(np.diff(places[:8]), 1, atol=1e-3)  # 8 pixels in 8 frames
 
 
+def test_key_frames_of_large_clips_are_near(model, scene, written, clip, monkeypatch):
+    monkeypatch.setattr(seen, "ROOM", 2 * SIZE[0] * SIZE[1] * 3)
+    painted(model, clip, written)
+    assert scene.looks == 11  # of 20 frames: every second one, and the last
+
+
 def test_every_face_has_its_style(model, scene, written, clip):
     other = Face(44.0, 26.0, 14.0, 14.0, 0.8)
     scene.faces, scene.readings = [[FACE, other]], [np.stack([HAPPY, SAD])]
@@ -256,9 +262,10 @@ def test_frame_by_frame_is_the_photos_painting(model, scene, written, clip, monk
 
 def test_frames_in_tiles(model, scene, written, tmp_path, monkeypatch):
     source = write(tmp_path / "pan.mkv", pan(3, size=(100, 140), side=240))
-    whole, _, _ = painted(model, source, written, background_only=True)
+    options = {"emotion": "sad", "face_strength": 1}
+    whole, _, _ = painted(model, source, written, **options)
     monkeypatch.setattr(tiles, "whole", lambda config: 100 * 140 - 1)
-    tiled, _, _ = painted(model, source, written, background_only=True)
+    tiled, _, _ = painted(model, source, written, **options)
     assert np.mean([apart(a, b).mean() for a, b in zip(whole, tiled, strict=True)]) < 6  # statistics are estimated
 
 
