@@ -1,5 +1,6 @@
 # make demo: installs what stylizing needs and repaints examples/astronaut.jpg
 # make test: installs the train and test extras, then lint, format, types and tests; this is what CI runs
+# make fuzz: 10,000 hostile photos and command lines; make faults: kills, full disks, two processes, a clock that jumps
 # make clean: removes what these made
 # PYTHON=python3.12 make ... chooses an interpreter.
 
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 REQUIREMENTS := pyproject.toml constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo test fuzz faults clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python stylize.py --input examples/astronaut.jpg --output out/astronaut.png --force
@@ -19,6 +20,12 @@ test: $(VENV)/.installed-for-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.installed-for-tests
+	$(BIN)/python -m tests.fuzz.run --count 10000
+
+faults: $(VENV)/.installed-for-tests
+	JAX_PLATFORMS=cpu $(BIN)/python -m tests.faults.run --times 100
 
 # Stamps: each install is repeated only when the requirements change.
 $(VENV)/.installed: $(REQUIREMENTS) | $(BIN)/pip

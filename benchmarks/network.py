@@ -31,7 +31,7 @@ def runners(styles: str | None, photo: np.ndarray, threads: int) -> dict[str, Ca
     import openvino
     import torch
 
-    config, params = _load(styles)
+    config, params = load_network(styles)
     graph = onnx_graph(config, params, 0, *photo.shape[2:])
     choice = jax.numpy.eye(len(config.styles))[:1]
     params = jax.device_put(params)
@@ -74,7 +74,7 @@ def runners(styles: str | None, photo: np.ndarray, threads: int) -> dict[str, Ca
     }
 
 
-def _load(styles: str | None) -> tuple[StylizerConfig, Any]:
+def load_network(styles: str | None) -> tuple[StylizerConfig, Any]:
     """A network with the last layer that it paints with."""
     config, params = load_styles(find_styles(styles))
     return config, {**params, "network": remove_checkerboard(config, params["network"])}
@@ -96,7 +96,7 @@ def gpu_runners(styles: str | None, photo: np.ndarray) -> dict[str, Callable[[],
     import jax.numpy as jnp
     import torch
 
-    config, params = _load(styles)
+    config, params = load_network(styles)
     choice = jnp.eye(len(config.styles))[:1]
     placed, mine, size = jax.device_put((params, photo, np.array(photo.shape[2:], np.int32)))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emojax.emotions import EMOTIONS
-    from emojax.errors import CheckpointError, EmojaxError, InputError, NoFaceError, UserError
+    from emojax.errors import CheckpointError, EmojaxError, InputError, NoFaceError, ResourceError, UserError
     from emojax.faces.find import Face
     from emojax.options import StylizeOptions
     from emojax.pipeline import Model, ReadFace, Result, available_models, load
@@ -30,6 +30,7 @@ __all__ = [
     "Model",
     "NoFaceError",
     "ReadFace",
+    "ResourceError",
     "Result",
     "StylizeOptions",
     "UserError",
@@ -44,6 +45,7 @@ _MODULES = {
     "EmojaxError": "emojax.errors",
     "InputError": "emojax.errors",
     "NoFaceError": "emojax.errors",
+    "ResourceError": "emojax.errors",
     "UserError": "emojax.errors",
     "Face": "emojax.faces.find",
     "StylizeOptions": "emojax.options",

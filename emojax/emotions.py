@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, SupportsFloat
+from typing import Any
 
 import numpy as np
 
 from emojax.errors import InputError
+from emojax.util.numbers import is_number
 from emojax.util.words import nearest as nearest
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -67,8 +67,8 @@ def style_weights(emotion: str | Mapping[str, float], names: Sequence[str] = EMO
     vector = np.zeros(len(names), np.float64)
     for name, weight in weights.items():
         if name not in names:
-            raise InputError(f"unknown emotion {name!r}{nearest(name, names)}: choose from {', '.join(names)}")
-        if not isinstance(weight, SupportsFloat) or not math.isfinite(weight) or weight < 0:
+            raise InputError(f"unknown emotion {name!r}{nearest(str(name), names)}: choose from {', '.join(names)}")
+        if not is_number(weight) or weight < 0:
             raise InputError(f"the weight of {name!r} is {weight!r}: weights are finite and not negative")
         vector[names.index(name)] = weight
     if vector.max() <= 0:

@@ -33,6 +33,10 @@ class NoFaceError(EmojaxError):
     """A photo without a face, where the caller asks for that to be an error."""
 
 
+class ResourceError(EmojaxError):
+    """Something that the machine lacks: memory, threads, the device that was asked for."""
+
+
 UserError = EmojaxError
 """the name of version 0.1"""
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from emojax.errors import InputError
 from emojax.images import MaskLike, check_style_scale
 from emojax.images.finish import check_finish, check_share
+from emojax.util.numbers import is_whole
+from emojax.util.words import nearest
 
 Mix = Literal["dominant", "probabilities"]
 NoFace = Literal["neutral", "skip", "error"]
@@ -50,7 +55,7 @@ class StylizeOptions:
 
     def __post_init__(self) -> None:
         for value, choices, name in ((self.mix, get_args(Mix), "mix"), (self.no_face, get_args(NoFace), "no_face")):
-            if value not in choices:
+            if not isinstance(value, str) or value not in choices:
                 raise InputError(f"`{name}` {value!r}: choose from {', '.join(choices)}", name)
         check_choice(self.face)
         check_style_scale(self.style_scale)
@@ -60,6 +65,8 @@ class StylizeOptions:
             raise InputError(
                 "`faces_only` and `background_only` leave nothing to paint: give one of them", "faces_only"
             )
+        if not isinstance(self.per_face, bool | np.bool_):
+            raise InputError(f"`per_face` {self.per_face!r}: give True or False", "per_face")
         if self.per_face and self.emotion is not None:
             raise InputError("`per_face` reads the faces: leave out `emotion`", "per_face")
 
@@ -69,7 +76,21 @@ class StylizeOptions:
         return self.faces_only or self.background_only or self.mask is not None
 
 
+def options_of(given: Mapping[str, Any]) -> StylizeOptions:
+    """The options of a call, by name.
+
+    Raises:
+        InputError: a name that is no option, and what `StylizeOptions` raises.
+    """
+    names = [field.name for field in fields(StylizeOptions)]
+    if unknown := [name for name in given if name not in names]:
+        raise InputError(f"unknown option {unknown[0]!r}{nearest(unknown[0], names)}: choose from {', '.join(names)}")
+    return StylizeOptions(**given)
+
+
 def check_choice(choice: str | int) -> None:
     """Raises InputError unless `choice` is one of those of `face_weights`, whether or not a photo has that face."""
-    if choice not in ("all", "largest") and not str(choice).isdecimal():
+    if not (isinstance(choice, str) or is_whole(choice)) or (
+        choice not in ("all", "largest") and not re.fullmatch("[0-9]{1,9}", str(choice))
+    ):
         raise InputError(f"`face` {choice!r}: choose all, largest or the number of a face, from 0", "face")

@@ -34,6 +34,17 @@ def test_the_layers_benchmark_sums_up():
     assert len(times) == 7 and float(rows[-1][4]) == pytest.approx(sum(times.values()), rel=0.05, abs=2)
 
 
+@pytest.mark.slow
+def test_the_exported_models_benchmark_compares_equal_networks():
+    pytest.importorskip("onnx", reason="pip install 'emojax[onnx]'")
+    pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
+    command = [sys.executable, "-m", "benchmarks.exported", "--sides", "64", "--styles", "fast", "--repeats", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("64 x 64, written for it ")
+    assert done.stdout.endswith(("0 grey levels apart\n", "1 grey levels apart\n"))
+
+
 def test_rounds_are_interleaved_and_warm_up_does_not_count():
     calls = []
     seconds = interleaved({name: lambda name=name: calls.append(name) for name in "ab"}, repeats=3, warm_up=1)

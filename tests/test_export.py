@@ -119,7 +119,7 @@ def test_the_command(tmp_path, capsys):
         with pytest.raises(UserError, match="`force`"):
             main([*argv, "--output", str(path)])
     assert "wrote" in capsys.readouterr().err
-    with pytest.raises(UserError, match="invalid choice: 'onnx'"):
-        main(["--format", "onnx", "--output", str(tmp_path / "x")])
+    with pytest.raises(UserError, match="invalid choice: 'tflite'"):
+        main(["--format", "tflite", "--output", str(tmp_path / "x")])
     with pytest.raises(UserError, match="no checkpoint at"):
         main(["--format", "safetensors", "--styles", str(tmp_path / "none"), "--output", str(tmp_path / "y")])

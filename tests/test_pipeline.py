@@ -187,11 +187,11 @@ def test_every_expected_photo_fits_its_bucket_and_there_are_few(quarters):
     chosen = [buckets.choose(*size) for size in sizes]
     assert all(y >= h and x >= w for (y, x), (h, w) in zip(chosen, sizes, strict=True))
     assert all(y % 32 == x % 32 == 0 for y, x in planned)
-    assert len(planned) <= max(12, len(sizes) // 4)
+    assert len(planned) <= planning.PLANNED
     assert planned == list(dict.fromkeys(chosen)) and buckets.compiled == set(planned)
     assert Buckets().plan(sizes) == planned and set(plan_buckets(sizes[::-1])) >= set(planned)
     alone = sum(-(-h // 32) * -(-w // 32) * 32 * 32 for h, w in sizes)
-    if len(planned) < max(12, len(sizes) // 4):  # each merge has padded less than a compilation costs
+    if len(planned) < planning.PLANNED:  # each merge has padded less than a compilation costs
         assert sum(y * x for y, x in chosen) < alone + len(set(sizes)) * planning.COMPILATION
 
 

@@ -62,6 +62,7 @@ def test_the_wheel_carries_the_checkpoints_and_no_training_state(wheel):
         assert any(name.startswith(f"emojax/checkpoints/{kind}/params/") for name in names)
     assert {f"emojax/checkpoints/yunet/{name}" for name in ("params.safetensors", "NOTICE")} <= set(names)
     assert {f"emojax/train/presets/{name}" for name in ("style.py", "classifier.py", "astronaut.jpg")} <= set(names)
+    assert "emojax/export/page/index.html" in names and not [name for name in names if "onnxruntime" in name]
     assert not [name for name in names if "/training/" in name or name.startswith("tests")]
     assert wheel.stat().st_size < 32e6  # half of it is VGG16
 

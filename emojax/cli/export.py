@@ -4,49 +4,115 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from emojax.cli.parser import Parser
-from emojax.util.files import PACKAGED, refuse_existing, write_atomically
+from emojax.errors import InputError
+from emojax.util.files import PACKAGED, make_folder, refuse_existing, write_atomically
+from emojax.util.machine import check_machine
+from emojax.util.words import tell
+
+STDOUT = Path("-")
+FORMATS = {"stablehlo": ("stylize", "classify"), "onnx": ("stylize", "classify"), "safetensors": (), "web": ()}
+"""format -> its parts, of which one is written; the first by default"""
 
 
 def export(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code.
 
     Raises:
-        EmojaxError: a checkpoint that cannot be read, or an output that exists or cannot be written.
+        EmojaxError: a checkpoint that cannot be read, a part that a format has not, a package that is not installed, or an
+            output that exists or cannot be written.
     """
+    args = _parser().parse_args(argv)
+    parts = FORMATS[args.format]
+    if args.part and args.part not in parts:
+        instead = f"choose from {', '.join(parts)}" if parts else "leave out `part`"
+        raise InputError(f"--format {args.format} has no part {args.part!r}: {instead}", "part")
+    if args.onnxruntime_web and args.format != "web":
+        raise InputError("--onnxruntime-web is for --format web: leave it out", "onnxruntime_web")
+    if args.format == "web":
+        return _write_site(args)
+    if args.output == STDOUT:
+        if sys.stdout.isatty():
+            raise InputError("--output - would write a program into the terminal: send it to a file or a pipe")
+    else:
+        refuse_existing(args.output, args.force)
+    what, data = _single_file(args, args.part or parts[0] if parts else None)
+    _write(args.output, data)
+    tell(f"wrote {args.output}: {args.format}, {what}, {len(data) / 1e6:.1f} MB")
+    return 0
+
+
+def _parser() -> Parser:
     parser = Parser(
         prog="emojax export",
-        description="Writes the networks for use without emojax; see emojax/export.py for the inputs and outputs.",
+        description="Writes the networks for use without emojax; docs/export.md tells the inputs and outputs.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--format", choices=("stablehlo", "safetensors"), required=True, help="format of the file")
-    parser.add_argument(
-        "--part", choices=("stylize", "classify"), default="stylize", help="which program, of stablehlo"
-    )
-    parser.add_argument("--output", type=Path, required=True, help="the file to write")
+    parser.add_argument("--format", choices=FORMATS, required=True, help="web: a page that paints in a browser")
+    parts = tuple(dict.fromkeys(part for parts in FORMATS.values() for part in parts))
+    parser.add_argument("--part", choices=parts, help="which network, for stablehlo and onnx; none: stylize")
+    parser.add_argument("--output", type=Path, required=True, help="a file, - for standard output, for web a folder")
     parser.add_argument(
         "--classifier", type=Path, default=PACKAGED / "classifier", help="a checkpoint or a run's folder"
     )
     parser.add_argument("--styles", help="a checkpoint, a run's folder, or fast; none: the packaged checkpoint")
-    parser.add_argument("--force", action="store_true", help="replace an existing file")
-    args = parser.parse_args(argv)
-    refuse_existing(args.output, args.force)
+    parser.add_argument(
+        "--onnxruntime-web",
+        type=Path,
+        metavar="FOLDER",
+        help="for web: the npm package onnxruntime-web; none: that of node_modules here or further up",
+    )
+    parser.add_argument("--force", action="store_true", help="replace existing files")
+    return parser
+
+
+def _single_file(args: argparse.Namespace, part: str | None) -> tuple[str, bytes]:
+    """What is in the file, in words, and the file."""
+    check_machine()
     # They import JAX, which takes a second.
-    from emojax.export import export_classify, export_safetensors, export_stylize
+    from emojax import export
     from emojax.weights.load import find_styles, load_classifier, load_styles
 
-    styles = find_styles(args.styles)
     if args.format == "safetensors":
-        data = export_safetensors(*load_classifier(args.classifier), *load_styles(styles))
-        what = "both models"
-    elif args.part == "classify":
+        models = (*load_classifier(args.classifier), *load_styles(find_styles(args.styles)))
+        return "both models", export.export_safetensors(*models)
+    if part == "classify":
         config, variables = load_classifier(args.classifier)
-        data, what = export_classify(config, variables), f"classify, crops of {config.size} x {config.size}"
-    else:
-        data, what = export_stylize(*load_styles(styles)), "stylize"
-    write_atomically(args.output, data)
-    print(f"wrote {args.output}: {args.format}, {what}, {len(data) / 1e6:.1f} MB", file=sys.stderr)
+        write = export.export_onnx_classify if args.format == "onnx" else export.export_classify
+        return f"classify, crops of {config.size} x {config.size}", write(config, variables)
+    network = load_styles(find_styles(args.styles))
+    return "stylize", (export.export_onnx_stylize if args.format == "onnx" else export.export_stylize)(*network)
+
+
+def _write_site(args: argparse.Namespace) -> int:
+    check_machine()
+    from emojax.export.site import export_site, find_runtime
+
+    runtime = find_runtime(args.onnxruntime_web)
+    from emojax.weights.load import find_styles, load_styles
+
+    files: Mapping[str, bytes] = export_site(*load_styles(find_styles(args.styles)), runtime)
+    for name in files:
+        refuse_existing(args.output / name, args.force)
+    make_folder(args.output)
+    for name, data in files.items():
+        write_atomically(args.output / name, data)
+    size = sum(map(len, files.values())) / 1e6
+    tell(f"wrote {args.output}: {len(files)} files, {size:.1f} MB; open {args.output / 'index.html'}")
     return 0
+
+
+def _write(output: Path, data: bytes) -> None:
+    if output != STDOUT:
+        write_atomically(output, data)
+        return
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # the reader has gone
+        raise
+    except OSError as error:
+        raise InputError(f"cannot write to standard output: {error.strerror or error}") from None

@@ -37,7 +37,9 @@ COMMANDS = {
     "train calibrate": Command("emojax.cli.train:calibrate", "fit the probabilities of a classifier"),
     "evaluate styles": Command("emojax.cli.train:evaluate_styles", "score a style network on photos"),
     "evaluate classifier": Command("emojax.cli.train:evaluate_classifier", "score a classifier on labelled faces"),
-    "export": Command("emojax.cli.export:export", "write the networks as StableHLO programs or safetensors"),
+    "export": Command(
+        "emojax.cli.export:export", "write the networks as StableHLO, ONNX or safetensors, or as a web page"
+    ),
     "vgg16 port": Command("emojax.cli.vgg16:port_weights", "convert VGG16 weights for training"),
 }
 VERBS = tuple(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))

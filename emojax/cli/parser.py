@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -15,11 +16,10 @@ from typing import NoReturn
 from emojax.errors import EmojaxError, InputError, with_flags
 from emojax.util.files import PACKAGED
 from emojax.util.interrupts import INTERRUPTED
-from emojax.util.words import nearest
+from emojax.util.machine import lack
+from emojax.util.words import nearest, tell
 
 USER_ERROR = 2
-# C0, C1, line separators, and what changes the direction of writing
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,10 +66,12 @@ def run(main: Callable[[], int]) -> int:
             # Nobody reads the output any more: print nothing, not even at the exit of the interpreter.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        except OSError as error:  # of a path that no check covers
-            if error.filename is None:
+        except Exception as error:  # only those of a path that no check covers, or that say what the machine lacks
+            if isinstance(error, OSError) and error.filename is not None:
+                return _fail(f"{error.filename}: {error.strerror}")
+            if (reason := lack(error)) is None:
                 raise
-            return _fail(f"{error.filename}: {error.strerror}")
+            return _fail(reason)
         finally:
             _give_up_stdout()
 
@@ -79,13 +81,8 @@ def flag(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def printable(text: str) -> str:
-    """Escapes control characters, such as those in file names, which a terminal would obey."""
-    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
 def _fail(message: str) -> int:
-    print(f"emojax: error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    tell(f"emojax: error: {' '.join(message.split())}")
     return USER_ERROR
 
 
@@ -98,7 +95,13 @@ def _give_up_stdout() -> None:
 
 
 def _open_streams() -> None:
-    """Replaces standard outputs that are closed by the null device; standard input stays closed."""
+    """Replaces standard outputs that are closed by the null device; standard input stays closed.
+
+    Names may have characters that the encoding of an output lacks: they are escaped.
+    """
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if stream is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (until the end of the process)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from emojax.cli.job import STREAM, Job, style_name
-from emojax.cli.parser import printable
 from emojax.emotions import dominant, valence_arousal
 from emojax.errors import EmojaxError
+from emojax.util.words import printable
 
 if TYPE_CHECKING:  # it imports JAX, which a mistake in the request must not wait for
     from emojax.pipeline import ReadFace, Result
@@ -95,9 +95,7 @@ def _say(line: str, stream: Any) -> None:
     """
     try:
         with tqdm.external_write_mode(file=stream):
-            # a file's name may have characters that the encoding of the stream lacks
-            encoding = getattr(stream, "encoding", None) or "utf-8"
-            print(printable(line).encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+            print(printable(line), file=stream, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:

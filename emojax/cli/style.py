@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from emojax.cli.parser import Parser
 from emojax.errors import InputError
 from emojax.util.files import refuse_existing, write_atomically
+from emojax.util.words import tell
 from emojax.weights.style_file import open_preview, read_style_file
 
 
@@ -40,5 +40,5 @@ def show(argv: Sequence[str] | None = None) -> int:
         buffer = io.BytesIO()
         open_preview(style_file).save(buffer, "PNG")
         write_atomically(args.preview, buffer.getvalue())
-        print(f"wrote {args.preview}", file=sys.stderr)
+        tell(f"wrote {args.preview}")
     return 0

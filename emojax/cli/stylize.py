@@ -16,12 +16,14 @@ from emojax.cli import work
 from emojax.cli.job import STREAM, Job
 from emojax.cli.parser import run
 from emojax.cli.plan import plan
-from emojax.cli.stylize_parser import optimizes, painting_name, parse, style_options
-from emojax.emotions import EMOTIONS, as_dict, parse_weights, style_weights
+from emojax.cli.stylize_parser import is_style_file, optimizes, painting_name, parse, parse_style, style_options
+from emojax.emotions import EMOTIONS, as_dict, style_weights
 from emojax.errors import InputError
 from emojax.images import Photo, read_mask, to_picture
+from emojax.images.opening import silence_libtiff
+from emojax.util.machine import check_machine
 from emojax.util.progress import progress
-from emojax.weights.style_file import SUFFIX, StyleFile, read_style_file
+from emojax.weights.style_file import StyleFile, read_style_file
 
 if TYPE_CHECKING:  # they import JAX
     from emojax.paint.painter import Progress
@@ -42,6 +44,7 @@ def stylize(argv: Sequence[str]) -> int:
         InputError: a mistake in the request as a whole; nothing is done.
     """
     options = parse(argv)
+    silence_libtiff()
     if options.quiet:
         silence_jax()
     style_files, style = named_style(options)
@@ -69,6 +72,7 @@ def stylize(argv: Sequence[str]) -> int:
         quiet=options.quiet,
         max_megapixels=options.max_megapixels,
         previews=optimizes(options),
+        keep_metadata=options.keep_metadata,
     )
 
 
@@ -83,8 +87,8 @@ def named_style(options: argparse.Namespace) -> tuple[list[StyleFile], dict[str,
     if options.style is None:
         return [], None if options.emotion is None else as_dict(style_weights(options.emotion).tolist())
     style_files, weights = [], {}
-    for name, weight in parse_weights(options.style).items():
-        if name.endswith(SUFFIX):
+    for name, weight in parse_style(options.style).items():
+        if is_style_file(name):
             style_files.append(read_style_file(name))
             name = style_files[-1].name
         if name in weights:
@@ -111,6 +115,7 @@ def _load(
 
 def load_model(options: argparse.Namespace, style_files: Sequence[StyleFile]) -> Model:
     """The networks that the flags name. Imports JAX here, because that takes a second."""
+    check_machine()
     from emojax.pipeline import load
     from emojax.util.compiling import enable_cache
 

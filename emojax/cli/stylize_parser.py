@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from emojax import __version__
 from emojax.cli.parser import Parser
-from emojax.emotions import EMOTIONS
+from emojax.emotions import EMOTIONS, parse_weights
 from emojax.errors import InputError
 from emojax.images import MAX_MEGAPIXELS
 from emojax.images.sizes import check_megapixels
@@ -86,6 +89,12 @@ def add_inputs(made: Parser, word: str, stream: bool) -> None:
         action="store_true",
         help=f"leave out {word}s that an earlier run has painted, in any emotion if the faces are read",
     )
+    if stream:
+        photos.add_argument(
+            "--keep-metadata",
+            action="store_true",
+            help="keep date, camera, settings, author and copyright (default: no metadata); places and the rest are never kept",
+        )
     photos.add_argument(
         "--max-megapixels",
         type=float,
@@ -217,7 +226,7 @@ def _face(text: str) -> str | int:
     """Returns the value of --face."""
     if text in ("all", "largest"):
         return text
-    if text.isdecimal():
+    if re.fullmatch("[0-9]{1,9}", text):
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is neither all, nor largest, nor the number of a face, from 0")
 
@@ -248,6 +257,37 @@ def parse_inputs(made: Parser, argv: Sequence[str], example: str) -> argparse.Na
         word = Path(example).stem
         raise InputError(f"no {word}: name files or folders, such as --input {example}; see --help")
     return options
+
+
+def is_style_file(name: str) -> bool:
+    """Whether a name in --style is that of a style file."""
+    return name.lower().endswith(SUFFIX)
+
+
+def parse_style(text: str) -> dict[str, float]:
+    """Reads --style: like `parse_weights`, but the paths of style files that exist may have commas and colons.
+
+    Raises:
+        InputError: see `parse_weights`.
+    """
+    weights: dict[str, float] = {}
+    parts = text.split(",")
+    while parts:
+        count, found = 1, None
+        for end in range(len(parts), 0, -1):
+            name, colon, number = (whole := ",".join(parts[:end]).strip()).rpartition(":")
+            if is_style_file(whole) and os.path.lexists(whole):
+                count, found = end, {whole: 1.0}
+            elif colon and is_style_file(name) and os.path.lexists(name):
+                count, found = end, {name: parse_weights(f"weight:{number}")["weight"]}
+            if found:
+                break
+        for name, weight in (found or parse_weights(parts[0])).items():
+            if name in weights:
+                raise InputError(f"the style {name!r} is named twice in {text!r}: give each style once", "style")
+            weights[name] = weight
+        parts = parts[count:]
+    return weights
 
 
 def optimizes(options: argparse.Namespace) -> bool:
@@ -282,7 +322,7 @@ def _check_optimization(options: argparse.Namespace) -> None:
         raise InputError("--paintings is for --quality best: give both")
     if options.size is not None and not 64 <= options.size <= 2048:
         raise InputError(f"--size {options.size}: it is 64 to 2048", "size")
-    if options.minutes is not None and not options.minutes > 0:
+    if options.minutes is not None and not (options.minutes > 0 and math.isfinite(options.minutes)):
         raise InputError(f"--minutes {options.minutes:g}: give a number above 0", "minutes")
     if options.seed < 0 or options.seed >= 2**32:
         raise InputError(f"--seed {options.seed}: it is 0 to {2**32 - 1}", "seed")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from emojax.errors import InputError
+from emojax.util.machine import check_machine
 
 
 @contextlib.contextmanager
@@ -17,6 +18,7 @@ def _training() -> Iterator[None]:
     Raises:
         InputError: a package is not installed.
     """
+    check_machine()
     try:
         from emojax.util.compiling import enable_cache
 

@@ -21,6 +21,7 @@ from emojax.cli.stylize_parser import style_options
 from emojax.cli.video_parser import parse, video_options
 from emojax.cli.work import Work
 from emojax.errors import InputError
+from emojax.util.files import SLOW
 from emojax.util.progress import Lines, progress
 from emojax.video.formats import ANIMATIONS, CLIP_SUFFIXES, DEFAULT_SUFFIX, WRITTEN
 from emojax.video.read import is_ours, require_av
@@ -114,7 +115,7 @@ class _Clip:
         else:
             folder = Path(self.job.prefix).parent
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".emojax-", dir=folder) as temporary:
+            with tempfile.TemporaryDirectory(prefix=SLOW, dir=folder) as temporary:
                 result = self._stylize(model, Path(temporary, f"clip{self.job.suffix}"), row)
                 if result.output is not None:
                     output = self.job.output_for(style_name(result.style))

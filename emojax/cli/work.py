@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ from emojax.cli.job import STREAM, Job, reason, style_name
 from emojax.cli.report import emotional_state, reading, report
 from emojax.errors import EmojaxError, InputError
 from emojax.images import FORMATS, MAX_MEGAPIXELS, Photo, read_bounded, read_photo, read_size, write_image
+from emojax.images.metadata import WITHOUT
+from emojax.util.files import remove_leftovers
+from emojax.util.machine import lack
 from emojax.util.progress import progress
 
 if TYPE_CHECKING:  # it imports JAX, which a mistake in the request must not wait for
@@ -52,10 +55,13 @@ class Work:
             self.row["error"] = reason(error)
         except MemoryError:
             self.row["error"] = "not enough memory: make the photo smaller"
-        except RuntimeError as error:  # JAX reports so that the memory of the device is full
-            if "RESOURCE_EXHAUSTED" not in str(error):
+        except RuntimeError as error:
+            if "RESOURCE_EXHAUSTED" in str(error):  # JAX reports so that the memory of the device is full
+                self.row["error"] = "not enough memory on the device: make the photo smaller"
+            elif (lacks := lack(error)) is not None:
+                self.row["error"] = lacks
+            else:
                 raise
-            self.row["error"] = "not enough memory on the device: make the photo smaller"
         finally:
             self.seconds += time.perf_counter() - start
 
@@ -76,6 +82,7 @@ def run(
     quiet: bool = False,
     max_megapixels: float = MAX_MEGAPIXELS,
     previews: bool = False,
+    keep_metadata: bool = False,
 ) -> int:
     """Does the jobs in their order.
 
@@ -86,16 +93,19 @@ def run(
         prepare: calls that one more thread makes meanwhile; see `Model.plan_sizes`.
         as_json: one JSON object per photo on stdout, instead of a line.
         quiet: neither lines on stdout nor notes on stderr, only errors.
+        keep_metadata: whether pictures keep the harmless metadata of their photos.
         previews: whether `stylize` takes a second argument, a function that writes an unfinished picture beside the output.
 
     Returns:
         The exit code: `DONE` (a skipped photo is done), `SOME_FAILED` of several, or `FAILED` for a single photo.
     """
     taken, failures = protected(jobs), 0
+    for folder in {Path(job.output_for("EMOTION")).parent for job in jobs if job.is_open and job.output != STREAM}:
+        remove_leftovers(folder)
 
     def finish(work: Work) -> None:
         nonlocal failures
-        _write(work, taken, force)
+        _write(work, taken, force, keep_metadata)
         row = work.row | {"seconds": round(work.seconds, 3)}
         failures += "error" in row
         report(work.job, row, as_json, quiet)
@@ -194,25 +204,37 @@ def _read(job: Job, max_megapixels: float) -> Work:
     return work
 
 
-def _write(work: Work, taken: set[tuple[int, int]], force: bool) -> None:
+def _write(work: Work, taken: set[tuple[int, int]], force: bool, keep_metadata: bool) -> None:
     """Fills in what the result says, and writes the picture unless the photo was skipped."""
     with work.step():
         if (result := work.result) is not None:
             work.row |= reading(result)
             if result.image is not None and result.style is not None:
                 output = work.job.output_for(style_name(result.style))
-                _write_image(result, output, work.job.suffix, taken, force)
+                metadata = work.photo.metadata if keep_metadata and work.photo is not None else {}
+                format = FORMATS[Path(output if output != STREAM else work.job.suffix).suffix.lower()]
+                if metadata and format in WITHOUT:
+                    notes = [work.row["note"]] if "note" in work.row else []
+                    work.row["note"] = "; ".join([*notes, f"{format} has no place for the metadata: they are dropped"])
+                _write_image(result, output, format, taken, force, metadata)
                 work.row["output"] = output
 
 
-def _write_image(result: Result, output: str, suffix: str, taken: set[tuple[int, int]], force: bool) -> None:
+def _write_image(
+    result: Result,
+    output: str,
+    format: str,
+    taken: set[tuple[int, int]],
+    force: bool,
+    metadata: Mapping[int, Any],
+) -> None:
     assert result.image is not None
     description = None if result.painted is None else json.dumps(result.painted)
     if output == STREAM:
-        write_image(result.image, sys.stdout.buffer, FORMATS[suffix.lower()], description)
+        write_image(result.image, sys.stdout.buffer, format, description, metadata)
         return
     check_output(output, taken, force)
-    write_image(result.image, output, description=description)
+    write_image(result.image, output, format, description, metadata)
     written = identity(output)
     if written is not None:
         taken.add(written)  # on a file system that ignores case two names may be one file

@@ -7,8 +7,8 @@
 The networks see a transparent photo composited over white. The stylized picture gets its alpha back where the output's
 format can carry it (PNG, WebP, TIFF, AVIF, JPEG 2000); in other formats the picture is over white.
 
-    read -> mend, colour -> declared -> spaces, opening -> kinds -> boxes, formats        sizes and units at the bottom
-    write -> colour, opening, formats    mask -> read
+    read -> mend, metadata, colour -> declared -> spaces, opening -> kinds -> boxes, formats    sizes, units at the bottom
+    write -> metadata, colour, opening, formats    mask -> read
 
 The package does not import JAX, so that planning a batch does not pay for it.
 """
@@ -17,7 +17,7 @@ from emojax.images.colour import srgb_profile
 from emojax.images.formats import FORMATS, IMAGE_SUFFIXES, PHOTO_SUFFIXES, UNMARKED, format_of
 from emojax.images.mask import MaskLike, read_mask, resize_mask
 from emojax.images.opening import read_bounded, refusal
-from emojax.images.read import Photo, PhotoLike, read_photo, read_size
+from emojax.images.read import ArrayLike, Photo, PhotoLike, read_photo, read_size
 from emojax.images.sizes import (
     MAX_MEGAPIXELS,
     STYLE_SCALES,
@@ -37,6 +37,7 @@ __all__ = [
     "PHOTO_SUFFIXES",
     "STYLE_SCALES",
     "UNMARKED",
+    "ArrayLike",
     "MaskLike",
     "Photo",
     "PhotoLike",

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from emojax.images.declared import Declared, declared_in_exif
-from emojax.images.spaces import convert, convert_grey
-from emojax.images.units import to_uint8
+from emojax.images.spaces import ColourSpace, convert, convert_grey
 
+_BLOCK = 1 << 22  # pixels that are converted at once
 _BROKEN = "its colour profile is broken and was ignored"
 
 
@@ -69,7 +69,7 @@ def to_srgb(image: Image.Image, declared: Declared) -> tuple[Image.Image, str | 
     if space is not None and image.mode != "CMYK":
         note = "high dynamic range, converted to the standard range" if space.is_hdr else note
         if _is_deep(image):
-            return Image.fromarray(convert_grey(_deep_to_unit(np.asarray(image)), space)).convert("RGB"), note
+            return Image.fromarray(_deep_grey(image, space)).convert("RGB"), note
         return convert(_plain(image), space), note
     image = _plain(image)
     if not profile or profile == srgb_profile():
@@ -97,16 +97,37 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def _deep_to_unit(values: np.ndarray) -> np.ndarray:
-    """Converts grey of 16 or 32 bits, integer or float, to float 0..1; see `read_photo` for the ranges."""
-    top = 65535 if np.issubdtype(values.dtype, np.integer) else 1
-    values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
-    low, high = values.min(), values.max()
-    if low >= 0 and high <= top:
-        low, high = 0, top
+def _in_blocks(values: np.ndarray, top: float, dtype: type) -> np.ndarray:
+    """Converts grey of 16 or 32 bits, integer or float, to 0..`top`; see `read_photo` for the ranges.
+
+    Block by block: float64 of a whole scan would take gigabytes.
+    """
+    rows = max(1, _BLOCK // values.shape[1])
+    blocks = [values[start : start + rows] for start in range(0, len(values), rows)]
+    ends = [(block.min(), block.max()) for block in map(_finite, blocks)]
+    low, high = min(least for least, _ in ends), max(most for _, most in ends)
+    full = 65535 if np.issubdtype(values.dtype, np.integer) else 1
+    if low >= 0 and high <= full:
+        low, high = 0, full
     elif low >= 0 and high <= 255:
         low, high = 0, 255
-    return (values - low) / ((high - low) or 1)
+    result: np.ndarray = np.empty(values.shape, dtype)
+    for block, target in zip(blocks, np.split(result, range(rows, len(values), rows)), strict=True):
+        target[:] = ((_finite(block) - low) / ((high - low) or 1) * top).round()
+    return result
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
+
+
+def _deep_grey(image: Image.Image, space: ColourSpace) -> np.ndarray:
+    """Grey of more than 8 bits in a colour space, as uint8 in sRGB: by a table of the values that there are."""
+    codes = _in_blocks(np.asarray(image), 65535, np.uint16)
+    there = np.flatnonzero(np.bincount(codes.reshape(-1), minlength=65536))
+    table = np.zeros(65536, np.uint8)
+    table[there] = convert_grey(there[None] / 65535, space)[0]
+    return table[codes]
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -117,7 +138,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _plain(image: Image.Image) -> Image.Image:
     """Converts any mode except LAB to L, RGB or CMYK without alpha; colour values stay as they are."""
     if _is_deep(image):
-        return Image.fromarray(to_uint8(_deep_to_unit(np.asarray(image))))
+        return Image.fromarray(_in_blocks(np.asarray(image), 255, np.uint8))
     if image.mode in ("1", "L", "LA", "La"):
         return (image.convert("LA") if image.mode == "La" else image).convert("L")
     if image.mode == "RGBa":

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from emojax.errors import InputError
+from emojax.util.numbers import is_number
 
 Colors = Literal["painting", "photo"]
 
@@ -43,14 +44,14 @@ _FROM_LAB, _FROM_CONES = np.linalg.inv(_TO_LAB).astype(np.float32), np.linalg.in
 
 def check_share(strength: object, field: str) -> None:
     """Raises InputError for a strength outside 0 to 1."""
-    if not (isinstance(strength, int | float | np.number) and 0 <= strength <= 1):
+    if not is_number(strength) or not 0 <= strength <= 1:  # type: ignore[operator]
         raise InputError(f"`{field}` {strength!r}: it is 0 (the photo) to 1 (the full style)", field)
 
 
 def check_finish(strength: object, colors: object) -> None:
     """Raises InputError for a strength outside 0 to 1, or unknown colours."""
     check_share(strength, "strength")
-    if colors not in get_args(Colors):
+    if not isinstance(colors, str) or colors not in get_args(Colors):
         raise InputError(f"`colors` {colors!r}: choose from {', '.join(get_args(Colors))}", "colors")
 
 

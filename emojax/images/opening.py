@@ -6,6 +6,8 @@ Only headers are read here; no pixel is touched (the plugin for JPEG XL decodes 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import ctypes.util
 import importlib
 import io
 import math
@@ -13,6 +15,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any, Protocol, cast, runtime_checkable
 
 from PIL import Image, ImageFile
@@ -39,6 +42,18 @@ class BinaryFile(Protocol):
 
 class Refused(OSError):
     """A file that is not read for a reason that is known; trying again does not help."""
+
+
+def silence_libtiff() -> None:
+    """Keeps libtiff from printing what it finds wrong with a file; the decoder's error says it. For programs, not libraries."""
+    folder = Path(Image.__file__).parent
+    places = [*folder.parent.glob("pillow.libs/libtiff*"), *folder.glob(".dylibs/libtiff*")]
+    name = str(places[0]) if places else ctypes.util.find_library("tiff")
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(name)
+        for function in (library.TIFFSetErrorHandler, library.TIFFSetWarningHandler) if name else ():
+            function.restype, function.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+            function(None)
 
 
 @contextlib.contextmanager

@@ -10,9 +10,9 @@ import io
 import math
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -24,6 +24,7 @@ from emojax.images.declared import Declared, declared_in_file
 from emojax.images.formats import OPENED
 from emojax.images.kinds import jxl_size, unidentified
 from emojax.images.mend import MAY_MISS, Mended, is_filled_up, is_mendable, mend, missing_share, truncated
+from emojax.images.metadata import harmless_metadata
 from emojax.images.opening import (
     MAX_BYTES,
     BinaryFile,
@@ -67,6 +68,8 @@ class Photo:
     """uint8 [H, W]; None for a photo without transparency"""
     notes: tuple[str, ...] = ()
     """what the user should know: an animation, a damaged file, colours that were ignored, ..."""
+    metadata: Mapping[int, Any] = field(default_factory=dict)
+    """EXIF tags without places and the like, see `emojax.images.metadata`"""
 
     @property
     def note(self) -> str | None:
@@ -223,7 +226,7 @@ def _decode(image: Image.Image, max_megapixels: float, name: str, mended: Mended
 
 def _convert(image: Image.Image, declared: Declared, notes: Sequence[str]) -> Photo:
     """Converts a decoded image of any mode to a photo."""
-    alpha = alpha_of(image)
+    alpha, metadata = alpha_of(image), harmless_metadata(image)
     picture, problem = to_srgb(image, declared)
     notes = [*notes, *([problem] if problem else [])]
     if alpha is not None:
@@ -233,7 +236,8 @@ def _convert(image: Image.Image, declared: Declared, notes: Sequence[str]) -> Ph
     if turn is not None:
         picture = picture.transpose(turn)
         alpha = None if alpha is None else alpha.transpose(turn)
-    return Photo(np.array(picture), None if alpha is None else np.array(alpha), tuple(notes))
+    alpha_pixels = None if alpha is None else np.array(alpha)
+    return Photo(np.array(picture), alpha_pixels, tuple(notes), metadata)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -5,11 +5,14 @@ Photos are uint8 [H, W, 3], 0..255, sRGB. Sizes are (height, width).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
 from emojax.errors import InputError, UserError
+from emojax.util.numbers import is_number
 
 MAX_MEGAPIXELS = 100.0
 """the default limit of a photo's size, in 10^6 pixels"""
@@ -19,8 +22,8 @@ STYLE_SCALES = (0.25, 4.0)
 
 def check_megapixels(max_megapixels: float) -> None:
     """Raises UserError unless a limit is above 0."""
-    if not max_megapixels > 0:
-        raise InputError(f"`max_megapixels` {max_megapixels:g}: give a number above 0", "max_megapixels")
+    if not (is_number(max_megapixels) or max_megapixels == math.inf) or max_megapixels <= 0:
+        raise InputError(f"`max_megapixels` {max_megapixels}: give a number above 0", "max_megapixels")
 
 
 def check_size(pixels: float, max_megapixels: float, name: str) -> None:
@@ -36,8 +39,8 @@ def check_size(pixels: float, max_megapixels: float, name: str) -> None:
 def check_style_scale(scale: float) -> None:
     """Raises UserError unless a style scale is within `STYLE_SCALES`."""
     least, greatest = STYLE_SCALES
-    if not least <= scale <= greatest:
-        raise InputError(f"`style_scale` {scale:g}: it is {least:g} to {greatest:g}", "style_scale")
+    if not is_number(scale) or not least <= scale <= greatest:
+        raise InputError(f"`style_scale` {scale!r}: it is {least:g} to {greatest:g}", "style_scale")
 
 
 def scaled_size(height: int, width: int, factor: float) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Encoding: a picture becomes a file with an sRGB profile and the mark of emojax.
 
-Pictures are PIL images in mode RGB or RGBA, uint8, 0..255, sRGB. No metadata of the photo is written: no orientation,
-location, date or camera. The software tag says "emojax VERSION"; `is_ours` recognizes pictures by it. A description may say how
-the picture was made.
+Pictures are PIL images in mode RGB or RGBA, uint8, 0..255, sRGB. Of the photo's metadata nothing is written, or what
+`emojax.images.metadata` keeps: never the orientation, and never a place. The software tag says "emojax VERSION"; `is_ours`
+recognizes pictures by it. A description may say how the picture was made.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import math
 import os
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,6 +21,7 @@ from emojax import __version__
 from emojax.errors import UserError
 from emojax.images.colour import over_white, srgb_profile
 from emojax.images.formats import ALPHA_FORMATS, OPENED, format_of
+from emojax.images.metadata import add_metadata
 from emojax.images.opening import exif_of, pillow_limits
 from emojax.util.files import write_atomically
 
@@ -42,8 +44,13 @@ class Stream(Protocol):
     def flush(self) -> Any: ...
 
 
-def encode(image: Image.Image, format: str, description: str | None = None) -> bytes:
+def encode(
+    image: Image.Image, format: str, description: str | None = None, metadata: Mapping[int, Any] | None = None
+) -> bytes:
     """Encodes a picture in a format, one of the values of `FORMATS`, with profile, mark and description (ASCII).
+
+    Args:
+        metadata: of the photo, to be written where the format has a place for it; see `Photo.metadata`.
 
     Raises:
         UserError: the format cannot hold the picture, or this Pillow cannot write it.
@@ -58,7 +65,10 @@ def encode(image: Image.Image, format: str, description: str | None = None) -> b
         exif[ExifTags.Base.ImageDescription] = description
         text.add_text("Description", description)
     options = {"icc_profile": srgb_profile(), "comment": software, **_SAVE_OPTIONS.get(format, {})}
-    options |= {"pnginfo": text} if format == "PNG" else {"exif": exif}
+    if metadata:
+        add_metadata(exif, metadata, format)
+    options |= {"pnginfo": text} if format == "PNG" else {}
+    options |= {"exif": exif} if format != "PNG" or metadata else {}
     bare = image.copy()
     bare.info = {}  # Pillow would also write what it finds there
     stream = io.BytesIO()
@@ -74,6 +84,7 @@ def write_image(
     target: str | os.PathLike | Stream,
     format: str | None = None,
     description: str | None = None,
+    metadata: Mapping[int, Any] | None = None,
 ) -> None:
     """Writes a picture (RGB or RGBA, sRGB), whole or not at all if `target` is a path.
 
@@ -81,14 +92,15 @@ def write_image(
         target: a path, or a stream.
         format: one of the values of `FORMATS`; by default what the path's suffix stands for.
         description: how the picture was made, for its metadata; ASCII.
+        metadata: see `encode`.
 
     Raises:
         UserError: an unknown suffix, a picture that the format cannot hold, no right to write there, a full disk.
     """
     if isinstance(target, str | os.PathLike):
-        write_atomically(Path(target), encode(image, format or format_of(target), description))
+        write_atomically(Path(target), encode(image, format or format_of(target), description, metadata))
         return
-    data = encode(image, format or "PNG", description)
+    data = encode(image, format or "PNG", description, metadata)
     try:
         target.write(data)
         target.flush()

@@ -18,6 +18,7 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.images import to_grey, to_signed
 from emojax.nets.layers import max_pool
+from emojax.util.numbers import is_number, is_whole
 
 ARCHITECTURES = ("paper", "vgg16")
 VGG16_DEPTHS = (2, 2, 3, 1)
@@ -46,6 +47,16 @@ class ClassifierConfig:
     """dropout rate after the hidden dense layer (vgg16: after the global average)"""
 
     def __post_init__(self) -> None:
+        # Checkpoints of strangers have configs, too: what is built by them has to fit into memory.
+        wholes = (*self.widths, self.dense, self.size, self.channels) if isinstance(self.widths, tuple) else ("",)
+        if not all(is_whole(number) and number <= 4096 for number in wholes) or len(self.widths) > 8:
+            raise UserError(
+                f"widths {self.widths!r}, dense {self.dense!r}, size {self.size!r}: whole numbers up to 4096, at most 8 widths"
+            )
+        if not all(is_number(number) for number in (self.margin, self.conv_dropout, self.dense_dropout)):
+            raise UserError(
+                f"margin {self.margin!r}, dropout {self.conv_dropout!r}, {self.dense_dropout!r}: give numbers"
+            )
         if self.architecture not in ARCHITECTURES:
             raise UserError(f"architecture {self.architecture!r}: choose from {', '.join(ARCHITECTURES)}")
         if self.architecture == "vgg16" and len(self.widths) > len(VGG16_DEPTHS):

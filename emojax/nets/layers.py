@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 EPSILON = 1e-5
-_FLAT = 1e-8  # variance; convolutions of values around 1 round by 1e-5 at most
+FLAT = 1e-8
+"""variance of a channel that counts as flat, at most; convolutions of values around 1 round by 1e-5 at most"""
 
 
 def reflect_pad(
@@ -77,7 +78,7 @@ def instance_norm(
     """
     x32, mean, variance = x.astype(jnp.float32), statistics["mean"], statistics["variance"]
     # A channel that varies by rounding alone is flat; norms that divide by the root of epsilon would amplify the rounding.
-    factor = scale * jnp.where(variance > _FLAT, jax.lax.rsqrt(variance + EPSILON), 0)
+    factor = scale * jnp.where(variance > FLAT, jax.lax.rsqrt(variance + EPSILON), 0)
     return (x32 * factor + (shift - mean * factor)).astype(x.dtype)
 
 

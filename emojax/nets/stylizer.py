@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,7 @@ from emojax.nets.layers import (
     reflect_pad,
     space_to_depth,
 )
+from emojax.util.numbers import is_whole
 
 StyleCode = dict[str, dict[str, jax.Array]]
 """Per norm layer {"scale", "shift"}: float32 arrays that broadcast against [N, H, W, C].
@@ -51,6 +53,7 @@ Statistics = dict[str, dict[str, jax.Array]]
 MULTIPLE = 4  # the residual blocks work at a quarter of the size: the network's own sizes are multiples of 4
 MINIMUM = 16  # the 9x9 layer reflects 4 pixels, and the residual blocks need at least 2 at a quarter of the size
 PATCHES = (1, 2, 4)
+_NAME = re.compile(r"\w[\w .-]{0,63}")
 _DOWN, _UP = {1: "down0", 2: "down1", 4: "down2"}, {2: "up0", 1: "up1"}  # how many times smaller -> the layer's name
 
 
@@ -70,9 +73,14 @@ class StylizerConfig:
     """side of the squares of pixels that the first and last layer treat as one position: 1, 2 or 4; 2 and 4 save layers"""
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.blocks < 0:
-            raise UserError(f"width {self.width} and blocks {self.blocks}: width is at least 1, blocks at least 0")
-        if self.patch not in PATCHES:
+        # Checkpoints of strangers have configs, too: what is built by them has to fit into memory, and names become files'.
+        if not (is_whole(self.width) and 1 <= self.width <= 1024 and is_whole(self.blocks) and 0 <= self.blocks <= 100):
+            raise UserError(f"width {self.width!r} and blocks {self.blocks!r}: width is 1 to 1024, blocks 0 to 100")
+        if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in self.styles) or len(self.styles) > 1000:
+            raise UserError(f"styles {str(self.styles)[:100]}: names have 1 to 64 letters, digits, spaces, -, _ and .")
+        if not isinstance(self.network_per_style, bool):
+            raise UserError(f"network_per_style {self.network_per_style!r}: give true or false")
+        if not is_whole(self.patch) or self.patch not in PATCHES:
             raise UserError(f"patch {self.patch}: choose from {', '.join(map(str, PATCHES))}")
         if not self.styles or len(set(self.styles)) != len(self.styles):
             raise UserError(f"styles {self.styles}: give at least one name, each once")

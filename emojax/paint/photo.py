@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError, UserError
 from emojax.faces.find import Face, find_faces
 from emojax.images import IMAGE_SUFFIXES, MaskLike, Photo, PhotoLike, read_photo, to_picture, to_unit
 from emojax.images.finish import Colors, check_finish, finish
@@ -25,6 +25,7 @@ from emojax.paint.painter import SMALLEST, PaintConfig, Painter, Progress, Regio
 from emojax.pipeline.regions import paint_mask
 from emojax.util.files import PACKAGED
 from emojax.util.interrupts import InterruptFlag
+from emojax.util.numbers import is_number, is_whole
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def paint_photo(
     from emojax.pipeline import Result
 
     check_finish(strength, colors)
+    _check_numbers(size, seconds, seed)
     where = StylizeOptions(mask=mask, faces_only=faces_only, background_only=background_only)
     photo = photo if isinstance(photo, Photo) else read_photo(photo)
     notes = [photo.note] if photo.note else []
@@ -124,6 +126,16 @@ def paint_photo(
     settings = {"size": size, "seed": seed, "seconds": seconds, "steps": list(config.steps), "strength": strength}
     settings |= {"colors": colors, "paintings": sorted(result.style or {}), "done": round(last.fraction, 3)}
     return _result(result, photo, picture, notes, settings, interrupted)
+
+
+def _check_numbers(size: object, seconds: object, seed: object) -> None:
+    """Raises InputError for numbers that are none, or out of range."""
+    if size is not None and not (is_whole(size) and 64 <= size <= 4096):  # type: ignore[operator]
+        raise InputError(f"`size` {size!r}: it is 64 to 4096 pixels", "size")
+    if seconds is not None and not (is_number(seconds) and seconds > 0):  # type: ignore[operator]
+        raise InputError(f"`seconds` {seconds!r}: give a number above 0", "seconds")
+    if not (is_whole(seed) and 0 <= seed < 2**32):  # type: ignore[operator]
+        raise InputError(f"`seed` {seed!r}: it is 0 to {2**32 - 1}", "seed")
 
 
 def _result(

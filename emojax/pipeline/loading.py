@@ -6,6 +6,7 @@ import os
 
 import jax
 
+from emojax.errors import InputError
 from emojax.pipeline.model import Model
 from emojax.util.files import PACKAGED
 from emojax.weights.load import FAST, find_styles, load_classifier, load_styles
@@ -20,8 +21,13 @@ def load(styles: str | os.PathLike | None = None, classifier: str | os.PathLike 
         classifier: a checkpoint or the folder of a training run.
 
     Raises:
-        UserError: a checkpoint that is missing, damaged, of another kind or of another architecture.
+        InputError: something that is no path.
+        ResourceError: JAX cannot start, or there is too little memory.
+        CheckpointError: a checkpoint that is missing, damaged, of another kind or of another architecture.
     """
+    for value, field in ((styles, "styles"), (classifier, "classifier")):
+        if value is not None and not isinstance(value, str | os.PathLike):
+            raise InputError(f"`{field}` is a {type(value).__name__}: give a name or a path", field)
     faces_config, variables = load_classifier(classifier or PACKAGED / "classifier")
     styles_config, params = load_styles(find_styles(styles))
     return Model(faces_config, styles_config, jax.device_put({"classifier": variables, "styles": params}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +18,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from emojax.emotions import EMOTIONS, NEUTRAL, as_dict, style_weights
-from emojax.errors import NoFaceError, UserError
+from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
+from emojax.errors import InputError, NoFaceError, UserError
 from emojax.faces.find import Face, cut_crop, face_weights, find_faces, resize_margin
-from emojax.images import Photo, PhotoLike, read_photo, rescale, resize_like, resize_mask, to_picture
+from emojax.images import ArrayLike, Photo, PhotoLike, read_photo, rescale, resize_like, resize_mask, to_picture
 from emojax.images.finish import finish
 from emojax.nets.classifier import ClassifierConfig, classify
 from emojax.nets.stylizer import StylizerConfig
-from emojax.options import StylizeOptions
+from emojax.options import StylizeOptions, options_of
 from emojax.pipeline import tiles
 from emojax.pipeline.forward import (
     classify_then_stylize,
@@ -34,6 +35,7 @@ from emojax.pipeline.forward import (
     stylize,
     with_strength,
 )
+from emojax.pipeline.inputs import as_pictures, as_style_files, check_many
 from emojax.pipeline.large import stylize_in_tiles
 from emojax.pipeline.planning import PLACES, plan_programs
 from emojax.pipeline.programs import Programs
@@ -41,6 +43,8 @@ from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
 from emojax.pipeline.styles import check_options, code_and_amount, explicit_style, spares_faces, style_dict
+from emojax.util.compiling import own_names
+from emojax.util.numbers import is_number
 from emojax.weights.load import add_style_files
 from emojax.weights.style_file import StyleFile
 
@@ -63,6 +67,7 @@ class Model:
             f"Model({self.classifier.architecture}, {len(self.styles.styles)} styles, width {width}, {blocks} blocks)"
         )
 
+    @own_names()
     def __call__(self, photo: PhotoLike | Photo, **options: Any) -> Result:
         """Repaints a photo in the style of the emotion on its faces.
 
@@ -71,21 +76,24 @@ class Model:
             options: fields of `StylizeOptions`.
 
         Raises:
-            UserError: a photo that cannot be read, an unknown choice, or (`NoFaceError`) no face with no_face="error".
+            InputError: a photo that cannot be read, or an unknown choice.
+            NoFaceError: no face with no_face="error".
+            ResourceError: too little memory, or a process that was forked after JAX had started.
         """
-        chosen = StylizeOptions(**options)
+        chosen = options_of(options)
         check_options(self.styles, chosen)
         photo = photo if isinstance(photo, Photo) else read_photo(photo)
+        notes = [photo.note] if photo.note else []
+        if PHOTO not in self.styles.styles and chosen.face_strength not in (StylizeOptions.face_strength, 1):
+            notes.append("this network has no style of the name photo: `face_strength` changes nothing")
         if chosen.emotion is not None:
             weights = explicit_style(self.styles, chosen.emotion)
             picture, share = self._repaint(photo.pixels, weights, chosen)
-            note = "no face found, nothing is painted" if chosen.faces_only and share == 0 else None
-            note = "; ".join(text for text in (photo.note, note) if text) or None
-            return Result(
-                to_picture(picture, photo.alpha), [], None, style_dict(self.styles, weights), note, painted_share=share
-            )
+            if chosen.faces_only and share == 0:
+                notes.append("no face found, nothing is painted")
+            style, note = style_dict(self.styles, weights), "; ".join(notes) or None
+            return Result(to_picture(picture, photo.alpha), [], None, style, note, painted_share=share)
         faces = find_faces(photo.pixels)
-        notes = [photo.note] if photo.note else []
         if not faces:
             if chosen.no_face == "error":
                 raise NoFaceError("no face found: choose another `no_face`, or name a style with `emotion`")
@@ -160,7 +168,8 @@ class Model:
         Raises:
             UserError: an option that is wrong whatever the photo.
         """
-        StylizeOptions(**options)
+        options_of(options)
+        check_many(photos)
 
         def read(photo: PhotoLike | Photo) -> Photo | UserError:
             try:
@@ -185,6 +194,7 @@ class Model:
             if coming is not None:
                 yield repaint(coming.result())
 
+    @own_names()
     def paint(self, photo: PhotoLike | Photo, painting: PhotoLike | Photo | None = None, **options: Any) -> Result:
         """Paints a photo by optimizing its pixels, in the style of any painting or of the emotion's; takes minutes.
 
@@ -219,11 +229,12 @@ class Model:
         """
         return plan_programs(self, sizes, read, mix, per_face, style_scale, face_strength, masked)
 
-    def classify(self, crops: np.ndarray, margin: float = 0.0) -> np.ndarray:
+    @own_names()
+    def classify(self, crops: ArrayLike | Sequence[PhotoLike], margin: float = 0.0) -> np.ndarray:
         """Reads the emotions of cropped faces.
 
         Args:
-            crops: uint8 [N, H, W, 3], RGB, of any size.
+            crops: uint8 [N, H, W, 3], RGB, of any size; or a list of pictures, each as in `__call__`.
             margin: what the crops show beyond the face's box on each side, as a fraction of the box (the ExpW
                 crops: 0.2, the FER+ faces: 0).
 
@@ -231,14 +242,13 @@ class Model:
             float32 [N, 7], rows sum to 1, in the order of `EMOTIONS`.
 
         Raises:
-            UserError: crops of another dtype or shape, or a margin that is not at least 0.
+            InputError: crops of another dtype or shape, or a margin that is not 0 to 10.
         """
-        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[-1] != 3:
-            raise UserError(f"crops are {crops.dtype} {list(crops.shape)}: give uint8 [N, H, W, 3]")
-        if not margin >= 0:
-            raise UserError(f"margin {margin}: it is a fraction of the face's box, at least 0")
+        if not is_number(margin) or not 0 <= margin <= 10:
+            raise InputError(f"`margin` {margin!r}: it is a fraction of the face's box, 0 to 10", "margin")
+        pictures = as_pictures(crops)
         config = self.classifier
-        ready = [resize_margin(crop, margin, config.margin, config.size) for crop in crops]
+        ready = [resize_margin(crop, margin, config.margin, config.size) for crop in pictures]
         rows = [np.zeros((0, len(EMOTIONS)), np.float32)]
         for start in range(0, len(ready), CLASSIFY_BATCH):
             batch = np.stack(ready[start : start + CLASSIFY_BATCH])
@@ -256,30 +266,34 @@ class Model:
         program = self.programs.get("faces", places, lambda: functools.partial(read_faces, self.classifier))
         return np.asarray(program(self.params["classifier"], filled, np.int32(len(crops))))[: len(crops)]
 
-    def find_faces(self, photo: PhotoLike) -> list[Face]:
+    @own_names()
+    def find_faces(self, photo: PhotoLike | Photo) -> list[Face]:
         """The faces of a photo (as in `__call__`), largest first; see `emojax.faces.find.find_faces`.
 
         Raises:
             UserError: a photo that cannot be read.
         """
-        return find_faces(read_photo(photo, math.inf).pixels)
+        return find_faces((photo if isinstance(photo, Photo) else read_photo(photo, math.inf)).pixels)
 
-    def stylize(self, photo: PhotoLike, emotion: str | Mapping[str, float]) -> np.ndarray:
+    @own_names()
+    def stylize(self, photo: PhotoLike | Photo, emotion: str | Mapping[str, float]) -> np.ndarray:
         """Repaints a photo (as in `__call__`) in a given style or mix; returns uint8 [H, W, 3].
 
         Raises:
             UserError: a photo that cannot be read, or a style that is unknown or that the network does not have.
         """
-        pixels = read_photo(photo, math.inf).pixels
-        return self._repaint(pixels, explicit_style(self.styles, emotion), StylizeOptions())[0]
+        photo = photo if isinstance(photo, Photo) else read_photo(photo, math.inf)
+        return self._repaint(photo.pixels, explicit_style(self.styles, emotion), StylizeOptions())[0]
 
-    def with_style_files(self, style_files: Sequence[StyleFile]) -> Model:
-        """This model with further styles, each a row of scales and shifts.
+    def with_style_files(self, style_files: Sequence[StyleFile | str | os.PathLike]) -> Model:
+        """This model with further styles, each a row of scales and shifts; paths are read.
 
         Raises:
-            UserError: a style file that was made for another network, or a name that is taken.
+            CheckpointError: a style file that cannot be read, that was made for another network, or a name that is taken.
+            InputError: something that is no style file.
         """
-        styles, params = add_style_files(self.styles, self.params["styles"], style_files)
+        read = as_style_files(style_files)
+        styles, params = add_style_files(self.styles, self.params["styles"], read)
         params = {**self.params, "styles": params}
         return dataclasses.replace(self, styles=styles, params=params, programs=Programs())
 

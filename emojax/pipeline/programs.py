@@ -9,9 +9,10 @@ from typing import Any
 
 from emojax.pipeline.sizes import Buckets
 from emojax.util import compiling
+from emojax.util.machine import return_memory
 
-PROGRAMS = 24
-"""Programs that a model keeps; the least recently used goes first."""
+PROGRAMS = 12
+"""Programs that a model keeps, 15 to 20 MB each; the least recently used goes first."""
 
 
 class Programs:
@@ -60,6 +61,8 @@ class _Program:
             return self._program(*arguments)
         with self._lock:
             results = self._program(*arguments)
+            if not self._ready:
+                return_memory()  # the compiler's
             self._ready = True
             return results
 
@@ -67,3 +70,4 @@ class _Program:
         """Compiles for arguments of these shapes."""
         with self._lock:
             self._program.lower(*arguments).compile()
+            return_memory()

@@ -23,6 +23,12 @@ ToParams = Callable[[TrainState, Any, Mapping[str, float]], Mapping[str, Any]]
 """(state on the host, constants, metrics of this step's evaluation) -> the parameters that inference needs"""
 
 
+class Bar(Protocol):
+    """What shows the progress of the run."""
+
+    def set_postfix_str(self, text: str, /) -> None: ...
+
+
 @dataclass
 class StepEnd:
     """What is known when a step has been dispatched; hooks add to it."""
@@ -54,7 +60,7 @@ class Hook(Protocol):
 class Log:
     """Writes the mean metrics of the steps since the last line to the log and the progress bar."""
 
-    def __init__(self, folder: Path, every: int, log: MetricsLog | None, bar: tqdm, position: resume.Position) -> None:
+    def __init__(self, folder: Path, every: int, log: MetricsLog | None, bar: Bar, position: resume.Position) -> None:
         """`log` is None on all hosts but the first."""
         self.folder, self.every, self.log, self.bar = folder, every, log, bar
         self.window, self.means = list(position.window), dict(position.means)
@@ -70,7 +76,8 @@ class Log:
     def __call__(self, end: StepEnd, placed: TrainState) -> None:
         self.means = {name: sum(m[name] for m in self.window) / len(self.window) for name in self.window[0]}
         self.window = []
-        self.bar.set_postfix({"step": end.step, **{name: f"{value:.4g}" for name, value in self.means.items()}})
+        values = {"step": f"{end.step}", **{name: f"{value:.4g}" for name, value in self.means.items()}}
+        self.bar.set_postfix_str(", ".join(f"{name}={value}" for name, value in values.items()))
         if self.log:
             self.log.write(end.step, "train", self.means)
 

@@ -28,6 +28,8 @@ from emojax.train.progress import Length, Timer
 from emojax.train.signals import Signals
 from emojax.train.state import TrainState
 from emojax.train.throughput import TIMED_STEPS, Stopwatch, describe_speed
+from emojax.util.progress import progress as show_progress
+from emojax.util.words import tell
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class DataIterator(Protocol):
     def set_state(self, state: Any) -> None: ...
 
 
-_BAR = "{percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
+_BAR = "{percentage:5.1f}%|{bar}| {elapsed}<{remaining} {postfix}"
 
 
 # Longer than other functions, so that a run can be read from its start to its end.
@@ -103,7 +105,7 @@ def fit(
     state, position = resume.restore(run, state)
     if position.step:
         batches.set_state(position.iterator)
-        print(f"resuming from {run.folder}/step_{position.step:08d}", file=sys.stderr)
+        tell(f"resuming from {run.folder}/step_{position.step:08d}")
     timer = Timer(length, position.elapsed, started)
     compiled, watch = parallel.compile(step), Stopwatch()
     placed, placed_constants = parallel.place_state(state), parallel.place_state(constants)
@@ -139,13 +141,13 @@ def fit(
             if end.last:
                 break
             if end.stops:
-                bar.write(f"stopped at step {number}; the same command goes on from there", sys.stderr)
+                tqdm.write(f"stopped at step {number}; the same command goes on from there", sys.stderr)
                 raise KeyboardInterrupt
         if metrics_log:
             metrics_log.close()
             if watch.steps >= TIMED_STEPS:
                 arguments = placed, placed_constants, batch
-                print(describe_speed(watch, parallel, compiled, arguments, dtype), file=sys.stderr)
+                tell(describe_speed(watch, parallel, compiled, arguments, dtype))
     return parallel.fetch_state(placed)
 
 
@@ -176,19 +178,26 @@ class _MetricsReader:
             self._log.add(number, self._parallel.fetch_metrics(metrics))
 
 
-class _Bar(tqdm):
-    """A progress bar of the fraction of the run that is done."""
+class _Bar:
+    """The progress of the fraction of the run that is done, on the first host."""
 
     def __init__(self, timer: Timer, step: int) -> None:
         self._timer = timer
-        super().__init__(
-            total=1000,
-            initial=int(1000 * min(timer.progress(step), 1)),
-            disable=None if jax.process_index() == 0 else True,  # None: a bar in a terminal only
-            mininterval=2,
-            bar_format=_BAR,
-        )
+        done = int(1000 * min(timer.progress(step), 1))
+        others = jax.process_index() != 0
+        self._shown = show_progress(1000, quiet=others, initial=done, mininterval=2, bar_format=_BAR)
 
     def show(self, step: int) -> None:
         """Moves the bar to what is done after `step` steps."""
-        self.update(int(1000 * min(self._timer.progress(step), 1)) - self.n)
+        self._shown.update(int(1000 * min(self._timer.progress(step), 1)) - int(self._shown.n))
+
+    def set_postfix_str(self, text: str) -> None:
+        """Says what stands behind the bar."""
+        self._shown.set_postfix_str(text)
+
+    def __enter__(self) -> _Bar:
+        self._shown.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._shown.__exit__(*error)

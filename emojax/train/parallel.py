@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from emojax.errors import UserError
-from emojax.util.compiling import compiler_options
+from emojax.util.compiling import compiler_options, start_backend
 
 Mode = Literal["jit", "pmap"]
 AXIS = "data"
@@ -82,7 +82,7 @@ class Parallel:
 
     def __init__(self, mode: Mode = "jit", devices: list[jax.Device] | None = None) -> None:
         self.mode = mode
-        self.devices = devices or jax.devices()
+        self.devices = devices or start_backend()
         mesh = Mesh(np.array(self.devices), (AXIS,), axis_types=(AxisType.Auto,))
         self._sharded = NamedSharding(mesh, PartitionSpec(AXIS))
         self._replicated = NamedSharding(mesh, PartitionSpec())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from emojax.train.options import RENAMED
 from emojax.train.parallel import max_over_hosts
 from emojax.train.progress import Length, Timer
 from emojax.train.state import TrainState
+from emojax.util.words import tell
 from emojax.weights import store
 
 
@@ -117,7 +117,7 @@ def finished_state(run: Run, target: TrainState, length: Length, started: float 
         finished = Timer(length, position.elapsed, started).progress(position.step) >= 1
     if not finished:
         return None
-    print(f"{run.folder} already has {position.step} steps, all that it should", file=sys.stderr)
+    tell(f"{run.folder} already has {position.step} steps, all that it should")
     if jax.process_index() == 0 and not (run.folder / "curves.png").exists():
         MetricsLog(run.folder, position.step).close()
     return store.load_training(checkpoint, target)

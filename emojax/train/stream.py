@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from emojax.errors import UserError
+from emojax.util.words import tell
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """errors that Pillow raises for damaged images"""
@@ -39,7 +39,7 @@ class Unreadable:
             self._bad.add(key)
             reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error))
             if len(self._bad) == 1 and not known:
-                print(f"skipping {self.what} that cannot be read, first {name}: {reason}", file=sys.stderr)
+                tell(f"skipping {self.what} that cannot be read, first {name}: {reason}")
             if len(self._bad) >= self.total:
                 raise UserError(f"none of the {self.what} can be read, first {name}: {reason}")
 

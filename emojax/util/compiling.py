@@ -2,19 +2,73 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import platformdirs
 
+from emojax.errors import EmojaxError, ResourceError
+from emojax.util.machine import bound_heap, check_machine, lack
+from emojax.util.program_cache import use_program_cache
+
 # XLA's CPU backend of jax 0.10 hands convolutions to a library that is slow for these networks. Restricting it to
 # reductions makes inference about 3.1 times and training about 1.6 times as fast. Experimental, hence the probe.
 _CPU_OPTIONS: dict[str, Any] = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+
+_LONGEST = 200  # characters of a library's reason that a message repeats
+
+
+def check_process() -> None:
+    """Raises ResourceError in a child of fork(): the threads of JAX do not come along, so it would wait for them for ever."""
+    if os.getpid() != _started_in():
+        raise ResourceError(
+            "JAX was started before this process was forked: load the model in each process, and start processes by "
+            'multiprocessing.get_context("spawn")'
+        )
+
+
+@functools.cache
+def _started_in() -> int:
+    return os.getpid()
+
+
+def start_backend() -> list[jax.Device]:
+    """Starts JAX's backend, before anything else can fail because of it; returns the devices.
+
+    Raises:
+        ResourceError: no memory or threads for it, not the device that the environment asks for, or a forked process.
+    """
+    check_process()
+    check_machine()
+    bound_heap()
+    try:
+        return jax.devices()
+    except Exception as error:  # JAX raises AssertionError, RuntimeError and what the driver's library makes of it
+        reason = lack(error) or " ".join(str(error).partition(" (set JAX_PLATFORMS")[0].split())[:_LONGEST]
+        asked = os.environ.get("JAX_PLATFORMS")
+        what = f"the platform {asked!r}, as JAX_PLATFORMS says" if asked else "on any device"
+        way_out = "set it to cpu, or leave it out" if asked else "set JAX_PLATFORMS=cpu"
+        raise ResourceError(f"JAX cannot start {what}{f' ({reason})' if reason else ''}: {way_out}") from None
+
+
+@contextlib.contextmanager
+def own_names() -> Iterator[None]:
+    """What the machine lacks while JAX computes becomes a ResourceError. Also a decorator."""
+    check_process()
+    try:
+        yield
+    except EmojaxError:
+        raise
+    except (MemoryError, RuntimeError, OSError) as error:
+        if (reason := lack(error)) is None:
+            raise
+        raise ResourceError(reason) from error
 
 
 @functools.cache
@@ -46,16 +100,19 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
 def enable_cache(folder: Path | None = None) -> None:
     """Keeps compiled programs in `folder`, by default the user's cache folder, so that a second run starts fast.
 
+    See `emojax.util.program_cache` for what is kept and for how long.
+
     For scripts only: it changes JAX's global configuration. A folder that cannot be used is ignored, since a cache
     may never be the reason that a photo fails.
     """
     try:
         path = folder or Path(os.environ.get("EMOJAX_CACHE") or platformdirs.user_cache_dir("emojax")) / "xla"
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds machine code
     except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return
     if not os.access(path, os.W_OK):
         return
+    use_program_cache()
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,11 @@ from emojax.util.interrupts import uninterrupted
 
 PACKAGED = Path(__file__).parent.parent / "checkpoints"
 """The folder of the networks and pictures that travel in the package."""
+_HOUR = 3600.0
+SLOW = ".emojax_clip-"
+"""how the names of temporary folders of long work begin"""
+TEMPORARY = ".emojax-"
+"""how the names of folders begin that hold a file while it is written; a killed process leaves one"""
 
 
 def refuse_existing(path: Path, force: bool) -> None:
@@ -47,18 +54,27 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def new_file(path: Path) -> Iterator[Path]:
+def new_file(path: Path, prefix: str = TEMPORARY) -> Iterator[Path]:
     """A temporary file beside `path`, of its suffix, for the block to write; it replaces `path` unless the block raises.
 
-    A block that writes none leaves `path` as it is. Raises OSError where the file cannot be made or renamed.
+    A block that writes none leaves `path` as it is. One that may take more than an hour needs the prefix `SLOW`, which
+    `remove_leftovers` does not touch. Raises OSError where the file cannot be made or renamed.
     """
     target = _end_of_links(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".emojax-", dir=target.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as folder:
         temporary = Path(folder, f"new{path.suffix}")  # not a name that may be too long with anything added to it
         yield temporary
         if temporary.exists():
             os.replace(temporary, target)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what killed processes left in a folder more than an hour ago, and nothing else; fails nobody."""
+    with contextlib.suppress(OSError):
+        for path in list(folder.glob(f"{TEMPORARY}*")):
+            if abs(time.time() - path.lstat().st_mtime) > _HOUR and path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _end_of_links(path: Path) -> Path:

@@ -1,9 +1,24 @@
-"""Hints for misspelt words."""
+"""Words for people: hints for misspelt ones, and lines that a terminal cannot misunderstand."""
 
 from __future__ import annotations
 
 import difflib
+import re
+import sys
 from collections.abc import Iterable
+
+# C0, C1, line separators, and what changes the direction of writing
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Escapes control characters, such as those in file names, which a terminal would obey."""
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def tell(line: str) -> None:
+    """Prints a line on standard error."""
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from emojax.images.finish import finish
 from emojax.options import StylizeOptions
 from emojax.pipeline import Model
 from emojax.pipeline.styles import check_options, code_and_amount, spares_faces
-from emojax.util.files import new_file, refuse_existing
+from emojax.util.files import SLOW, new_file, refuse_existing
 from emojax.util.interrupts import InterruptFlag
 from emojax.video.formats import ANIMATIONS, WRITTEN
 from emojax.video.frames import ClipInfo, Frame
@@ -73,7 +73,7 @@ def stylize_video(
         raise InputError(f"{output} is, or links to, the clip itself: choose another output")
     refuse_existing(output, force)
     try:
-        with new_file(output) as temporary, open_clip(source, video, max_megapixels) as clip:
+        with new_file(output, SLOW) as temporary, open_clip(source, video, max_megapixels) as clip:
             if on_open is not None:
                 on_open(clip.info)
             return _run(model, source, output, temporary, clip, video, chosen, on_frame)

@@ -17,6 +17,7 @@ from emojax.errors import CheckpointError
 from emojax.nets import classifier as cnn
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig, init_stylizer, stack_networks
+from emojax.util.compiling import start_backend
 from emojax.util.files import PACKAGED
 from emojax.weights import store as ckpt
 from emojax.weights.style_file import StyleFile, network_fingerprint
@@ -47,6 +48,7 @@ def add_style_files(
 
 def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
     """A classifier's config and linen variables; see `load`."""
+    start_backend()
     found = ckpt.read_checkpoint(path, "classifier")
     config = ckpt.model_config(found, ClassifierConfig)
     expected = jax.eval_shape(lambda: cnn.init_classifier(config, jax.random.PRNGKey(0)))
@@ -55,6 +57,7 @@ def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
 
 def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
     """A transform net's config and parameters; see `load`. A folder of them, one per emotion, becomes a network set."""
+    start_backend()
     if singles := _network_set_folders(Path(path)):
         return _load_network_set(singles)
     found = ckpt.read_checkpoint(path, "styles")
@@ -65,9 +68,9 @@ def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
 
 def _network_set_folders(path: Path) -> dict[str, Path]:
     """The checkpoints or runs of a network set, emotion -> folder; none if `path` itself is a checkpoint or run."""
-    if (path / "model.json").exists() or ckpt.checkpoints_in(path):
+    if not os.path.isdir(path) or os.path.exists(path / "model.json") or ckpt.checkpoints_in(path):
         return {}
-    return {emotion: path / emotion for emotion in EMOTIONS if (path / emotion).is_dir()}
+    return {emotion: path / emotion for emotion in EMOTIONS if os.path.isdir(path / emotion)}
 
 
 def _load_network_set(folders: Mapping[str, Path]) -> tuple[StylizerConfig, Any]:

@@ -12,8 +12,10 @@ before Orbax sees the files.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -23,12 +25,16 @@ from typing import Any, Literal, TypeVar
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from emojax.errors import CheckpointError, EmojaxError, InputError
 from emojax.util.files import refuse_existing
+from emojax.weights.arrays import restore_arrays, save_arrays
 
 FORMAT = 1
+LARGEST_DESCRIPTION = 1 << 20
+"""bytes of model.json"""
+_BLOCK = 1 << 20
+_LONGEST = 120  # characters of a library's reason that a message repeats
 _RENAMED = {"bank": "network_per_style"}  # fields of configs that version 0.1 wrote
 Kind = Literal["classifier", "styles"]
 Config = TypeVar("Config")
@@ -56,9 +62,10 @@ def content_hash(folder: Path, header: Any = None) -> str:
     """SHA-256 over a JSON header and the names and bytes of all files in a folder; hidden files do not count."""
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for file in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
-        data = file.read_bytes()
-        digest.update(f"\n{file.relative_to(folder).as_posix()} {len(data)}\n".encode())
-        digest.update(data)
+        digest.update(f"\n{file.relative_to(folder).as_posix()} {file.stat().st_size}\n".encode())
+        with file.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
     return digest.hexdigest()
 
 
@@ -91,9 +98,9 @@ def save_checkpoint(
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             new = Path(folder, "new")
             new.mkdir()
-            _orbax_save(new / "params", jax.tree.map(np.asarray, params))
+            save_arrays(new / "params", jax.tree.map(np.asarray, params))
             if training is not None:
-                _orbax_save(new / "training" / "state", jax.tree.map(np.asarray, training))
+                save_arrays(new / "training" / "state", jax.tree.map(np.asarray, training))
                 (new / "training" / "position.json").write_text(json.dumps(position))
             description = {
                 "format": FORMAT,
@@ -128,7 +135,7 @@ def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:
             raise CheckpointError(f"no checkpoint at {folder}: it has no model.json, and no step_* folder that has one")
         return best(_read_all(steps, kind))
     try:
-        description = json.loads((folder / "model.json").read_text())
+        description = _read_json(folder / "model.json")
         if not isinstance(description, dict):
             raise ValueError("not an object")
         if description["format"] != FORMAT:
@@ -145,13 +152,22 @@ def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:
             str(description["sha256"]),
             description["training_sha256"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise CheckpointError(f"cannot read {folder / 'model.json'}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
         raise CheckpointError(
-            f"{folder / 'model.json'} is damaged or not emojax's ({type(error).__name__}: {error}): get the checkpoint again"
+            f"{folder / 'model.json'} is damaged or not emojax's ({reason}): get the checkpoint again"
         ) from None
     if checkpoint.kind != kind:
         raise CheckpointError(f"checkpoint {folder} is of kind {checkpoint.kind!r}, but {kind!r} is needed here")
     return checkpoint
+
+
+def _read_json(file: Path) -> Any:
+    if (size := file.stat().st_size) > LARGEST_DESCRIPTION:
+        raise ValueError(f"{size} bytes are too many")
+    return json.loads(file.read_text())
 
 
 def model_config(checkpoint: Checkpoint, cls: type[Config]) -> Config:
@@ -187,16 +203,7 @@ def load_params(checkpoint: Checkpoint, expected: Any) -> Any:
         CheckpointError: files that are missing or truncated, bytes that differ from what was saved, another architecture.
     """
     _check_hash(checkpoint, "params", checkpoint.sha256, [checkpoint.kind, checkpoint.config])
-    params = _orbax_restore(checkpoint.path, checkpoint.path / "params")
-    shapes, wanted = ({_name(p): np.shape(x) for p, x in _leaves(tree)} for tree in (params, expected))
-    odd = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
-    if odd:
-        name = odd[0]
-        raise CheckpointError(
-            f"checkpoint {checkpoint.path} is of another architecture: {len(odd)} arrays differ, such as {name}: "
-            f"{shapes.get(name, 'missing')} instead of {wanted.get(name, 'nothing')}"
-        )
-    return params
+    return restore_arrays(checkpoint.path, checkpoint.path / "params", functools.partial(_check_params, expected))
 
 
 def load_position(checkpoint: Checkpoint) -> Any:
@@ -218,7 +225,29 @@ def load_training(checkpoint: Checkpoint, target: Any) -> Any:
     Raises:
         CheckpointError: files that Orbax cannot read.
     """
-    return _orbax_restore(checkpoint.path, checkpoint.path / "training" / "state", jax.tree.map(np.asarray, target))
+    state = checkpoint.path / "training" / "state"
+    return restore_arrays(
+        checkpoint.path, state, functools.partial(_check_state, target), jax.tree.map(np.asarray, target)
+    )
+
+
+def _check_params(expected: Any, path: Path, stored: Any) -> None:
+    """Raises CheckpointError unless the stored arrays are those that are expected."""
+    shapes, wanted = ({_name(p): tuple(np.shape(x)) for p, x in _leaves(tree)} for tree in (stored, expected))
+    odd = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
+    if odd:
+        name = odd[0]
+        raise CheckpointError(
+            f"checkpoint {path} is of another architecture: {len(odd)} arrays differ, such as {name}: "
+            f"{shapes.get(name, 'missing')} instead of {wanted.get(name, 'nothing')}"
+        )
+
+
+def _check_state(expected: Any, path: Path, stored: Any) -> None:
+    """Raises CheckpointError if the stored arrays have more numbers than is expected."""
+    numbers, wanted = (sum(math.prod(np.shape(x)) for x in jax.tree.leaves(tree)) for tree in (stored, expected))
+    if numbers > wanted:
+        raise CheckpointError(f"checkpoint {path} is of another architecture: its training state is too large")
 
 
 def _check_hash(checkpoint: Checkpoint, part: str, expected: str, header: Any = None) -> None:
@@ -259,7 +288,12 @@ def best(checkpoints: list[Checkpoint]) -> Checkpoint:
 
 
 def keep_newest_and_best(run: Path, kind: Kind) -> None:
-    """Removes all checkpoints of a run but the newest and the best, and the training state of the one not newest."""
+    """Removes all checkpoints of a run but the newest and the best, and the training state of the one not newest.
+
+    A run has one writer, so it also removes the unfinished checkpoints that killed processes left.
+    """
+    for unfinished in run.glob(".step_*.*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
     checkpoints = _read_all(checkpoints_in(run), kind)
     if not checkpoints:
         return
@@ -282,31 +316,3 @@ def _leaves(tree: Any) -> list[tuple[Any, Any]]:
 
 def _name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def _orbax_save(path: Path, tree: Any) -> None:
-    # Arrays are on the host and whole here, so only one process writes, and it must not wait for the others.
-    options = ocp.options.MultiprocessingOptions(
-        primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="emojax"
-    )
-    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=options)
-    try:
-        with ocp.Checkpointer(handler, multiprocessing_options=options) as checkpointer:
-            checkpointer.save(path.absolute(), args=ocp.args.PyTreeSave(tree))
-        # Orbax's mark of a finished save names the absolute path, which is nobody's business; our rename is the mark.
-        (path / "commit_success.txt").unlink(missing_ok=True)
-    except Exception as error:  # a full disk is a ValueError to TensorStore
-        raise OSError(" ".join(str(error).split())[:200]) from None
-
-
-def _orbax_restore(checkpoint: Path, path: Path, target: Any = None) -> Any:
-    try:
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-            tree = checkpointer.metadata(path.absolute()).item_metadata.tree if target is None else target
-            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-            return checkpointer.restore(
-                path.absolute(), args=ocp.args.PyTreeRestore(item=target, restore_args=as_numpy)
-            )
-    except Exception as error:  # Orbax and TensorStore raise bare Exceptions, ValueErrors and more for damaged files
-        reason = " ".join(str(error).split())[:120]
-        raise CheckpointError(f"checkpoint {checkpoint} cannot be loaded ({reason}): get it again") from None

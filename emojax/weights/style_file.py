@@ -12,7 +12,7 @@ import io
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +44,9 @@ class StyleFile:
     """lower-case letters, digits, - and _, at most 32; no emotion's"""
     network: str
     """fingerprint of the network that it belongs to; see `network_fingerprint`"""
-    code: Mapping[str, Mapping[str, np.ndarray]]
+    code: Mapping[str, Mapping[str, np.ndarray]] = field(repr=False)
     """norm layer -> {"scale", "shift"}: float32 [C]"""
-    preview: bytes
+    preview: bytes = field(repr=False)
     """a small picture of the style, as a file"""
     author: str = ""
     """of the painting"""

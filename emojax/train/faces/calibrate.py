@@ -7,7 +7,6 @@ The bias is added to that of the last layer, so `classify` needs no more than a 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.train.faces.evaluate import score_faces
 from emojax.train.faces.scores import fit_temperature, fit_temperature_and_bias
+from emojax.util.words import tell
 from emojax.weights import store as ckpt
 from emojax.weights.load import load_classifier
 
@@ -90,5 +90,5 @@ def main(argv: Sequence[str]) -> int:
     print(
         f"{len(labels)} faces of {', '.join(rows)}: temperature {temperature:.3f}{', bias ' + terms if args.bias else ''}"
     )
-    print(f"wrote {args.output}", file=sys.stderr)
+    tell(f"wrote {args.output}")
     return 0

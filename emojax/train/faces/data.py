@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from emojax.faces.find import resize_margin
 from emojax.nets.classifier import ClassifierConfig
 from emojax.train.faces.sources import FaceConfig, FaceSource, open_faces
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
+from emojax.util.words import tell
 
 
 def decode_face(face: dict[str, Any], model: ClassifierConfig) -> UInt8[np.ndarray, "S S 3"]:
@@ -152,5 +152,5 @@ def held_out_faces(config: FaceConfig, model: ClassifierConfig, split: str = "va
         if images:
             found[name] = HeldOutFaces(np.stack(images), np.stack(labels))
     if bad:
-        print(f"skipped {len(bad)} {split} faces that cannot be read, first {bad[0]}", file=sys.stderr)
+        tell(f"skipped {len(bad)} {split} faces that cannot be read, first {bad[0]}")
     return found

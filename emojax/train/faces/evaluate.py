@@ -10,7 +10,6 @@ import argparse
 import functools
 import io
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import groupby
@@ -33,6 +32,7 @@ from emojax.train.faces.sources import FaceConfig
 from emojax.util import compiling
 from emojax.util.files import write_atomically
 from emojax.util.progress import track
+from emojax.util.words import tell
 from emojax.weights.load import PACKAGED, load_classifier
 
 BATCH = 32
@@ -113,7 +113,7 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
             if best is not None and overlap(box, best) >= MINIMUM_OVERLAP:
                 pairs.append([cut_crop(photo, face, config.margin, config.size) for face in (box, best)])
     if bad:
-        print(f"skipped {len(bad)} of {len(photos)} photos, first: {bad[0]}", file=sys.stderr)
+        tell(f"skipped {len(bad)} of {len(photos)} photos, first: {bad[0]}")
     quality: dict[str, Any] = {"labelled": len(labels), "found": len(pairs)}
     if pairs:
         by_label, by_detector = (
@@ -245,5 +245,5 @@ def main(argv: Sequence[str]) -> int:
             print(f", mean change of the probabilities {quality['mean_change']:.3f}", end="")
         print()
     write_atomically(args.output / "metrics.json", json.dumps(metrics, indent=2).encode())
-    print(f"wrote {args.output}", file=sys.stderr)
+    tell(f"wrote {args.output}")
     return 0

@@ -6,7 +6,6 @@ faces are augmented, after the split.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from emojax.train.parallel import Parallel, Step, check_batch_size, initialize_h
 from emojax.train.resume import Run, finished_state
 from emojax.train.state import TrainState
 from emojax.util import compiling
+from emojax.util.words import tell
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 EVALUATION_BATCH = 128
@@ -189,7 +189,7 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
     data = face_batches(config.data, config.model, config.batch_size, config.seed)
     held_out = held_out_faces(config.data, config.model)
     if not held_out:
-        print("no validation faces: the best checkpoint will be that of the lowest training loss", file=sys.stderr)
+        tell("no validation faces: the best checkpoint will be that of the lowest training loss")
     state = fit(
         described,
         initial_state(config, variables, optimizer),
@@ -203,5 +203,5 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
         evaluate=make_evaluation(config, held_out) if held_out else None,
     )
     if data.skipped():
-        print(f"skipped {data.skipped()} faces that could not be read", file=sys.stderr)
+        tell(f"skipped {data.skipped()} faces that could not be read")
     return state

@@ -13,7 +13,6 @@ import functools
 import hashlib
 import io
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from emojax.train.styles.targets import make_constants
 from emojax.train.styles.training import finished, make_evaluation, train_params
 from emojax.util import compiling
 from emojax.util.files import make_folder, refuse_existing
+from emojax.util.words import tell
 from emojax.weights import store as ckpt
 from emojax.weights.load import find_styles, load_styles
 from emojax.weights.style_file import SUFFIX, StyleFile, check_name, network_fingerprint, write_style_file
@@ -107,7 +107,7 @@ def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]
         index = 0
         if not begun:
             index = nearest_row(config, shared, params, constants)
-            print(f"{name} starts from the style {shared.styles[index]!r}", file=sys.stderr)
+            tell(f"{name} starts from the style {shared.styles[index]!r}")
         constants["network"] = params["network"]
         state = train_params(config, run, {"styles": row_of(index)}, constants)
     return model, {"network": params["network"], "styles": state.params["styles"]}
@@ -184,7 +184,7 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
         licence=args.licence,
     )
     write_style_file(output, style_file)
-    print(f"wrote {output}; use it with emojax stylize --style {output}", file=sys.stderr)
+    tell(f"wrote {output}; use it with emojax stylize --style {output}")
     return 0
 
 

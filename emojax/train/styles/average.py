@@ -6,7 +6,6 @@ The runs have to start from the same weights (Wortsman et al. 2022, "Model soups
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from emojax.cli.parser import Parser
 from emojax.errors import UserError
+from emojax.util.words import tell
 from emojax.weights import store as ckpt
 from emojax.weights.load import load_styles
 
@@ -42,5 +42,5 @@ def main(argv: Sequence[str]) -> int:
             raise UserError(f"{sources[0]} is a {config}, {source} a {other}: only networks of one shape have a mean")
     params = jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), first, *[params for _, params in others])
     ckpt.save_checkpoint(args.output, "styles", config, params)
-    print(f"wrote {args.output}", file=sys.stderr)
+    tell(f"wrote {args.output}")
     return 0

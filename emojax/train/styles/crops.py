@@ -16,7 +16,6 @@ from typing import Any
 import grain
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from emojax.errors import UserError
 from emojax.faces.find import find_faces, rasterize
@@ -25,6 +24,7 @@ from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 from emojax.train.styles.config import PhotoConfig
 from emojax.train.styles.sources import EncodedPhotos, TfdsPhotos, decode, open_photos
 from emojax.util.files import write_atomically
+from emojax.util.progress import track
 
 Box = tuple[float, float, float, float]
 """left, top, width and height of a face, in pixels of the photo"""
@@ -58,7 +58,7 @@ def known_faces(source: EncodedPhotos | TfdsPhotos, path: Path) -> dict[str, lis
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{path} has no faces ({error}): delete it, and they are found again") from None
     found = {}
-    for index in tqdm(range(len(source)), desc="finding faces", disable=None):
+    for index in track(range(len(source)), "photo", "finding faces:"):
         data = source[index]
         with contextlib.suppress(*UNREADABLE):
             boxes = _boxes(decode(data))

@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import io
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from emojax.train.styles.scoring import (
 from emojax.train.styles.seen import scores_as_seen
 from emojax.train.styles.targets import painting_grams
 from emojax.util.files import make_folder, write_atomically
+from emojax.util.words import tell
 from emojax.weights.load import PACKAGED, add_style_files, find_styles, load_styles
 from emojax.weights.style_file import StyleFile, read_style_file
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
@@ -158,7 +158,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
                 metrics["optimum_steps"] = optimum_summary(metrics["optimum"], args.iterations)
                 _write(args.output, metrics)
             _print_optimum(metrics)
-    print(f"wrote {args.output}", file=sys.stderr)
+    tell(f"wrote {args.output}")
     return 0
 
 

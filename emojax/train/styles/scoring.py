@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from emojax.train.styles.metrics import objective, steps_to_goal, style_scores
 from emojax.train.styles.sources import decode, open_photos
 from emojax.util import compiling
 from emojax.util.progress import track
+from emojax.util.words import tell
 from emojax.weights.load import load_classifier
 
 SMALLEST_FACE = 32
@@ -51,9 +51,9 @@ def read_photos(paths: Sequence[str], size: int, limit: int | None) -> dict[str,
         except UNREADABLE as error:
             bad.append(f"{source.name(index)}: {error}")
     if bad:
-        print(f"skipped {len(bad)} photos that cannot be read, first {bad[0]}", file=sys.stderr)
+        tell(f"skipped {len(bad)} photos that cannot be read, first {bad[0]}")
     if small:
-        print(f"enlarged {small} of {len(found)} photos to {size} pixels", file=sys.stderr)
+        tell(f"enlarged {small} of {len(found)} photos to {size} pixels")
     if not found:
         raise UserError(f"none of the {count} photos can be read: give others")
     return found

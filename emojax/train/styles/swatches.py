@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from emojax.train.styles.config import StyleTraining
 from emojax.train.styles.paintings import read_paintings
 from emojax.util.files import make_folder, refuse_existing
 from emojax.util.progress import track
+from emojax.util.words import tell
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 CONFIG = PaintConfig(similarity=0.0, face_similarity=0.0, least_similarity=0.0, steps=(60, 150), coarsest=160)
@@ -79,5 +79,5 @@ def main(argv: Sequence[str], defaults: StyleTraining) -> int:
         paintings = tuple(painting[0] for painting in read_paintings(data, trained[used].tolist()))
         region = Region(paintings, tuple(mixes[emotion][used].tolist()))
         write_image(Image.fromarray(synthesize(painter, region, args.size)), path)
-        print(f"wrote {path}", file=sys.stderr)
+        tell(f"wrote {path}")
     return 0

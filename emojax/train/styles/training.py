@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from emojax.train.styles.distill import distillation_losses
 from emojax.train.styles.loss import perceptual_losses
 from emojax.train.styles.targets import make_constants
 from emojax.util import compiling
+from emojax.util.words import tell
 from emojax.weights import store as ckpt
 from emojax.weights.load import find_styles, load_styles
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
@@ -97,7 +97,7 @@ def initial_params(config: StyleTraining) -> Any:
     rows = {style: np.eye(len(found.styles))[index] for index, style in enumerate(found.styles)}
     rows |= {style: np.full(len(found.styles), 1 / len(found.styles)) for style in new}
     if named := [style for style in new if style != PHOTO]:
-        print(f"new in {config.initial}, from the mean of its styles: {', '.join(named)}", file=sys.stderr)
+        tell(f"new in {config.initial}, from the mean of its styles: {', '.join(named)}")
     choose = np.stack([rows[style] for style in model.styles]).astype(np.float32)
     return {
         "network": params["network"],
@@ -208,5 +208,5 @@ def train_params(
         started=started,
     )
     if data.skipped():
-        print(f"skipped {data.skipped()} photos that could not be read", file=sys.stderr)
+        tell(f"skipped {data.skipped()} photos that could not be read")
     return state

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import io
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
@@ -34,6 +33,7 @@ from emojax.train.faces.expw.splits import SPLITS, archive_splits, assign_splits
 from emojax.train.stream import UNREADABLE
 from emojax.util.interrupts import interruptible
 from emojax.util.progress import track
+from emojax.util.words import tell
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Expw(tfds.core.GeneratorBasedBuilder):
         if not good:
             raise UserError(f"none of the {len(bad)} faces of ExpW can be read, first {bad[0]}: restore the folder")
         if bad:
-            print(f"skipping {len(bad)} of {len(faces)} faces that cannot be read, first {bad[0]}", file=sys.stderr)
+            tell(f"skipping {len(bad)} of {len(faces)} faces that cannot be read, first {bad[0]}")
         metadata: Any = self.info.metadata
         metadata["skipped_faces"] = len(bad)
         owners = np.repeat(np.arange(len(good)), [len(photo.faces) for photo in good])

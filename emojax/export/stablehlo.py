@@ -1,33 +1,17 @@
-"""The networks for use without emojax, as StableHLO programs or as safetensors: `emojax export`.
-
-stablehlo   one self-contained program (weights inside) for CPU, CUDA and TPU, read by `jax.export.deserialize`:
-    --part stylize    (uint8 [B, H, W, 3], float32 [B, 7]) -> uint8 [B, H, W, 3]; any B, any H and W from 16 up
-    --part classify   uint8 [B, S, S, 3] -> float32 [B, 7]; any B, S the classifier's own size (it is printed)
-    Photos and crops are RGB. The seven weights and probabilities are in the order of `emojax.EMOTIONS`; of a network set, whose
-    networks do not mix, the network of the greatest weight is taken. The program does not carry compiler options: on a CPU,
-    call it inside a `jax.jit` with those of `emojax.util.compiling` (about 3.1 times as fast).
-safetensors   the arrays, float32, kernels HWIO, under their paths: `classifier/params/...`, `classifier/batch_stats/...`,
-    `classifier/temperature` (divides the logits), `styles/network/LAYER/kernel`, `styles/styles/LAYER/scale` and `shift`
-    ([S, C], a row per style); the configs and the styles' names are in the metadata, as JSON.
-"""
+"""The networks as StableHLO programs, which `jax.export.deserialize` reads; see `emojax.export` for inputs and outputs."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import sys
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import export as jax_export
 from jaxtyping import Array, Float, UInt8
-from safetensors.numpy import save
 
 from emojax.emotions import EMOTIONS
 from emojax.nets.classifier import ClassifierConfig, classify
-from emojax.nets.stylizer import MINIMUM, MULTIPLE, StylizerConfig, remove_checkerboard
+from emojax.nets.stylizer import MINIMUM, MULTIPLE, StylizerConfig
 from emojax.pipeline.forward import stylize
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -61,7 +45,7 @@ def _reflect_to_multiple(x: Array, axis: int) -> Array:
 
 
 def export_stylize(config: StylizerConfig, params: Any) -> bytes:
-    """The serialized program of `--part stylize`; see the module."""
+    """The serialized program of `--part stylize`; see `emojax.export`."""
     b, h, w = jax_export.symbolic_shape("b, h, w", constraints=[f"h >= {MINIMUM}", f"w >= {MINIMUM}"])
     photos = jax.ShapeDtypeStruct((b, h, w, 3), jnp.uint8)
     weights = jax.ShapeDtypeStruct((b, len(EMOTIONS)), jnp.float32)
@@ -71,30 +55,9 @@ def export_stylize(config: StylizerConfig, params: Any) -> bytes:
 
 
 def export_classify(config: ClassifierConfig, variables: Any) -> bytes:
-    """The serialized program of `--part classify`; see the module."""
+    """The serialized program of `--part classify`; see `emojax.export`."""
     (b,) = jax_export.symbolic_shape("b")
     crops = jax.ShapeDtypeStruct((b, config.size, config.size, 3), jnp.uint8)
     variables = jax.device_put(variables)
     program = jax.jit(lambda crops: classify(config, variables, crops))
     return bytes(jax_export.export(program, platforms=PLATFORMS)(crops).serialize())
-
-
-def export_safetensors(classifier: ClassifierConfig, variables: Any, styles: StylizerConfig, params: Any) -> bytes:
-    """Both models' arrays; see the module for their names. The last layer is that of `remove_checkerboard`, as it paints."""
-    params = {**params, "network": remove_checkerboard(styles, params["network"])}
-    leaves = jax.tree_util.tree_flatten_with_path({"classifier": variables, "styles": params})[0]
-    tensors = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
-    metadata = {
-        "format": "emojax 1",
-        "emotions": json.dumps(EMOTIONS),
-        "classifier": json.dumps(dataclasses.asdict(classifier)),
-        "styles": json.dumps(dataclasses.asdict(styles)),
-    }
-    return save(tensors, metadata)
-
-
-if __name__ == "__main__":
-    from emojax.cli.export import export
-    from emojax.cli.parser import run
-
-    sys.exit(run(lambda: export(sys.argv[1:])))

@@ -1,0 +1,28 @@
+"""The networks for use without emojax: `emojax export`. docs/export.md has examples.
+
+stablehlo   one self-contained program (weights inside) for CPU, CUDA and TPU, read by `jax.export.deserialize`:
+    --part stylize    (uint8 [B, H, W, 3], float32 [B, 7]) -> uint8 [B, H, W, 3]; any B, any H and W from 16 up
+    --part classify   uint8 [B, S, S, 3] -> float32 [B, 7]; any B, S the classifier's own size (it is printed)
+    Photos and crops are RGB. The seven weights and probabilities are in the order of `emojax.EMOTIONS`; of a network set, whose
+    networks do not mix, the network of the greatest weight is taken. The program does not carry compiler options: on a CPU,
+    call it inside a `jax.jit` with those of `emojax.util.compiling` (about 3.1 times as fast).
+onnx        the same as an ONNX model of opset 18, written from the parameters:
+    --part stylize    photos, weights -> stylized, as above, but the weights are float32 [B, S], one for each style there is
+    --part classify   crops -> probabilities, as above
+    The names of the styles are in the metadata "styles", as JSON. A weight of the style "photo", where there is one, is that
+    much less strength. Network sets have no such graph.
+safetensors   the arrays, float32, kernels HWIO, under their paths: `classifier/params/...`, `classifier/batch_stats/...`,
+    `classifier/temperature` (divides the logits), `styles/network/LAYER/kernel`, `styles/styles/LAYER/scale` and `shift`
+    ([S, C], a row per style); the configs and the styles' names are in the metadata, as JSON.
+web         a folder with a page that paints photos and the webcam in a browser, by ONNX Runtime Web; see `emojax.export.site`.
+
+Faces, `--style-scale`, `--colors` and what else the pipeline does around the networks is in none of them.
+"""
+
+from emojax.export.onnx import export_onnx_classify as export_onnx_classify
+from emojax.export.onnx import export_onnx_stylize as export_onnx_stylize
+from emojax.export.site import export_site as export_site
+from emojax.export.stablehlo import export_classify as export_classify
+from emojax.export.stablehlo import export_stylize as export_stylize
+from emojax.export.stablehlo import stylize_any_size as stylize_any_size
+from emojax.export.tensors import export_safetensors as export_safetensors

@@ -1,0 +1,9 @@
+"""`python -m emojax.export`, which is `emojax export`."""
+
+import sys
+
+from emojax.cli.export import export
+from emojax.cli.parser import run
+
+if __name__ == "__main__":
+    sys.exit(run(lambda: export(sys.argv[1:])))

@@ -1,0 +1,90 @@
+"""A page that paints photos and the webcam in a browser: a folder for any static host, which also opens from disk.
+
+A browser reads no files beside a page that was opened from disk, except scripts, style sheets and pictures. Therefore the model
+and ONNX Runtime Web, gzipped and in base64, are in scripts, which the page unpacks (`page/painter.js`). There are two builds of
+ONNX Runtime Web, of which a browser loads one: the one for WebGPU is larger, and slower where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from emojax import __version__
+from emojax.emotions import PHOTO
+from emojax.errors import UserError
+from emojax.export.onnx import export_onnx_stylize
+from emojax.nets.stylizer import MINIMUM, StylizerConfig
+
+PACKAGE = "onnxruntime-web"
+TESTED = "1.30"
+"""the version of the npm package that the tests ran with"""
+RUNTIMES = {
+    "wasm": ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"),
+    "webgpu": ("ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"),
+}
+"""where the network runs -> the library, and its WebAssembly; both of the folder dist of the npm package"""
+PAGE = Path(__file__).parent / "page"
+EXAMPLE = Path(__file__).parent.parent / "train" / "presets" / "astronaut.jpg"
+
+
+def find_runtime(folder: Path | None = None) -> Path:
+    """The folder of the npm package onnxruntime-web: the given one, or that of node_modules here or in a folder above.
+
+    Raises:
+        UserError: there is none, or it lacks a file.
+    """
+    above = [Path.cwd(), *Path.cwd().parents]
+    places = [folder] if folder else [place / "node_modules" / PACKAGE for place in above]
+    found = next((place for place in places if (place / "package.json").is_file()), None)
+    if found is None:
+        missing = f"no package {PACKAGE} in {folder}" if folder else f"no node_modules/{PACKAGE} here or further up"
+        raise UserError(f"{missing}: run npm install {PACKAGE}@{TESTED}, or name its folder with `onnxruntime_web`")
+    for name in (name for names in RUNTIMES.values() for name in names):
+        if not (found / "dist" / name).is_file():
+            raise UserError(f"{found} lacks dist/{name}: run npm install {PACKAGE}@{TESTED}")
+    return found
+
+
+def export_site(config: StylizerConfig, params: Any, runtime: Path) -> dict[str, bytes]:
+    """The files of the page, by name.
+
+    Args:
+        runtime: see `find_runtime`.
+
+    Raises:
+        UserError: a network set, or the package onnx is not installed.
+    """
+    model = export_onnx_stylize(config, params)
+    version = json.loads((runtime / "package.json").read_text(encoding="utf-8"))["version"]
+    example = "data:image/jpeg;base64," + base64.b64encode(EXAMPLE.read_bytes()).decode()
+    styles = [style for style in config.styles if style != PHOTO]
+    settings = {
+        "version": __version__,
+        "styles": styles,
+        "first": "happy" if "happy" in styles else styles[0],
+        "photoStyle": PHOTO in config.styles,
+        "columns": list(config.styles),
+        "minimum": MINIMUM,
+        "example": example,
+    }
+    files = {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
+    files["LICENSES.txt"] = files["LICENSES.txt"].replace(b"{version}", version.encode())
+    files["settings.js"] = f"const SETTINGS = {json.dumps(settings)};\n".encode()
+    files["model.js"] = _packed({"model.onnx": model})
+    for name, (library, program) in RUNTIMES.items():
+        parts = {"ort.mjs": library, "ort.wasm": program}
+        files[f"runtime-{name}.js"] = _packed(
+            {part: (runtime / "dist" / file).read_bytes() for part, file in parts.items()}
+        )
+    return files
+
+
+def _packed(files: Mapping[str, bytes]) -> bytes:
+    """A script that puts files, gzipped and in base64, into the page's `packed`; the same bytes for the same files."""
+    packed = {name: base64.b64encode(gzip.compress(data, 9, mtime=0)).decode() for name, data in files.items()}
+    return f"Object.assign(packed, {json.dumps(packed)});\n".encode()

@@ -1,0 +1,175 @@
+"""What callers of the Python API can get wrong: always an EmojaxError, one line that names the value."""
+
+import math
+import pickle
+import subprocess
+import sys
+
+import jaxtyping
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+
+import emojax
+from emojax.errors import EmojaxError, InputError
+from emojax.options import StylizeOptions
+from emojax.pipeline import Model
+from emojax.pipeline.inputs import as_pictures
+from emojax.weights.style_file import StyleFile
+
+PHOTO = np.zeros((20, 24, 3), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def as_users_have_it():
+    """Without the checks of annotations, which would come first."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="module")
+def model():
+    params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params()}
+    return Model(tiny.FACES, tiny.STYLES, params)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"strenght": 1}, r"unknown option 'strenght' \(did you mean 'strength'\?\)"),
+        ({"style_scale": "2"}, "style_scale"),
+        ({"style_scale": math.inf}, "style_scale"),
+        ({"style_scale": None}, "style_scale"),
+        ({"strength": "1"}, "strength"),
+        ({"strength": [1]}, "strength"),
+        ({"strength": math.nan}, "strength"),
+        ({"face_strength": True}, "face_strength"),
+        ({"colors": ["photo"]}, "colors"),
+        ({"mix": ["dominant"]}, "mix"),
+        ({"mix": np.array(["a", "b"])}, "mix"),
+        ({"no_face": 3}, "no_face"),
+        ({"face": 1.0}, "face"),
+        ({"face": -1}, "face"),
+        ({"face": "9" * 30}, "face"),
+        ({"face": True}, "face"),
+        ({"face": np.arange(3)}, "face"),
+        ({"per_face": "no"}, "per_face"),
+        ({"emotion": 3}, "emotion 3"),
+        ({"emotion": ["happy"]}, "emotion"),
+        ({"emotion": {"happy": "1"}}, "weight of 'happy'"),
+        ({"emotion": {"happy": np.ones(2)}}, "weight of 'happy'"),
+        ({"emotion": {3: 1}}, "unknown emotion 3"),
+        ({"emotion": {}}, "sum to zero"),
+    ],
+)
+def test_options(model, options, part):
+    with pytest.raises(InputError, match=part) as error:
+        model(PHOTO, **options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "photo", [None, 3, [], [[0]], object(), {"a": 1}, PHOTO.tolist(), np.zeros((4, 4)), "", "\0", b""]
+)
+@pytest.mark.parametrize("method", ["__call__", "find_faces", "stylize", "paint"])
+def test_photos(model, photo, method):
+    more = {"stylize": ("happy",), "paint": (PHOTO,)}.get(method, ())
+    with pytest.raises(EmojaxError) as error:
+        getattr(model, method)(photo, *more)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("crops", "margin", "part"),
+    [
+        (PHOTO, 0.0, r"crops are uint8 \[20, 24, 3\]"),
+        (np.zeros((2, 4, 4, 3)), 0.0, "float64"),
+        (np.zeros((2, 0, 4, 3), np.uint8), 0.0, "crops are"),
+        (Image.new("RGB", (4, 4)), 0.0, "crops are a Image"),
+        ("a.png", 0.0, "crops are a str"),
+        (None, 0.0, "crops are a NoneType"),
+        ([PHOTO, 3], 0.0, "crop 1 is a int"),
+        (PHOTO[None], math.inf, "margin"),
+        (PHOTO[None], -1, "margin"),
+        (PHOTO[None], "0", "margin"),
+        (PHOTO[None], None, "margin"),
+    ],
+)
+def test_crops(model, crops, margin, part):
+    with pytest.raises(EmojaxError, match=part):
+        model.classify(crops, margin)
+
+
+def test_crops_of_every_kind_are_alike():
+    jnp = pytest.importorskip("jax.numpy")
+    picture = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
+    for crops in (picture[None], [picture], [Image.fromarray(picture)], jnp.asarray(picture[None])):
+        (found,) = as_pictures(crops)
+        np.testing.assert_array_equal(found, picture)
+
+
+@pytest.mark.parametrize(
+    "options", [{"size": "512"}, {"size": 3}, {"seconds": 0}, {"seconds": math.nan}, {"seed": -1}, {"seed": 0.5}]
+)
+def test_options_of_the_optimization(model, options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        model.paint(PHOTO, PHOTO, **options)
+
+
+@pytest.mark.parametrize("photos", ["a.png", b"a", 3, None, Image.new("RGB", (4, 4))])
+def test_one_photo_where_many_are_wanted(model, photos):
+    with pytest.raises(InputError, match="give a list"):
+        list(model.stylize_many(photos))
+
+
+@pytest.mark.parametrize("given", ["a.pack", 3, None, [3], ["missing.pack"], [b"x"]])
+def test_style_files(model, given):
+    with pytest.raises(EmojaxError):
+        model.with_style_files(given)
+
+
+@pytest.mark.parametrize("given", [3, object(), b"x", ["a"]])
+def test_what_is_no_checkpoint(given):
+    with pytest.raises(InputError, match="give a name or a path"):
+        emojax.load(given)
+    with pytest.raises(InputError, match="give a name or a path"):
+        emojax.load(None, given)
+
+
+@pytest.mark.parametrize("given", ["missing", "\0", "x" * 5000])
+def test_a_checkpoint_that_is_not_there(given):
+    with pytest.raises(EmojaxError, match="does not exist"):
+        emojax.load(given)
+
+
+def test_models_and_style_files_print_in_a_line(model):
+    code = {"down0": {"scale": np.ones(4000, np.float32), "shift": np.ones(4000, np.float32)}}
+    for thing in (model, StyleFile("joy", "0" * 64, code, bytes(5000)), StylizeOptions()):
+        assert len(repr(thing)) < 400 and "\n" not in repr(thing)
+
+
+def test_errors_travel_between_processes():
+    """multiprocessing pickles them."""
+    for kind in (EmojaxError, InputError, emojax.CheckpointError, emojax.NoFaceError, emojax.ResourceError):
+        again = pickle.loads(pickle.dumps(kind("words")))
+        assert type(again) is kind and str(again) == "words"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork()")
+def test_a_model_in_a_forked_process():
+    """An error at once, where it once hung; in a process of its own, because pytest has threads."""
+    code = (
+        "import os, sys, warnings; warnings.simplefilter('ignore')\n"
+        "import numpy as np, emojax\n"
+        "model = emojax.load()\n"
+        "pid = os.fork()\n"
+        "if not pid:\n"
+        "    try: model(np.zeros((16, 16, 3), np.uint8), emotion='sad')\n"
+        "    except emojax.ResourceError as error: os._exit(7 if 'spawn' in str(error) else 8)\n"
+        "    os._exit(9)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=300, check=False).returncode == 7
