@@ -33,7 +33,7 @@ $(VENV)/.installed: $(REQUIREMENTS) | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.installed-for-tests: $(REQUIREMENTS) | $(BIN)/pip
-	$(INSTALL) --editable '.[train,test]'
+	$(INSTALL) --editable '.[train,test,video]'
 	@touch $@ $(VENV)/.installed
 
 $(BIN)/pip:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from emojax.faces.find import Face
     from emojax.options import StylizeOptions
     from emojax.pipeline import Model, ReadFace, Result, available_models, load
+    from emojax.video.run import stylize_video
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "UserError",
     "available_models",
     "load",
+    "stylize_video",
 ]
 
 _MODULES = {
@@ -52,6 +54,7 @@ _MODULES = {
     "Result": "emojax.pipeline",
     "available_models": "emojax.pipeline",
     "load": "emojax.pipeline",
+    "stylize_video": "emojax.video.run",
 }
 
 

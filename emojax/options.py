@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from emojax.errors import InputError
-from emojax.images import check_style_scale
+from emojax.images import MaskLike, check_style_scale
 from emojax.images.finish import check_finish, check_share
 from emojax.util.numbers import is_whole
 from emojax.util.words import nearest
@@ -45,6 +45,13 @@ class StylizeOptions:
     """how much the style may change the features of small faces, as a share of `strength`; palette and strokes stay; 1: all"""
     colors: str = "painting"
     """"painting", or "photo" for the painting's lightness in the photo's own colours"""
+    faces_only: bool = False
+    """paint the faces alone, with soft borders; the rest stays the photo"""
+    background_only: bool = False
+    """paint all but the faces, with soft borders"""
+    mask: MaskLike | None = None
+    """where to paint, a grey picture or float [H, W] in 0 to 1: white all of the style, black the photo to the pixel; with
+    `faces_only` or `background_only`, only there"""
 
     def __post_init__(self) -> None:
         for value, choices, name in ((self.mix, get_args(Mix), "mix"), (self.no_face, get_args(NoFace), "no_face")):
@@ -54,10 +61,19 @@ class StylizeOptions:
         check_style_scale(self.style_scale)
         check_finish(self.strength, self.colors)
         check_share(self.face_strength, "face_strength")
+        if self.faces_only and self.background_only:
+            raise InputError(
+                "`faces_only` and `background_only` leave nothing to paint: give one of them", "faces_only"
+            )
         if not isinstance(self.per_face, bool | np.bool_):
             raise InputError(f"`per_face` {self.per_face!r}: give True or False", "per_face")
         if self.per_face and self.emotion is not None:
             raise InputError("`per_face` reads the faces: leave out `emotion`", "per_face")
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether a part of the picture stays the photo."""
+        return self.faces_only or self.background_only or self.mask is not None
 
 
 def options_of(given: Mapping[str, Any]) -> StylizeOptions:

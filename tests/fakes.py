@@ -24,6 +24,7 @@ def result(photo, style="happy", faces=1, note=None, image=True):
         style=weights if image else None,
         note="; ".join(notes) or None,
         painted=None,
+        painted_share=None,
         interrupted=False,
     )
 

@@ -99,8 +99,8 @@ def test_weaker_styles_ask_for_more_content():
 @pytest.fixture
 def flag(monkeypatch):
     """The flag that Ctrl-C raises, without a signal: workers of the tests may not run in the main thread."""
-    flag = best._InterruptFlag()
-    monkeypatch.setattr(best, "_InterruptFlag", lambda: flag)
+    flag = best.InterruptFlag()
+    monkeypatch.setattr(best, "InterruptFlag", lambda: flag)
     return flag
 
 
@@ -112,7 +112,7 @@ def test_ctrl_c_gives_the_best_so_far(model, flag):
 
 
 def test_a_second_ctrl_c_is_obeyed_at_once():
-    flag = best._InterruptFlag()
+    flag = best.InterruptFlag()
     flag._remember(signal.SIGINT, None)
     with pytest.raises(KeyboardInterrupt):
         flag._remember(signal.SIGINT, None)
@@ -221,7 +221,8 @@ def test_ctrl_c_writes_what_there_is(command, monkeypatch, flag, tmp_path):
         (["--painting", "missing.png"], "missing.png"),
         (["--painting", "any.png", "--minutes", "0"], "--minutes 0"),
         (["--painting", "any.png", "--size", "9"], "--size 9"),
-        (["--mask", "any.png"], "--mask"),
+        (["--mask", "missing.png"], "missing.png"),
+        (["--painting", "any.png", "--faces-only", "--background-only"], "--faces-only"),
         (["--minutes", "3"], "--minutes is for"),
         (["--strength", "7"], "strength 7"),
         (["--quality", "best", "--style-scale", "2"], "--style-scale"),

@@ -11,6 +11,7 @@ ROOT = Path(emojax.__file__).parent
 LAYERS = [
     {"cli", "__main__", "export", "style_pack", "port_vgg16"},
     {"train"},
+    {"video"},
     {"pipeline", "paint"},
     {"weights"},
     {"losses"},

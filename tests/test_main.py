@@ -117,6 +117,7 @@ def test_a_batch_goes_on(here, asked, capsys):
 
 
 PLAIN = {"style_scale": 1.0, "strength": 1.0, "face_strength": 0.35, "colors": "painting"}
+PLAIN |= {"faces_only": False, "background_only": False, "mask": None}
 
 
 def test_the_real_model_gets_the_options(here, monkeypatch):
@@ -191,7 +192,8 @@ def test_the_model_hears_of_the_sizes_of_several_photos(here, monkeypatch, read)
     assert program.main(["--input", "a.png"]) == 0 and told == []  # a single photo needs no plan
     assert program.main(["--input", ".", "--force", *options]) == 1
     scale = 2.0 if read else 1.0
-    given = {"read": read, "mix": "dominant", "per_face": read, "style_scale": scale, "face_strength": 0.35}
+    given = {"read": read, "masked": False, "mix": "dominant", "per_face": read, "style_scale": scale}
+    given |= {"face_strength": 0.35}
     assert told == [([(20, 30), (40, 20)], given), "prepared"]
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from emojax.cli.files import identity, place
 from emojax.cli.job import STREAM, Job, reason
-from emojax.images import PHOTO_SUFFIXES, is_ours
+from emojax.cli.kinds import PHOTOS, Kind
 
 
-def find(inputs: Iterable[str], recursive: bool) -> Iterable[Job]:
-    """Yields a job per photo, each file once, in the order of the inputs; folders are sorted."""
+def find(inputs: Iterable[str], recursive: bool, kind: Kind = PHOTOS) -> Iterable[Job]:
+    """Yields a job per photo, or file of another kind, each file once, in the order of the inputs; folders are sorted."""
     seen = set()
     for item in inputs:
         if item == STREAM:
@@ -25,7 +25,7 @@ def find(inputs: Iterable[str], recursive: bool) -> Iterable[Job]:
         else:
             try:
                 is_folder = stat.S_ISDIR(os.stat(item).st_mode)
-                found = _photos_in(item, recursive) if is_folder else [Job(item)]
+                found = _files_in(item, recursive, kind) if is_folder else [Job(item)]
             except (OSError, ValueError) as error:  # ValueError: a NUL in the name
                 found = [Job(item, problem=f"cannot read {item}: {reason(error)}")]
         for job in found:
@@ -35,19 +35,19 @@ def find(inputs: Iterable[str], recursive: bool) -> Iterable[Job]:
                 yield job
 
 
-def _photos_in(folder: str, recursive: bool) -> list[Job]:
-    """The photos of a folder, without hidden files and the outputs of emojax; one job with a problem if there are none."""
+def _files_in(folder: str, recursive: bool, kind: Kind) -> list[Job]:
+    """The files of a folder, without hidden ones and the outputs of emojax; one job with a problem if there are none."""
     files, problems = _walk(folder, recursive)
-    pictures = [path for path in files if Path(path).suffix.lower() in PHOTO_SUFFIXES]
+    found = [path for path in files if Path(path).suffix.lower() in kind.read]
     # Reading a pipe would wait for its other end. A path that does not exist is a broken link, which is a problem to report.
-    pictures = [path for path in pictures if os.path.isfile(path) or not os.path.exists(path)]
-    photos = [path for path in pictures if not is_ours(path)]
-    if not photos and not problems:
-        what = "images besides those that emojax made" if pictures else "images"
+    found = [path for path in found if os.path.isfile(path) or not os.path.exists(path)]
+    paths = [path for path in found if not kind.is_ours(path)]
+    if not paths and not problems:
+        what = f"{kind.plural} besides those that emojax made" if found else kind.plural
         where = "or its subfolders" if recursive else "(--recursive looks into subfolders)"
         return [Job(folder, problem=f"no {what} in {folder} {where}")]
-    below = [os.path.relpath(os.path.dirname(path) or ".", folder) for path in photos]
-    jobs = [Job(path, below="" if part == "." else part) for path, part in zip(photos, below, strict=True)]
+    below = [os.path.relpath(os.path.dirname(path) or ".", folder) for path in paths]
+    jobs = [Job(path, below="" if part == "." else part) for path, part in zip(paths, below, strict=True)]
     return sorted([*jobs, *problems], key=lambda job: job.source)
 
 

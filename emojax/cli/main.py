@@ -25,6 +25,7 @@ class Command:
 
 COMMANDS = {
     "stylize": Command("emojax.cli.stylize:stylize", "repaint photos in the style of the emotion on their faces"),
+    "video": Command("emojax.cli.video:video", "repaint clips, with steady emotions and strokes"),
     "style add": Command("emojax.cli.train:add_style", "learn the style of a painting of your own"),
     "style show": Command("emojax.cli.style:show", "show what is in a style file"),
     "style average": Command("emojax.cli.train:average", "average the weights of several style networks"),

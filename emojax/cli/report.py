@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
@@ -15,22 +15,39 @@ from emojax.errors import EmojaxError
 from emojax.util.words import printable
 
 if TYPE_CHECKING:  # it imports JAX, which a mistake in the request must not wait for
-    from emojax.pipeline import Result
+    from emojax.pipeline import ReadFace, Result
 
 
-def report(job: Job, row: Mapping[str, Any], as_json: bool, quiet: bool) -> None:
-    """Prints what there is to say about a photo: `row`, or a line; notes unless `quiet`, and an error."""
+def report(job: Job, row: Mapping[str, Any], as_json: bool, quiet: bool, summary: str = "") -> None:
+    """Prints what there is to say about a photo: `row`, or a line; notes unless `quiet`, and an error.
+
+    Args:
+        summary: of the result in a few words; by default that of a photo.
+    """
     for line in _messages(job, row, quiet):
         _say(line, sys.stderr)
     if as_json:
-        _say(json.dumps(row, allow_nan=False), sys.stdout)
+        say_json(row)
     elif row["output"] not in (None, STREAM) and not job.done and not quiet:
-        _say(f"{job.label} -> {row['output']} ({_summary(row)})", sys.stdout)
+        _say(f"{job.label} -> {row['output']} ({summary or _summary(row)})", sys.stdout)
+
+
+def say_json(row: Mapping[str, Any]) -> None:
+    """Prints an object on standard output, as one line."""
+    _say(json.dumps(row, allow_nan=False), sys.stdout)
 
 
 def reading(result: Result) -> dict[str, Any]:
     """The entries for the faces, the probabilities and the style of a result."""
-    faces = [
+    row = {"faces": faces_of(enumerate(result.faces)), **emotional_state(result.emotion), "style": result.style}
+    row |= {"painted": result.painted} if result.painted else {}
+    row |= {} if result.painted_share is None else {"painted_share": round(result.painted_share, 3)}
+    return row | ({"note": result.note} if result.note else {})
+
+
+def faces_of(faces: Iterable[tuple[int, ReadFace]]) -> list[dict[str, Any]]:
+    """The entries of faces, each with its number."""
+    return [
         {
             "id": index,
             "region": {side: round(float(getattr(read.face, side)), 1) for side in ("x", "y", "w", "h")},
@@ -40,11 +57,8 @@ def reading(result: Result) -> dict[str, Any]:
             **emotional_state(read.emotion),
             **({"style": read.style} if read.style else {}),
         }
-        for index, read in enumerate(result.faces)
+        for index, read in faces
     ]
-    row = {"faces": faces, **emotional_state(result.emotion), "style": result.style}
-    row |= {"painted": result.painted} if result.painted else {}
-    return row | ({"note": result.note} if result.note else {})
 
 
 def emotional_state(emotion: dict[str, float] | None) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from emojax.cli import work
 from emojax.cli.job import STREAM, Job
 from emojax.cli.parser import run
 from emojax.cli.plan import plan
-from emojax.cli.stylize_parser import is_style_file, optimizes, painting_name, parse, parse_style
+from emojax.cli.stylize_parser import is_style_file, optimizes, painting_name, parse, parse_style, style_options
 from emojax.emotions import EMOTIONS, as_dict, style_weights
 from emojax.errors import InputError
-from emojax.images import Photo, to_picture
+from emojax.images import Photo, read_mask, to_picture
 from emojax.images.opening import silence_libtiff
 from emojax.util.machine import check_machine
 from emojax.util.progress import progress
@@ -46,8 +46,10 @@ def stylize(argv: Sequence[str]) -> int:
     options = parse(argv)
     silence_libtiff()
     if options.quiet:
-        _silence_jax()
-    style_files, style = _named_style(options)
+        silence_jax()
+    style_files, style = named_style(options)
+    if options.painting is not None:
+        style = {painting_name(options): 1.0}
     if options.output == STREAM and sys.stdout is not None and sys.stdout.isatty():
         raise InputError("--output - would write a picture into the terminal: send it to a file or a pipe")
     jobs = plan(
@@ -74,16 +76,14 @@ def stylize(argv: Sequence[str]) -> int:
     )
 
 
-def _silence_jax() -> None:
+def silence_jax() -> None:
     """Hides the warnings of JAX and XLA, such as the one about a GPU that is not used. Call it before JAX is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("jax").setLevel(logging.CRITICAL)
 
 
-def _named_style(options: argparse.Namespace) -> tuple[list[StyleFile], dict[str, float] | None]:
+def named_style(options: argparse.Namespace) -> tuple[list[StyleFile], dict[str, float] | None]:
     """Returns the style files of --style, and the weights of the styles; None if the faces have to be read."""
-    if options.painting is not None:
-        return [], {painting_name(options): 1.0}
     if options.style is None:
         return [], None if options.emotion is None else as_dict(style_weights(options.emotion).tolist())
     style_files, weights = [], {}
@@ -101,26 +101,29 @@ def _named_style(options: argparse.Namespace) -> tuple[list[StyleFile], dict[str
 def _load(
     options: argparse.Namespace, style_files: Sequence[StyleFile], style: dict[str, float] | None, jobs: Sequence[Job]
 ) -> tuple[Callable[..., Result], list[Callable[[], Any]]]:
-    """Returns what paints a photo, and the calls that prepare the model for the sizes of several photos.
+    """Returns what paints a photo, and the calls that prepare the model for the sizes of several photos."""
+    model = load_model(options, style_files)
+    if optimizes(options):
+        return _optimizer(options, model, style), []
+    shared = {name: getattr(options, name) for name in ("mix", "per_face", "style_scale", "face_strength")}
+    masked = options.mask is not None or options.faces_only or options.background_only
+    sizes = work.sizes(jobs, options.max_megapixels) if len(jobs) > 1 else []
+    prepare = model.plan_sizes(sizes, read=style is None, masked=masked, **shared) if len(sizes) > 1 else []
+    paint = functools.partial(model, emotion=style, **style_options(options))
+    return paint, prepare
 
-    Imports JAX here, because that takes a second.
-    """
+
+def load_model(options: argparse.Namespace, style_files: Sequence[StyleFile]) -> Model:
+    """The networks that the flags name. Imports JAX here, because that takes a second."""
     check_machine()
     from emojax.pipeline import load
     from emojax.util.compiling import enable_cache
 
     enable_cache()
     model = load(classifier=options.classifier, styles=options.styles)
-    if style_files:
-        model = model.with_style_files(style_files)
-    if optimizes(options):
-        return _optimizer(options, model, style), []
-    shared = {name: getattr(options, name) for name in ("mix", "per_face", "style_scale", "face_strength")}
-    sizes = work.sizes(jobs, options.max_megapixels) if len(jobs) > 1 else []
-    prepare = model.plan_sizes(sizes, read=style is None, **shared) if len(sizes) > 1 else []
-    finishing = {"strength": options.strength, "colors": options.colors}
-    paint = functools.partial(model, emotion=style, face=options.face, no_face=options.no_face, **finishing, **shared)
-    return paint, prepare
+    if options.mask is not None:
+        read_mask(options.mask, (64, 64))  # a mistake in it is reported before anything is painted
+    return model.with_style_files(style_files) if style_files else model
 
 
 def _optimizer(options: argparse.Namespace, model: Model, style: dict[str, float] | None) -> Callable[..., Result]:
@@ -128,10 +131,11 @@ def _optimizer(options: argparse.Namespace, model: Model, style: dict[str, float
     from emojax.paint.photo import read_painting
 
     shared: dict[str, Any] = {"strength": options.strength, "colors": options.colors, "seed": options.seed}
+    shared |= {name: getattr(options, name) for name in ("mask", "faces_only", "background_only")}
     shared |= {"size": options.size, "seconds": None if options.minutes is None else 60 * options.minutes}
     if options.painting is not None:
         read_painting(options.painting)  # a mistake in it is reported before anything is painted
-        shared |= {"painting": options.painting, "mask": options.mask}
+        shared |= {"painting": options.painting}
     else:
         shared |= {"paintings": options.paintings, "emotion": style, "mix": options.mix, "per_face": options.per_face}
         shared |= {"face": options.face, "no_face": options.no_face}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from emojax import __version__
 from emojax.cli.parser import Parser
@@ -49,52 +51,61 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--version", action="version", version=f"emojax {__version__}")
-    _add_photos(made)
-    _add_style(made)
+    add_inputs(made, "photo", stream=True)
+    add_style(made, "photo")
     _add_optimization(made)
-    messages = made.add_argument_group("messages")
-    messages.add_argument("--json", action="store_true", help="print one JSON object per photo, and nothing else")
-    messages.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    add_messages(made, "photo")
     return made
 
 
-def _add_photos(made: Parser) -> None:
-    photos = made.add_argument_group("photos")
+def add_messages(made: Parser, unit: str) -> None:
+    """Adds the flags for what is printed, one JSON object per `unit`."""
+    messages = made.add_argument_group("messages")
+    messages.add_argument("--json", action="store_true", help=f"print one JSON object per {unit}, and nothing else")
+    messages.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+
+
+def add_inputs(made: Parser, word: str, stream: bool) -> None:
+    """Adds the flags for files in and out; `stream`: whether they may be standard input and output."""
+    photos = made.add_argument_group(f"{word}s")
+    files = "files, folders (outputs of emojax in them are left out)"
     photos.add_argument(
         "paths",
         nargs="*",
         metavar="PATH",
-        help="files, folders (outputs of emojax in them are left out), or - for standard input; names after -- may begin "
-        "with a dash",
+        help=f"{files}{', or - for standard input' * stream}; names after -- may begin with a dash",
     )
     photos.add_argument("--input", nargs="+", action="extend", default=[], metavar="PATH", help="the same, as a flag")
     photos.add_argument(
         "--output",
         metavar="PATH",
-        help="a file if the name has an image suffix, else a folder; - for standard output (default: beside the photo)",
+        help=f"a file if the name has {'an image' if stream else 'a video'} suffix, else a folder"
+        f"{'; - for standard output' * stream} (default: beside the {word})",
     )
     photos.add_argument("--recursive", action="store_true", help="search subfolders; an output folder keeps their tree")
     photos.add_argument("--force", action="store_true", help="replace outputs that exist, but never an input")
     photos.add_argument(
         "--skip-existing",
         action="store_true",
-        help="leave out photos that an earlier run has painted, in any emotion if the faces are read",
+        help=f"leave out {word}s that an earlier run has painted, in any emotion if the faces are read",
     )
-    photos.add_argument(
-        "--keep-metadata",
-        action="store_true",
-        help="keep date, camera, settings, author and copyright (default: no metadata); places and the rest are never kept",
-    )
+    if stream:
+        photos.add_argument(
+            "--keep-metadata",
+            action="store_true",
+            help="keep date, camera, settings, author and copyright (default: no metadata); places and the rest are never kept",
+        )
     photos.add_argument(
         "--max-megapixels",
         type=float,
         default=MAX_MEGAPIXELS,
         metavar="N",
-        help=f"refuse larger photos (default: {MAX_MEGAPIXELS:g})",
+        help=f"refuse larger {'photos' if stream else 'frames'} (default: {MAX_MEGAPIXELS:g})",
     )
 
 
-def _add_style(made: Parser) -> None:
+def add_style(made: Parser, word: str) -> None:
+    """Adds the flags for how a photo or clip is painted by the network."""
     style = made.add_argument_group("style")
     style.add_argument("--emotion", metavar="NAME", help="use this emotion, or a mix such as happy:0.6,surprise:0.4")
     style.add_argument(
@@ -105,7 +116,7 @@ def _add_style(made: Parser) -> None:
     style.add_argument(
         "--per-face",
         action="store_true",
-        help="paint the region of every face in the style of its own emotion, and the rest in the style of the photo",
+        help=f"paint the region of every face in the style of its own emotion, and the rest in the style of the {word}",
     )
     style.add_argument(
         "--style-scale",
@@ -131,8 +142,14 @@ def _add_style(made: Parser) -> None:
         "--no-face",
         choices=("neutral", "skip", "error"),
         default="neutral",
-        help="paint a photo without a face in the neutral style (default), skip it, or fail",
+        help=f"paint a {word} without a face in the neutral style (default), skip it, or fail",
     )
+    _add_strength(style)
+    _add_masks(style)
+    _add_networks(style)
+
+
+def _add_strength(style: argparse._ArgumentGroup) -> None:
     style.add_argument(
         "--strength",
         type=float,
@@ -153,7 +170,17 @@ def _add_style(made: Parser) -> None:
         default="painting",
         help="use the painting's palette (default), or the photo's colours with the painting's brushwork",
     )
-    _add_networks(style)
+
+
+def _add_masks(style: argparse._ArgumentGroup) -> None:
+    where = style.add_mutually_exclusive_group()
+    where.add_argument("--faces-only", action="store_true", help="paint the faces alone; the rest stays the photo")
+    where.add_argument("--background-only", action="store_true", help="paint all but the faces")
+    style.add_argument(
+        "--mask",
+        metavar="FILE",
+        help="a grey picture: white where to paint, black where to keep the photo, grey for less strength",
+    )
 
 
 def _add_networks(style: argparse._ArgumentGroup) -> None:
@@ -178,11 +205,6 @@ def _add_optimization(made: Parser) -> None:
         help="use one pass of the network (default), or optimize the pixels for the emotion's painting (best)",
     )
     best.add_argument("--paintings", metavar="DIR", help="with --quality best: a folder with a painting per emotion")
-    best.add_argument(
-        "--mask",
-        metavar="FILE",
-        help="with --painting: a grey picture, white where to paint, black where to keep the photo",
-    )
     best.add_argument(
         "--size",
         type=int,
@@ -215,18 +237,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     Raises:
         InputError: an unknown flag, a value out of range, or flags that exclude each other.
     """
+    options = parse_inputs(parser(), argv, "photo.jpg")
+    check_style(options)
+    _check_optimization(options)
+    return options
+
+
+def parse_inputs(made: Parser, argv: Sequence[str], example: str) -> argparse.Namespace:
+    """Returns the options of a parser with `add_inputs`; `input` has all files. Raises InputError, also if there are none."""
     argv, after = list(argv), list[str]()
     if "--" in argv:
         end = argv.index("--")
         argv, after = argv[:end], argv[end + 1 :]
         if argv[-1:] == ["--input"]:  # its values follow the --
             argv.pop()
-    options = parser().parse_intermixed_args(argv)
+    options = made.parse_intermixed_args(argv)
     options.input = [*options.input, *options.paths, *after]
     if not options.input:
-        raise InputError("no photo: name files or folders, such as --input photo.jpg; see --help")
-    _check(options)
-    _check_optimization(options)
+        word = Path(example).stem
+        raise InputError(f"no {word}: name files or folders, such as --input {example}; see --help")
     return options
 
 
@@ -266,24 +295,20 @@ def optimizes(options: argparse.Namespace) -> bool:
     return options.painting is not None or options.quality == "best"
 
 
-def _check(options: argparse.Namespace) -> None:
-    """Raises InputError for options that make no sense, alone or together."""
+def check_style(options: argparse.Namespace) -> None:
+    """Raises InputError for files and styles that make no sense, alone or together."""
     if options.force and options.skip_existing:
         raise InputError("--force and --skip-existing contradict each other: give one of them")
     check_megapixels(options.max_megapixels)
     if options.emotion is not None and options.style is not None:
         raise InputError("--emotion and --style both name the style: give one of them")
-    StylizeOptions(
-        emotion=options.emotion if options.style is None else options.style,
-        mix=options.mix,
-        face=options.face,
-        no_face=options.no_face,
-        per_face=options.per_face,
-        style_scale=options.style_scale,
-        strength=options.strength,
-        face_strength=options.face_strength,
-        colors=options.colors,
-    )
+    StylizeOptions(emotion=options.emotion if options.style is None else options.style, **style_options(options))
+
+
+def style_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `StylizeOptions` that the flags name, but for the emotion."""
+    names = (field.name for field in dataclasses.fields(StylizeOptions))
+    return {name: getattr(options, name) for name in names if name != "emotion"}
 
 
 def _check_optimization(options: argparse.Namespace) -> None:
@@ -293,8 +318,6 @@ def _check_optimization(options: argparse.Namespace) -> None:
         raise InputError(f"--painting and {named[0]} both name the style: give one of them")
     if options.painting is not None and options.paintings is not None:
         raise InputError("--painting and --paintings: give the one painting, or the folder for --quality best")
-    if options.mask is not None and options.painting is None:
-        raise InputError("--mask says where --painting counts: give both")
     if options.paintings is not None and options.quality != "best":
         raise InputError("--paintings is for --quality best: give both")
     if options.size is not None and not 64 <= options.size <= 2048:

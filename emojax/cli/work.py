@@ -212,7 +212,7 @@ def _write(work: Work, taken: set[tuple[int, int]], force: bool, keep_metadata: 
             if result.image is not None and result.style is not None:
                 output = work.job.output_for(style_name(result.style))
                 metadata = work.photo.metadata if keep_metadata and work.photo is not None else {}
-                format = FORMATS[Path(output if output != STREAM else work.job.suffix).suffix.lower()]
+                format = FORMATS[(work.job.suffix if output == STREAM else Path(output).suffix).lower()]
                 if metadata and format in WITHOUT:
                     notes = [work.row["note"]] if "note" in work.row else []
                     work.row["note"] = "; ".join([*notes, f"{format} has no place for the metadata: they are dropped"])

@@ -72,18 +72,21 @@ class Detection:
     """that of the faces; 0 without any"""
 
 
-def find_faces(photo: UInt8[np.ndarray, "H W 3"]) -> list[Face]:
+def find_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> list[Face]:
     """The faces of a photo, largest first; see `detect_faces`."""
-    return list(detect_faces(photo).faces)
+    return list(detect_faces(photo, turned).faces)
 
 
-def detect_faces(photo: UInt8[np.ndarray, "H W 3"]) -> Detection:
+def detect_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> Detection:
     """The faces of a photo, at most `detector.MAXIMUM`. Boxes are squares like those of ExpW, clipped to the photo.
 
     Faces of about `views.SMALLEST_FACE` pixels are found in photos of up to 4000 x 3000 pixels; in larger ones faces have to be
     larger in proportion. A photo without a sure face is also looked at turned by 90, 270 and 180 degrees; all its faces are
     those of the orientation with the surest one. Landmarks are right for tilted faces, too. Memory is bounded by a tile,
     whatever the photo's size.
+
+    Args:
+        turned: whether the photo may lie on its side; frames of a clip, whose flag is known, do not.
     """
     looks = views.plan_views(photo)
 
@@ -93,13 +96,13 @@ def detect_faces(photo: UInt8[np.ndarray, "H W 3"]) -> Detection:
         return [face for face in faces if face is not None]
 
     faces, best = upright(0), 0
-    for rotation in (90, 270, 180):
+    for rotation in (90, 270, 180) if turned else ():
         sure = _surest(faces)
         if sure >= SURE:
             break
-        turned = upright(rotation)
-        if _surest(turned) >= max(SURE_TURNED, sure):
-            faces, best = turned, rotation
+        other = upright(rotation)
+        if _surest(other) >= max(SURE_TURNED, sure):
+            faces, best = other, rotation
     faces = [straighten(photo, face) for face in faces]
     return Detection(tuple(sorted(faces, key=lambda face: (-face.w * face.h, face.x, face.y))), best if faces else 0)
 

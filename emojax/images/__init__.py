@@ -8,13 +8,14 @@ The networks see a transparent photo composited over white. The stylized picture
 format can carry it (PNG, WebP, TIFF, AVIF, JPEG 2000); in other formats the picture is over white.
 
     read -> mend, metadata, colour -> declared -> spaces, opening -> kinds -> boxes, formats    sizes, units at the bottom
-    write -> metadata, colour, opening, formats
+    write -> metadata, colour, opening, formats    mask -> read
 
 The package does not import JAX, so that planning a batch does not pay for it.
 """
 
 from emojax.images.colour import srgb_profile
 from emojax.images.formats import FORMATS, IMAGE_SUFFIXES, PHOTO_SUFFIXES, UNMARKED, format_of
+from emojax.images.mask import MaskLike, read_mask, resize_mask
 from emojax.images.opening import read_bounded, refusal
 from emojax.images.read import ArrayLike, Photo, PhotoLike, read_photo, read_size
 from emojax.images.sizes import (
@@ -37,6 +38,7 @@ __all__ = [
     "STYLE_SCALES",
     "UNMARKED",
     "ArrayLike",
+    "MaskLike",
     "Photo",
     "PhotoLike",
     "Stream",
@@ -45,11 +47,13 @@ __all__ = [
     "format_of",
     "is_ours",
     "read_bounded",
+    "read_mask",
     "read_photo",
     "read_size",
     "refusal",
     "rescale",
     "resize_like",
+    "resize_mask",
     "scaled_size",
     "srgb_profile",
     "to_255",

@@ -60,20 +60,25 @@ def finish(
     stylized: UInt8[np.ndarray, "H W 3"],
     amount: float = 1.0,
     colors: str = "painting",
+    mask: UInt8[np.ndarray, "H W"] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A stylized photo with its photo's colours if `colors` is "photo", cross-faded with it by an amount of 0 to 1.
+    """A stylized photo with its photo's colours if `colors` is "photo", cross-faded with it by an amount of at least 0.
 
-    An amount of 0 is the photo to the pixel, 1 the picture to the pixel.
+    An amount of 0 is the photo to the pixel, 1 and more the picture to the pixel.
+
+    Args:
+        mask: what the amount is multiplied by in every pixel, 0 to 255 for 0 to 1.
     """
     if colors == "photo" and amount > 0:
         stylized = with_photo_colors(photo, stylized)
-    if amount >= 1:
+    if amount >= 1 and mask is None:
         return stylized
     if amount <= 0:
         return photo
     mixed = np.empty_like(photo)
     for rows in _strips(photo.shape[0]):
-        mixed[rows] = (photo[rows] * np.float32(1 - amount) + stylized[rows] * np.float32(amount)).round()
+        share = np.float32(amount) if mask is None else (mask[rows, :, None] * np.float32(amount / 255)).clip(0, 1)
+        mixed[rows] = (photo[rows] * (1 - share) + stylized[rows] * share).round()
     return mixed
 
 

@@ -234,8 +234,9 @@ class Stylizer(nn.Module):
     Inputs are photos float32 [N, H, W, 3] in 0 to 1, H and W multiples of 4 and at least 16, and a `StyleCode`; the output
     has the shape and range of the photos. `size` = (h, w), int32 scalars that are multiples of 4 and at least 16, limits the
     picture to the top left h x w of a larger bucket; then the residual blocks are a loop, which compiles faster but has a
-    slow gradient. The norms' statistics are each photo's own, those of all photos `together`, or given; if not given, they
-    are sown into the collection "statistics". `dtype` is that of the convolutions. `stylize_with_code` applies
+    slow gradient. The norms' statistics are each photo's own, those of all photos `together`, or given; with a `rate` they are
+    those given, moved towards the own by that much, 0 to 1. They are sown into the collection "statistics", unless they are
+    exactly those given. `dtype` is that of the convolutions. `stylize_with_code` applies
     `remove_checkerboard` to the parameters first.
     """
 
@@ -250,6 +251,7 @@ class Stylizer(nn.Module):
         code: StyleCode,
         size: tuple[Int[Array, ""], Int[Array, ""]] | None = None,
         statistics: Statistics | None = None,
+        rate: Float[Array, ""] | None = None,
     ) -> Float[Array, "N H W 3"]:
         height, width = photos.shape[1:3]
         if height % MULTIPLE or width % MULTIPLE or height < MINIMUM or width < MINIMUM:
@@ -274,8 +276,9 @@ class Stylizer(nn.Module):
             before = factor * 2 if enlarge else factor // stride
             x = conv(x, layer["kernel"], ends(before), stride, enlarge)
             used = layer["statistics"]
-            if used is None:
-                used = channel_moments(x, ends(factor), self.together)
+            if used is None or rate is not None:
+                own = channel_moments(x, ends(factor), self.together)
+                used = own if used is None else jax.tree.map(lambda old, new: old + rate * (new - old), used, own)
             return instance_norm(x, layer["scale"], layer["shift"], used), used
 
         def block(x, layers):
@@ -296,7 +299,7 @@ class Stylizer(nn.Module):
         for factor in (f for f in (2, 1) if f >= patch):
             x, found[_UP[factor]] = conv_norm(x, layer(_UP[factor], x.shape[-1]), factor, enlarge=True)
             x = nn.relu(x)
-        if statistics is None:
+        if statistics is None or rate is not None:
             self.sow("statistics", "norms", found, init_fn=dict, reduce_fn=operator.or_)
         out = ConvolutionParams((config.kernel, config.kernel, x.shape[-1], 3 * patch * patch), bias=True, name="out")()
         x = conv(x, out["kernel"], ends(patch)) + out["bias"][None, None, None].astype(self.dtype)

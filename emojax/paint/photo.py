@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt8
-from PIL import Image
+from jaxtyping import UInt8
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError, UserError
 from emojax.faces.find import Face, find_faces
-from emojax.images import IMAGE_SUFFIXES, Photo, PhotoLike, read_photo, to_grey, to_picture
+from emojax.images import IMAGE_SUFFIXES, MaskLike, Photo, PhotoLike, read_photo, to_picture, to_unit
 from emojax.images.finish import Colors, check_finish, finish
+from emojax.options import StylizeOptions
 from emojax.paint.painter import SMALLEST, PaintConfig, Painter, Progress, Region
+from emojax.pipeline.regions import paint_mask
 from emojax.util.files import PACKAGED
+from emojax.util.interrupts import InterruptFlag
 from emojax.util.numbers import is_number, is_whole
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
@@ -41,7 +41,9 @@ def paint_photo(
     photo: PhotoLike | Photo,
     painting: PhotoLike | Photo | None = None,
     *,
-    mask: np.ndarray | str | os.PathLike | None = None,
+    mask: MaskLike | None = None,
+    faces_only: bool = False,
+    background_only: bool = False,
     paintings: str | os.PathLike | None = None,
     size: int | None = None,
     seconds: float | None = None,
@@ -56,7 +58,7 @@ def paint_photo(
 
     Args:
         painting: any picture; none: the emotion's own, and then the photo is read and mixed as by `Model.__call__`.
-        mask: where the painting counts, the rest stays the photo: a grey picture, resized to it, or float [H, W], 0 to 1.
+        mask, faces_only, background_only: where to paint, as in `StylizeOptions`; the rest stays the photo.
         paintings: a folder with a folder of paintings per emotion; none: those that travel in the package.
         size: the long side to paint at; none: 512 on a CPU, 1024 elsewhere. The result always has the photo's size.
         seconds: a budget of time instead of the config's steps.
@@ -76,6 +78,7 @@ def paint_photo(
 
     check_finish(strength, colors)
     _check_numbers(size, seconds, seed)
+    where = StylizeOptions(mask=mask, faces_only=faces_only, background_only=background_only)
     photo = photo if isinstance(photo, Photo) else read_photo(photo)
     notes = [photo.note] if photo.note else []
     start = None
@@ -83,28 +86,33 @@ def paint_photo(
         if unused := sorted(reading):
             raise UserError(f"{unused[0]} chooses among the emotions' styles: leave it out beside a painting")
         style_picture = read_painting(painting)
-        mask = None if mask is None else read_mask(mask, photo.pixels.shape[:2])
         notes += note_on(style_picture)
         faces = find_faces(photo.pixels)
         result = Result(None, [], None, {_name(painting): 1.0})
-        regions = [Region((style_picture,), mask=mask)]
+        regions = [Region((style_picture,))]
     else:
-        result = model(photo, **reading)
+        result = model(photo, mask=mask, faces_only=faces_only, background_only=background_only, **reading)
         if result.image is None or result.style is None:
             return result
         start = np.asarray(result.image.convert("RGB"))
         faces = [read.face for read in result.faces]
         regions = emotion_regions(result, photo.pixels.shape[:2], paintings)
         notes = [result.note] if result.note else []
-    if strength == 0:
+    painted = paint_mask(where, faces, photo.pixels.shape[:2])
+    if faces_only and not faces and "nothing is painted" not in "; ".join(notes):
+        notes.append("no face found, nothing is painted")
+    if strength == 0 or (painted is not None and not painted.any()):
         return _result(result, photo, photo.pixels, notes, {})
+    if painted is not None:
+        result = dataclasses.replace(result, painted_share=float(painted.mean()) / 255)
+        regions = [_within(region, to_unit(painted)) for region in regions]
     config = softened(config or PaintConfig(), strength)
     size = size or (SIZE_ON_CPU if jax.default_backend() == "cpu" else SIZE_ELSEWHERE)
     size = max(SMALLEST, min(size, max(photo.pixels.shape[:2]))) if size >= SMALLEST else size
     painter = Painter(load_vgg16(find_vgg16()), config)
     work = painter.paint(photo.pixels, regions, size=size, faces=faces, start=start, seconds=seconds, seed=seed)
     last, interrupted = None, False
-    with _InterruptFlag() as flag:
+    with InterruptFlag() as flag:
         for last in work:
             if on_progress is not None:
                 on_progress(last)
@@ -114,11 +122,7 @@ def paint_photo(
     assert last is not None
     if interrupted:
         notes.append(f"stopped by Ctrl-C when {last.fraction:.0%} was done")
-    picture = finish(photo.pixels, last.picture(), min(1.0, 2 * strength), colors)
-    if mask is not None:
-        assert isinstance(mask, np.ndarray)
-        weights = mask[..., None]
-        picture = (photo.pixels * (1 - weights) + picture * weights).round().astype(np.uint8)
+    picture = finish(photo.pixels, last.picture(), min(1.0, 2 * strength), colors, painted)
     settings = {"size": size, "seed": seed, "seconds": seconds, "steps": list(config.steps), "strength": strength}
     settings |= {"colors": colors, "paintings": sorted(result.style or {}), "done": round(last.fraction, 3)}
     return _result(result, photo, picture, notes, settings, interrupted)
@@ -142,11 +146,18 @@ def _result(
     settings: Mapping[str, Any],
     interrupted: bool = False,
 ) -> Result:
-    from emojax.pipeline import Result
+    return dataclasses.replace(
+        result,
+        image=to_picture(picture, photo.alpha),
+        note="; ".join(notes) or None,
+        painted=dict(settings),
+        interrupted=interrupted,
+    )
 
-    image = to_picture(picture, photo.alpha)
-    note = "; ".join(notes) or None
-    return Result(image, result.faces, result.emotion, result.style, note, dict(settings), interrupted)
+
+def _within(region: Region, mask: np.ndarray) -> Region:
+    """A region without what a mask leaves out."""
+    return dataclasses.replace(region, mask=mask if region.mask is None else region.mask * mask)
 
 
 def softened(config: PaintConfig, strength: float) -> PaintConfig:
@@ -170,24 +181,6 @@ def read_painting(painting: PhotoLike | Photo) -> UInt8[np.ndarray, "H W 3"]:
         return painting.pixels
     name = f"the painting {painting}" if isinstance(painting, str | os.PathLike) else "the painting"
     return read_photo(painting, name=name).pixels
-
-
-def read_mask(mask: np.ndarray | str | os.PathLike, size: tuple[int, int]) -> Float[np.ndarray, "H W"]:
-    """A mask as float32 of a (height, width), 0 to 1.
-
-    Raises:
-        UserError: a file that cannot be read, an array of another size, a mask without any white.
-    """
-    if isinstance(mask, np.ndarray):
-        if mask.shape != size:
-            raise UserError(f"the mask is {list(mask.shape)}, the photo {list(size)}: make them alike")
-        weights = np.asarray(mask, np.float32).clip(0, 1)
-    else:
-        pixels = to_grey(read_photo(mask, name=f"the mask {mask}").pixels.astype(np.float32) / 255)[..., 0]
-        weights = np.asarray(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR)).clip(0, 1)
-    if not weights.any():
-        raise UserError("the mask is black everywhere: white says where to paint")
-    return weights
 
 
 def note_on(painting: UInt8[np.ndarray, "H W 3"]) -> list[str]:
@@ -249,24 +242,3 @@ def find_painting(emotion: str, folder: str | os.PathLike | None = None) -> Path
             return found[0]
     known = "" if emotion in EMOTIONS else ", which is no emotion"
     raise UserError(f"no painting for {emotion!r}{known} in {root}: name one, or a folder that has it")
-
-
-class _InterruptFlag:
-    """Remembers SIGINT while the block runs, in the main thread; elsewhere nothing changes."""
-
-    raised = False
-
-    def __enter__(self) -> _InterruptFlag:
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGINT, self._remember)
-        return self
-
-    def _remember(self, number: int, frame: object) -> None:
-        if self.raised:  # a second Ctrl-C is obeyed at once
-            raise KeyboardInterrupt
-        self.raised = True
-
-    def __exit__(self, *_: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGINT, self._before)

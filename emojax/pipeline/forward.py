@@ -17,6 +17,7 @@ from emojax.emotions import EMOTIONS, PHOTO
 from emojax.images import to_uint8, to_unit
 from emojax.nets import classifier as cnn
 from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.steady import stylize_steadily
 from emojax.nets.stylizer import (
     Statistics,
     StyleCode,
@@ -59,6 +60,7 @@ def classify_then_stylize(
     boxes: Float[Array, "R 4"] | None = None,
     strength: Float[Array, ""] | None = None,
     face_strength: Float[Array, ""] | None = None,
+    mask: UInt8[Array, "H W 1"] | None = None,
     per_face: bool = True,
 ) -> tuple[Reading, UInt8[Array, "H W 3"]]:
     """The whole model: reads the faces, chooses the style, repaints the photo. Pure; the first three are static.
@@ -73,6 +75,7 @@ def classify_then_stylize(
         boxes: of the first R faces in the photo, which are painted in another style or strength; see `Regions`.
         strength: of the style, 0 to 1; see `with_strength`.
         face_strength: of the style inside small boxes, as a share of it; see `face_strengths`.
+        mask: how much of the photo is painted, padded like it; needs `boxes`.
         per_face: whether these faces have the styles of their own emotions; static.
 
     Returns:
@@ -83,6 +86,7 @@ def classify_then_stylize(
     regions = None
     if boxes is not None:
         regions = face_regions(styles.styles, reading, boxes, strength, face_strength, per_face)
+        regions = regions._replace(mask=None if mask is None else mask[None])
     return reading, stylize(styles, params["styles"], photo[None], painted[None], size, regions)[0]
 
 
@@ -186,6 +190,34 @@ def stylize(
     return jax.lax.map(lambda one: repaint(one[0][None], one[1][None])[0], (photos, weights))
 
 
+def stylize_frame(
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photo: UInt8[Array, "H W 3"],
+    weights: Float[Array, " S"],
+    regions: Regions | None,
+    statistics: Statistics,
+    rate: Float[Array, ""],
+    before: UInt8[Array, "H W 3"],
+    trust: Float[Array, "h w"],
+) -> tuple[UInt8[Array, "H W 3"], Statistics]:
+    """Repaints a frame of a clip, whose sides are multiples of 4 and at least 16. Pure.
+
+    Args:
+        photo, weights, regions: as for `stylize`.
+        statistics, rate: see `stylize_steadily`.
+        before: the stylized frame before, moved to where this frame shows the same.
+        trust: how much of it stays in the new one, 0 to 1, on a grid over the frame.
+
+    Returns:
+        The stylized frame, and its norm statistics.
+    """
+    network, code = _network_and_code(config, params, photo[None], weights[None], regions, None)
+    painted, used = stylize_steadily(config, network, to_unit(photo[None]), code, None, statistics, rate)
+    kept = jax.image.resize(trust, photo.shape[:2], "linear")[..., None]
+    return to_uint8(painted[0] + kept * (to_unit(before) - painted[0])), used
+
+
 def measure_statistics(
     config: StylizerConfig,
     params: Mapping[str, Any],
@@ -214,8 +246,9 @@ def _network_and_code(
         code = mix_styles(params["styles"], jax.nn.one_hot(index, len(config.styles))[None])
         return choose_network(params["network"], index), code
     code = mix_styles(params["styles"], weights)
-    if regions is not None and regions.weights is not None:
-        change = weight_changes(regions, weights[0], photos.shape[1], photos.shape[2], corners)
+    photo = jax.nn.one_hot(config.styles.index(PHOTO), len(config.styles)) if PHOTO in config.styles else None
+    if regions is not None and (regions.weights is not None or (regions.mask is not None and photo is not None)):
+        change = weight_changes(regions, weights[0], photos.shape[1], photos.shape[2], corners, photo)
         code = vary_styles(code, params["styles"], change)
     if regions is not None and regions.strength is not None and PHOTO in config.styles:
         share = face_shares(regions, photos.shape[1], photos.shape[2], corners)

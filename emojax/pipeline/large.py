@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from emojax.images import rescale
+from emojax.images import rescale, resize_mask
 from emojax.nets.stylizer import Statistics, StylizerConfig
 from emojax.pipeline import tiles
 from emojax.pipeline.forward import measure_statistics, stylize
@@ -27,18 +27,26 @@ def stylize_in_tiles(
     regions: Regions | None = None,
     whole: int | None = None,
     most: int = tiles.SIDE,
+    mask: UInt8[np.ndarray, "H W"] | None = None,
+    statistics: Statistics | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Repaints a photo window by window, all with the same norm statistics; see `stylize` and `emojax.tiles`.
 
     Args:
+        regions: without their mask.
         whole: pixels of the largest photo whose statistics are measured at once; by default those of `tiles.whole`.
         most: the largest side of a window.
+        mask: how much of the photo is painted, see `paint_mask`.
+        statistics: by default those of `estimate_statistics`.
     """
-    statistics = estimate_statistics(programs, config, params, photo, weights, regions, whole)
+    if statistics is None:
+        statistics = estimate_statistics(programs, config, params, photo, weights, regions, whole, mask)
 
     def painter(window: np.ndarray, size: np.ndarray, corner: np.ndarray) -> np.ndarray:
-        program = programs.get("window", window.shape, lambda: functools.partial(stylize, config))
-        return np.asarray(program(params, window, weights[None], size, regions, statistics, corner))[0]
+        name = ("window", mask is not None)
+        program = programs.get(name, window.shape, lambda: functools.partial(stylize, config))
+        seen = _with_mask(regions, mask, corner, *window.shape[1:3])
+        return np.asarray(program(params, window, weights[None], size, seen, statistics, corner))[0]
 
     return tiles.paint(photo, config.receptive_radius, painter, most)
 
@@ -51,6 +59,7 @@ def estimate_statistics(
     weights: Float[Any, " S"],
     regions: Regions | None = None,
     whole: int | None = None,
+    mask: UInt8[np.ndarray, "H W"] | None = None,
 ) -> Statistics:
     """About the norm statistics of a photo of any size: those of one pass over the photo halved until it is small enough.
 
@@ -58,23 +67,37 @@ def estimate_statistics(
     windows that are spread over the photo, and that are measured at both sizes (a control variate; with several halvings
     the multilevel Monte Carlo method of Giles 2008, doi:10.1287/opre.1070.0496, with fixed samples).
     """
-    whole = whole or tiles.whole(config)
+    whole, name = whole or tiles.whole(config), ("statistics", mask is not None)
 
     def measure(photos: np.ndarray, size: np.ndarray, *others: Any) -> Statistics:
-        program = programs.get("statistics", photos.shape[1:3], lambda: functools.partial(measure_statistics, config))
+        program = programs.get(name, photos.shape[1:3], lambda: functools.partial(measure_statistics, config))
         return program(params, photos, weights, size, *others)
 
     if tiles.fits(photo, whole):
-        padded, size = pad_to_bucket(photo, programs.buckets("statistics"))
-        return measure(padded[None], size, regions)
+        padded, size = pad_to_bucket(photo, programs.buckets(name))
+        return measure(padded[None], size, _with_mask(regions, mask, np.zeros((1, 2), np.int32), *padded.shape[:2]))
     half = rescale(photo, 0.5)
+    half_mask = None if mask is None else resize_mask(mask, half.shape[:2])
     halved = None if regions is None else regions._replace(boxes=regions.boxes / 2)
     side, corners = tiles.sample_windows(photo.shape[0], photo.shape[1], whole)
 
-    def sample(photo: np.ndarray, corners: np.ndarray, side: int, regions: Regions | None) -> Statistics:
+    def sample(
+        photo: np.ndarray, corners: np.ndarray, side: int, regions: Regions | None, mask: np.ndarray | None
+    ) -> Statistics:
         windows, size = tiles.cut(photo, corners, side, side)
-        return measure(windows, size, regions, corners)
+        return measure(windows, size, _with_mask(regions, mask, corners, side, side), corners)
 
-    windows = sample(photo, corners, side, regions)
-    halves = sample(half, corners // 2, side // 2, halved)
-    return tiles.corrected(estimate_statistics(programs, config, params, half, weights, halved, whole), halves, windows)
+    windows = sample(photo, corners, side, regions, mask)
+    halves = sample(half, corners // 2, side // 2, halved, half_mask)
+    of_half = estimate_statistics(programs, config, params, half, weights, halved, whole, half_mask)
+    return tiles.corrected(of_half, halves, windows)
+
+
+def _with_mask(
+    regions: Regions | None, mask: UInt8[np.ndarray, "H W"] | None, corners: np.ndarray, height: int, width: int
+) -> Regions | None:
+    """The regions with what windows of a photo show of its mask."""
+    if mask is None:
+        return regions
+    assert regions is not None  # as in `classify_then_stylize`
+    return regions._replace(mask=tiles.cut(mask[..., None], corners, height, width)[0])

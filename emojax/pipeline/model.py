@@ -21,38 +21,35 @@ import numpy as np
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
 from emojax.errors import InputError, NoFaceError, UserError
 from emojax.faces.find import Face, cut_crop, face_weights, find_faces, resize_margin
-from emojax.images import ArrayLike, Photo, PhotoLike, read_photo, rescale, resize_like, scaled_size, to_picture
+from emojax.images import ArrayLike, Photo, PhotoLike, read_photo, rescale, resize_like, resize_mask, to_picture
 from emojax.images.finish import finish
 from emojax.nets.classifier import ClassifierConfig, classify
 from emojax.nets.stylizer import StylizerConfig
 from emojax.options import StylizeOptions, options_of
 from emojax.pipeline import tiles
 from emojax.pipeline.forward import (
-    READ_AT_ONCE,
     classify_then_stylize,
     face_regions,
+    read_faces,
     read_styles,
     stylize,
     with_strength,
 )
 from emojax.pipeline.inputs import as_pictures, as_style_files, check_many
 from emojax.pipeline.large import stylize_in_tiles
+from emojax.pipeline.planning import PLACES, plan_programs
 from emojax.pipeline.programs import Programs
-from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, scaled_boxes
+from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_mask, scaled_boxes
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
+from emojax.pipeline.styles import check_options, code_and_amount, explicit_style, spares_faces, style_dict
 from emojax.util.compiling import own_names
 from emojax.util.numbers import is_number
 from emojax.weights.load import add_style_files
 from emojax.weights.style_file import StyleFile
 
-PLACES = (16, 64, 256)
-"""Numbers of faces that programs are compiled for, multiples of `READ_AT_ONCE`: the first serves nearly all photos, and the
-detector finds at most the last."""
-assert all(places % READ_AT_ONCE == 0 for places in PLACES)
 CLASSIFY_BATCH = 32
 """Crops that `Model.classify` reads at once."""
-_CANNOT_MIX = "this set has a network of its own for every style and cannot mix them"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,20 +81,18 @@ class Model:
             ResourceError: too little memory, or a process that was forked after JAX had started.
         """
         chosen = options_of(options)
-        if self.styles.network_per_style and (chosen.per_face or chosen.mix == "probabilities"):
-            raise UserError(
-                f"{_CANNOT_MIX}: leave out `per_face` and the `mix` probabilities, or take a network of all styles"
-            )
+        check_options(self.styles, chosen)
         photo = photo if isinstance(photo, Photo) else read_photo(photo)
         notes = [photo.note] if photo.note else []
         if PHOTO not in self.styles.styles and chosen.face_strength not in (StylizeOptions.face_strength, 1):
             notes.append("this network has no style of the name photo: `face_strength` changes nothing")
         if chosen.emotion is not None:
-            weights = self._explicit_style(chosen.emotion)
-            picture = self._repaint(photo.pixels, weights, chosen)
-            return Result(
-                to_picture(picture, photo.alpha), [], None, self._style_dict(weights), "; ".join(notes) or None
-            )
+            weights = explicit_style(self.styles, chosen.emotion)
+            picture, share = self._repaint(photo.pixels, weights, chosen)
+            if chosen.faces_only and share == 0:
+                notes.append("no face found, nothing is painted")
+            style, note = style_dict(self.styles, weights), "; ".join(notes) or None
+            return Result(to_picture(picture, photo.alpha), [], None, style, note, painted_share=share)
         faces = find_faces(photo.pixels)
         if not faces:
             if chosen.no_face == "error":
@@ -108,7 +103,7 @@ class Model:
                 raise NoFaceError(
                     "no face found, and no neutral style: choose skip for `no_face`, or a style with `emotion`"
                 )
-            notes.append("no face found, used the neutral style")
+            notes.append("no face found, " + ("nothing is painted" if chosen.faces_only else "used the neutral style"))
         if chosen.per_face and len(faces) > MAX_REGIONS:
             notes.append(f"{len(faces)} faces found, the {MAX_REGIONS} largest have a style of their own")
         return self._read_and_repaint(photo, faces[: PLACES[-1]], chosen, notes)
@@ -124,15 +119,18 @@ class Model:
         weights, neutral = face_weights(faces, options.face, places), style_weights(EMOTIONS[NEUTRAL])
         reads = (crops, np.int32(len(faces)), weights, neutral)
         small = rescale(photo.pixels, 1 / options.style_scale)
-        regional, names = options.per_face or self._spares_faces(options), self.styles.styles
+        mask = paint_mask(options, faces, photo.pixels.shape[:2])
+        small_mask = None if mask is None else resize_mask(mask, small.shape[:2])
+        regional, names = self._is_regional(options, mask), self.styles.styles
         boxes = scaled_boxes(faces, photo.pixels, small) if regional else None
-        share, amount = self._code_and_amount(options.strength)
-        face_share = np.float32(options.face_strength) if self._spares_faces(options) else None
+        share, amount = code_and_amount(self.styles, options.strength)
+        face_share = np.float32(options.face_strength) if spares_faces(self.styles, options) else None
         if tiles.fits(small, tiles.whole(self.styles)):
-            name = ("whole", options.mix, options.per_face, regional, places)
+            name = ("whole", options.mix, options.per_face, regional, mask is not None, places)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
             program = self.programs.get(name, padded.shape[:2], self._whole(options.mix, options.per_face))
-            reading, stylized = program(self.params, padded, *reads, size, boxes, share, face_share)
+            seen = _padded_mask(small_mask, padded)
+            reading, stylized = program(self.params, padded, *reads, size, boxes, share, face_share, seen)
         else:
             reader = self.programs.get(("read", options.mix, places), None, self._reader(options.mix))
             reading = reader(self.params["classifier"], *reads)
@@ -140,21 +138,26 @@ class Model:
             if boxes is not None:
                 regions = face_regions(names, reading, boxes, share, face_share, options.per_face)
             code = with_strength(names, reading.style, share)
-            stylized = stylize_in_tiles(self.programs, self.styles, self.params["styles"], small, code, regions)
+            stylized = stylize_in_tiles(
+                self.programs, self.styles, self.params["styles"], small, code, regions, mask=small_mask
+            )
         reading = jax.device_get(reading)
         stylized = resize_like(np.asarray(stylized)[: small.shape[0], : small.shape[1]], photo.pixels)
         found_faces = [
-            ReadFace(face, as_dict(row), self._style_dict(style) if options.per_face and index < MAX_REGIONS else None)
+            ReadFace(
+                face, as_dict(row), style_dict(self.styles, style) if options.per_face and index < MAX_REGIONS else None
+            )
             for index, (face, row, style) in enumerate(
                 zip(faces, reading.probabilities, reading.face_styles, strict=False)
             )
         ]
         return Result(
-            to_picture(finish(photo.pixels, stylized, amount, options.colors), photo.alpha),
+            to_picture(finish(photo.pixels, stylized, amount, options.colors, mask), photo.alpha),
             found_faces,
             as_dict(weights @ reading.probabilities) if faces else None,
-            self._style_dict(reading.style),
+            style_dict(self.styles, reading.style),
             "; ".join(notes) or None,
+            painted_share=_share(mask),
         )
 
     def stylize_many(self, photos: Iterable[PhotoLike | Photo], **options: Any) -> Iterator[Result]:
@@ -210,6 +213,7 @@ class Model:
         per_face: bool = False,
         style_scale: float = 1.0,
         face_strength: float = StylizeOptions.face_strength,
+        masked: bool = False,
     ) -> list[Callable[[], Any]]:
         """Chooses the programs for photos that will come, so that few are compiled and the photos are padded little.
 
@@ -217,40 +221,13 @@ class Model:
             sizes: (height, width) of every photo, in the order in which they come.
             read: whether their faces will be read, that is, no emotion given.
             mix, per_face, style_scale, face_strength: as they will be given.
+            masked: whether a mask, `faces_only` or `background_only` will be given.
 
         Returns:
             For each program, in the order of need, what compiles it: to be called in another thread while photos are
             painted, or not at all.
         """
-        shape = jax.ShapeDtypeStruct
-        size, weights = shape((2,), np.int32), shape((1, len(self.styles.styles)), np.float32)
-        side = self.classifier.size
-        faces = shape((PLACES[0], side, side, 3), np.uint8), shape((), np.int32), shape((PLACES[0],), np.float32)
-        neutral = shape((len(EMOTIONS),), np.float32)
-        share = shape((), np.float32) if PHOTO in self.styles.styles else None
-        spares = PHOTO in self.styles.styles and face_strength < 1
-        regional = per_face or spares
-        boxes = shape((MAX_REGIONS, 4), np.float32) if regional else None
-        face_share = share if spares else None
-        strengths = shape((MAX_REGIONS,), np.float32) if spares else None
-        regions = None if boxes is None else Regions(boxes, None, strengths)
-        name = ("whole", mix, per_face, regional, PLACES[0]) if read else ("given", regional)
-
-        def compile(bucket: tuple[int, int]) -> None:
-            if read:
-                program = self.programs.get(name, bucket, self._whole(mix, per_face))
-                program.compile(
-                    self.params, shape((*bucket, 3), np.uint8), *faces, neutral, size, boxes, share, face_share
-                )
-            else:
-                program = self.programs.get(name, bucket, self._given())
-                program.compile(self.params["styles"], shape((1, *bucket, 3), np.uint8), weights, size, regions)
-
-        small = (scaled_size(height, width, 1 / style_scale) for height, width in sizes)
-        most = tiles.whole(self.styles)
-        whole = [size for size in small if math.prod(size) <= most]  # the others go through tiles
-        sides = [(tiles.network_side(height), tiles.network_side(width)) for height, width in whole]
-        return [functools.partial(compile, bucket) for bucket in self.programs.buckets(name).plan(sides)]
+        return plan_programs(self, sizes, read, mix, per_face, style_scale, face_strength, masked)
 
     @own_names()
     def classify(self, crops: ArrayLike | Sequence[PhotoLike], margin: float = 0.0) -> np.ndarray:
@@ -281,6 +258,14 @@ class Model:
             rows.append(np.asarray(program(self.params["classifier"], padded))[: len(batch)])
         return np.concatenate(rows)
 
+    def read_crops(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """The probabilities float32 [N, 7] of at most `PLACES[-1]` faces, cut as the classifier wants them."""
+        places = next(places for places in PLACES if places >= len(crops))
+        filled = np.zeros((places, self.classifier.size, self.classifier.size, 3), np.uint8)
+        filled[: len(crops)] = crops
+        program = self.programs.get("faces", places, lambda: functools.partial(read_faces, self.classifier))
+        return np.asarray(program(self.params["classifier"], filled, np.int32(len(crops))))[: len(crops)]
+
     @own_names()
     def find_faces(self, photo: PhotoLike | Photo) -> list[Face]:
         """The faces of a photo (as in `__call__`), largest first; see `emojax.faces.find.find_faces`.
@@ -298,7 +283,7 @@ class Model:
             UserError: a photo that cannot be read, or a style that is unknown or that the network does not have.
         """
         photo = photo if isinstance(photo, Photo) else read_photo(photo, math.inf)
-        return self._repaint(photo.pixels, self._explicit_style(emotion), StylizeOptions())
+        return self._repaint(photo.pixels, explicit_style(self.styles, emotion), StylizeOptions())[0]
 
     def with_style_files(self, style_files: Sequence[StyleFile | str | os.PathLike]) -> Model:
         """This model with further styles, each a row of scales and shifts; paths are read.
@@ -317,23 +302,34 @@ class Model:
         warnings.warn("Model.with_packs is now with_style_files", DeprecationWarning, stacklevel=2)
         return self.with_style_files(style_files)
 
-    def _repaint(self, photo: np.ndarray, weights: np.ndarray, options: StylizeOptions) -> np.ndarray:
-        """A photo uint8 [H, W, 3] in a style that is known."""
-        share, amount = self._code_and_amount(options.strength)
+    def _repaint(
+        self, photo: np.ndarray, weights: np.ndarray, options: StylizeOptions
+    ) -> tuple[np.ndarray, float | None]:
+        """A photo uint8 [H, W, 3] in a style that is known, and the share of it that is painted, if there is a mask."""
+        share, amount = code_and_amount(self.styles, options.strength)
         code = np.asarray(with_strength(self.styles.styles, weights, share))
         small, regions = rescale(photo, 1 / options.style_scale), None
-        if self._spares_faces(options):
-            boxes = scaled_boxes(find_faces(photo), photo, small)
-            regions = Regions(boxes, None, face_strengths(boxes, np.float32(options.face_strength)).astype(np.float32))
+        spares, of_faces = spares_faces(self.styles, options), options.faces_only or options.background_only
+        faces = find_faces(photo) if spares or of_faces else []
+        mask = paint_mask(options, faces, photo.shape[:2])
+        small_mask = None if mask is None else resize_mask(mask, small.shape[:2])
+        if self._is_regional(options, mask):
+            boxes = scaled_boxes(faces, photo, small)
+            strengths = face_strengths(boxes, np.float32(options.face_strength)).astype(np.float32)
+            regions = Regions(boxes, None, strengths if spares else None)
         if tiles.fits(small, tiles.whole(self.styles)):
-            name = ("given", regions is not None)
+            name = ("given", regions is not None, mask is not None)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
             program = self.programs.get(name, padded.shape[:2], self._given())
+            if regions is not None and small_mask is not None:
+                regions = regions._replace(mask=_padded_mask(small_mask, padded)[None])
             stylized = program(self.params["styles"], padded[None], code[None], size, regions)
             stylized = np.asarray(stylized)[0, : small.shape[0], : small.shape[1]]
         else:
-            stylized = stylize_in_tiles(self.programs, self.styles, self.params["styles"], small, code, regions)
-        return finish(photo, resize_like(stylized, photo), amount, options.colors)
+            stylized = stylize_in_tiles(
+                self.programs, self.styles, self.params["styles"], small, code, regions, mask=small_mask
+            )
+        return finish(photo, resize_like(stylized, photo), amount, options.colors, mask), _share(mask)
 
     def _whole(self, mix: str, per_face: bool) -> Callable[[], Callable[..., Any]]:
         return lambda: functools.partial(classify_then_stylize, self.classifier, self.styles, mix, per_face=per_face)
@@ -344,33 +340,15 @@ class Model:
     def _given(self) -> Callable[[], Callable[..., Any]]:
         return lambda: functools.partial(stylize, self.styles)
 
-    def _spares_faces(self, options: StylizeOptions) -> bool:
-        """Whether faces are painted with less strength than the rest; only a network with the style "photo" can."""
-        return PHOTO in self.styles.styles and options.face_strength < 1
+    def _is_regional(self, options: StylizeOptions, mask: np.ndarray | None) -> bool:
+        """Whether the code varies over the picture."""
+        return options.per_face or spares_faces(self.styles, options) or mask is not None
 
-    def _code_and_amount(self, strength: float) -> tuple[np.float32 | None, float]:
-        """How a strength is split: the share of the style's code, and the amount of the cross-fade with the photo.
 
-        Where the network has the style "photo", from 1 down to a half only the code goes towards it: strokes and palette get
-        weaker, and no edge is doubled. From there to 0, where picture and photo are alike, pixels are cross-faded, too.
-        Without that style there is only the cross-fade (share None).
-        """
-        if PHOTO not in self.styles.styles:
-            return None, strength
-        return np.float32(strength), min(1.0, 2 * strength)
+def _padded_mask(mask: np.ndarray | None, padded: np.ndarray) -> Any:
+    """A mask uint8 [H, W] as [H2, W2, 1], padded like its photo."""
+    return None if mask is None else tiles.pad(mask[..., None], *padded.shape[:2])[0]
 
-    def _explicit_style(self, emotion: str | Mapping[str, float]) -> np.ndarray:
-        """Weights float32 [S] over the network's styles for weights that the user gave."""
-        names = (*EMOTIONS, *(name for name in self.styles.styles if name not in EMOTIONS))
-        weights = dict(zip(names, style_weights(emotion, names).tolist(), strict=True))
-        missing = [name for name, weight in weights.items() if weight and name not in self.styles.styles]
-        if missing:
-            raise UserError(f"this network has no style for {missing[0]!r}: it has {', '.join(self.styles.styles)}")
-        if self.styles.network_per_style and max(weights.values()) < 1:
-            raise UserError(f"{_CANNOT_MIX}: name one emotion, not a mix")
-        return np.array([weights[name] for name in self.styles.styles], np.float32)
 
-    def _style_dict(self, weights: np.ndarray) -> dict[str, float]:
-        """The weights of the styles used, without those that are 0."""
-        pairs = zip(self.styles.styles, weights, strict=True)
-        return {name: float(weight) for name, weight in pairs if weight > 0}
+def _share(mask: np.ndarray | None) -> float | None:
+    return None if mask is None else float(mask.mean()) / 255

@@ -1,7 +1,7 @@
-"""Other styles, or less strength, in the regions of faces, softly masked.
+"""Other styles, or less strength, in the regions of faces or where a mask says so, softly masked.
 
 The rest of the picture keeps the photo's style. One forward pass paints all of it, so that strokes run on where one style
-fades into another.
+fades into another, or into the photo.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float, Real, UInt8
 
 from emojax.faces.find import Face
+from emojax.images import read_mask, to_uint8, to_unit
+from emojax.options import StylizeOptions
 
 # Radii of the ellipse around a box's centre, in halves of the box's sides: inside the first a region is the face's alone,
 # outside the second it is the picture's. The box ends at chin and brow; a style of its own takes the hair in, and less strength
@@ -37,6 +39,8 @@ class Regions(NamedTuple):
     """float32 [F, S]: weights of the styles of each face, rows sum to 1; None: those of the picture"""
     strength: Any = None
     """float32 [F], 0 to 1: strength of the style in each face, see `spare_faces`; None: all of it"""
+    mask: Any = None
+    """uint8 [N, H, W, 1]: how much of the picture's N windows is painted, 0 to 255, see `paint_mask`; None: all of it"""
 
 
 def face_strengths(boxes: Float[Any, "F 4"], strength: Float[Any, ""]) -> Float[Any, " F"]:
@@ -78,15 +82,59 @@ def face_masks(
         factor: the masks are this much smaller than the picture, in each direction.
         radii: where the falling off begins and ends, in halves of a box's sides from its centre.
     """
-    inner, outer = radii
     x, y, w, h = (side[None, None, :] for side in boxes.T)
     rows = (jnp.arange(height // factor)[:, None, None] + 0.5) * factor
     columns = (jnp.arange(width // factor)[None, :, None] + 0.5) * factor
     across = (columns - (x + w / 2)) / jnp.maximum(w / 2, 1e-6)
     down = (rows - (y + h / 2)) / jnp.maximum(h / 2, 1e-6)
-    inside = jnp.clip((outer - jnp.hypot(across, down)) / (outer - inner), 0, 1)
-    masks = jnp.where(w > 0, inside * inside * (3 - 2 * inside), 0)  # smoothstep
+    masks = jnp.where(w > 0, _fade(across, down, radii), 0)
     return masks / jnp.maximum(masks.sum(-1, keepdims=True), 1)
+
+
+def _fade(across: Any, down: Any, radii: tuple[float, float]) -> Any:
+    """1 inside the first radius, 0 outside the second, a smoothstep between. Of NumPy or JAX arrays."""
+    inner, outer = radii
+    inside = ((outer - (across**2 + down**2) ** 0.5) / (outer - inner)).clip(0, 1)
+    return inside * inside * (3 - 2 * inside)
+
+
+def soft_faces(
+    faces: Sequence[Face], size: tuple[int, int], presence: Sequence[float] | None = None
+) -> UInt8[np.ndarray, "H W"]:
+    """How much every pixel of a (height, width) picture belongs to any of its faces, hair included: 0 to 255.
+
+    Args:
+        presence: how much each face counts, 0 to 1; by default all of it.
+    """
+    found, outer = np.zeros(size, np.float32), _STYLE_RADII[1]
+    for face, present in zip(faces, presence or [1.0] * len(faces), strict=True):
+        x, y, half_w, half_h = face.x + face.w / 2, face.y + face.h / 2, face.w / 2, face.h / 2
+        top, bottom = (int(np.clip(y + side * outer * half_h, 0, size[0])) for side in (-1, 1))
+        left, right = (int(np.clip(x + side * outer * half_w, 0, size[1])) for side in (-1, 1))
+        part = found[top : bottom + 1, left : right + 1]
+        rows, columns = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
+        own = present * _fade((columns + 0.5 - x) / half_w, (rows + 0.5 - y) / half_h, _STYLE_RADII)
+        part += (1 - part) * own  # the union of soft sets
+    return to_uint8(found)
+
+
+def paint_mask(
+    options: StylizeOptions, faces: Sequence[Face], size: tuple[int, int], presence: Sequence[float] | None = None
+) -> UInt8[np.ndarray, "H W"] | None:
+    """How much of every pixel of a (height, width) photo is painted, 0 to 255; None where that is all of it.
+
+    Args:
+        presence: see `soft_faces`.
+
+    Raises:
+        UserError: the file of the mask cannot be read, or it does not fit.
+    """
+    mask = None if options.mask is None else to_uint8(read_mask(options.mask, size))
+    if options.faces_only or options.background_only:
+        own = soft_faces(faces, size, presence)
+        own = own if options.faces_only else 255 - own
+        mask = own if mask is None else np.minimum(mask, own)
+    return mask
 
 
 def weight_changes(
@@ -95,15 +143,31 @@ def weight_changes(
     height: int,
     width: int,
     corners: Real[Array, "N 2"] | None = None,
+    photo: Float[Array, " S"] | None = None,
 ) -> Callable[[int], Float[Array, "N h w S"]]:
-    """What the faces' styles add to a picture's weights, for `vary_styles`; exactly 0 where a face has the picture's weights.
+    """What faces' styles and a mask add to a picture's weights, for `vary_styles`; exactly 0 where these are the picture's.
 
     Args:
         corners: (x, y) of the height x width windows of the picture that are wanted; by default one at (0, 0).
+        photo: the weights where the mask is 0; None: the mask does not count.
     """
-    masks = _masks_of(regions, height, width, corners, _STYLE_RADII)
-    difference = regions.weights - weights[None]
-    return lambda factor: jnp.einsum("nhwf,fs->nhws", masks(factor), difference, precision="highest")
+
+    def of_faces(factor: int) -> Float[Array, "N h w S"] | float:
+        if regions.weights is None:
+            return 0.0
+        masks = _masks_of(regions, height, width, corners, _STYLE_RADII)
+        return jnp.einsum("nhwf,fs->nhws", masks(factor), regions.weights - weights[None], precision="highest")
+
+    if regions.mask is None or photo is None:
+        return lambda factor: jnp.asarray(of_faces(factor))  # the faces have weights then
+
+    def change(factor: int) -> Float[Array, "N h w S"]:
+        n, h, w, _ = regions.mask.shape
+        squares = to_unit(regions.mask).reshape(n, h // factor, factor, w // factor, factor, 1)
+        painted = squares.mean((2, 4))
+        return painted * of_faces(factor) + (1 - painted) * (photo - weights)[None, None, None]
+
+    return change
 
 
 def face_shares(

@@ -81,7 +81,7 @@ def _up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-def pad(photo: UInt8[np.ndarray, "H W 3"], height: int, width: int) -> tuple[np.ndarray, Int32[np.ndarray, " 2"]]:
+def pad(photo: UInt8[np.ndarray, "H W C"], height: int, width: int) -> tuple[np.ndarray, Int32[np.ndarray, " 2"]]:
     """Pads a photo to height x width: by reflection to what the network sees, then with zeros, never seen.
 
     Returns:
@@ -93,8 +93,8 @@ def pad(photo: UInt8[np.ndarray, "H W 3"], height: int, width: int) -> tuple[np.
 
 
 def cut(
-    photo: UInt8[np.ndarray, "H W 3"], corners: Int[np.ndarray, "N 2"], height: int, width: int
-) -> tuple[UInt8[np.ndarray, "N height width 3"], Int32[np.ndarray, " 2"]]:
+    photo: UInt8[np.ndarray, "H W C"], corners: Int[np.ndarray, "N 2"], height: int, width: int
+) -> tuple[UInt8[np.ndarray, "N height width C"], Int32[np.ndarray, " 2"]]:
     """Windows of a photo from their corners (x, y) on, all with as much of the photo; see `pad`."""
     windows, sizes = zip(*(pad(photo[y : y + height, x : x + width], height, width) for x, y in corners), strict=True)
     return np.stack(windows), sizes[0]

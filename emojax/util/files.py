@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from emojax.errors import InputError, UserError
@@ -15,6 +16,8 @@ from emojax.util.interrupts import uninterrupted
 PACKAGED = Path(__file__).parent.parent / "checkpoints"
 """The folder of the networks and pictures that travel in the package."""
 _HOUR = 3600.0
+SLOW = ".emojax_clip-"
+"""how the names of temporary folders of long work begin"""
 TEMPORARY = ".emojax-"
 """how the names of folders begin that hold a file while it is written; a killed process leaves one"""
 
@@ -44,14 +47,26 @@ def write_atomically(path: Path, data: bytes) -> None:
         UserError: the file cannot be written (permissions, a full disk); nothing is left behind.
     """
     try:
-        target = _end_of_links(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with uninterrupted(), tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=target.parent) as folder:
-            temporary = Path(folder, "new")  # not a name that may be too long with anything added to it
+        with uninterrupted(), new_file(path) as temporary:
             temporary.write_bytes(data)
-            os.replace(temporary, target)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def new_file(path: Path, prefix: str = TEMPORARY) -> Iterator[Path]:
+    """A temporary file beside `path`, of its suffix, for the block to write; it replaces `path` unless the block raises.
+
+    A block that writes none leaves `path` as it is. One that may take more than an hour needs the prefix `SLOW`, which
+    `remove_leftovers` does not touch. Raises OSError where the file cannot be made or renamed.
+    """
+    target = _end_of_links(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as folder:
+        temporary = Path(folder, f"new{path.suffix}")  # not a name that may be too long with anything added to it
+        yield temporary
+        if temporary.exists():
+            os.replace(temporary, target)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -61,3 +61,24 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+class InterruptFlag:
+    """Remembers SIGINT while the block runs, in the main thread; elsewhere nothing changes."""
+
+    raised = False
+
+    def __enter__(self) -> InterruptFlag:
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, self._remember)
+        return self
+
+    def _remember(self, number: int, frame: object) -> None:
+        if self.raised:  # a second Ctrl-C is obeyed at once
+            raise KeyboardInterrupt
+        self.raised = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)

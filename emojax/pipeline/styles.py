@@ -1,0 +1,58 @@
+"""What a transform net makes of the styles and strengths that users name. Imports no compiled code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from emojax.emotions import EMOTIONS, PHOTO, style_weights
+from emojax.errors import UserError
+from emojax.nets.stylizer import StylizerConfig
+from emojax.options import StylizeOptions
+
+_CANNOT_MIX = "this set has a network of its own for every style and cannot mix them"
+
+
+def check_options(config: StylizerConfig, options: StylizeOptions) -> None:
+    """Raises UserError for options that this network cannot do, whatever the photo."""
+    if config.network_per_style and (options.per_face or options.mix == "probabilities"):
+        raise UserError(
+            f"{_CANNOT_MIX}: leave out `per_face` and the `mix` probabilities, or take a network of all styles"
+        )
+
+
+def spares_faces(config: StylizerConfig, options: StylizeOptions) -> bool:
+    """Whether faces are painted with less strength than the rest; only a network with the style "photo" can."""
+    return PHOTO in config.styles and options.face_strength < 1
+
+
+def code_and_amount(config: StylizerConfig, strength: float) -> tuple[np.float32 | None, float]:
+    """How a strength is split: the share of the style's code, and the amount of the cross-fade with the photo.
+
+    Where the network has the style "photo", from 1 down to a half only the code goes towards it: strokes and palette get
+    weaker, and no edge is doubled. From there to 0, where picture and photo are alike, pixels are cross-faded, too.
+    Without that style there is only the cross-fade (share None). A mask multiplies the strength in every pixel: amounts
+    above 1 are all of the picture where it is white.
+    """
+    if PHOTO not in config.styles:
+        return None, strength
+    return np.float32(strength), 2 * strength
+
+
+def explicit_style(config: StylizerConfig, emotion: str | Mapping[str, float]) -> np.ndarray:
+    """Weights float32 [S] over the network's styles for weights that the user gave."""
+    names = (*EMOTIONS, *(name for name in config.styles if name not in EMOTIONS))
+    weights = dict(zip(names, style_weights(emotion, names).tolist(), strict=True))
+    missing = [name for name, weight in weights.items() if weight and name not in config.styles]
+    if missing:
+        raise UserError(f"this network has no style for {missing[0]!r}: it has {', '.join(config.styles)}")
+    if config.network_per_style and max(weights.values()) < 1:
+        raise UserError(f"{_CANNOT_MIX}: name one emotion, not a mix")
+    return np.array([weights[name] for name in config.styles], np.float32)
+
+
+def style_dict(config: StylizerConfig, weights: np.ndarray) -> dict[str, float]:
+    """The weights of the styles used, without those that are 0."""
+    pairs = zip(config.styles, weights, strict=True)
+    return {name: float(weight) for name, weight in pairs if weight > 0}

@@ -1,0 +1,265 @@
+"""Paints the frames of a clip, one after the other: the style glides, strokes stay where the clip shows the same."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict
+from emojax.faces.find import Face
+from emojax.images import rescale, resize_mask, to_uint8
+from emojax.nets.steady import empty_statistics
+from emojax.nets.stylizer import Statistics
+from emojax.options import StylizeOptions
+from emojax.pipeline import Model, ReadFace, tiles
+from emojax.pipeline.forward import stylize_frame
+from emojax.pipeline.large import estimate_statistics, stylize_in_tiles
+from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_mask, scaled_boxes
+from emojax.pipeline.styles import code_and_amount, explicit_style, spares_faces, style_dict
+from emojax.video.frames import Frame
+from emojax.video.motion import Change, warp
+from emojax.video.result import FrameReading
+from emojax.video.seen import Segment
+from emojax.video.tracks import HOLD, MEMORY, Mood, Track, advance, begin, between, felt, follow, glide, target
+
+SETTLING, GLIDING = 0.5, 0.1
+"""seconds: the time constant of the norm statistics, and the one while the style glides"""
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """A frame that is painted, before it has the photo's colours or is cross-faded with it."""
+
+    frame: Frame
+    picture: UInt8[np.ndarray, "h w 3"]
+    """in the size that it was painted in"""
+    mask: UInt8[np.ndarray, "H W"] | None
+    reading: FrameReading
+
+
+@dataclass(frozen=True, eq=False)
+class _Canvas:
+    """What the next frame takes over from the last one."""
+
+    picture: UInt8[np.ndarray, "h w 3"]
+    statistics: Statistics
+
+
+class ClipPainter:
+    """The state of a clip that is being painted: the faces, the mood, the last picture."""
+
+    def __init__(self, model: Model, options: StylizeOptions, steady: float, grid: tuple[int, int]) -> None:
+        """Takes the model, how frames are painted, how much of the paint stays, and the shape of `Change.same`."""
+        self.model, self.options, self.steady, self._grid = model, options, steady, grid
+        self.names = model.styles.styles
+        self.faces_seen = 0
+        self._given = None if options.emotion is None else explicit_style(model.styles, options.emotion)
+        self._tracks: list[Track] = []
+        self._mood: Mood | None = None
+        self._faceless = math.inf  # seconds since a face was seen
+        self._canvas: _Canvas | None = None
+        self._index = 0
+        self._time: Fraction | None = None
+        self._masks: dict[tuple[int, int], Any] = {}
+
+    def paint(self, segment: Segment) -> Iterator[Painted]:
+        """Paints the frames of a segment."""
+        if segment.begins:
+            tracks = self._follow([], segment.start, 0.0)
+            self._tracks = [replace(track, presence=1.0) for track in tracks]
+        places = {track.number: track.face for track in self._tracks}
+        span = segment.end.time - segment.start.time
+        if span > 0:
+            self._tracks = self._follow(self._tracks, segment.end, float(span))
+        self._feel(float(span))
+        for frame, change in segment.frames:
+            step = 0.0 if self._time is None else float(frame.time - self._time)
+            self._time = frame.time
+            share = float((frame.time - segment.start.time) / span) if span > 0 else 0.0
+            self._advance(step)
+            found = [
+                (track, between(places.get(track.number, track.face), track.face, share))
+                for track in self._tracks
+                if track.presence > 0
+            ]
+            yield self._paint(frame, change, found, step)
+
+    def _follow(self, tracks: list[Track], key: Any, seconds: float) -> list[Track]:
+        mix, first = self.options.mix, self.faces_seen
+        found = follow(tracks, key.faces, key.probabilities, seconds, self.names, mix, first)
+        self.faces_seen = max([first, *(track.number + 1 for track in found)])
+        return found
+
+    def _feel(self, seconds: float) -> None:
+        """The clip's emotion after a key frame."""
+        reading = self._reading()
+        if reading is not None:
+            self._faceless = 0.0
+        else:
+            self._faceless += seconds
+            if self._faceless < HOLD:
+                return
+            reading = np.eye(len(EMOTIONS), dtype=np.float32)[NEUTRAL]
+        if self._mood is None:
+            self._mood = begin(self.names, reading, self.options.mix)
+        self._mood = felt(self._mood, reading, seconds, MEMORY / 2)
+
+    def _reading(self) -> Float[np.ndarray, " 7"] | None:
+        """The mean of the faces that count; None without any."""
+        seen = [track for track in self._tracks if track.seen]
+        if self.options.face == "largest":
+            seen = sorted(seen, key=lambda track: -track.face.w * track.face.h)[:1]
+        elif self.options.face != "all":
+            seen = [track for track in seen if track.number == int(self.options.face)]
+        if not seen:
+            return None
+        areas = np.array([track.face.w * track.face.h for track in seen], np.float32)
+        return (areas / areas.sum()) @ np.stack([track.mood.probabilities for track in seen])
+
+    def _advance(self, seconds: float) -> None:
+        """Lets the styles glide."""
+        mix = self.options.mix
+        self._tracks = [advance(track, seconds, self.names, mix) for track in self._tracks]
+        if self._mood is not None:
+            goal = target(self.names, self._mood.probabilities, self._mood.strongest, mix)
+            self._mood = replace(self._mood, style=glide(self._mood.style, goal, seconds))
+
+    def _paint(self, frame: Frame, change: Change | None, found: list[tuple[Track, Face]], step: float) -> Painted:
+        options = self.options
+        assert self._mood is not None
+        style = self._mood.style if self._given is None else self._given
+        moving = self._given is None and not np.array_equal(
+            style, target(self.names, self._mood.probabilities, self._mood.strongest, options.mix)
+        )
+        small = rescale(frame.pixels, 1 / options.style_scale)
+        mask = self._mask(found, frame.pixels.shape[:2])
+        regions = self._regions(found, frame.pixels, small, style, mask)
+        rate = 1.0 if self.steady == 0 else 1 - math.exp(-step / (GLIDING if moving else SETTLING))
+        fresh = self._canvas is None or change is None or change.cut
+        small_mask = None if mask is None else resize_mask(mask, small.shape[:2])
+        picture = self._repaint(small, self._with_strength(style), regions, small_mask, change, 1.0 if fresh else rate)
+        reading = self._tell(frame, found, style)
+        self._index += 1
+        return Painted(frame, picture, mask, reading)
+
+    def _mask(self, found: list[tuple[Track, Face]], size: tuple[int, int]) -> np.ndarray | None:
+        """How much of the frame is painted; a mask that is the same in every frame is read once."""
+        options = self.options
+        if options.faces_only or options.background_only:
+            return paint_mask(options, [face for _, face in found], size, [track.presence for track, _ in found])
+        if size not in self._masks:
+            self._masks[size] = paint_mask(options, [], size)
+        return self._masks[size]
+
+    def _regions(
+        self,
+        found: list[tuple[Track, Face]],
+        pixels: np.ndarray,
+        small: np.ndarray,
+        style: np.ndarray,
+        mask: np.ndarray | None,
+    ) -> Regions | None:
+        """The faces that are painted in another style or strength; None where none is."""
+        options = self.options
+        found = sorted(found, key=lambda one: -one[1].w * one[1].h)[:MAX_REGIONS]
+        presence = np.zeros(MAX_REGIONS, np.float32)
+        presence[: len(found)] = [track.presence for track, _ in found]
+        boxes = scaled_boxes([face for _, face in found], pixels, small)
+        strengths = weights = None
+        if spares_faces(self.model.styles, options):
+            own = face_strengths(boxes, np.float32(options.face_strength))
+            strengths = (1 - presence * (1 - own) * (boxes[:, 2] > 0)).astype(np.float32)
+            strengths = strengths if strengths.min() < 1 else None
+        if options.per_face and found:
+            weights = np.zeros((MAX_REGIONS, len(self.names)), np.float32) + self._with_strength(style)[None]
+            for index, (track, _) in enumerate(found):
+                weights[index] = self._with_strength(style + presence[index] * (track.mood.style - style))
+        if strengths is None and weights is None and mask is None:
+            return None
+        return Regions(boxes, weights, strengths)
+
+    def _with_strength(self, style: np.ndarray) -> np.ndarray:
+        """A style's weights of which only so much is the style, see `emojax.pipeline.forward.with_strength`."""
+        share, _ = code_and_amount(self.model.styles, self.options.strength)
+        if share is None:
+            return style
+        photo = np.eye(len(self.names), dtype=np.float32)[self.names.index(PHOTO)]
+        return (share * style + (1 - share) * photo).astype(np.float32)
+
+    def _repaint(
+        self,
+        small: UInt8[np.ndarray, "h w 3"],
+        weights: Float[np.ndarray, " S"],
+        regions: Regions | None,
+        mask: UInt8[np.ndarray, "h w"] | None,
+        change: Change | None,
+        rate: float,
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """Paints a frame at the size of the strokes, and keeps what the next one needs."""
+        model, config, params = self.model, self.model.styles, self.model.params["styles"]
+        height, width = small.shape[:2]
+        before, trust = small, np.zeros(self._grid, np.float32)
+        if change is not None and self._canvas is not None and rate < 1:
+            before, trust = warp(self._canvas.picture, change.motion), np.float32(self.steady) * change.same
+        statistics = empty_statistics(config) if self._canvas is None else self._canvas.statistics
+        if not tiles.fits(small, tiles.whole(config)):
+            return self._repaint_large(small, weights, regions, mask, before, trust, statistics, rate)
+        sides = tiles.network_side(height), tiles.network_side(width)
+        if regions is not None and mask is not None:
+            regions = regions._replace(mask=tiles.pad(mask[..., None], *sides)[0][None])
+        kind = None if regions is None else tuple(part is not None for part in regions)
+        program = model.programs.get(
+            ("frame", kind), (*sides, trust.shape), lambda: functools.partial(stylize_frame, config)
+        )
+        padded, moved = tiles.pad(small, *sides)[0], tiles.pad(before, *sides)[0]
+        picture, statistics = program(params, padded, weights, regions, statistics, np.float32(rate), moved, trust)
+        picture = np.asarray(picture)[:height, :width]
+        self._canvas = _Canvas(picture, statistics)
+        return picture
+
+    def _repaint_large(
+        self,
+        small: np.ndarray,
+        weights: np.ndarray,
+        regions: Regions | None,
+        mask: np.ndarray | None,
+        before: np.ndarray,
+        trust: np.ndarray,
+        statistics: Statistics,
+        rate: float,
+    ) -> np.ndarray:
+        """`_repaint` for a frame that does not go through the network at once."""
+        model, config, params = self.model, self.model.styles, self.model.params["styles"]
+        own = estimate_statistics(model.programs, config, params, small, weights, regions, mask=mask)
+        used = jax.tree.map(lambda old, new: old + np.float32(rate) * (new - old), statistics, own)
+        painted = stylize_in_tiles(model.programs, config, params, small, weights, regions, mask=mask, statistics=used)
+        kept = resize_mask(to_uint8(trust), small.shape[:2])
+        for rows in range(0, len(painted), 256):
+            part, share = slice(rows, rows + 256), kept[rows : rows + 256, :, None] / np.float32(255)
+            painted[part] = (painted[part] + share * (before[part].astype(np.float32) - painted[part])).round()
+        self._canvas = _Canvas(painted, used)
+        return painted
+
+    def _tell(self, frame: Frame, found: list[tuple[Track, Face]], style: np.ndarray) -> FrameReading:
+        """What was read, as users see it."""
+        assert self._mood is not None
+        own, read = self.options.per_face, self._given is None
+        faces = {
+            track.number: ReadFace(
+                face,
+                as_dict(track.mood.probabilities),
+                style_dict(self.model.styles, track.mood.style) if own else None,
+            )
+            for track, face in found
+        }
+        emotion = as_dict(self._mood.probabilities) if read and self._faceless < HOLD else None
+        faces = faces if read else {}
+        return FrameReading(self._index, float(frame.time), faces, emotion, style_dict(self.model.styles, style))

@@ -1,0 +1,97 @@
+"""What is seen of a clip before it is painted: faces in key frames, and how every frame differs from the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Float
+
+from emojax.emotions import EMOTIONS, NEUTRAL
+from emojax.faces.find import Face, cut_crop, find_faces
+from emojax.pipeline import Model
+from emojax.pipeline.planning import PLACES
+from emojax.video.frames import Frame
+from emojax.video.motion import Change, compare, shrink
+
+KEY = Fraction(3, 10)
+"""seconds between two key frames"""
+ROOM = 100_000_000
+"""bytes of the frames between two key frames, at most: those of large clips are nearer to each other"""
+
+
+@dataclass(frozen=True, eq=False)
+class Key:
+    """The faces of a key frame, largest first, and their readings."""
+
+    time: Fraction
+    faces: list[Face]
+    probabilities: Float[np.ndarray, "F 7"]
+    """anything, if the emotion is given"""
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Frames from one key frame to before the next one, or to the end of the scene."""
+
+    frames: list[tuple[Frame, Change | None]]
+    """with what changed since the frame before; None: that is not known"""
+    start: Key
+    end: Key
+    begins: bool
+    """whether it is the first of its scene"""
+
+
+class Watcher:
+    """Looks at the frames of a clip."""
+
+    def __init__(self, model: Model, painted: tuple[int, int], *, faces: bool, read: bool, compares: bool) -> None:
+        """Takes the size that frames are painted in, and what has to be known of them."""
+        self._model, self._painted = model, painted
+        self._faces, self._read, self._compares = faces, read, compares
+
+    def segments(self, frames: Iterable[Frame]) -> Iterator[Segment]:
+        """The frames in segments."""
+        held: list[tuple[Frame, Change | None]] = []
+        before, start, begins = None, None, True
+        for frame in frames:
+            small = shrink(frame.pixels, self._painted) if self._compares else None
+            change: Change | None = None
+            if before is not None and small is not None:
+                change = compare(before, small)
+            before = small
+            if start is not None and change is not None and change.cut:
+                yield Segment(held, start, self._end(held, start), begins)
+                held, start, begins = [], None, True
+            if start is None:
+                start = self._look(frame)
+            elif self._faces and (frame.time - start.time >= KEY or len(held) * frame.pixels.nbytes >= ROOM):
+                end = self._look(frame)
+                yield Segment(held, start, end, begins)
+                held, start, begins = [], end, False
+            elif not self._faces and held:  # nothing to wait for
+                yield Segment(held, start, start, begins)
+                held, begins = [], False
+            held.append((frame, change))
+        if held and start is not None:
+            yield Segment(held, start, self._end(held, start), begins)
+
+    def _end(self, held: list[tuple[Frame, Change | None]], start: Key) -> Key:
+        return self._look(held[-1][0]) if len(held) > 1 else start
+
+    def _look(self, frame: Frame) -> Key:
+        """The faces of a frame."""
+        found = find_faces(frame.pixels, turned=False)[: PLACES[-1]] if self._faces else []
+        probabilities = np.zeros((len(found), len(EMOTIONS)), np.float32)
+        if self._read and found:
+            probabilities = self._model.read_crops(
+                [
+                    cut_crop(frame.pixels, face, self._model.classifier.margin, self._model.classifier.size)
+                    for face in found
+                ]
+            )
+        elif found:
+            probabilities[:, NEUTRAL] = 1
+        return Key(frame.time, found, probabilities)

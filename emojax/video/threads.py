@@ -1,0 +1,87 @@
+"""Work in threads that runs ahead, or behind, by a few items. Failures come out where the items are used."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+_WAIT = 0.1  # seconds between two looks whether the other side is still there
+
+
+@contextlib.contextmanager
+def ahead(items: Iterator[Item], depth: int) -> Iterator[Iterator[Item]]:
+    """Takes items in a thread, so many more than were asked for; the thread ends with the block."""
+    made: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(item: Item | None, error: BaseException | None = None) -> bool:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                made.put((item, error), timeout=_WAIT)
+                return True
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put(item):
+                    return
+            put(None)
+        except BaseException as error:  # whatever it is, the other thread raises it
+            put(None, error)
+
+    def taken() -> Iterator[Item]:
+        while True:
+            item, error = made.get()
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            yield item
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield taken()
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Behind(Generic[Item, Answer]):
+    """A function that takes an iterator, run in a thread that gets one item after the other."""
+
+    def __init__(self, function: Callable[[Iterator[Item]], Answer], depth: int) -> None:
+        self._items: queue.Queue[Item | None] = queue.Queue(depth)
+        self._executor = ThreadPoolExecutor(1)
+        self._future: Future[Answer] = self._executor.submit(function, iter(self._items.get, None))
+
+    def put(self, item: Item) -> None:
+        """Hands over an item; raises what the function raised."""
+        while True:
+            if self._future.done():
+                self._future.result()
+                raise RuntimeError("the thread ended before its items")
+            with contextlib.suppress(queue.Full):
+                self._items.put(item, timeout=_WAIT)
+                return
+
+    def finish(self) -> Answer:
+        """Ends the items, and returns what the function returns."""
+        self._end()
+        try:
+            return self._future.result()
+        finally:
+            self._executor.shutdown()
+
+    def _end(self) -> None:
+        while not self._future.done():
+            with contextlib.suppress(queue.Full):
+                self._items.put(None, timeout=_WAIT)
+                return
