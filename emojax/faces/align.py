@@ -12,12 +12,15 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from emojax.util.exported import kept_on_disk
+
 TEMPLATE_SIZE = 112
 # Where the landmarks (right eye, left eye, nose tip, right and left corner of the mouth) lie in a crop of 112 x 112 for the
 # networks of the OpenCV model zoo, whose coordinates have the centre of the first pixel at (0, 0).
 TEMPLATE = np.array([(38.29, 51.70), (73.53, 51.50), (56.03, 71.74), (41.55, 92.37), (70.73, 92.20)], np.float32) + 0.5
 
 
+@kept_on_disk
 class Similarity(NamedTuple):
     """A rotation, one scale and a shift: z -> factor z + shift, with points as complex numbers x + iy."""
 

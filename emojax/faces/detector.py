@@ -22,6 +22,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 from safetensors.numpy import load_file
 
+from emojax.util.exported import kept_on_disk
 from emojax.util.files import PACKAGED
 
 WEIGHTS = PACKAGED / "yunet" / "params.safetensors"
@@ -39,6 +40,7 @@ Params = Mapping[str, Numbers]
 _HEADS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 2 * LANDMARKS}
 
 
+@kept_on_disk
 class Found(NamedTuple):
     """Faces, the surest first; behind the last one scores are 0."""
 

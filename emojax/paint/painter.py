@@ -27,7 +27,7 @@ from emojax.errors import UserError
 from emojax.faces.find import Face, rasterize
 from emojax.images import to_255, to_uint8, to_unit
 from emojax.losses.objective import CELL, COLUMN_LAYERS, Samples, mix_samples, sample_painting, transport_terms
-from emojax.losses.terms import total_variation
+from emojax.losses.terms import flatness_loss, total_variation
 from emojax.nets.vgg16 import vgg16_features
 from emojax.paint import descent
 from emojax.paint.carry import carry_up
@@ -59,6 +59,8 @@ class PaintConfig:
     """weight of the relaxed optimal transport between colours"""
     tv: float = 1.0
     """weight of the total variation, against grain"""
+    flatness: float = 20.0
+    """weight of the difference of the picture's colours where the photo is flat, against lattices in skies"""
     columns: tuple[str, ...] = COLUMN_LAYERS
     """feature maps of a hypercolumn"""
     positions: int = 1024
@@ -125,6 +127,7 @@ def paint_loss(
     config: PaintConfig,
     vgg: Mapping[str, Any],
     picture: Float[Array, "1 H W 3"],
+    photo: Float[Array, "1 H W 3"],
     photo_features: Mapping[str, jax.Array],
     samples: Sequence[Samples],
     masks: Float[Array, "R h w"],
@@ -143,6 +146,8 @@ def paint_loss(
     features = _features_of(config, vgg, inside)
     shares = masks.sum((1, 2)) / jnp.maximum(masks.sum(), 1e-6)
     found: dict[str, jax.Array] = {"tv": total_variation(inside)[0]}
+    if config.flatness:
+        found["flatness"] = flatness_loss(inside, photo)[0]
     for index, sample in enumerate(samples):
         one = jax.tree.map(lambda leaf: leaf[None], sample)
         where = masks[index][None] if len(samples) > 1 else None
@@ -174,9 +179,9 @@ class Painter:
         def samples_of(vgg, painting, key):
             return sample_painting(list(_features_of(config, vgg, painting).values()), painting, key)
 
-        def loss_of(picture, vgg, photo_features, samples, masks, faces, similarity, key):
+        def loss_of(picture, vgg, photo, photo_features, samples, masks, faces, similarity, key):
             at_size = config.at(*picture.shape[1:3])
-            terms = paint_loss(at_size, vgg, picture, photo_features, samples, masks, faces, similarity, key)
+            terms = paint_loss(at_size, vgg, picture, photo, photo_features, samples, masks, faces, similarity, key)
             return terms["loss"], terms
 
         self._features, self._samples = compiling.jit(features_of), compiling.jit(samples_of)
@@ -287,7 +292,7 @@ class _Canvas:
         before: np.ndarray | None,
     ) -> None:
         self._painter, self.scale = painter, scale
-        small = _unit(_resize(photo, scale))
+        self._photo = small = _unit(_resize(photo, scale))
         self._samples, mean_color = painter.samples(regions, scale)
         self._masks = jnp.stack([_cells(region.mask, scale) for region in regions])
         self._faces = jnp.asarray(face_map(photo.shape[:2], faces, scale))[None]
@@ -300,7 +305,7 @@ class _Canvas:
         if self._pending is not None:
             jax.block_until_ready(self._pending)
         key = jax.random.fold_in(self._key, self._number)
-        targets = (self._photo_features, self._samples, self._masks, self._faces)
+        targets = (self._photo, self._photo_features, self._samples, self._masks, self._faces)
         self._descended, self._pending, _ = self._painter.step(
             self._descended, np.float32(rate), targets, np.float32(similarity), key
         )

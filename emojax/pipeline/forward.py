@@ -30,11 +30,13 @@ from emojax.nets.stylizer import (
     vary_styles,
 )
 from emojax.pipeline.regions import Regions, face_shares, face_strengths, weight_changes
+from emojax.util.exported import kept_on_disk
 
 READ_AT_ONCE = 4
 """Faces in a group: filling costs time, and so does a group."""
 
 
+@kept_on_disk
 class Reading(NamedTuple):
     """What was read from a photo's faces."""
 

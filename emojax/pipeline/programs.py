@@ -8,8 +8,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from emojax.pipeline.sizes import Buckets
-from emojax.util import compiling
-from emojax.util.machine import return_memory
+from emojax.util.exported import Exported
 
 PROGRAMS = 12
 """Programs that a model keeps, 15 to 20 MB each; the least recently used goes first."""
@@ -41,33 +40,10 @@ class Programs:
         with self._lock:
             key = (name, bucket)
             if key not in self._made:
-                self._made[key] = _Program(make())
+                self._made[key] = Exported(make())
             self._made.move_to_end(key)
             while len(self._made) > self._limit:
                 (other, dropped), _ = self._made.popitem(last=False)
                 if other in self._buckets:
                     self._buckets[other].forget(dropped)  # type: ignore[arg-type]
             return self._made[key]
-
-
-class _Program:
-    """A jitted function that one thread at a time compiles."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._program, self._lock, self._ready = compiling.jit(function), threading.Lock(), False
-
-    def __call__(self, *arguments: Any) -> Any:
-        if self._ready:
-            return self._program(*arguments)
-        with self._lock:
-            results = self._program(*arguments)
-            if not self._ready:
-                return_memory()  # the compiler's
-            self._ready = True
-            return results
-
-    def compile(self, *arguments: Any) -> None:
-        """Compiles for arguments of these shapes."""
-        with self._lock:
-            self._program.lower(*arguments).compile()
-            return_memory()

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Real, UInt8
 from emojax.faces.find import Face
 from emojax.images import read_mask, to_uint8, to_unit
 from emojax.options import StylizeOptions
+from emojax.util.exported import kept_on_disk
 
 # Radii of the ellipse around a box's centre, in halves of the box's sides: inside the first a region is the face's alone,
 # outside the second it is the picture's. The box ends at chin and brow; a style of its own takes the hair in, and less strength
@@ -30,6 +31,7 @@ MAX_REGIONS = 16
 """Faces that have a style or strength of their own, the largest ones: each has a mask of the picture's size in memory."""
 
 
+@kept_on_disk
 class Regions(NamedTuple):
     """The faces of a picture and what they are painted in."""
 

@@ -15,7 +15,7 @@ import platformdirs
 
 from emojax.errors import EmojaxError, ResourceError
 from emojax.util.machine import bound_heap, check_machine, lack
-from emojax.util.program_cache import use_program_cache
+from emojax.util.program_cache import ProgramCache, use_program_cache
 
 # XLA's CPU backend of jax 0.10 hands convolutions to a library that is slow for these networks. Restricting it to
 # reductions makes inference about 3.1 times and training about 1.6 times as fast. Experimental, hence the probe.
@@ -95,6 +95,12 @@ def compiler_options(platform: str) -> dict[str, Any]:
 def jit(function: Callable[..., Any], **options: Any) -> Any:
     """`jax.jit` with the compiler options that suit the default backend."""
     return jax.jit(function, compiler_options=compiler_options(jax.default_backend()), **options)
+
+
+def program_cache() -> ProgramCache | None:
+    """The cache that `enable_cache` has chosen; None without one."""
+    folder = jax.config.values["jax_compilation_cache_dir"]
+    return None if folder is None else ProgramCache(Path(folder))
 
 
 def enable_cache(folder: Path | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Folders of arrays, by Orbax."""
+"""Folders of arrays, by Orbax, which is imported when it is needed: that takes half a second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from emojax.errors import CheckpointError, EmojaxError, ResourceError
 from emojax.util.machine import lack
@@ -19,6 +18,8 @@ _LONGEST = 120  # characters of a library's reason that a message repeats
 
 def save_arrays(path: Path, tree: Any) -> None:
     """Writes a pytree of NumPy arrays; raises OSError if the folder cannot be written."""
+    import orbax.checkpoint as ocp
+
     # Arrays are on the host and whole here, so only one process writes, and it must not wait for the others.
     options = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="emojax"
@@ -40,6 +41,8 @@ def restore_arrays(checkpoint: Path, path: Path, check: Callable[[Path, Any], No
         check: raises CheckpointError for shapes that are not right, before an array is allocated.
         target: what has the structure of the result; plain dicts if None.
     """
+    import orbax.checkpoint as ocp
+
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
             stored = checkpointer.metadata(path.absolute()).item_metadata.tree

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import safetensors.numpy
+from flax import traverse_util
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import CheckpointError
 from emojax.nets import classifier as cnn
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig, init_stylizer, stack_networks
-from emojax.util.compiling import start_backend
+from emojax.util.compiling import program_cache, start_backend
+from emojax.util.exported import code_hash
 from emojax.util.files import PACKAGED
 from emojax.weights import store as ckpt
 from emojax.weights.style_file import StyleFile, network_fingerprint
@@ -51,8 +54,7 @@ def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
     start_backend()
     found = ckpt.read_checkpoint(path, "classifier")
     config = ckpt.model_config(found, ClassifierConfig)
-    expected = jax.eval_shape(lambda: cnn.init_classifier(config, jax.random.PRNGKey(0)))
-    return config, ckpt.load_params(found, expected)
+    return config, _params(found, lambda: cnn.init_classifier(config, jax.random.PRNGKey(0)))
 
 
 def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
@@ -62,8 +64,23 @@ def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
         return _load_network_set(singles)
     found = ckpt.read_checkpoint(path, "styles")
     config = ckpt.model_config(found, StylizerConfig)
-    expected = jax.eval_shape(lambda: init_stylizer(config, jax.random.PRNGKey(0)))
-    return config, ckpt.load_params(found, expected)
+    return config, _params(found, lambda: init_stylizer(config, jax.random.PRNGKey(0)))
+
+
+def _params(checkpoint: ckpt.Checkpoint, initialize: Callable[[], Any]) -> Any:
+    """The parameters of a checkpoint whose hash is right; see `load`.
+
+    With `emojax.util.compiling.enable_cache` a copy is kept in the cache, under the checkpoint's hash: Orbax takes half a
+    second to import and as long to read, and what the network's own initialization makes need not be traced again.
+    """
+    cache, key = program_cache(), f"params-{checkpoint.sha256}-{code_hash()[:16]}"
+    kept = None if cache is None else cache.get(key)
+    if kept is not None:
+        return traverse_util.unflatten_dict(safetensors.numpy.load(kept), sep="/")
+    params = ckpt.load_params(checkpoint, jax.eval_shape(initialize))
+    if cache is not None:
+        cache.put(key, safetensors.numpy.save(traverse_util.flatten_dict(params, sep="/")))
+    return params
 
 
 def _network_set_folders(path: Path) -> dict[str, Path]:

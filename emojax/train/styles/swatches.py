@@ -27,7 +27,9 @@ from emojax.util.progress import track
 from emojax.util.words import tell
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
-CONFIG = PaintConfig(similarity=0.0, face_similarity=0.0, least_similarity=0.0, steps=(60, 150), coarsest=160)
+CONFIG = PaintConfig(
+    similarity=0.0, face_similarity=0.0, least_similarity=0.0, flatness=0.0, steps=(60, 150), coarsest=160
+)
 """Without coarse scales, so that brushwork, palette and fragments are learned, and not the composition."""
 
 

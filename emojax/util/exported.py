@@ -1,0 +1,120 @@
+"""Pure functions, compiled, whose traces are kept on disk: a new process neither traces nor lowers them from Python.
+
+Tracing a network takes longer than painting a photo with it. `Exported` keeps the module that tracing makes (StableHLO, by
+`jax.export`) in the folder of compiled programs, see `emojax.util.compiling.enable_cache`; what XLA makes of the module is
+kept there by JAX. Without such a folder it is plain `jit`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.export
+import numpy as np
+
+from emojax.util import compiling
+from emojax.util.machine import return_memory
+
+Tuple = TypeVar("Tuple")
+LIMIT = 8
+"""programs, for arguments of different shapes, that one function keeps in memory; the least recently used goes first"""
+_PACKAGE = Path(__file__).parent.parent
+_SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl", "jax_numpy_dtype_promotion")
+
+
+def kept_on_disk(cls: type[Tuple]) -> type[Tuple]:
+    """Decorates a NamedTuple that an `Exported` function takes or returns."""
+    jax.export.register_namedtuple_serialization(cls, serialized_name=f"{cls.__module__}.{cls.__qualname__}")
+    return cls
+
+
+class Exported:
+    """A compiled pure function of arrays. Safe from several threads: one at a time compiles for new shapes."""
+
+    def __init__(self, function: Callable[..., Any], limit: int = LIMIT) -> None:
+        """Takes a module's function, or a `functools.partial` of one with numbers, strings, tuples and configs."""
+        self._function, self._limit, self._lock = function, limit, threading.Lock()
+        self._programs: OrderedDict[Hashable, Callable[..., Any]] = OrderedDict()
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.compile(*arguments)(*arguments)
+
+    def compile(self, *arguments: Any) -> Callable[..., Any]:
+        """The program for arguments of these shapes, which may be `jax.ShapeDtypeStruct`s."""
+        shapes = _shapes(arguments)
+        with self._lock:
+            if shapes not in self._programs:
+                self._programs[shapes] = _compile(self._function, arguments, shapes)
+                return_memory()  # the compiler's
+            self._programs.move_to_end(shapes)
+            while len(self._programs) > self._limit:
+                self._programs.popitem(last=False)
+            return self._programs[shapes]
+
+
+def _shapes(arguments: Sequence[Any]) -> Hashable:
+    leaves, structure = jax.tree.flatten(arguments)
+    return structure, tuple((np.shape(leaf), np.dtype(leaf.dtype).str) for leaf in leaves)
+
+
+def _compile(function: Callable[..., Any], arguments: Sequence[Any], shapes: Hashable) -> Callable[..., Any]:
+    cache, name = compiling.program_cache(), _name(function)
+    if cache is None or name is None:
+        return compiling.jit(function).lower(*arguments).compile()
+    key = _key(name, shapes)
+    exported = _load(cache.get(key))
+    if exported is None:
+        exported = jax.export.export(jax.jit(function))(*arguments)
+        cache.put(key, bytes(exported.serialize()))
+    return compiling.jit(exported.call).lower(*arguments).compile()
+
+
+def _load(data: bytes | None) -> jax.export.Exported | None:
+    """The module in a cache's entry; None for an entry that is missing, or that this version of JAX does not read."""
+    if data is None:
+        return None
+    try:
+        return jax.export.deserialize(bytearray(data))
+    except Exception:  # what JAX raises depends on where the format differs
+        return None
+
+
+def _key(name: str, shapes: Hashable) -> str:
+    """A name for all that a trace depends on: the function, its arguments, emojax' code, JAX and its settings."""
+    settings = [getattr(jax.config, setting) for setting in _SETTINGS]
+    facts = (name, shapes, code_hash(), jax.__version__, jax.default_backend(), settings)
+    return "trace-" + hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _name(function: Callable[..., Any]) -> str | None:
+    """Says which function it is, in every process alike; None for one that cannot be told from others."""
+    if isinstance(function, functools.partial):
+        inner = _name(function.func)
+        given = [*function.args, *function.keywords.items()]
+        return f"{inner}{given!r}" if inner is not None and all(_is_telling(value) for value in given) else None
+    if "<" in getattr(function, "__qualname__", "<"):  # made inside another function, whose variables it may use
+        return None
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def _is_telling(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_telling(item) for item in value)
+    return value is None or isinstance(value, str | int | float) or dataclasses.is_dataclass(value)
+
+
+@functools.cache
+def code_hash() -> str:
+    """A hash of emojax' sources: a trace of other code is another trace."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
