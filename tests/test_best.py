@@ -126,7 +126,7 @@ def test_a_second_ctrl_c_is_obeyed_at_once():
         ({"painting": picture(1), "mask": np.zeros((3, 3))}, r"\[3, 3\]"),
         ({"painting": picture(1), "mask": np.zeros((32, 32))}, "black"),
         ({"painting": picture(1), "strength": 2}, "`strength` 2"),
-        ({"painting": picture(1), "size": 20}, "size 20"),
+        ({"painting": picture(1), "size": 20}, "size` 20"),
         ({"paintings": "nowhere"}, "no painting for"),
     ],
 )

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jax
+import orbax.checkpoint
 import pytest
 
 from emojax.cli import parser
@@ -51,7 +52,7 @@ def test_a_lack_has_its_own_name(error, part, monkeypatch, tmp_path, capsys):
     def broken(*_, **__):
         raise error
 
-    monkeypatch.setattr(arrays.ocp, "Checkpointer", broken)
+    monkeypatch.setattr(orbax.checkpoint, "Checkpointer", broken)
     with pytest.raises(ResourceError, match=part):
         arrays.restore_arrays(tmp_path, tmp_path, lambda *_: None)
 
@@ -62,7 +63,7 @@ def test_other_failures_are_not_taken_for_a_lack(error, monkeypatch, tmp_path):
         raise error
 
     assert machine.lack(error) is None
-    monkeypatch.setattr(arrays.ocp, "Checkpointer", broken)
+    monkeypatch.setattr(orbax.checkpoint, "Checkpointer", broken)
     with pytest.raises(CheckpointError, match=type(error).__name__):
         arrays.restore_arrays(tmp_path, tmp_path, lambda *_: None)
 

@@ -365,7 +365,7 @@ def unchecked(model, *args, **options):
     [
         (lambda m: m.classify(np.zeros((2, 8, 8, 3))), "float64"),
         (lambda m: m.classify(np.zeros((8, 8, 3), np.uint8)), r"\[8, 8, 3\]"),
-        (lambda m: m.classify(np.zeros((1, 8, 8, 3), np.uint8), margin=-1), "margin -1"),
+        (lambda m: m.classify(np.zeros((1, 8, 8, 3), np.uint8), margin=-1), "margin` -1"),
         (lambda m: m.stylize(np.zeros((8, 8), np.uint8), "sad"), r"\[8, 8\]"),
         (lambda m: m.stylize(np.zeros((0, 8, 3), np.uint8), "sad"), r"\[0, 8, 3\]"),
         (lambda m: m.stylize(photo(), "sda"), "did you mean 'sad'"),

@@ -51,14 +51,17 @@ def _checked(value: Any) -> Any:
     return value if isinstance(value, int) and 0 <= value < 2**16 else None
 
 
+def _encoded(value: Any) -> Any:
+    """A text as Pillow writes it: in ASCII as it is, else as the bytes that it was, which Pillow would replace."""
+    return value.encode("latin-1", "replace") if isinstance(value, str) and not value.isascii() else value
+
+
 def add_metadata(exif: Image.Exif, metadata: Mapping[int, Any], format: str) -> None:
     """Adds tags of `harmless_metadata` to those that are written.
 
     Pillow writes no settings of the shot into compressed TIFF: there the date of the shot stands as the file's.
     """
-    written = {
-        tag: value.encode("latin-1", "replace") if isinstance(value, str) else value for tag, value in metadata.items()
-    }
+    written = {tag: _encoded(value) for tag, value in metadata.items()}
     taken = written.get(ExifTags.Base.DateTimeOriginal)
     if format == "TIFF" and taken is not None:
         written[ExifTags.Base.DateTime] = taken

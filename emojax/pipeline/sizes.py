@@ -11,8 +11,9 @@ import numpy as np
 
 from emojax.pipeline import tiles
 
-PLANNED = 10
-"""At most this many programs for the photos of one run: what a model keeps bounds its memory, see `programs.PROGRAMS`."""
+PLANNED, PHOTOS_EACH, MOST_PLANNED = 12, 4, 40
+"""At most so many programs for the photos of one run, or one for so many photos, if that is more, but never more than the last.
+A model keeps fewer, see `programs.PROGRAMS`; one that was dropped comes back from the disk."""
 COMPILATION = 750_000
 """Pixels of padding for which a program is compiled. By time alone it would be 2 million (2 s of one core, while others paint),
 but photos would be padded by more than a third."""
@@ -52,13 +53,14 @@ def plan_buckets(sizes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         return []
     heights, widths = np.array(sorted(own)).T
     counts = np.array([own[bucket] for bucket in sorted(own)])
+    most = max(PLANNED, min(counts.sum() // PHOTOS_EACH, MOST_PLANNED))
     while len(counts) > 1:
         tall, wide = np.maximum.outer(heights, heights), np.maximum.outer(widths, widths)
         pixels = heights * widths * counts
         padding = tall * wide * np.add.outer(counts, counts) - np.add.outer(pixels, pixels)
         np.fill_diagonal(padding, np.iinfo(padding.dtype).max)
         i, j = np.unravel_index(padding.argmin(), padding.shape)
-        if len(counts) <= PLANNED and padding[i, j] >= COMPILATION:
+        if len(counts) <= most and padding[i, j] >= COMPILATION:
             break
         heights[i], widths[i], counts[i] = tall[i, j], wide[i, j], counts[i] + counts[j]
         heights, widths, counts = (np.delete(values, j) for values in (heights, widths, counts))
