@@ -49,7 +49,7 @@ def style_batch(config: StyleTraining) -> dict[str, np.ndarray]:
 
 def style_state(config: StyleTraining) -> tuple[Any, dict[str, Any]]:
     """Parameters, and what the step needs besides: Gram matrices of noise stand for those of paintings."""
-    params = jax.tree.map(np.asarray, init_stylizer(config.model, jax.random.PRNGKey(0)))
+    params = jax.tree.map(np.asarray, jax.jit(partial(init_stylizer, config.model))(jax.random.PRNGKey(0)))
     rng = np.random.default_rng(1)
     vgg: dict[str, Any] = {"mean": np.full(3, 127.5, np.float32)}
     for layer in LAYERS:
@@ -160,7 +160,7 @@ def measure_classifier(
 ) -> Iterator[dict[str, Any]]:
     """The rows of the classifier's step; see `measure_style`."""
     config = _plain(config, dtype)
-    variables = init_classifier(config.model, jax.random.PRNGKey(0))
+    variables = jax.jit(partial(init_classifier, config.model))(jax.random.PRNGKey(0))
     variables = {name: jax.tree.map(np.asarray, variables[name]) for name in ("params", "batch_stats")}
     optimizer = config.optimizer.build()
     state = classifier.initial_state(config, variables, optimizer)

@@ -157,7 +157,7 @@ def test_what_a_gpu_measures_is_tried_on_the_cpu(tmp_path):
     crop = dataclasses.replace(scale.styles.data, crop=32)
     scale = dataclasses.replace(
         scale,
-        styles=dataclasses.replace(scale.styles, model=model, mixes=(), batch_size=1, data=crop),
+        styles=dataclasses.replace(scale.styles, model=model, mixes=(), batch_size=2, data=crop),
         classifier=dataclasses.replace(
             scale.classifier, model=dataclasses.replace(scale.classifier.model, widths=(4, 4)), batch_size=2
         ),
@@ -171,7 +171,7 @@ def test_what_a_gpu_measures_is_tried_on_the_cpu(tmp_path):
     found = gpu.measure(parts, Clock(), lambda rows: None)
     ours = [row for row in found if row["name"].startswith("emojax")]
     assert {row["what"] for row in ours} == {
-        "train_style step, 1 of 32 x 32",
+        "train_style step, 2 of 32 x 32",
         "train_classifier step, 2 faces",
         "network",
         "network, 2 photos",
