@@ -13,11 +13,11 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayError
 
-from emojax.cli.parser import printable
 from emojax.errors import InputError, UserError
 from emojax.options import StylizeOptions
 from emojax.ray.dataset import stylize
 from emojax.ray.folder import Record, open_folder, plan, write_pictures
+from emojax.util.words import printable
 
 BLOCK = 256
 """photos that an actor takes at once, at most: what is painted again when it dies"""
