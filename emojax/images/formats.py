@@ -84,11 +84,6 @@ ALPHA_FORMATS = frozenset({"PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"})
 """written formats that keep transparency"""
 
 
-def written_suffix(suffix: str) -> str:
-    """The suffix of the picture of a photo: the photo's own if it is written and has a place for the mark, else .png."""
-    return suffix if FORMATS.get(suffix.lower(), "BMP") not in UNMARKED else ".png"
-
-
 def format_of(path: str | os.PathLike) -> str:
     """Returns Pillow's name of the format that a path's suffix stands for.
 

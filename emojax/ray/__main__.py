@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 
 from emojax.cli.parser import Parser, run
 from emojax.cli.stylize import named_style
@@ -32,7 +33,7 @@ def parser() -> Parser:
     actors.add_argument(
         "--gpus", type=float, default=0.0, metavar="N", help="GPUs of each, such as 0.25 for four on one (default: 0)"
     )
-    add_style(made)
+    add_style(made, "photo")
     return made
 
 
@@ -41,18 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.emotion is not None and args.style is not None:
         raise InputError("--emotion and --style both name the style: give one of them")
-    style_files, style = named_style(args.emotion, args.style)
-    options = StylizeOptions(
-        emotion=style,
-        mix=args.mix,
-        face=args.face,
-        no_face=args.no_face,
-        per_face=args.per_face,
-        style_scale=args.style_scale,
-        strength=args.strength,
-        face_strength=args.face_strength,
-        colors=args.colors,
-    )
+    style_files, style = named_style(args)
+    flags = {field.name: getattr(args, field.name) for field in fields(StylizeOptions) if field.name in args}
+    options = StylizeOptions(**{**flags, "emotion": style})
     names = {"emotion": args.emotion or args.style, "styles": args.styles, "classifier": args.classifier}
     made = names | {name: value for name, value in vars(options).items() if name != "emotion"}
     try:

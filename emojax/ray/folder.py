@@ -22,7 +22,7 @@ from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 from emojax.cli.job import reason
 from emojax.errors import InputError, UserError
 from emojax.images import PHOTO_SUFFIXES
-from emojax.images.formats import written_suffix
+from emojax.ray.painter import written_suffix
 from emojax.util.files import write_atomically
 
 READINGS, RUN = "readings", "emojax.json"
@@ -136,7 +136,7 @@ def plan(photos: Folder, output: Folder, run: Mapping[str, Any]) -> Plan:
     problems, owners = {}, dict[str, str]()
     for name in found:
         path = PurePosixPath(name)
-        target = str(path.with_suffix(f".EMOTION{written_suffix(path.suffix)}"))
+        target = str(path.with_suffix(f".EMOTION{written_suffix(name)}"))
         if owners.setdefault(target, name) != name:
             problems[name] = f"{owners[target]} and {name} would both be written to {target}: rename one"
     return Plan([name for name in found if name not in done | problems.keys()], len(done & set(found)), problems)

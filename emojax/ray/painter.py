@@ -17,10 +17,10 @@ import pyarrow as pa
 from pyarrow.fs import FileSystem
 
 from emojax.cli.job import reason, style_name
+from emojax.cli.kinds import PHOTOS
 from emojax.cli.report import reading
 from emojax.errors import EmojaxError, InputError
 from emojax.images import FORMATS, encode
-from emojax.images.formats import written_suffix
 from emojax.options import StylizeOptions
 from emojax.weights.style_file import StyleFile
 
@@ -152,10 +152,16 @@ class Painter:
         size = None if result.image is None else list(result.image.size)
         row["reading"] = json.dumps({"size": size, **reading(result)}, allow_nan=False)
         if result.image is not None:
-            suffix = self._settings.suffix or written_suffix(PurePosixPath(name or "").suffix)
+            suffix = self._settings.suffix or written_suffix(name or "")
             try:
                 row["painted"] = encode(result.image, FORMATS[suffix.lower()])
             except EmojaxError as error:
                 return {"error": str(error)}
             row |= {"suffix": suffix, "style": style_name(result.style)}
         return row
+
+
+def written_suffix(name: str) -> str:
+    """The suffix of the picture of a photo, as `emojax stylize` chooses it: the photo's own, or .png."""
+    suffix = PurePosixPath(name).suffix
+    return suffix if suffix.lower() in PHOTOS.keeps else PHOTOS.default
