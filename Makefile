@@ -1,5 +1,5 @@
 # make demo: installs what stylizing needs and repaints examples/astronaut.jpg
-# make test: installs the train and test extras, then lint, format, types and tests; this is what CI runs
+# make test: installs the train, ray and test extras, then lint, format, types and tests; this is what CI runs
 # make fuzz: 10,000 hostile photos and command lines; make faults: kills, full disks, two processes, a clock that jumps
 # make clean: removes what these made
 # PYTHON=python3.12 make ... chooses an interpreter.
@@ -33,7 +33,7 @@ $(VENV)/.installed: $(REQUIREMENTS) | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.installed-for-tests: $(REQUIREMENTS) | $(BIN)/pip
-	$(INSTALL) --editable '.[train,test,video]'
+	$(INSTALL) --editable '.[train,ray,test,video]'
 	@touch $@ $(VENV)/.installed
 
 $(BIN)/pip:

@@ -1,12 +1,14 @@
 """`python -m benchmarks`: emojax beside its peers, in one run; writes JSON, a Markdown table and a chart.
 
-Install `benchmarks/requirements.txt` first. Runs are interleaved; figures are medians with quartiles after warm-up. With
-`--device gpu` the network and the training steps run on an NVIDIA GPU, beside PyTorch alone.
+Install `benchmarks/requirements.txt` first. Runs are interleaved; figures are medians with quartiles after warm-up.
+`--device gpu --minutes 6` measures on an NVIDIA GPU what there is time for, beside PyTorch if that is installed; see
+`benchmarks.gpu`. Rows are printed as they come, and written after every part.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import io
 import json
@@ -18,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.timing import Clock
 from emojax.cli.parser import Parser, run
 from emojax.errors import UserError
 from emojax.util.files import make_folder, write_atomically
@@ -31,7 +34,8 @@ PARTS = {
     "training": ("torch", "optax", "grain"),
 }
 """what is measured, and the packages that this takes"""
-ON_GPU = {"network": ("torch",), "training": PARTS["training"]}
+ON_GPU = {"training": ("optax", "grain"), "network": (), "photo": (), "folder": ()}
+"""the same of `--device gpu`, where PyTorch is not a must"""
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -79,52 +83,83 @@ def _write(output: Path, where: str, rows: Sequence[dict[str, Any]]) -> None:
     write_atomically(output / "chart.png", chart(rows))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The flags, with the parts that are measured; raises UserError for wrong ones, and for packages that are missing."""
     parser = Parser(
         prog="python -m benchmarks",
         description="Times emojax and its peers side by side.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: network and training alone")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: beside PyTorch alone")
+    parser.add_argument(
+        "--minutes", type=float, help="with --device gpu: the time for all; what it does not suffice for is left out"
+    )
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="what is measured; all if not given")
     parser.add_argument("--styles", help="our network: fast, a checkpoint or run; none: the packaged default")
-    parser.add_argument("--sides", nargs="+", type=int, default=[256, 512, 1024], help="of the network's photos")
+    parser.add_argument("--sides", nargs="+", type=int, help="of the network's photos; 256 512 1024, on a GPU 512 1024")
     parser.add_argument("--job-sides", nargs="+", type=int, default=[512, 1024, 2048], help="of the files")
     parser.add_argument("--repeats", type=int, default=7, help="rounds that are timed")
     parser.add_argument("--photos", type=int, default=50, help="in the folder of mixed sizes")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks"), help="the folder for the results")
     args = parser.parse_args(argv)
+    args.sides = args.sides or [256, 512, 1024][args.device == "gpu" :]
+    if args.minutes is not None and (args.device != "gpu" or not args.minutes > 0):
+        raise UserError(f"--minutes {args.minutes:g}: it is above 0, and for --device gpu")
     if min(*args.sides, *args.job_sides) < 64 or min(args.repeats, args.photos) < 1:
         raise UserError("--sides and --job-sides are at least 64, --repeats and --photos at least 1")
     if any(side % 4 for side in args.sides):
         raise UserError(f"--sides {args.sides}: multiples of 4, which the bare network needs")
     needed = ON_GPU if args.device == "gpu" else PARTS
-    parts = args.parts or list(needed)
-    for part in parts:
+    args.parts = args.parts or list(needed)
+    for part in args.parts:
         if part not in needed:
             raise UserError(f"--parts {part} is measured on the CPU alone: leave it out, or --device gpu")
         for module in (*needed[part], "matplotlib"):
             if importlib.util.find_spec(module) is None:
                 raise UserError(f"{module} is not installed: pip install -r benchmarks/requirements.txt")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    args = _parse(argv)
     make_folder(args.output)
     # Before JAX starts: its platform, and the GPU's memory as it is needed, since PyTorch wants some, too.
     device = "cuda" if args.device == "gpu" else "cpu"
     os.environ.update(JAX_PLATFORMS=device, XLA_PYTHON_CLIENT_PREALLOCATE="false")
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    rows: list[dict[str, Any]] = []
+    clock = Clock(args.minutes)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        os.environ["EMOJAX_CACHE"] = str(folder / "cache")
+        os.environ["EMOJAX_CACHE"] = str(Path(name, "cache"))
         where = _describe(device, threads)
-        measures = _measures(folder, args, device, threads)
-        for part in [part for part in measures if part in parts]:
-            print(f"measuring: {part}", file=sys.stderr)
-            rows += measures[part]()
-            _write(args.output, where, rows)
+        print(where, file=sys.stderr)
+        write = functools.partial(_write, args.output, where)
+        if args.device == "gpu":
+            rows = _on_gpu(Path(name), args, threads, clock, write)
+        else:
+            rows = []
+            measures = _measures(Path(name), args, threads)
+            for part in [part for part in measures if part in args.parts]:
+                print(f"measuring: {part}", file=sys.stderr)
+                rows += measures[part]()
+                write(rows)
     print(f"{where}\n\n{table(rows)}")
     print(f"wrote {args.output}", file=sys.stderr)
     return 0
+
+
+def _on_gpu(
+    folder: Path,
+    args: argparse.Namespace,
+    threads: int,
+    clock: Clock,
+    write: Callable[[list[dict[str, Any]]], None],
+) -> list[dict[str, Any]]:
+    from benchmarks import gpu
+
+    scale = gpu.Scale(sides=tuple(args.sides), job_sides=tuple(args.job_sides), photos=args.photos)
+    found = gpu.parts(folder, args.styles, scale, "cuda", threads, args.repeats, clock)
+    return gpu.measure([part for part in found if part.name in args.parts], clock, write)
 
 
 def _describe(device: str, threads: int) -> str:
@@ -139,9 +174,7 @@ def _describe(device: str, threads: int) -> str:
         raise UserError(f"no GPU for JAX ({' '.join(str(error).split())[:100]}): leave out --device gpu") from None
 
 
-def _measures(
-    folder: Path, args: argparse.Namespace, device: str, threads: int
-) -> dict[str, Callable[[], list[dict[str, Any]]]]:
+def _measures(folder: Path, args: argparse.Namespace, threads: int) -> dict[str, Callable[[], list[dict[str, Any]]]]:
     """Part -> what measures it. In this order: each finds the caches as the one before left them, the folder finds none."""
 
     def of_job(name: str, *arguments: Any) -> list[dict[str, Any]]:
@@ -152,12 +185,12 @@ def _measures(
     def network() -> list[dict[str, Any]]:
         from benchmarks import network
 
-        return network.measure(args.styles, args.sides, device, threads, args.repeats)
+        return list(network.measure(args.styles, args.sides, threads, args.repeats))
 
     def training() -> list[dict[str, Any]]:
         from benchmarks import training
 
-        return training.measure(device, threads, args.repeats)
+        return list(training.measure(threads, args.repeats))
 
     return {
         "folder": lambda: of_job("mixed_folder", args.styles, args.photos),

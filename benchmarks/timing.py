@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,15 +12,32 @@ import numpy as np
 REST = 0.1  # seconds; the threads of some runners go on spinning for a while after a run, and would take the next one's cores
 
 
+class Clock:
+    """The time that a run may take; without `minutes` it has no end."""
+
+    def __init__(self, minutes: float | None = None) -> None:
+        self._end = math.inf if minutes is None else time.monotonic() + 60 * minutes
+
+    def has(self, seconds: float = 0.0) -> bool:
+        """Whether more than so much time is left."""
+        return time.monotonic() + seconds < self._end
+
+
 def interleaved(
     runners: Mapping[str, Callable[[], Any]],
     repeats: int,
     warm_up: int = 2,
     clock: Callable[[], float] = time.perf_counter,
+    until: Clock | None = None,
 ) -> dict[str, list[float]]:
-    """Seconds of each runner, by its name: [first quartile, median, third quartile] of `repeats` rounds after warm-up."""
+    """Seconds of each runner, by its name: [first quartile, median, third quartile] of `repeats` rounds after warm-up.
+
+    Once the time of `until` is over, the rounds end; there is one at least.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in runners}
     for turn in range(warm_up + repeats):
+        if turn > warm_up and until is not None and not until.has():
+            break
         for name, runner in runners.items():
             time.sleep(REST)
             start = clock()

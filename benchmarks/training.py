@@ -8,14 +8,14 @@ agree. VGG16 has random weights here, which take the same time.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
-from benchmarks.timing import interleaved
+from benchmarks.timing import Clock, interleaved
 from configs.classifier import FINETUNE
 from configs.style import EMOTIONS, GPU
 from emojax.losses.objective import CELL
@@ -49,7 +49,7 @@ def style_batch(config: StyleTraining) -> dict[str, np.ndarray]:
 
 def style_state(config: StyleTraining) -> tuple[Any, dict[str, Any]]:
     """Parameters, and what the step needs besides: Gram matrices of noise stand for those of paintings."""
-    params = jax.tree.map(np.asarray, init_stylizer(config.model, jax.random.PRNGKey(0)))
+    params = jax.tree.map(np.asarray, jax.jit(partial(init_stylizer, config.model))(jax.random.PRNGKey(0)))
     rng = np.random.default_rng(1)
     vgg: dict[str, Any] = {"mean": np.full(3, 127.5, np.float32)}
     for layer in LAYERS:
@@ -93,25 +93,14 @@ def _plain(config: Config, dtype: Any) -> Config:
     return dataclasses.replace(config, optimizer=optimizer, dtype=dtype)
 
 
-def measure(device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
-    """A row per step and implementation: name, seconds (quartiles), examples a second, on a GPU the share of its peak.
+def style_config(gpu: bool) -> StyleTraining:
+    """The step of the preset `gpu`, or of `emotions` on a CPU, with Johnson's terms of the loss, which PyTorch's step has."""
+    return dataclasses.replace(GPU, loss=EMOTIONS.loss) if gpu else EMOTIONS
 
-    The peak is what a large matrix product reaches there; the operations are those that XLA counts in our step.
 
-    Args:
-        device: "cpu" (float32) or "cuda" (bfloat16, and larger batches).
-
-    Raises:
-        RuntimeError: a step of PyTorch whose first loss is not ours.
-    """
-    import torch
-
-    from benchmarks import torch_steps
-
-    torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision("high")  # on a GPU tensor cores for float32, as JAX does by itself
-    gpu = device == "cuda"
-    faces = dataclasses.replace(
+def classifier_config(gpu: bool) -> ClassifierTraining:
+    """The step of the preset `finetune`, without what PyTorch's step lacks; see this module."""
+    return dataclasses.replace(
         FINETUNE,
         model=dataclasses.replace(FINETUNE.model, dense_dropout=0.0),
         mixup=0.0,
@@ -119,65 +108,102 @@ def measure(device: str, threads: int, repeats: int) -> list[dict[str, Any]]:
         augment=AugmentConfig(False, 0, 0, 0, 0, 0, 0, 0),
         batch_size=1024 if gpu else FINETUNE.batch_size,
     )
-    # Johnson's terms of the loss, which PyTorch's step has too.
-    photos = dataclasses.replace(GPU, loss=EMOTIONS.loss) if gpu else EMOTIONS
-    variables = init_classifier(faces.model, jax.random.PRNGKey(0))
+
+
+def measure(threads: int, repeats: int) -> Iterator[dict[str, Any]]:
+    """A row per step and implementation on the CPU, in float32: name, seconds (quartiles), examples a second.
+
+    Raises:
+        RuntimeError: a step of PyTorch whose first loss is not ours.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    alike: tuple[str, str, bool, int, Clock] = ("float32", "cpu", True, repeats, Clock())
+    yield from measure_style(style_config(False), *alike)
+    yield from measure_classifier(classifier_config(False), *alike)
+
+
+def measure_style(
+    config: StyleTraining, dtype: str, device: str, peers: bool, repeats: int, clock: Clock
+) -> Iterator[dict[str, Any]]:
+    """The rows of the styles' step; on a GPU with the share of its peak.
+
+    The peak is what a large matrix product reaches there; the operations are those that XLA counts in our step.
+
+    Args:
+        dtype: of the convolutions, "float32" or "bfloat16".
+        device: "cpu" or "cuda".
+        peers: whether PyTorch takes part.
+
+    Raises:
+        RuntimeError: a step of PyTorch whose first loss is not ours.
+    """
+    config = _plain(config, dtype)
+    params, constants = style_state(config)
+    optimizer = config.optimizer.build()
+    losses = partial(perceptual_losses, config)
+    ours = OurStep(style.make_step(losses, optimizer), TrainState.create(params, optimizer, 0), constants)
+
+    def theirs(compiled: bool) -> Callable[[Any], Any]:
+        from benchmarks import torch_steps
+
+        return torch_steps.style_step(config, constants, params, device, compiled)
+
+    side = config.data.crop
+    what = f"train_style step, {config.batch_size} of {side} x {side}"
+    yield from _rows(what, style_batch(config), ours, theirs if peers else None, dtype, device, repeats, clock)
+
+
+def measure_classifier(
+    config: ClassifierTraining, dtype: str, device: str, peers: bool, repeats: int, clock: Clock
+) -> Iterator[dict[str, Any]]:
+    """The rows of the classifier's step; see `measure_style`."""
+    config = _plain(config, dtype)
+    variables = jax.jit(partial(init_classifier, config.model))(jax.random.PRNGKey(0))
     variables = {name: jax.tree.map(np.asarray, variables[name]) for name in ("params", "batch_stats")}
-    params, constants = style_state(photos)
+    optimizer = config.optimizer.build()
+    state = classifier.initial_state(config, variables, optimizer)
+    ours = OurStep(classifier.make_step(config, optimizer), state, {})
 
-    def our_style(dtype: str) -> OurStep:
-        config = _plain(photos, dtype)
-        optimizer = config.optimizer.build()
-        return OurStep(
-            style.make_step(partial(perceptual_losses, config), optimizer),
-            TrainState.create(params, optimizer, 0),
-            constants,
-        )
+    def theirs(compiled: bool) -> Callable[[Any], Any]:
+        from benchmarks import torch_steps
 
-    def our_classifier(dtype: str) -> OurStep:
-        config = _plain(faces, dtype)
-        optimizer = config.optimizer.build()
-        return OurStep(
-            classifier.make_step(config, optimizer), classifier.initial_state(config, variables, optimizer), {}
-        )
+        return torch_steps.classifier_step(config, variables, device, compiled)
 
-    def their_style(dtype: str, compiled: bool) -> Callable[[Any], Any]:
-        return torch_steps.style_step(_plain(photos, dtype), constants, params, device, compiled)
+    what = f"train_classifier step, {config.batch_size} faces"
+    yield from _rows(what, faces_batch(config), ours, theirs if peers else None, dtype, device, repeats, clock)
 
-    def their_classifier(dtype: str, compiled: bool) -> Callable[[Any], Any]:
-        return torch_steps.classifier_step(_plain(faces, dtype), variables, device, compiled)
 
-    dtype, suffix, tolerance = ("bfloat16", " bf16", 5e-2) if gpu else ("float32", "", 2e-3)
-    peak = measure_matmul_peak(dtype)
-    rows: list[dict[str, Any]] = []
-    steps: list[tuple[str, dict[str, np.ndarray], Callable[[str], OurStep], Callable[[str, bool], Any]]] = [
-        (
-            f"train_style step, {photos.batch_size} of {photos.data.crop} x {photos.data.crop}",
-            style_batch(photos),
-            our_style,
-            their_style,
-        ),
-        (f"train_classifier step, {faces.batch_size} faces", faces_batch(faces), our_classifier, their_classifier),
-    ]
-    for what, batch, ours, theirs in steps:
-        mine = ours(dtype)
-        runners: dict[str, Callable[[Any], Any]] = {
-            f"emojax{suffix}": mine,
-            f"PyTorch eager{suffix}": theirs(dtype, False),
-            f"PyTorch compile{suffix}": theirs(dtype, True),
-        }
-        first = {name: float(runner(batch)) for name, runner in runners.items()}
-        for name, loss in first.items():
-            if abs(loss / first[f"emojax{suffix}"] - 1) > tolerance:
-                raise RuntimeError(f"the first losses are {first}, of {name} too far off: it is not the same step")
-        # On a CPU our forms of convolutions take fewer operations than XLA counts.
-        ideal = mine.count_flops(batch) / peak if gpu else None
-        timed = interleaved({n: partial(_wait, runner, batch) for n, runner in runners.items()}, repeats)
-        count = len(next(iter(batch.values())))
-        for name, seconds in timed.items():
-            row = {"what": what, "name": name, "side": None, "seconds": seconds, "rate": count / seconds[1]}
-            rows.append(row | ({"share": ideal / seconds[1]} if ideal else {}))
-    return rows
+def _rows(
+    what: str,
+    batch: dict[str, np.ndarray],
+    ours: OurStep,
+    theirs: Callable[[bool], Callable[[Any], Any]] | None,
+    dtype: str,
+    device: str,
+    repeats: int,
+    clock: Clock,
+) -> Iterator[dict[str, Any]]:
+    """Compares the first losses, then times."""
+    suffix, tolerance = (" bf16", 5e-2) if dtype == "bfloat16" else ("", 2e-3)
+    runners: dict[str, Callable[[Any], Any]] = {f"emojax{suffix}": ours}
+    if theirs is not None:
+        import torch
+
+        torch.set_float32_matmul_precision("high")  # on a GPU tensor cores for float32, as JAX does by itself
+        runners |= {f"PyTorch eager{suffix}": theirs(False), f"PyTorch compile{suffix}": theirs(True)}
+    first = {name: float(runner(batch)) for name, runner in runners.items()}
+    for name, loss in first.items():
+        if abs(loss / first[f"emojax{suffix}"] - 1) > tolerance:
+            raise RuntimeError(f"the first losses are {first}, of {name} too far off: it is not the same step")
+    # On a CPU our forms of convolutions take fewer operations than XLA counts.
+    ideal = ours.count_flops(batch) / measure_matmul_peak(dtype) if device != "cpu" else None
+    timed = interleaved({n: partial(_wait, runner, batch) for n, runner in runners.items()}, repeats, until=clock)
+    count = len(next(iter(batch.values())))
+    for name, seconds in timed.items():
+        row = {"what": what, "name": name, "side": None, "seconds": seconds, "rate": count / seconds[1]}
+        yield row | ({"share": ideal / seconds[1]} if ideal else {})
 
 
 def _wait(runner: Callable[[Any], Any], batch: Any) -> float:

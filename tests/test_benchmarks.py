@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import gpu
 from benchmarks.__main__ import PARTS, chart, main, table
-from benchmarks.timing import interleaved
+from benchmarks.timing import Clock, interleaved
 from emojax.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,7 +90,9 @@ def test_further_columns_are_there_where_a_row_fills_them():
         (["--sides", "30"], "at least 64"),
         (["--sides", "66"], "multiples of 4"),
         (["--repeats", "0"], "1"),
-        (["--device", "gpu", "--parts", "photo"], "CPU alone"),
+        (["--device", "gpu", "--parts", "command"], "CPU alone"),
+        (["--minutes", "6"], "for --device gpu"),
+        (["--device", "gpu", "--minutes", "0"], "above 0"),
     ],
 )
 def test_mistakes(flags, part, tmp_path):
@@ -102,3 +105,78 @@ def test_missing_peers_are_told_before_the_work(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"no_such_package is not installed: pip install -r"):
         main(["--parts", "photo", "--output", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_clock_that_has_run_out_ends_the_rounds():
+    calls = []
+    late = Clock(1e-9)
+    assert not late.has() and Clock().has(1e9) and Clock(1).has(30) and not Clock(1).has(90)
+    interleaved({"a": lambda: calls.append("a")}, repeats=9, warm_up=1, until=late)
+    assert calls == ["a", "a"]  # the warm-up and one that counts
+
+
+def row(name, seconds):
+    return {"what": "step", "name": name, "side": None, "seconds": [seconds] * 3, "rate": 1 / seconds, "share": 0.25}
+
+
+def test_parts_are_measured_while_there_is_time_and_written_one_after_the_other(capsys, monkeypatch):
+    left, written = [150.0], []
+
+    def part(name, cost):
+        def rows(peers):
+            left[0] -= cost
+            yield row("emojax", 0.5)
+            if peers:
+                yield row("PyTorch", 1.0)
+
+        return gpu.Part(name, f"the {name}", 20, rows)
+
+    monkeypatch.setattr(Clock, "has", lambda self, seconds=0.0: left[0] > seconds)
+    monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: object())
+    parts = [part("training", 60), part("network", 75), part("folder", 30)]
+    rows = gpu.measure(parts, Clock(), lambda rows: written.append(len(rows)))
+    assert [found["name"] for found in rows] == ["emojax", "PyTorch", "emojax"] and written == [2, 3]
+    said = capsys.readouterr().err
+    assert "step, emojax: 0.5 s, 2 a second, 25% of the peak" in said
+    assert "measuring: the network, without PyTorch" in said and "no time left for the folder" in said
+
+
+@pytest.mark.slow
+def test_what_a_gpu_measures_is_tried_on_the_cpu(tmp_path):
+    """Every part with tiny shapes; ours alone, unless PyTorch is installed."""
+    import dataclasses
+
+    import tiny
+
+    from emojax.nets.stylizer import StylizerConfig
+    from emojax.weights.store import save_checkpoint
+
+    model = StylizerConfig(width=4, blocks=1)
+    save_checkpoint(tmp_path / "styles", "styles", model, tiny.stylizer_params(model))
+    scale = gpu.Scale(sides=(64,), batches=(1, 2), job_sides=(64,), photos=2, dtype="float32")
+    crop = dataclasses.replace(scale.styles.data, crop=32)
+    scale = dataclasses.replace(
+        scale,
+        styles=dataclasses.replace(scale.styles, model=model, mixes=(), batch_size=2, data=crop),
+        classifier=dataclasses.replace(
+            scale.classifier, model=dataclasses.replace(scale.classifier.model, widths=(4, 4)), batch_size=2
+        ),
+    )
+    network = str(tmp_path / "styles")
+    parts = [
+        part
+        for part in gpu.parts(tmp_path, network, scale, "cpu", 1, 1, Clock())
+        if part.name != "folder"  # a command of its own, which test_batch.py tests
+    ]
+    found = gpu.measure(parts, Clock(), lambda rows: None)
+    ours = [row for row in found if row["name"].startswith("emojax")]
+    assert {row["what"] for row in ours} == {
+        "train_style step, 2 of 32 x 32",
+        "train_classifier step, 2 faces",
+        "network",
+        "network, 2 photos",
+        "photo, warm",
+    }
+    assert all(row["seconds"][1] > 0 and row["rate"] > 0 for row in ours)
+    assert all(row["share"] > 0 for row in ours if row["what"].startswith("network"))
+    assert "| network, 2 photos | 64 | emojax bf16 |" in table(found)

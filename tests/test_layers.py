@@ -9,7 +9,7 @@ import emojax
 
 ROOT = Path(emojax.__file__).parent
 LAYERS = [
-    {"cli", "__main__", "export", "style_pack", "port_vgg16"},
+    {"cli", "__main__", "export", "style_pack", "port_vgg16", "ray"},
     {"train"},
     {"video"},
     {"pipeline", "paint"},
@@ -27,6 +27,7 @@ LAYERS = [
 ASIDE = {
     ("cli", "export"),
     ("__main__", "cli"),
+    ("ray", "cli"),  # what is said of a photo, and the flags of a style
     ("style_pack", "cli"),
     ("port_vgg16", "cli"),
     ("style_pack", "__main__"),

@@ -4,9 +4,13 @@ tests/train/test_style.py and test_classifier_training.py prove it for the real 
 """
 
 import json
+import os
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +25,8 @@ from emojax.train.parallel import Parallel, check_batch_size, initialize_hosts, 
 from emojax.train.state import TrainState
 from emojax.weights.store import save_checkpoint
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+PYTHON = [sys.executable, "-m", "emojax"]
 OPTIMIZER = optax.adam(0.1)
 
 
@@ -98,29 +104,88 @@ def losses_of(folder):
     return [row["loss"] for row in rows if row["split"] == "train"]
 
 
-@pytest.mark.slow
-def test_two_processes_train_to_the_loss_of_one(tiny_face_data, tmp_path):
-    """The classifier, which has most that could differ: augmentation, batch norm and dropout."""
-    model = ClassifierConfig(widths=(4,), dense=8, size=16)
-    save_checkpoint(tmp_path / "start", "classifier", model, tiny.classifier_variables(model))
-    flags = ["--batch_size", "4", "--model.widths", "4", "--initial", str(tmp_path / "start")]
-    command = [sys.executable, "train_classifier.py", "tiny", *tiny_face_data, *flags]
+@pytest.fixture(scope="module")
+def tiny_run(tiny_face_data, tmp_path_factory):
+    """The words of an `emojax train` without its output, and the losses of one process.
 
-    def start(output, *more):
-        environment = {"PATH": "", "JAX_PLATFORMS": "cpu", "EMOJAX_CACHE": str(tmp_path / "cache")}
-        return subprocess.Popen(
-            [*command, "--output", str(output), *more], env=environment, stderr=subprocess.PIPE, text=True
-        )
+    Of the classifier, which has most that could differ: augmentation, batch norm and dropout.
+    """
+    root, model = tmp_path_factory.mktemp("run"), ClassifierConfig(widths=(4,), dense=8, size=16)
+    save_checkpoint(root / "start", "classifier", model, tiny.classifier_variables(model))
+    flags = ["--batch_size", "4", "--model.widths", "4", "--initial", str(root / "start")]
+    words = ["classifier", "tiny", *tiny_face_data, *flags]
+    finish(start([*PYTHON, "train", *words, "--output", str(root / "one")]))
+    return words, losses_of(root / "one")
 
-    def finish(process):
+
+def start(command, **environment):
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "EMOJAX_CACHE") if name in os.environ}
+    environment = {**kept, "JAX_PLATFORMS": "cpu", **environment}
+    return subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def finish(*processes):
+    for process in processes:
         _, messages = process.communicate(timeout=600)
         assert process.returncode == 0, messages
 
-    finish(start(tmp_path / "one"))
-    hosts = ["--coordinator", f"127.0.0.1:{free_port()}", "--hosts", "2", "--host"]
-    both = [start(tmp_path / "two", *hosts, str(index)) for index in range(2)]
-    for process in both:
-        finish(process)
-    one, two = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
-    assert len(one) == 4
-    np.testing.assert_allclose(two, one, rtol=1e-4)
+
+@pytest.mark.slow
+def test_two_processes_train_to_the_loss_of_one(tiny_run, tmp_path):
+    words, expected = tiny_run
+    hosts = ["--output", str(tmp_path), "--coordinator", f"127.0.0.1:{free_port()}", "--hosts", "2", "--host"]
+    finish(*(start([*PYTHON, "train", *words, *hosts, str(index)]) for index in range(2)))
+    assert len(expected) == 4
+    np.testing.assert_allclose(losses_of(tmp_path), expected, rtol=1e-4)
+
+
+SRUN = """#!/usr/bin/env bash
+# What Slurm's own does, for two hosts that are this machine.
+[ "$1" = --kill-on-bad-exit ] && shift
+for number in 0 1; do SLURM_PROCID=$number "$@" & processes+=($!); done
+for process in "${processes[@]}"; do wait "$process" || exit 1; done
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_the_recipe_for_slurm_trains_on_two_processes(tiny_run, tmp_path):
+    words, expected = tiny_run
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, text in {
+        "srun": SRUN,
+        "scontrol": '#!/usr/bin/env bash\n[ "$*" = "show hostnames local[1-2]" ] && printf "127.0.0.1\\n127.0.0.2\\n"\n',
+        "python": f'#!/usr/bin/env bash\nexec {sys.executable} "$@"\n',
+    }.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    slurm = {"SLURM_JOB_NODELIST": "local[1-2]", "SLURM_NTASKS": "2", "EMOJAX_PORT": str(free_port())}
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "configs/train.slurm", *words, "--output", str(tmp_path / "run")]
+    finish(start(command, PATH=path, **slurm))
+    np.testing.assert_allclose(losses_of(tmp_path / "run"), expected, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_the_recipe_for_kubernetes_trains_in_two_pods(tiny_run, tmp_path):
+    """Its container's command with its environment, but for the address, and with words of a tiny run."""
+    yaml = pytest.importorskip("yaml")
+    words, expected = tiny_run
+    spec = yaml.safe_load((ROOT / "configs" / "train_jobset.yaml").read_text())["spec"]
+    (job,) = spec["replicatedJobs"]
+    pods = job["template"]["spec"]
+    (container,) = pods["template"]["spec"]["containers"]
+    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    assert environment["JAX_NUM_PROCESSES"] == str(pods["completions"]) == str(pods["parallelism"]) == "2"
+    assert environment["JAX_COORDINATOR_ADDRESS"].startswith(f"emojax-{job['name']}-0-0.emojax:")
+    environment["JAX_COORDINATOR_ADDRESS"] = f"127.0.0.1:{free_port()}"
+    (script,) = container["args"]
+    begin, _ = script.split(" styles ")
+    script = f"{begin} {shlex.join([*words, '--output', str(tmp_path)])}".replace("python", sys.executable)
+    pods = [
+        start([*container["command"], script], JOB_COMPLETION_INDEX=str(index), **environment) for index in range(2)
+    ]
+    finish(*pods)
+    np.testing.assert_allclose(losses_of(tmp_path), expected, rtol=1e-4)

@@ -1,0 +1,93 @@
+"""`stylize`: a Ray data set of photos becomes one of pictures and readings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyarrow.fs import FileSystem
+from ray.data import ActorPoolStrategy, Dataset
+
+from emojax.emotions import EMOTIONS, PHOTO, style_weights
+from emojax.errors import InputError
+from emojax.images import FORMATS
+from emojax.options import StylizeOptions
+from emojax.ray.painter import Painter, Settings
+from emojax.weights.style_file import StyleFile
+
+SHARE = 0.9
+"""of its cores, what an actor asks Ray for: the rest is for reading and writing, which would wait for ever if actors had all"""
+RETRIES = 3
+"""how often a batch is painted again after its actor died; Ray's own choice, for ever, would never end with a deadly photo"""
+
+
+def stylize(
+    dataset: Dataset,
+    options: StylizeOptions | None = None,
+    *,
+    actors: int | tuple[int, int] = 1,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
+    batch_size: int = 16,
+    styles: str | None = None,
+    classifier: str | None = None,
+    style_files: Sequence[StyleFile] = (),
+    suffix: str | None = None,
+    filesystem: FileSystem | None = None,
+) -> Dataset:
+    """Repaints the photos of a data set in actors that hold one model each. Nothing is done until the result is read.
+
+    Every photo is padded to one of a few sizes that programs are compiled for (`emojax.pipeline.sizes.Buckets`); the actors
+    of a machine share the compiled programs on disk. A photo that fails does not stop the others: its row says why. A batch
+    whose actor dies is painted again by another.
+
+    Args:
+        dataset: rows with a photo each, encoded in the column "bytes", or a file in "path": a local one, s3://..., gs://...
+        options: how photos are repainted.
+        actors: how many, or the fewest and the most.
+        cpus: cores of an actor.
+        gpus: GPUs of an actor; a fraction for several actors on one.
+        batch_size: rows that are painted together.
+        styles, classifier: see `emojax.load`; paths that exist on every machine.
+        style_files: further styles.
+        suffix: the format of all pictures, such as ".jpg"; None: that of "path" where it is written, else .png.
+        filesystem: where the paths are, with its credentials; None: what they say themselves.
+
+    Returns:
+        The data set without "bytes" and with the columns of `emojax.ray.painter.PAINTED`: "painted", "suffix", "style",
+        "reading" (JSON, the entries of `emojax stylize --json`) and "error".
+
+    Raises:
+        InputError: a number out of range, an unknown style or format, no such checkpoint, or rows without a photo, where
+            the columns are known.
+    """
+    options = StylizeOptions() if options is None else options
+    fewest, most = (actors, actors) if isinstance(actors, int) else actors
+    if not 1 <= fewest <= most:
+        raise InputError(f"`actors` {actors}: at least 1, or the fewest and the most", "actors")
+    if not cpus > 0 or not gpus >= 0 or batch_size < 1:
+        raise InputError(f"`cpus` {cpus}, `gpus` {gpus}, `batch_size` {batch_size}: above 0, at least 0, at least 1")
+    if gpus > 1 and gpus != int(gpus):
+        raise InputError(f"`gpus` {gpus}: a fraction of one, or whole ones", "gpus")
+    if suffix is not None and suffix.lower() not in FORMATS:
+        raise InputError(f"`suffix` {suffix!r}: choose from {' '.join(FORMATS)}", "suffix")
+    if options.emotion is not None and styles is None:
+        style_weights(options.emotion, (*EMOTIONS, PHOTO, *(style_file.name for style_file in style_files)))
+    for name, path in (("styles", styles), ("classifier", classifier)):
+        if path not in (None, "default", "fast") and not Path(str(path)).exists():
+            raise InputError(f"`{name}` {path}: no such checkpoint", name)
+    columns = dataset.columns(fetch_if_missing=False)
+    if columns and not {"bytes", "path"} & set(columns):
+        raise InputError(f"rows have {', '.join(columns)}: they need a column 'bytes' or 'path'")
+    settings = Settings(options, styles, classifier, tuple(style_files), suffix, filesystem, cpus, gpus)
+    return dataset.map_batches(
+        Painter,
+        fn_constructor_args=(settings,),
+        batch_format="pyarrow",
+        batch_size=batch_size,
+        compute=ActorPoolStrategy(min_size=fewest, max_size=most),
+        num_cpus=SHARE * cpus,
+        num_gpus=gpus,
+        udf_modifying_row_count=False,
+        max_task_retries=RETRIES,
+    )
