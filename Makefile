@@ -1,5 +1,6 @@
 # make demo: installs what stylizing needs and repaints examples/astronaut.jpg
 # make test: installs the train, ray and test extras, then lint, format, types and tests; this is what CI runs
+# make test-web: a part of it, which tests the page of emojax web where there is a Chromium
 # make fuzz: 10,000 hostile photos and command lines; make faults: kills, full disks, two processes, a clock that jumps
 # make clean: removes what these made
 # PYTHON=python3.12 make ... chooses an interpreter.
@@ -10,16 +11,22 @@ BIN := $(VENV)/bin
 REQUIREMENTS := pyproject.toml constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test fuzz faults clean
+.PHONY: demo test test-web fuzz faults clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python stylize.py --input examples/astronaut.jpg --output out/astronaut.png --force
 
-test: $(VENV)/.installed-for-tests
+test: $(VENV)/.installed-for-tests test-web
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# In an environment of its own: Gradio needs an older Pillow than the other tests have.
+test-web:
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then $(MAKE) $(VENV)-web/.installed && \
+		$(VENV)-web/bin/python -m pytest --numprocesses 0 tests/test_web.py tests/test_web_browser.py; \
+	else echo "emojax web is not tested: there is no chromium with its chromedriver"; fi
 
 fuzz: $(VENV)/.installed-for-tests
 	$(BIN)/python -m tests.fuzz.run --count 10000
@@ -36,6 +43,13 @@ $(VENV)/.installed-for-tests: $(REQUIREMENTS) | $(BIN)/pip
 	$(INSTALL) --editable '.[train,ray,test,video]'
 	@touch $@ $(VENV)/.installed
 
+$(VENV)-web/.installed: $(REQUIREMENTS)
+	$(PYTHON) -m venv $(VENV)-web
+	grep -v '^pillow==' constraints.txt >$(VENV)-web/constraints.txt
+	$(VENV)-web/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(VENV)-web/constraints.txt --editable '.[web,test]'
+	@touch $@
+
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "emojax needs Python 3.11 or later: name one, as in PYTHON=python3.12 make $(MAKECMDGOALS)" >&2; exit 1; }
@@ -43,4 +57,4 @@ $(BIN)/pip:
 		{ echo "$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu install python3-venv" >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-web build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

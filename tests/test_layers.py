@@ -10,7 +10,7 @@ import emojax
 ROOT = Path(emojax.__file__).parent
 LAYERS = [
     {"cli", "__main__", "export", "style_pack", "port_vgg16", "ray"},
-    {"train"},
+    {"train", "web"},
     {"video"},
     {"pipeline", "paint"},
     {"weights"},

@@ -37,6 +37,7 @@ COMMANDS = {
     "train calibrate": Command("emojax.cli.train:calibrate", "fit the probabilities of a classifier"),
     "evaluate styles": Command("emojax.cli.train:evaluate_styles", "score a style network on photos"),
     "evaluate classifier": Command("emojax.cli.train:evaluate_classifier", "score a classifier on labelled faces"),
+    "web": Command("emojax.cli.web:web", "open a page that paints photos and the webcam"),
     "export": Command(
         "emojax.cli.export:export", "write the networks as StableHLO, ONNX or safetensors, or as a web page"
     ),

@@ -59,11 +59,13 @@ def declared_in_exif(image: Image.Image) -> ColourSpace | None:
     exif = exif_of(image)
     try:
         space = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
+        if space == 2:
+            return _ADOBE_RGB  # before the next line, which Pillow 12 fails at where there is nothing to find
         interoperability = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex)
     except Exception:  # as in `exif_of`
         return None
     text = interoperability.decode("ascii", "replace") if isinstance(interoperability, bytes) else interoperability
-    adobe = space == 2 or (space != 1 and isinstance(text, str) and text.startswith("R03"))
+    adobe = space != 1 and isinstance(text, str) and text.startswith("R03")
     return _ADOBE_RGB if adobe else None
 
 
