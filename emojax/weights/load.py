@@ -52,7 +52,7 @@ def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
     found = ckpt.read_checkpoint(path, "classifier")
     config = ckpt.model_config(found, ClassifierConfig)
     expected = jax.eval_shape(lambda: cnn.init_classifier(config, jax.random.PRNGKey(0)))
-    return config, ckpt.load_params(found, expected)
+    return config, {"batch_stats": {}, **ckpt.load_params(found, expected)}  # empty ones are not saved
 
 
 def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
