@@ -23,6 +23,7 @@ ToParams = Callable[[TrainState, Any, Mapping[str, float]], Mapping[str, Any]]
 """(state on the host, constants, metrics of this step's evaluation) -> the parameters that inference needs"""
 
 
+@runtime_checkable
 class Bar(Protocol):
     """What shows the progress of the run."""
 
