@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,25 @@ CIRCUMPLEX = {
 }
 """(valence, arousal) of each emotion, -1 to 1: the mean ratings of pleasure and arousal in Russell & Mehrabian 1977, "Evidence
 for a three-factor theory of emotions", Journal of Research in Personality 11, 273-294. Neutral is the scales' middle."""
+
+COMPOUNDS = {
+    frozenset(("happy", "surprise")): "happily surprised",
+    frozenset(("happy", "disgust")): "happily disgusted",
+    frozenset(("sad", "fear")): "sadly fearful",
+    frozenset(("sad", "angry")): "sadly angry",
+    frozenset(("sad", "surprise")): "sadly surprised",
+    frozenset(("sad", "disgust")): "sadly disgusted",
+    frozenset(("fear", "angry")): "fearfully angry",
+    frozenset(("fear", "surprise")): "fearfully surprised",
+    frozenset(("fear", "disgust")): "fearfully disgusted",
+    frozenset(("angry", "surprise")): "angrily surprised",
+    frozenset(("angry", "disgust")): "angrily disgusted",
+    frozenset(("disgust", "surprise")): "disgustedly surprised",
+}
+"""The pairs of emotions with a name in Du, Tao & Martinez 2014, "Compound facial expressions of emotion", PNAS 111 (15). Three
+more of theirs (appalled, hatred, awed) are pairs of this list with another emphasis."""
+COMPOUND_SHARE = 0.25
+"""the least probability of both emotions of a compound"""
 
 
 def parse_weights(text: str) -> dict[str, float]:
@@ -95,3 +115,51 @@ def valence_arousal(probabilities: Mapping[str, float]) -> tuple[float, float]:
     """
     valence, arousal = (sum(probabilities[name] * CIRCUMPLEX[name][axis] for name in EMOTIONS) for axis in (0, 1))
     return valence, arousal
+
+
+def compound(probabilities: Mapping[str, float]) -> str | None:
+    """The compound emotion of a face or photo, such as "happily surprised"; None if it has none.
+
+    Both of its emotions have a probability of at least `COMPOUND_SHARE`; of several compounds it is the likeliest.
+    """
+    likely = [name for name in EMOTIONS if probabilities.get(name, 0.0) >= COMPOUND_SHARE]
+    pairs = [pair for pair in COMPOUNDS if pair <= set(likely)]
+    best = max(pairs, key=lambda pair: sum(probabilities[name] for name in pair), default=None)
+    return None if best is None else COMPOUNDS[best]
+
+
+def parse_mood(text: str) -> tuple[float, float]:
+    """Reads "VALENCE,AROUSAL", such as "-0.4,0.3".
+
+    Raises:
+        InputError: it is not two numbers; see `check_mood`.
+    """
+    try:
+        valence, arousal = map(float, text.split(","))
+    except ValueError:
+        raise InputError(
+            f"`mood` {text!r}: write valence and arousal as two numbers, such as -0.4,0.3", "mood"
+        ) from None
+    check_mood((valence, arousal))
+    return valence, arousal
+
+
+def check_mood(mood: Sequence[float]) -> None:
+    """Raises InputError unless a mood is a valence and an arousal, each -1 to 1."""
+    if len(mood) != 2 or not all(-1 <= value <= 1 for value in mood):
+        raise InputError(f"`mood` {', '.join(map(str, mood))}: valence and arousal are -1 to 1", "mood")
+
+
+def mood_weights(mood: Sequence[float]) -> dict[str, float]:
+    """The mix of emotions for a point (valence, arousal) of the circumplex: weights that sum to 1.
+
+    Inverse squared distances (Shepard 1968), which are smooth and give an emotion alone at its own point of `CIRCUMPLEX`.
+
+    Raises:
+        InputError: see `check_mood`.
+    """
+    check_mood(mood)
+    squared = [math.dist(mood, point) ** 2 for point in CIRCUMPLEX.values()]
+    # 1 / d^2 of each, all multiplied by all d^2, so that nothing is divided by 0.
+    products = [math.prod(squared[:index] + squared[index + 1 :]) for index in range(len(squared))]
+    return as_dict(product / sum(products) for product in products)

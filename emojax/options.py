@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from emojax.emotions import check_mood, mood_weights
 from emojax.errors import InputError
 from emojax.images import MaskLike, check_style_scale
 from emojax.images.finish import check_finish, check_share
@@ -29,6 +30,8 @@ class StylizeOptions:
 
     emotion: str | Mapping[str, float] | None = None
     """a style, or weights of styles, by name; None reads the faces"""
+    mood: tuple[float, float] | None = None
+    """a point (valence, arousal) of the circumplex, each -1 to 1, that chooses a mix of styles; see `mood_weights`"""
     mix: str = "dominant"
     """"dominant" uses the strongest emotion's style, "probabilities" blends the styles by the reading"""
     face: str | int = "all"
@@ -67,8 +70,18 @@ class StylizeOptions:
             )
         if not isinstance(self.per_face, bool | np.bool_):
             raise InputError(f"`per_face` {self.per_face!r}: give True or False", "per_face")
-        if self.per_face and self.emotion is not None:
-            raise InputError("`per_face` reads the faces: leave out `emotion`", "per_face")
+        if self.mood is not None:
+            check_mood(self.mood)
+            if self.emotion is not None:
+                raise InputError("`mood` and `emotion` both name the style: give one of them", "mood")
+        if self.per_face and self.style_given is not None:
+            name = "emotion" if self.mood is None else "mood"
+            raise InputError(f"`per_face` reads the faces: leave out `{name}`", "per_face")
+
+    @property
+    def style_given(self) -> str | Mapping[str, float] | None:
+        """The style that `emotion` or `mood` names; None if the faces are read."""
+        return self.emotion if self.mood is None else mood_weights(self.mood)
 
     @property
     def is_masked(self) -> bool:

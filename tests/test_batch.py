@@ -386,6 +386,7 @@ def test_json_rows(here, capsys):
     state = {
         "emotion": emotion,
         "dominant_emotion": "happy",
+        "compound_emotion": "happily surprised",
         "valence": pytest.approx(valence),
         "arousal": pytest.approx(arousal),
     }

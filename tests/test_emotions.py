@@ -5,15 +5,19 @@ from hypothesis import strategies as st
 
 from emojax.emotions import (
     CIRCUMPLEX,
+    COMPOUNDS,
     EMOTIONS,
     as_dict,
+    compound,
     dominant,
+    mood_weights,
     nearest,
+    parse_mood,
     parse_weights,
     style_weights,
     valence_arousal,
 )
-from emojax.errors import UserError
+from emojax.errors import InputError, UserError
 
 
 def test_order_is_that_of_expw():
@@ -82,3 +86,36 @@ def test_valence_and_arousal_are_means_within_the_circumplex(weights):
     for axis, value in enumerate(valence_arousal(as_dict(style_weights(weights)))):
         ends = [CIRCUMPLEX[name][axis] for name in weights]
         assert min(ends) - 1e-6 <= value <= max(ends) + 1e-6
+
+
+def test_two_likely_emotions_with_a_published_name_are_a_compound():
+    assert compound(as_dict(style_weights("happy:0.5,surprise:0.3,sad:0.2"))) == "happily surprised"
+    assert compound(as_dict(style_weights("happy:0.7,surprise:0.2,sad:0.1"))) is None  # one is too unlikely
+    assert compound(as_dict(style_weights("happy:0.5,sad:0.5"))) is None  # no published pair
+    assert compound(as_dict(style_weights("neutral:0.5,sad:0.5"))) is None
+    three = as_dict(style_weights("angry:0.27,disgust:0.33,surprise:0.4"))
+    assert compound(three) == "disgustedly surprised"
+
+
+def test_compounds_are_pairs_of_our_emotions():
+    assert len(COMPOUNDS) == len(set(COMPOUNDS.values())) == 12
+    assert all(len(pair) == 2 and pair < set(EMOTIONS) - {"neutral"} for pair in COMPOUNDS)
+
+
+@pytest.mark.parametrize("name", EMOTIONS)
+def test_a_mood_at_an_emotions_point_is_that_emotion(name):
+    assert mood_weights(CIRCUMPLEX[name])[name] == 1
+
+
+@given(st.tuples(st.floats(-1, 1), st.floats(-1, 1)))
+def test_moods_are_mixes_that_change_smoothly(mood):
+    here = np.array(list(mood_weights(mood).values()))
+    assert here.min() >= 0 and here.sum() == pytest.approx(1)
+    near = tuple(np.clip(np.array(mood) + 1e-5, -1, 1).tolist())
+    assert np.abs(np.array(list(mood_weights(near).values())) - here).max() < 1e-3
+
+
+@pytest.mark.parametrize("text", ["", "0.5", "a,b", "0.5,2", "nan,0", "0,0,0"])
+def test_what_is_no_mood_is_refused(text):
+    with pytest.raises(InputError, match="`mood`"):
+        parse_mood(text)

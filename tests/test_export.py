@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from PIL import Image
 from safetensors import safe_open
 from tiny import FACES
 
@@ -13,7 +14,7 @@ from emojax import export
 from emojax.cli.export import export as main
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.export import export_classify, export_safetensors, export_stylize
+from emojax.export import export_all, export_classify, export_safetensors, export_stylize
 from emojax.nets import classifier
 from emojax.nets.stylizer import StylizerConfig
 from emojax.pipeline import Model
@@ -123,3 +124,20 @@ def test_the_command(tmp_path, capsys):
         main(["--format", "tflite", "--output", str(tmp_path / "x")])
     with pytest.raises(UserError, match="no checkpoint at"):
         main(["--format", "safetensors", "--styles", str(tmp_path / "none"), "--output", str(tmp_path / "y")])
+
+
+def test_a_photo_is_all_that_the_whole_program_needs(styles, variables):
+    """Detection, alignment, reading and painting in one program with symbolic sides, against the Python API."""
+    photo = np.asarray(Image.open("examples/astronaut.jpg").convert("RGB"))[:253, 50:349]
+    model = Model(FACES, STYLES, {"classifier": variables, "styles": styles})
+    expected = model(photo)
+    program = jax.export.deserialize(bytearray(export_all(FACES, variables, STYLES, styles)))
+    picture, count, boxes, landmarks, probabilities, style = jax.device_get(program.call(photo))
+    assert count == len(expected.faces) == 1
+    face = expected.faces[0]
+    np.testing.assert_allclose(boxes[0], (face.x, face.y, face.w, face.h), atol=0.1)
+    np.testing.assert_allclose(landmarks[0], face.face.landmarks, atol=0.5)
+    np.testing.assert_allclose(probabilities[0], [*face.emotion.values()], atol=0.01)
+    assert [*STYLES.styles][style.argmax()] == face.dominant and style.max() == 1
+    assert not boxes[1:].any()
+    assert np.abs(picture.astype(int) - np.asarray(expected.image)).max() <= 1

@@ -51,6 +51,23 @@ def script(*argv, **options):
 # --- options
 
 
+def test_a_mood_may_begin_with_a_minus(here, asked):
+    fakes.write_photo(here / "photo.png")
+    assert program.main(["photo.png", "--mood", "-0.63,-0.27"]) == 0
+    assert asked[0].mood == (-0.63, -0.27)
+    assert program.main(["photo.png", "--mood", "2,0"]) == 2
+    assert program.main(["photo.png", "--mood", "0,0", "--emotion", "sad"]) == 2
+
+
+def test_compounds_are_named_if_asked(here, asked, monkeypatch):
+    monkeypatch.setattr(program, "_load", lambda *_: (lambda photo: fakes.result(photo, "happy:0.6,surprise:0.4"), []))
+    fakes.write_photo(here / "photo.png")
+    assert program.main(["photo.png", "--name-compounds"]) == 0
+    assert fakes.names(here) == ["photo.happily-surprised.png", "photo.png"]
+    assert program.main(["photo.png", "--skip-existing"]) == 0
+    assert len(fakes.names(here)) == 2
+
+
 def test_defaults(here, asked):
     fakes.write_photo(here / "photo.png")
     assert program.main(["--input", "photo.png"]) == 0

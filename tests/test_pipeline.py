@@ -36,7 +36,7 @@ from emojax.weights.style_file import StyleFile, network_fingerprint
 style_choice = tiny.compiled(forward.style_choice, static_argnums=(0, 2))
 stylize = tiny.compiled(forward.stylize, static_argnums=0)
 classify = tiny.compiled(emojax.nets.classifier.classify, static_argnums=0)
-classify_then_stylize = tiny.compiled(forward.classify_then_stylize, static_argnums=(0, 1, 2))
+read_then_stylize = tiny.compiled(forward.read_then_stylize, static_argnums=(0, 1, 2))
 
 
 def random_styles(config):
@@ -95,7 +95,7 @@ def test_the_whole_is_its_parts(model, mix):
     weights[:2] = 0.75, 0.25
 
     def run(count, weights):
-        return classify_then_stylize(
+        return read_then_stylize(
             FACES, STYLES, mix, model.params, padded, crops, np.int32(count), weights, fallback, size
         )
 
@@ -463,6 +463,16 @@ def test_per_face_names_each_faces_style(model, faces, monkeypatch):
 def test_per_face_reads_faces():
     with pytest.raises(UserError, match="leave out"):
         Model(FACES, STYLES, {})(photo(), per_face=True, emotion="sad")
+
+
+def test_a_mood_at_an_emotions_point_is_its_style(model):
+    by_mood, by_name = model(photo(), mood=(0.81, 0.51)), model(photo(), emotion="happy")
+    np.testing.assert_array_equal(np.asarray(by_mood.image), np.asarray(by_name.image))
+    assert by_mood.style == {"happy": 1.0}
+    assert len(model(photo(), mood=(0.3, -0.3)).style) == 7
+    for options in ({"emotion": "sad"}, {"per_face": True}):
+        with pytest.raises(UserError, match="mood"):
+            model(photo(), mood=(0, 0), **options)
 
 
 # --- less strength in faces

@@ -14,7 +14,7 @@ from emojax.util.machine import check_machine
 from emojax.util.words import tell
 
 STDOUT = Path("-")
-FORMATS = {"stablehlo": ("stylize", "classify"), "onnx": ("stylize", "classify"), "safetensors": (), "web": ()}
+FORMATS = {"stablehlo": ("stylize", "classify", "all"), "onnx": ("stylize", "classify"), "safetensors": (), "web": ()}
 """format -> its parts, of which one is written; the first by default"""
 
 
@@ -79,6 +79,9 @@ def _single_file(args: argparse.Namespace, part: str | None) -> tuple[str, bytes
     if args.format == "safetensors":
         models = (*load_classifier(args.classifier), *load_styles(find_styles(args.styles)))
         return "both models", export.export_safetensors(*models)
+    if part == "all":
+        models = (*load_classifier(args.classifier), *load_styles(find_styles(args.styles)))
+        return "photo to picture", export.export_all(*models)
     if part == "classify":
         config, variables = load_classifier(args.classifier)
         write = export.export_onnx_classify if args.format == "onnx" else export.export_classify

@@ -62,6 +62,11 @@ def style_name(style: Mapping[str, float]) -> str:
     return "+".join(named or ranked[:1])
 
 
+def compound_name(compound: str) -> str:
+    """What names call a compound emotion: "happily-surprised"."""
+    return compound.replace(" ", "-")
+
+
 def reason(error: Exception) -> str:
     """An error as users read it: the fields of ours are flags, those of the system are one line without their number."""
     if isinstance(error, EmojaxError):

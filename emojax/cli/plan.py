@@ -20,9 +20,9 @@ from PIL import Image
 
 from emojax.cli.files import check_folder, check_output, descriptor, identity, place, protected
 from emojax.cli.find import find
-from emojax.cli.job import STREAM, Job, reason, style_name
+from emojax.cli.job import STREAM, Job, compound_name, reason, style_name
 from emojax.cli.kinds import PHOTOS, Kind
-from emojax.emotions import EMOTIONS
+from emojax.emotions import COMPOUNDS, EMOTIONS
 from emojax.errors import EmojaxError, InputError
 from emojax.images import PHOTO_SUFFIXES
 
@@ -121,7 +121,7 @@ def _emotional_names(folder: Path) -> dict[tuple[str, str], list[str]]:
     for name in names:
         stem, suffix = os.path.splitext(name)
         start, _, emotions = stem.rpartition(".")
-        if set(emotions.split("+")) <= set(EMOTIONS):
+        if set(emotions.split("+")) <= {*EMOTIONS, *map(compound_name, COMPOUNDS.values())}:
             found.setdefault((start, suffix), []).append(name)
     return found
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from emojax.cli.job import STREAM, Job, style_name
-from emojax.emotions import dominant, valence_arousal
+from emojax.emotions import compound, dominant, valence_arousal
 from emojax.errors import EmojaxError
 from emojax.util.words import printable
 
@@ -64,9 +64,10 @@ def faces_of(faces: Iterable[tuple[int, ReadFace]]) -> list[dict[str, Any]]:
 def emotional_state(emotion: dict[str, float] | None) -> dict[str, Any]:
     """The entries for the probabilities of a face or photo; all None if no face was read."""
     if emotion is None:
-        return dict.fromkeys(("emotion", "dominant_emotion", "valence", "arousal"))
+        return dict.fromkeys(("emotion", "dominant_emotion", "compound_emotion", "valence", "arousal"))
     valence, arousal = valence_arousal(emotion)
-    return {"emotion": emotion, "dominant_emotion": dominant(emotion), "valence": valence, "arousal": arousal}
+    names = {"dominant_emotion": dominant(emotion), "compound_emotion": compound(emotion)}
+    return {"emotion": emotion, **names, "valence": valence, "arousal": arousal}
 
 
 def _messages(job: Job, row: Mapping[str, Any], quiet: bool) -> list[str]:

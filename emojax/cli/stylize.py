@@ -17,7 +17,7 @@ from emojax.cli.job import STREAM, Job
 from emojax.cli.parser import run
 from emojax.cli.plan import plan
 from emojax.cli.stylize_parser import is_style_file, optimizes, painting_name, parse, parse_style, style_options
-from emojax.emotions import EMOTIONS, as_dict, style_weights
+from emojax.emotions import EMOTIONS, as_dict, mood_weights, style_weights
 from emojax.errors import InputError
 from emojax.images import Photo, read_mask, to_picture
 from emojax.images.opening import silence_libtiff
@@ -72,6 +72,7 @@ def stylize(argv: Sequence[str]) -> int:
         quiet=options.quiet,
         max_megapixels=options.max_megapixels,
         previews=optimizes(options),
+        name_compounds=options.name_compounds,
         keep_metadata=options.keep_metadata,
     )
 
@@ -84,6 +85,8 @@ def silence_jax() -> None:
 
 def named_style(options: argparse.Namespace) -> tuple[list[StyleFile], dict[str, float] | None]:
     """Returns the style files of --style, and the weights of the styles; None if the faces have to be read."""
+    if options.mood is not None:
+        return [], mood_weights(options.mood)
     if options.style is None:
         return [], None if options.emotion is None else as_dict(style_weights(options.emotion).tolist())
     style_files, weights = [], {}

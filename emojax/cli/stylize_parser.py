@@ -13,7 +13,7 @@ from typing import Any
 
 from emojax import __version__
 from emojax.cli.parser import Parser
-from emojax.emotions import EMOTIONS, parse_weights
+from emojax.emotions import EMOTIONS, parse_mood, parse_weights
 from emojax.errors import InputError
 from emojax.images import MAX_MEGAPIXELS
 from emojax.images.sizes import check_megapixels
@@ -28,6 +28,7 @@ examples:
   emojax photo.jpg                                    writes photo.happy.jpg, or another emotion, beside the photo
   emojax photo.jpg --emotion sad                      does not read the faces
   emojax photo.jpg --emotion happy:0.6,surprise:0.4   a mix of styles
+  emojax photo.jpg --mood 0.6,-0.2                    the styles around a point of valence and arousal, mixed
   emojax photo.jpg --painting any.jpg                 the style of any painting: minutes, no training
   emojax photo.jpg --quality best                     the emotion's painting, optimized instead of the network
   emojax photo.jpg --strength 0.6 --colors photo      a weaker style in the colours of the photo
@@ -91,6 +92,11 @@ def add_inputs(made: Parser, word: str, stream: bool) -> None:
     )
     if stream:
         photos.add_argument(
+            "--name-compounds",
+            action="store_true",
+            help="name the output by the compound emotion where one was read: photo.happily-surprised.jpg",
+        )
+        photos.add_argument(
             "--keep-metadata",
             action="store_true",
             help="keep date, camera, settings, author and copyright (default: no metadata); places and the rest are never kept",
@@ -112,6 +118,12 @@ def add_style(made: Parser, word: str) -> None:
         "--style",
         metavar="NAME",
         help="like --emotion, and takes style files, alone or in a mix: joy.pack:0.5,sad:0.5",
+    )
+    style.add_argument(
+        "--mood",
+        type=_mood,
+        metavar="VALENCE,AROUSAL",
+        help="use the mix of styles for a point of the circumplex of affect, such as 0.6,-0.2; both are -1 to 1",
     )
     style.add_argument(
         "--per-face",
@@ -222,6 +234,14 @@ def _add_optimization(made: Parser) -> None:
     )
 
 
+def _mood(text: str) -> tuple[float, float]:
+    """Returns the value of --mood."""
+    try:
+        return parse_mood(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error).partition(": ")[2]) from None
+
+
 def _face(text: str) -> str | int:
     """Returns the value of --face."""
     if text in ("all", "largest"):
@@ -251,6 +271,9 @@ def parse_inputs(made: Parser, argv: Sequence[str], example: str) -> argparse.Na
         argv, after = argv[:end], argv[end + 1 :]
         if argv[-1:] == ["--input"]:  # its values follow the --
             argv.pop()
+    for place in reversed(range(len(argv) - 1)):
+        if argv[place] == "--mood":  # argparse takes a value that begins with a minus for a flag
+            argv[place : place + 2] = [f"--mood={argv[place + 1]}"]
     options = made.parse_intermixed_args(argv)
     options.input = [*options.input, *options.paths, *after]
     if not options.input:
@@ -302,6 +325,8 @@ def check_style(options: argparse.Namespace) -> None:
     check_megapixels(options.max_megapixels)
     if options.emotion is not None and options.style is not None:
         raise InputError("--emotion and --style both name the style: give one of them")
+    if options.mood is not None and options.style is not None:
+        raise InputError("--mood and --style both name the style: give one of them")
     StylizeOptions(emotion=options.emotion if options.style is None else options.style, **style_options(options))
 
 
@@ -313,7 +338,8 @@ def style_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def _check_optimization(options: argparse.Namespace) -> None:
     """Raises InputError for options of the optimization that make no sense, alone or together."""
-    reading = {"--emotion": options.emotion, "--style": options.style, "--per-face": options.per_face or None}
+    reading = {"--emotion": options.emotion, "--style": options.style, "--mood": options.mood}
+    reading |= {"--per-face": options.per_face or None}
     if options.painting is not None and (named := [flag for flag, value in reading.items() if value is not None]):
         raise InputError(f"--painting and {named[0]} both name the style: give one of them")
     if options.painting is not None and options.paintings is not None:

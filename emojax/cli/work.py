@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from emojax.cli.files import check_output, identity, protected
-from emojax.cli.job import STREAM, Job, reason, style_name
+from emojax.cli.job import STREAM, Job, compound_name, reason, style_name
 from emojax.cli.report import emotional_state, reading, report
+from emojax.emotions import compound
 from emojax.errors import EmojaxError, InputError
 from emojax.images import FORMATS, MAX_MEGAPIXELS, Photo, read_bounded, read_photo, read_size, write_image
 from emojax.images.metadata import WITHOUT
@@ -83,6 +84,7 @@ def run(
     max_megapixels: float = MAX_MEGAPIXELS,
     previews: bool = False,
     keep_metadata: bool = False,
+    name_compounds: bool = False,
 ) -> int:
     """Does the jobs in their order.
 
@@ -95,6 +97,7 @@ def run(
         quiet: neither lines on stdout nor notes on stderr, only errors.
         keep_metadata: whether pictures keep the harmless metadata of their photos.
         previews: whether `stylize` takes a second argument, a function that writes an unfinished picture beside the output.
+        name_compounds: whether a compound emotion that was read gives the output its name.
 
     Returns:
         The exit code: `DONE` (a skipped photo is done), `SOME_FAILED` of several, or `FAILED` for a single photo.
@@ -105,7 +108,7 @@ def run(
 
     def finish(work: Work) -> None:
         nonlocal failures
-        _write(work, taken, force, keep_metadata)
+        _write(work, taken, force, keep_metadata, name_compounds)
         row = work.row | {"seconds": round(work.seconds, 3)}
         failures += "error" in row
         report(work.job, row, as_json, quiet)
@@ -204,13 +207,14 @@ def _read(job: Job, max_megapixels: float) -> Work:
     return work
 
 
-def _write(work: Work, taken: set[tuple[int, int]], force: bool, keep_metadata: bool) -> None:
+def _write(work: Work, taken: set[tuple[int, int]], force: bool, keep_metadata: bool, name_compounds: bool) -> None:
     """Fills in what the result says, and writes the picture unless the photo was skipped."""
     with work.step():
         if (result := work.result) is not None:
             work.row |= reading(result)
             if result.image is not None and result.style is not None:
-                output = work.job.output_for(style_name(result.style))
+                read = compound(result.emotion) if name_compounds and result.emotion else None
+                output = work.job.output_for(style_name(result.style) if read is None else compound_name(read))
                 metadata = work.photo.metadata if keep_metadata and work.photo is not None else {}
                 format = FORMATS[(work.job.suffix if output == STREAM else Path(output).suffix).lower()]
                 if metadata and format in WITHOUT:

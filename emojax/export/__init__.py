@@ -3,6 +3,9 @@
 stablehlo   one self-contained program (weights inside) for CPU, CUDA and TPU, read by `jax.export.deserialize`:
     --part stylize    (uint8 [B, H, W, 3], float32 [B, 7]) -> uint8 [B, H, W, 3]; any B, any H and W from 16 up
     --part classify   uint8 [B, S, S, 3] -> float32 [B, 7]; any B, S the classifier's own size (it is printed)
+    --part all        uint8 [H, W, 3] -> picture uint8 [H, W, 3], number of faces int32 [], boxes float32 [F, 4]
+                      (x, y, w, h; the largest first), landmarks float32 [F, 5, 2], probabilities float32 [F, 7], weights of
+                      the styles float32 [S]; any H and W from 16 up: a photo is all it needs
     Photos and crops are RGB. The seven weights and probabilities are in the order of `emojax.EMOTIONS`; of a network set, whose
     networks do not mix, the network of the greatest weight is taken. The program does not carry compiler options: on a CPU,
     call it inside a `jax.jit` with those of `emojax.util.compiling` (about 3.1 times as fast).
@@ -16,12 +19,14 @@ safetensors   the arrays, float32, kernels HWIO, under their paths: `classifier/
     ([S, C], a row per style); the configs and the styles' names are in the metadata, as JSON.
 web         a folder with a page that paints photos and the webcam in a browser, by ONNX Runtime Web; see `emojax.export.site`.
 
-Faces, `--style-scale`, `--colors` and what else the pipeline does around the networks is in none of them.
+`--style-scale`, `--colors` and what else the pipeline does around the networks is in none of them, and only the part all
+finds faces.
 """
 
 from emojax.export.onnx import export_onnx_classify as export_onnx_classify
 from emojax.export.onnx import export_onnx_stylize as export_onnx_stylize
 from emojax.export.site import export_site as export_site
+from emojax.export.stablehlo import export_all as export_all
 from emojax.export.stablehlo import export_classify as export_classify
 from emojax.export.stablehlo import export_stylize as export_stylize
 from emojax.export.stablehlo import stylize_any_size as stylize_any_size

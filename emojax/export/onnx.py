@@ -178,8 +178,10 @@ def export_onnx_classify(config: ClassifierConfig, variables: Mapping[str, Any])
     """The model of `--part classify`; see `emojax.export`. It computes what `classify` does.
 
     Raises:
-        UserError: the package onnx is not installed.
+        UserError: the package onnx is not installed, or the architecture is mobilefacenet, which has no graph yet.
     """
+    if config.architecture == "mobilefacenet":
+        raise UserError("mobilefacenet cannot be written as onnx: choose the format stablehlo or safetensors")
     graph = _Graph()
     x = graph("Sub", graph("Div", graph.cast("crops", "FLOAT"), 127.5), 1.0)
     if config.channels == 1:

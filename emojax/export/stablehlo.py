@@ -10,9 +10,10 @@ from jax import export as jax_export
 from jaxtyping import Array, Float, UInt8
 
 from emojax.emotions import EMOTIONS
+from emojax.faces.detector import load_detector
 from emojax.nets.classifier import ClassifierConfig, classify
-from emojax.nets.stylizer import MINIMUM, MULTIPLE, StylizerConfig
-from emojax.pipeline.forward import stylize
+from emojax.nets.stylizer import MINIMUM, StylizerConfig
+from emojax.pipeline.forward import classify_then_stylize, stylize_padded
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -25,8 +26,6 @@ def stylize_any_size(
     Weights of emotions that the network has no style for are left out; a network with one style uses it for all. Where
     nothing is left, all styles count the same: a program cannot raise.
     """
-    height, width = photos.shape[1:3]
-    padded = _reflect_to_multiple(_reflect_to_multiple(photos, 1), 2)
     if len(config.styles) == 1:
         mine = jnp.ones_like(weights[:, :1])
     else:
@@ -34,14 +33,7 @@ def stylize_any_size(
         mine = jnp.stack([jnp.zeros_like(weights[:, 0]) if i is None else weights[:, i] for i in columns], axis=1)
     total = mine.sum(1, keepdims=True)
     mine = jnp.where(total > 0, mine / jnp.maximum(total, 1e-12), 1 / mine.shape[1])
-    return stylize(config, params, padded, mine)[:, :height, :width]
-
-
-def _reflect_to_multiple(x: Array, axis: int) -> Array:
-    """Reflects up to 3 pixels behind an axis of symbolic length (which `jnp.pad` cannot)."""
-    length = x.shape[axis]
-    index = jnp.arange((length + MULTIPLE - 1) // MULTIPLE * MULTIPLE)
-    return jnp.take(x, jnp.where(index < length, index, 2 * (length - 1) - index), axis=axis)
+    return stylize_padded(config, params, photos, mine)
 
 
 def export_stylize(config: StylizerConfig, params: Any) -> bytes:
@@ -61,3 +53,15 @@ def export_classify(config: ClassifierConfig, variables: Any) -> bytes:
     variables = jax.device_put(variables)
     program = jax.jit(lambda crops: classify(config, variables, crops))
     return bytes(jax_export.export(program, platforms=PLATFORMS)(crops).serialize())
+
+
+def export_all(classifier: ClassifierConfig, variables: Any, styles: StylizerConfig, params: Any) -> bytes:
+    """The serialized program of `--part all`; see `emojax.export`."""
+    h, w = jax_export.symbolic_shape("h, w", constraints=[f"h >= {MINIMUM}", f"w >= {MINIMUM}"])
+    photo = jax.ShapeDtypeStruct((h, w, 3), jnp.uint8)
+    everything = jax.device_put({"detector": load_detector(), "classifier": variables, "styles": params})
+
+    def run(photo: UInt8[Array, "H W 3"]) -> tuple[Array, ...]:
+        return tuple(classify_then_stylize(classifier, styles, "dominant", everything, photo))
+
+    return bytes(jax_export.export(jax.jit(run), platforms=PLATFORMS)(photo).serialize())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from emojax.util.exported import kept_on_disk
 
@@ -75,11 +75,11 @@ def align(
 
 
 def sample(
-    picture: Float[Array | np.ndarray, "H W C"], points: Float[Array | np.ndarray, "h w 2"]
+    picture: Real[Array | np.ndarray, "H W C"], points: Float[Array | np.ndarray, "h w 2"]
 ) -> Float[Array, "h w C"]:
     """The colours of a picture at points: bilinear between the centres of the pixels, edges are repeated outside."""
     picture = jnp.asarray(picture)
-    last = jnp.array(picture.shape[1::-1]) - 1
+    last = jnp.stack([jnp.asarray(side - 1) for side in picture.shape[1::-1]])  # sides may be symbolic
     points = jnp.clip(points - 0.5, 0, last[None, None])
     low = jnp.floor(points).astype(jnp.int32)
     high = jnp.minimum(low + 1, last[None, None])

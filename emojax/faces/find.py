@@ -13,14 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from emojax.errors import UserError
 from emojax.faces import views
-from emojax.faces.align import TEMPLATE_SIZE, Similarity, align, fit_similarity, template
+from emojax.faces.align import TEMPLATE_SIZE, Similarity, fit_similarity, template
 from emojax.options import check_choice
 from emojax.util.compiling import jit
 
@@ -133,8 +132,7 @@ def _face(
 def straighten(photo: UInt8[np.ndarray, "H W 3"], face: Face) -> Face:
     """The face with landmarks that are right although it is tilted: those found where it has been aligned by the old ones."""
     for _ in range(_STRAIGHTENINGS):
-        place, _ = _alignment(TEMPLATE_SIZE, 0.0)
-        factor, _ = jax.device_get(place(np.array(face.landmarks, np.float32)))
+        factor, _ = _place(TEMPLATE_SIZE, 0.0)(np.array(face.landmarks, np.float32))
         tilt = -math.degrees(cmath.phase(complex(factor))) - face.rotation  # the factor leads back to the photo
         if abs((tilt + 180) % 360 - 180) < _TILTED:
             break
@@ -209,29 +207,29 @@ def _aligned(
     photo: UInt8[np.ndarray, "H W 3"], landmarks: Sequence[tuple[float, float]], size: int, margin: float
 ) -> tuple[UInt8[np.ndarray, "S S 3"], Similarity]:
     """See `cut_aligned`; and the similarity that takes points of the crop to points of the photo."""
-    place, show = _alignment(size, margin)
     points = np.array(landmarks, np.float32)
-    to_photo = jax.device_get(place(points))
-    centre = complex(to_photo.factor) * complex(size / 2, size / 2) + complex(to_photo.shift)
-    half = abs(complex(to_photo.factor)) * size / math.sqrt(2)  # the crop may stand on its corner
+    to_photo = _place(size, margin)(points)
+    factor, shift = complex(to_photo.factor), complex(to_photo.shift)
+    centre = factor * complex(size / 2, size / 2) + shift
+    half = abs(factor) * size / math.sqrt(2)  # the crop may stand on its corner
     left, top = centre.real - half, centre.imag - half
     side = math.ceil(math.sqrt(2) * size * _DETAIL)
-    part = cut_box(photo, (left, top, left + 2 * half, top + 2 * half), side)
-    inside = (points - np.array([[left, top]])) * (side / (2 * half))
-    return np.asarray(show(part, inside.astype(np.float32))), to_photo
+    part = Image.fromarray(cut_box(photo, (left, top, left + 2 * half, top + 2 * half), side))
+    factor, shift = (z * side / (2 * half) for z in (factor, shift - complex(left, top)))
+    to_part = (factor.real, -factor.imag, shift.real, factor.imag, factor.real, shift.imag)
+    crop = part.transform((size, size), Image.Transform.AFFINE, to_part, Image.Resampling.BILINEAR)
+    return np.asarray(crop), to_photo
 
 
-@functools.lru_cache(maxsize=8)
-def _alignment(size: int, margin: float) -> tuple[Callable[..., Similarity], Callable[..., Float[Array, "S S 3"]]]:
-    """Programs: where an aligned crop lies in a photo, and what it shows."""
+def _place(size: int, margin: float) -> Callable[[Float[np.ndarray, "5 2"]], Similarity]:
+    """A program: where an aligned crop lies in a photo."""
+    return functools.partial(_fit(), targets=template(size, margin))
 
-    def place(landmarks: Array) -> Similarity:
-        return fit_similarity(landmarks, template(size, margin)).inverse()
 
-    def show(picture: Array, landmarks: Array) -> Array:
-        return jnp.round(align(picture.astype(jnp.float32), landmarks, size, margin)).astype(jnp.uint8)
-
-    return jit(place), jit(show)
+@functools.cache
+def _fit() -> Callable[..., Similarity]:
+    program = jit(lambda landmarks, targets: fit_similarity(landmarks, targets).inverse())
+    return lambda landmarks, targets: jax.device_get(program(landmarks, targets))
 
 
 def _unclipped(start: float, length: float, side: float, limit: int) -> float:

@@ -24,7 +24,7 @@ MINIMUM_CONFIDENCE = 0.6
 """YuNet's own"""
 WHOLE_SIDE = 640
 """the long side of the *view* of the whole photo, which shows the large faces; smaller photos are not enlarged"""
-VIEW_SIDES = (320, 640, 704)
+VIEW_SIDES = (160, 320, 640, 704)
 SHORT_SIDES = (0.75, 1.0)
 """views are padded with zeros, at the right or the bottom, so that few programs are compiled: to one of these long sides, and a
 short side that is one of these fractions of it"""
@@ -103,11 +103,11 @@ def _programs() -> tuple[Callable[..., Found], Callable[..., Found]]:
     return functools.partial(jit(detector.detect), params), jit(detector.suppress)
 
 
-def look(pixels: UInt8[np.ndarray, "h w 3"]) -> Found:
-    """The faces of a view, in its pixels. The only place that runs the detector."""
+def look(pixels: UInt8[np.ndarray, "h w 3"], minimum: float = MINIMUM_CONFIDENCE) -> Found:
+    """The faces of a view that score at least `minimum`, in its pixels. The only place that runs the detector."""
     padded = np.zeros((*bucket(*pixels.shape[:2]), 3), np.uint8)
     padded[: pixels.shape[0], : pixels.shape[1]] = pixels
-    found = jax.device_get(_programs()[0](padded, np.float32(MINIMUM_CONFIDENCE)))
+    found = jax.device_get(_programs()[0](padded, np.float32(minimum)))
     count = np.count_nonzero(found.scores)
     # The detector counts from the centre of the first pixel (measured: the same faces at two sizes), we from its edge.
     return Found(found.scores[:count], found.boxes[:count] + np.float32(0.5), found.landmarks[:count] + np.float32(0.5))

@@ -1,4 +1,4 @@
-"""Faces -> probabilities of the seven emotions: the paper's network of 21 layers, or one that starts from VGG16.
+"""Faces -> probabilities of the seven emotions: the paper's 21 layers, VGG16's first ones, or MobileFaceNet.
 
 Face crops are uint8 [N, S, S, 3], RGB; the network's own input is float32 [N, S, S, channels], -1 to 1.
 """
@@ -18,29 +18,38 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.images import to_grey, to_signed
 from emojax.nets.layers import max_pool
+from emojax.nets.mobilefacenet import REDUCTION, STAGES, MobileFaceNet
 from emojax.util.numbers import is_number, is_whole
 
-ARCHITECTURES = ("paper", "vgg16")
+ARCHITECTURES = ("paper", "vgg16", "mobilefacenet")
 VGG16_DEPTHS = (2, 2, 3, 1)
 """convolutions of each block of the architecture vgg16: VGG16's own, but only the first of block 4"""
+
+AT_ONCE = 4
+"""faces that mobilefacenet reads at once on a CPU: more do not fit into a core's cache, which costs three times the time"""
 
 
 @dataclass(frozen=True)
 class ClassifierConfig:
     """Shape of the classifier, and the crop of a face that it is trained on."""
 
-    architecture: Literal["paper", "vgg16"] = "paper"
-    """the paper's 21 layers, or VGG16's first convolutions"""
+    architecture: Literal["paper", "vgg16", "mobilefacenet"] = "paper"
+    """the paper's 21 layers, VGG16's first convolutions, or MobileFaceNet"""
     widths: tuple[int, ...] = (32, 64, 128)
-    """channels of the blocks' convolutions; every block halves the picture (vgg16: each but the last)"""
+    """channels of the blocks' convolutions; every block halves the picture (vgg16: each but the last); mobilefacenet: of the
+    three stages"""
     dense: int = 128
-    """units of the hidden dense layer (vgg16 has none)"""
+    """units of the hidden dense layer (vgg16 has none; mobilefacenet: features)"""
     size: int = 48
     """side of the input, in pixels"""
     channels: int = 1
     """1: grey, 3: colour"""
     margin: float = 0.0
     """margin of the crop around the face's box on each side, as a fraction of the box"""
+    aligned: bool = False
+    """whether crops are cut by the eyes, nose and mouth (`emojax.faces.align`) instead of the face's box"""
+    kinds: int = 1
+    """kinds of faces that have a last layer of their own, see `mix_kinds`; only mobilefacenet can have several"""
     conv_dropout: float = 0.25
     """dropout rate after each block (vgg16: each but the last)"""
     dense_dropout: float = 0.5
@@ -61,6 +70,13 @@ class ClassifierConfig:
             raise UserError(f"architecture {self.architecture!r}: choose from {', '.join(ARCHITECTURES)}")
         if self.architecture == "vgg16" and len(self.widths) > len(VGG16_DEPTHS):
             raise UserError(f"widths {self.widths}: vgg16 has at most {len(VGG16_DEPTHS)} blocks")
+        if self.architecture == "mobilefacenet" and (len(self.widths) != len(STAGES) or self.size < REDUCTION):
+            raise UserError(
+                f"widths {self.widths} and size {self.size}: mobilefacenet has {len(STAGES)} stages and faces of at least "
+                f"{REDUCTION} pixels"
+            )
+        if self.kinds < 1 or (self.kinds > 1 and self.architecture != "mobilefacenet"):
+            raise UserError(f"kinds {self.kinds}: at least 1, and only mobilefacenet has more than 1")
         if not self.widths or min(self.widths) < 1 or self.dense < 1:
             raise UserError(
                 f"widths {self.widths} and dense {self.dense}: give at least one block, each at least 1 wide"
@@ -141,8 +157,56 @@ class Vgg16Net(nn.Module):
         return nn.Dense(len(EMOTIONS), dtype=self.dtype)(x)
 
 
+class FaceNet(nn.Module):
+    """MobileFaceNet's features, dropout, and a dense layer for each kind of faces and for the kinds themselves."""
+
+    config: ClassifierConfig
+    dtype: Any
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "N H W C"], train: bool = False, begin: int = 0, mixed: bool = True
+    ) -> Float[Array, "N R"]:
+        """Logits float [N, 7]; see `MobileFaceNet` for `begin`. Not `mixed`: what `mix_kinds` makes them of."""
+        config = self.config
+        network = MobileFaceNet(config.widths, config.dense, self.dtype)
+        nn.share_scope(self, network)
+        x = nn.Dropout(config.dense_dropout)(network(x, begin), deterministic=not train)
+        rows = nn.Dense(readout_width(config), dtype=self.dtype)(x)
+        return mix_kinds(config, rows) if mixed else rows
+
+
+def readout_width(config: ClassifierConfig) -> int:
+    """Outputs of the last layer: seven for each kind of faces, and one more for each kind if there are several."""
+    return config.kinds * (len(EMOTIONS) + (config.kinds > 1))
+
+
+def mix_kinds(config: ClassifierConfig, rows: Float[Array, "N R"]) -> Float[Array, "N 7"]:
+    """Logits from the last layer's outputs: with several kinds, log p(emotion) = log sum_k p(k) p(emotion | k).
+
+    FER+'s faces and ExpW's differ in how certain their labels are, in the frequencies of the classes, and in what people
+    call them. So each kind of faces has its own last layer, and how much a face is of which kind is read from its features,
+    too: a mixture of experts (Jacobs et al. 1991) whose experts are linear.
+    """
+    if config.kinds == 1:
+        return rows
+    emotions, kinds = split_kinds(config, rows)
+    return jax.nn.logsumexp(emotions + kinds[:, :, None], axis=1)
+
+
+def split_kinds(
+    config: ClassifierConfig, rows: Float[Array, "N R"]
+) -> tuple[Float[Array, "N K 7"], Float[Array, "N K"]]:
+    """log p(emotion | kind) and log p(kind) from the last layer's outputs."""
+    rows = rows.astype(jnp.float32)
+    emotions = rows[:, : config.kinds * len(EMOTIONS)].reshape(len(rows), config.kinds, len(EMOTIONS))
+    kinds = rows[:, emotions[0].size :] if config.kinds > 1 else jnp.zeros((len(rows), 1))
+    return jax.nn.log_softmax(emotions), jax.nn.log_softmax(kinds)
+
+
 class Classifier(nn.Module):
-    """The network that a config names, `PaperNet` or `Vgg16Net`.
+    """The network that a config names, `PaperNet`, `Vgg16Net` or `FaceNet`.
 
     `__call__` takes float [N, S, S, channels] as `network_input` makes it and returns logits float32 [N, 7]. With
     `train`, batch norm uses the batch's statistics and dropout needs an rng "dropout".
@@ -159,7 +223,7 @@ class Classifier(nn.Module):
         expected = (self.config.size, self.config.size, self.config.channels)
         if x.shape[1:] != expected:
             raise ValueError(f"input of shape {x.shape}: this classifier takes (N, {', '.join(map(str, expected))})")
-        network = {"paper": PaperNet, "vgg16": Vgg16Net}[self.config.architecture]
+        network = {"paper": PaperNet, "vgg16": Vgg16Net, "mobilefacenet": FaceNet}[self.config.architecture]
         nn.share_scope(self, module := network(self.config, self.dtype, self.axis_name))
         return module(x.astype(self.dtype), train).astype(jnp.float32)
 
@@ -169,7 +233,9 @@ def layer_names(config: ClassifierConfig) -> tuple[str, ...]:
     names: list[str] = []
 
     def record(run: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        if context.method_name == "__call__" and not isinstance(context.module, (Classifier, PaperNet, Vgg16Net)):
+        if context.method_name == "__call__" and not isinstance(
+            context.module, (Classifier, PaperNet, Vgg16Net, FaceNet, MobileFaceNet)
+        ):
             names.append(context.module.name or type(context.module).__name__)
         return run(*args, **kwargs)
 
@@ -182,7 +248,11 @@ def init_classifier(config: ClassifierConfig, key: PRNGKeyArray | jax.Array) -> 
     """Fresh linen variables and the temperature: {"params": ..., "batch_stats": ..., "temperature": float32 []}."""
     faces = jnp.zeros((1, config.size, config.size, config.channels))
     variables = Classifier(config).init(key, faces)
-    return {"params": variables["params"], "batch_stats": variables["batch_stats"], "temperature": jnp.ones(())}
+    return {
+        "params": variables["params"],
+        "batch_stats": variables.get("batch_stats", {}),  # MobileFaceNet's norms are folded into its convolutions
+        "temperature": jnp.ones(()),
+    }
 
 
 def network_input(config: ClassifierConfig, crops: UInt8[Array, "N S S 3"]) -> Float[Array, "N S S C"]:
@@ -201,7 +271,7 @@ def classify(
 
     Args:
         variables: {"params", "batch_stats"} of `Classifier(config)`, and "temperature", above 0.
-        crops: faces cut with `config.margin` and resized to `config.size`.
+        crops: faces cut with `config.margin`, or aligned if `config.aligned` says so, of `config.size`.
     """
     return jax.nn.softmax(classifier_logits(config, variables, crops) / variables["temperature"])
 
@@ -210,7 +280,19 @@ def classifier_logits(
     config: ClassifierConfig, variables: Mapping[str, Any], crops: UInt8[Array, "N S S 3"]
 ) -> Float[Array, "N 7"]:
     """The logits behind `classify`, not yet divided by the temperature. Pure."""
-    network = {name: variables[name] for name in ("params", "batch_stats")}
-    logits = Classifier(config).apply(network, network_input(config, crops))
-    assert isinstance(logits, jax.Array)
-    return logits
+    network = {name: variables.get(name, {}) for name in ("params", "batch_stats")}
+
+    def read(x: Array) -> Array:
+        logits = Classifier(config).apply(network, x)
+        assert isinstance(logits, jax.Array)
+        return logits
+
+    def in_groups(x: Array) -> Array:
+        groups = x.reshape(-1, AT_ONCE, *x.shape[1:])
+        return jax.lax.map(read, groups).reshape(len(x), -1)
+
+    x, count = network_input(config, crops), crops.shape[0]
+    # A symbolic number of faces has no remainder that is known.
+    if config.architecture != "mobilefacenet" or not isinstance(count, int) or count % AT_ONCE or count == AT_ONCE:
+        return read(x)
+    return jax.lax.platform_dependent(x, cpu=in_groups, default=read)

@@ -13,12 +13,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Real, UInt8
 
-from emojax.emotions import EMOTIONS, PHOTO
+from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO
+from emojax.faces.whole import cut_faces, see_faces
 from emojax.images import to_uint8, to_unit
 from emojax.nets import classifier as cnn
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.steady import stylize_steadily
 from emojax.nets.stylizer import (
+    MULTIPLE,
     Statistics,
     StyleCode,
     StylizerConfig,
@@ -29,7 +31,8 @@ from emojax.nets.stylizer import (
     stylize_with_code,
     vary_styles,
 )
-from emojax.pipeline.regions import Regions, face_shares, face_strengths, weight_changes
+from emojax.options import StylizeOptions
+from emojax.pipeline.regions import MAX_REGIONS, Regions, face_shares, face_strengths, weight_changes
 from emojax.util.exported import kept_on_disk
 
 READ_AT_ONCE = 4
@@ -48,7 +51,71 @@ class Reading(NamedTuple):
     """weights of every face's styles"""
 
 
+class Whole(NamedTuple):
+    """What `classify_then_stylize` makes of a photo; behind the last face anything."""
+
+    picture: UInt8[Array, "H W 3"]
+    number: Int[Array, ""]
+    """of the faces, at most `emojax.faces.whole.FACES`"""
+    boxes: Float[Array, "F 4"]
+    """(x, y, w, h), largest first"""
+    landmarks: Float[Array, "F 5 2"]
+    probabilities: Float[Array, "F 7"]
+    style: Float[Array, " S"]
+    """weights of the photo's styles"""
+
+
 def classify_then_stylize(
+    classifier: ClassifierConfig,
+    styles: StylizerConfig,
+    mix: str,
+    params: Mapping[str, Any],
+    photo: UInt8[Array, "H W 3"],
+) -> Whole:
+    """The whole model: finds the faces, aligns and reads them, chooses the style, repaints the photo. Pure.
+
+    It does what `Model.__call__` does with default options, the mix apart; the first three arguments are static. The photo is
+    painted in one pass, so memory limits its size. See `emojax.faces.whole` for the faces that it finds.
+
+    Args:
+        params: {"detector": see `load_detector`, "classifier": linen variables, "styles": see `init_stylizer`}.
+        photo: of any size from 16 x 16 up; its sides may be symbolic.
+    """
+    seen = see_faces(params["detector"], photo)
+    crops = cut_faces(photo, seen, classifier.margin, classifier.size, classifier.aligned)
+    areas = seen.boxes[:, 2] * seen.boxes[:, 3]
+    weights = areas / jnp.maximum(areas.sum(), 1e-9)
+    neutral = jax.nn.one_hot(NEUTRAL, len(EMOTIONS))
+    reading = read_styles(classifier, styles.styles, mix, params["classifier"], crops, seen.number, weights, neutral)
+    regions = None
+    if PHOTO in styles.styles:
+        boxes, strength = seen.boxes[:MAX_REGIONS], jnp.float32(StylizeOptions.face_strength)
+        regions = face_regions(styles.styles, reading, boxes, None, strength, False)
+    picture = stylize_padded(styles, params["styles"], photo[None], reading.style[None], regions)[0]
+    return Whole(picture, seen.number, seen.boxes, seen.landmarks, reading.probabilities, reading.style)
+
+
+def stylize_padded(
+    config: StylizerConfig,
+    params: Mapping[str, Any],
+    photos: UInt8[Array, "N H W 3"],
+    weights: Float[Array, "N S"],
+    regions: Regions | None = None,
+) -> UInt8[Array, "N H W 3"]:
+    """`stylize` for photos of any size from 16 x 16 up, which may be symbolic."""
+    height, width = photos.shape[1:3]
+    padded = _reflect_to_multiple(_reflect_to_multiple(photos, 1), 2)
+    return stylize(config, params, padded, weights, regions=regions)[:, :height, :width]
+
+
+def _reflect_to_multiple(x: Array, axis: int) -> Array:
+    """Reflects up to 3 pixels behind an axis of symbolic length (which `jnp.pad` cannot)."""
+    length = x.shape[axis]
+    index = jnp.arange((length + MULTIPLE - 1) // MULTIPLE * MULTIPLE)
+    return jnp.take(x, jnp.where(index < length, index, 2 * (length - 1) - index), axis=axis)
+
+
+def read_then_stylize(
     classifier: ClassifierConfig,
     styles: StylizerConfig,
     mix: str,
@@ -65,7 +132,7 @@ def classify_then_stylize(
     mask: UInt8[Array, "H W 1"] | None = None,
     per_face: bool = True,
 ) -> tuple[Reading, UInt8[Array, "H W 3"]]:
-    """The whole model: reads the faces, chooses the style, repaints the photo. Pure; the first three are static.
+    """All that comes after the crops: reads the faces, chooses the style, repaints the photo. Pure; the first three are static.
 
     Args:
         params: {"classifier": linen variables, "styles": see `init_stylizer`}.
@@ -102,7 +169,7 @@ def read_styles(
     weights: Float[Array, " F"],
     fallback: Float[Array, " 7"],
 ) -> Reading:
-    """Reads the faces and chooses the style; see `classify_then_stylize`. Pure; the first three are static."""
+    """Reads the faces and chooses the style; see `read_then_stylize`. Pure; the first three are static."""
     probabilities = read_faces(classifier, variables, crops, count)
     mean = jnp.matmul(weights, probabilities, precision=jax.lax.Precision.HIGHEST)
     emotion = jnp.where(weights.sum() > 0, mean, fallback)
@@ -146,7 +213,7 @@ def face_regions(
     face_strength: Float[Any, ""] | None,
     per_face: bool,
 ) -> Regions:
-    """How the first R faces of a reading are painted; see `classify_then_stylize`."""
+    """How the first R faces of a reading are painted; see `read_then_stylize`."""
     own = with_strength(styles, reading.face_styles[: len(boxes)], strength) if per_face else None
     return Regions(boxes, own, None if face_strength is None else face_strengths(boxes, face_strength))
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
 from emojax.errors import InputError, NoFaceError, UserError
-from emojax.faces.find import Face, cut_crop, face_weights, find_faces, resize_margin
+from emojax.faces.crops import cut_face, recut_found
+from emojax.faces.find import Face, face_weights, find_faces
 from emojax.images import ArrayLike, Photo, PhotoLike, read_photo, rescale, resize_like, resize_mask, to_picture
 from emojax.images.finish import finish
 from emojax.nets.classifier import ClassifierConfig, classify
@@ -28,10 +29,10 @@ from emojax.nets.stylizer import StylizerConfig
 from emojax.options import StylizeOptions, options_of
 from emojax.pipeline import tiles
 from emojax.pipeline.forward import (
-    classify_then_stylize,
     face_regions,
     read_faces,
     read_styles,
+    read_then_stylize,
     stylize,
     with_strength,
 )
@@ -86,8 +87,8 @@ class Model:
         notes = [photo.note] if photo.note else []
         if PHOTO not in self.styles.styles and chosen.face_strength not in (StylizeOptions.face_strength, 1):
             notes.append("this network has no style of the name photo: `face_strength` changes nothing")
-        if chosen.emotion is not None:
-            weights = explicit_style(self.styles, chosen.emotion)
+        if (given := chosen.style_given) is not None:
+            weights = explicit_style(self.styles, given)
             picture, share = self._repaint(photo.pixels, weights, chosen)
             if chosen.faces_only and share == 0:
                 notes.append("no face found, nothing is painted")
@@ -115,7 +116,7 @@ class Model:
         side, places = self.classifier.size, next(places for places in PLACES if places >= len(faces))
         crops = np.zeros((places, side, side, 3), np.uint8)
         for index, found in enumerate(faces):
-            crops[index] = cut_crop(photo.pixels, found, self.classifier.margin, side)
+            crops[index] = cut_face(photo.pixels, found, self.classifier.margin, side, self.classifier.aligned)
         weights, neutral = face_weights(faces, options.face, places), style_weights(EMOTIONS[NEUTRAL])
         reads = (crops, np.int32(len(faces)), weights, neutral)
         small = rescale(photo.pixels, 1 / options.style_scale)
@@ -248,7 +249,7 @@ class Model:
             raise InputError(f"`margin` {margin!r}: it is a fraction of the face's box, 0 to 10", "margin")
         pictures = as_pictures(crops)
         config = self.classifier
-        ready = [resize_margin(crop, margin, config.margin, config.size) for crop in pictures]
+        ready = [recut_found(crop, margin, config.margin, config.size, config.aligned) for crop in pictures]
         rows = [np.zeros((0, len(EMOTIONS)), np.float32)]
         for start in range(0, len(ready), CLASSIFY_BATCH):
             batch = np.stack(ready[start : start + CLASSIFY_BATCH])
@@ -332,7 +333,7 @@ class Model:
         return finish(photo, resize_like(stylized, photo), amount, options.colors, mask), _share(mask)
 
     def _whole(self, mix: str, per_face: bool) -> Callable[[], Callable[..., Any]]:
-        return lambda: functools.partial(classify_then_stylize, self.classifier, self.styles, mix, per_face=per_face)
+        return lambda: functools.partial(read_then_stylize, self.classifier, self.styles, mix, per_face=per_face)
 
     def _reader(self, mix: str) -> Callable[[], Callable[..., Any]]:
         return lambda: functools.partial(read_styles, self.classifier, self.styles.styles, mix)

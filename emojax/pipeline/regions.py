@@ -75,7 +75,7 @@ def scaled_boxes(
 
 
 def face_masks(
-    boxes: Float[Array, "F 4"], height: int, width: int, factor: int, radii: tuple[float, float] = _STYLE_RADII
+    boxes: Float[Array, "F 4"], height: Any, width: Any, factor: int, radii: tuple[float, float] = _STYLE_RADII
 ) -> Float[Array, "h w F"]:
     """How much every pixel belongs to each face: 0 to 1, at most 1 in all, falling off smoothly around the face.
 
@@ -142,8 +142,8 @@ def paint_mask(
 def weight_changes(
     regions: Regions,
     weights: Float[Array, " S"],
-    height: int,
-    width: int,
+    height: Any,
+    width: Any,
     corners: Real[Array, "N 2"] | None = None,
     photo: Float[Array, " S"] | None = None,
 ) -> Callable[[int], Float[Array, "N h w S"]]:
@@ -173,7 +173,7 @@ def weight_changes(
 
 
 def face_shares(
-    regions: Regions, height: int, width: int, corners: Real[Array, "N 2"] | None = None
+    regions: Regions, height: Any, width: Any, corners: Real[Array, "N 2"] | None = None
 ) -> Callable[[int], Float[Array, "N h w 1"]]:
     """How much less strength every pixel has, for `spare_faces`: 1 - the faces' strengths in them, 0 far from them."""
     masks = _masks_of(regions, height, width, corners, _STRENGTH_RADII)
@@ -182,7 +182,7 @@ def face_shares(
 
 
 def _masks_of(
-    regions: Regions, height: int, width: int, corners: Real[Array, "N 2"] | None, radii: tuple[float, float]
+    regions: Regions, height: Any, width: Any, corners: Real[Array, "N 2"] | None, radii: tuple[float, float]
 ) -> Callable[[int], Float[Array, "N h w F"]]:
     corners = jnp.zeros((1, 2)) if corners is None else corners
     boxes = regions.boxes[None] - jnp.pad(corners, ((0, 0), (0, 2)))[:, None]

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from emojax.emotions import dominant
+from emojax.emotions import compound, dominant
 from emojax.faces.find import Face
 
 
@@ -25,6 +25,11 @@ class ReadFace:
     def dominant(self) -> str:
         """The strongest emotion."""
         return dominant(self.emotion)
+
+    @property
+    def compound(self) -> str | None:
+        """The compound emotion, such as "happily surprised"; None if it has none."""
+        return compound(self.emotion)
 
     @property
     def x(self) -> float:
@@ -79,3 +84,8 @@ class Result:
     def dominant(self) -> str | None:
         """The strongest emotion; None if no face was read."""
         return None if self.emotion is None else dominant(self.emotion)
+
+    @property
+    def compound(self) -> str | None:
+        """The compound emotion, such as "happily surprised"; None if it has none, or no face was read."""
+        return None if self.emotion is None else compound(self.emotion)

@@ -54,7 +54,8 @@ def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
     start_backend()
     found = ckpt.read_checkpoint(path, "classifier")
     config = ckpt.model_config(found, ClassifierConfig)
-    return config, _params(found, lambda: cnn.init_classifier(config, jax.random.PRNGKey(0)))
+    variables = _params(found, lambda: cnn.init_classifier(config, jax.random.PRNGKey(0)))
+    return config, {"batch_stats": {}, **variables}  # empty ones are not saved
 
 
 def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:

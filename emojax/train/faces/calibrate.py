@@ -11,12 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
-from emojax.train.faces.evaluate import score_faces
+from emojax.errors import UserError
+from emojax.nets.classifier import ClassifierConfig, FaceNet, network_input, split_kinds
+from emojax.train.faces.data import HeldOutFaces
+from emojax.train.faces.evaluate import BATCH, labelled_faces, score_faces
 from emojax.train.faces.scores import fit_temperature, fit_temperature_and_bias
+from emojax.util import compiling
 from emojax.util.words import tell
 from emojax.weights import store as ckpt
 from emojax.weights.load import load_classifier
@@ -35,6 +40,54 @@ def with_calibration(variables: Mapping[str, Any], temperature: float, bias: np.
     shift = np.asarray(temperature * bias, np.float32)  # the temperature divides it again
     params[last] = {**params[last], "bias": np.asarray(params[last]["bias"]) + shift}
     return {**variables, "params": params, "temperature": np.float32(temperature)}
+
+
+def kind_rows(config: ClassifierConfig, variables: Mapping[str, Any], crops: np.ndarray) -> np.ndarray:
+    """What the last layer gives for each kind of faces, float32 [N, K, 7], of crops uint8 [N, S, S, 3]."""
+
+    def emotions(variables: Mapping[str, Any], crops: Any) -> Any:
+        x = network_input(config, crops)
+        rows = FaceNet(config, np.float32).apply({"params": variables["params"]}, x, mixed=False)
+        assert isinstance(rows, jax.Array)
+        return split_kinds(config, rows)[0]
+
+    program = compiling.jit(emotions)
+    filled = np.pad(crops, ((0, -len(crops) % BATCH), (0, 0), (0, 0), (0, 0)))
+    rows = [np.asarray(program(variables, filled[start : start + BATCH])) for start in range(0, len(filled), BATCH)]
+    return np.concatenate(rows)[: len(crops)]
+
+
+def calibrate_kinds(
+    config: ClassifierConfig,
+    variables: Mapping[str, Any],
+    found: Mapping[str, HeldOutFaces],
+    kinds: Sequence[int],
+    penalty: float | None,
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """The variables with each kind's last layer calibrated on the sources of that kind, and what was fitted.
+
+    softmax(logits / T + b) is a last layer with another kernel and bias, so `classify` needs no more than it had.
+
+    Args:
+        kinds: of each source; a kind without sources stays as it is.
+        penalty: of the bias; None: a temperature only.
+    """
+    last, metrics = {name: np.array(leaf) for name, leaf in variables["params"]["Dense_0"].items()}, {}
+    for kind in sorted(set(kinds)):
+        mine = [faces for faces, own in zip(found.values(), kinds, strict=True) if own == kind]
+        logits = np.concatenate([kind_rows(config, variables, faces.images)[:, kind] for faces in mine])
+        labels = np.concatenate([faces.labels for faces in mine])
+        if penalty is None:
+            temperature, bias = fit_temperature(logits, labels), np.zeros(len(EMOTIONS))
+        else:
+            temperature, bias = fit_temperature_and_bias(logits, labels, penalty)
+        columns = slice(kind * len(EMOTIONS), (kind + 1) * len(EMOTIONS))
+        last["kernel"][:, columns] /= temperature
+        last["bias"][columns] = last["bias"][columns] / temperature + bias
+        metrics[f"temperature_{kind}"] = temperature
+        metrics |= {f"bias_{kind}_{name}": float(b) for name, b in zip(EMOTIONS, bias, strict=True)}
+    params = {**variables["params"], "Dense_0": last}
+    return {**variables, "params": params, "temperature": np.float32(1)}, metrics
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,12 +114,20 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--bias", action="store_true", help="fit a bias per class too, for class frequencies that differ from training"
     )
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        type=int,
+        help="the kind of each data set's faces, for a network that tells kinds apart: each kind is calibrated by itself",
+    )
     parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
     parser.add_argument("--force", action="store_true", help="replace an existing one")
     args = parser.parse_args(argv)
     found = ckpt.read_checkpoint(args.checkpoint, "classifier")
     ckpt.check_output(args.output, [found.path], args.force)
     config, variables = load_classifier(found.path)
+    if config.kinds > 1 or args.kinds is not None:
+        return _write_kinds(args, found, config, variables)
     raw = {**variables, "temperature": np.float32(1)}
     rows = score_faces(config, raw, args.data, args.split)
     logits = np.concatenate([np.log(np.maximum(probabilities, 1e-30)) for probabilities, _ in rows.values()])
@@ -90,5 +151,25 @@ def main(argv: Sequence[str]) -> int:
     print(
         f"{len(labels)} faces of {', '.join(rows)}: temperature {temperature:.3f}{', bias ' + terms if args.bias else ''}"
     )
+    tell(f"wrote {args.output}")
+    return 0
+
+
+def _write_kinds(
+    args: argparse.Namespace, found: ckpt.Checkpoint, config: ClassifierConfig, variables: Mapping[str, Any]
+) -> int:
+    """Calibrates a network that tells kinds of faces apart; returns the exit code."""
+    kinds = args.kinds or []
+    if len(kinds) != len(args.data) or any(not 0 <= kind < config.kinds for kind in kinds):
+        raise UserError(
+            f"--kinds {kinds} for {len(args.data)} data sets: give one each, 0 to {config.kinds - 1}, as in training"
+        )
+    faces = labelled_faces(config, args.data, args.split)
+    if len(faces) != len(args.data):
+        raise UserError(f"only {', '.join(faces)} have faces in the split {args.split!r}: choose another --split")
+    variables, metrics = calibrate_kinds(config, variables, faces, kinds, PENALTY if args.bias else None)
+    ckpt.save_checkpoint(args.output, "classifier", config, variables, step=found.step, metrics=metrics)
+    fitted = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+    print(f"{sum(len(part.labels) for part in faces.values())} faces of {', '.join(faces)}: {fitted}")
     tell(f"wrote {args.output}")
     return 0

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.mobilefacenet import BLOCKS
 from emojax.train.faces.augment import AugmentConfig
 from emojax.train.faces.sources import FaceConfig
 from emojax.train.loop import LoopConfig
@@ -22,7 +23,7 @@ class ClassifierTraining:
     """A training run of the classifier."""
 
     MAY_CHANGE: ClassVar = (
-        *("output", "steps", "epochs", "initial", "vgg16", "loop"),
+        *("output", "steps", "epochs", "initial", "vgg16", "features", "loop"),
         *("parallel", "coordinator", "hosts", "host"),
     )
     """fields that may differ when a run is resumed"""
@@ -40,11 +41,20 @@ class ClassifierTraining:
     ema_decay: float = 0.0
     """decay of the exponential moving average of the weights, which is then evaluated and released; 0: no average"""
     initial: str = ""
-    """a classifier's checkpoint to start from; empty: VGG16 for the architecture vgg16, else at random"""
+    """a classifier's checkpoint to start from, or MobileFaceNet's .safetensors for that architecture; empty: VGG16 for the
+    architecture vgg16, else at random"""
     vgg16: str | None = None
     """weights file for the architecture vgg16, or the word random; none: $EMOJAX_VGG16, then the packaged ones"""
     frozen: tuple[str, ...] = ()
     """layers that are not trained, such as conv1_1"""
+    begin: int = 0
+    """mobilefacenet: the first block that is trained; what the blocks before it make of a face, and of its mirror image if
+    augment.flip is on and the source has few faces, is computed once, so there is no other augmentation"""
+    readout: float = 0.0
+    """mobilefacenet: above 0, nothing is trained but the last layer, which is fitted to its optimum; weight of the squared norm
+    of its kernel"""
+    features: str = ""
+    """with begin, the folder that keeps what was computed; empty: features/ in the run's folder"""
     class_weights: tuple[float, ...] = ()
     """factor of the loss for each of the seven classes; empty: 1 each"""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -72,6 +82,23 @@ class ClassifierTraining:
             raise UserError(f"mixup {self.mixup}, EMA decay {self.ema_decay}: at least 0, and the decay is below 1")
         if self.vgg16 is not None and (self.initial or self.model.architecture != "vgg16"):
             raise UserError(f"`vgg16` {self.vgg16}: only the architecture vgg16 starts from it, without `initial`")
+        if self.initial.endswith(".safetensors") and self.model.architecture != "mobilefacenet":
+            raise UserError(f"`initial` {self.initial}: only the architecture mobilefacenet starts from such a file")
+        if not 0 <= self.begin <= BLOCKS or (self.begin and self.model.architecture != "mobilefacenet"):
+            raise UserError(
+                f"begin {self.begin}: 0 to {BLOCKS}, and only mobilefacenet can begin behind its first layer"
+            )
+        if self.begin and (self.frozen or self.class_weights):
+            raise UserError(
+                "`begin` freezes layers itself and weighs no classes: leave out `frozen` and `class_weights`"
+            )
+        if self.readout < 0 or (self.readout and self.model.architecture != "mobilefacenet"):
+            raise UserError(
+                f"readout {self.readout}: at least 0, and only the last layer of mobilefacenet is fitted so"
+            )
+        kinds = max(self.data.kinds, default=0)
+        if kinds >= self.model.kinds:
+            raise UserError(f"`data.kinds` {kinds}: this network has the kinds 0 to {self.model.kinds - 1}")
         if self.mixup and self.batch_size % 2:
             raise UserError(f"batch size {self.batch_size} with mixup, which mixes pairs: choose an even one")
         if self.class_weights and (len(self.class_weights) != len(EMOTIONS) or min(self.class_weights) < 0):

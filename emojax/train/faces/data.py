@@ -1,7 +1,9 @@
 """Labelled faces for training the classifier, as batches for the device.
 
-sources -> Grain: balanced draws, shuffle, decode, cut -> {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "seed":
-uint32 [N]}
+sources -> Grain: balanced draws, shuffle, decode, cut -> {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "kind":
+float32 [N, K], "seed": uint32 [N]}
+
+Where the first blocks' features were computed before (`emojax.train.faces.features`), "image" is float16 [N, h, w, C].
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from typing import Any
 
 import grain
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Float16, Int, UInt8
 from PIL import Image
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.faces.find import resize_margin
+from emojax.faces.crops import recut
 from emojax.nets.classifier import ClassifierConfig
 from emojax.train.faces.sources import FaceConfig, FaceSource, open_faces
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
@@ -30,25 +32,33 @@ def decode_face(face: dict[str, Any], model: ClassifierConfig) -> UInt8[np.ndarr
     """A face of a source as the classifier takes it; raises Pillow's errors for damaged data."""
     with Image.open(io.BytesIO(face["image"])) as picture:
         crop = np.asarray(picture.convert("RGB"))
-    return resize_margin(crop, face["margin"], model.margin, model.size)
+    return recut(crop, face["margin"], face.get("landmarks"), model.margin, model.size, model.aligned)
 
 
 class _Decode:
     """(source, face) -> an example; a face that cannot be read is replaced by a random one."""
 
-    def __init__(self, sources: Sequence[FaceSource], smoothing: Sequence[float], model: ClassifierConfig) -> None:
+    def __init__(
+        self,
+        sources: Sequence[FaceSource],
+        smoothing: Sequence[float],
+        kinds: Sequence[int],
+        model: ClassifierConfig,
+    ) -> None:
         self.sources, self.smoothing, self.model = sources, smoothing, model
+        self.kinds = np.eye(model.kinds, dtype=np.float32)[list(kinds)]
         self.ends = np.cumsum([len(source) for source in sources])
         self.bad = Unreadable("training faces", int(self.ends[-1]))
 
     def __call__(self, element: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
         source, index = map(int, element)
         while True:
-            face = self.sources[source][index]
             try:
-                image = decode_face(face, self.model)
-                label = smooth_label(face["votes"], self.smoothing[source])
-                return {"image": image, "label": label, "seed": np.uint32(rng.integers(2**32))}
+                face = self.sources[source][index]
+                looks = face.get("features")  # of the face, and perhaps of its mirror image
+                image = decode_face(face, self.model) if looks is None else looks[rng.integers(len(looks))]
+                label, kind = smooth_label(face["votes"], self.smoothing[source]), self.kinds[source]
+                return {"image": image, "label": label, "kind": kind, "seed": np.uint32(rng.integers(2**32))}
             except UNREADABLE as error:
                 self.bad.report((source, index), f"number {index} of {self.sources[source]!r}", error)
                 place = int(rng.integers(self.ends[-1]))
@@ -85,7 +95,17 @@ def draw_weights(counts: Int[np.ndarray, "sources classes"], shares: Sequence[fl
     return weights / weights.sum()
 
 
-def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, seed: int) -> FaceBatches:
+Wrap = Callable[[str, FaceSource, str], FaceSource]
+"""(name, source, split) -> the source, such as one with features instead of images"""
+
+
+def face_batches(
+    config: FaceConfig,
+    model: ClassifierConfig,
+    batch_size: int,
+    seed: int,
+    wrap: Wrap = lambda name, source, split: source,
+) -> FaceBatches:
     """Endless training batches of this host's share N of `batch_size`.
 
     Each class of each source is shuffled and repeated by itself, and these streams are mixed by `draw_weights`, so faces of
@@ -95,10 +115,10 @@ def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, s
     Raises:
         UserError: see `open_faces`; no training faces.
     """
-    named = open_faces(config, "train")
-    sources = list(named.values())
+    named = open_faces(config, "train", model.aligned)
+    sources = [wrap(name, source, "train") for name, source in named.items()]
     total = sum(map(len, sources))
-    for name, values in (("shares", config.shares), ("smoothing", config.smoothing)):
+    for name, values in (("shares", config.shares), ("smoothing", config.smoothing), ("kinds", config.kinds)):
         if values and len(values) != len(sources):
             raise UserError(f"{len(values)} values of `data.{name}` for {len(sources)} sources of faces: give one each")
     if not total:
@@ -114,38 +134,44 @@ def face_batches(config: FaceConfig, model: ClassifierConfig, batch_size: int, s
             own_seed = int(np.random.SeedSequence([seed, number, int(label)]).generate_state(1)[0]) >> 1
             parts.append(grain.MapDataset.source(elements).seed(own_seed).shuffle().repeat())
             part_weights.append(float(weights[number, label]))
-    decode = _Decode(sources, config.smoothing or [0.0] * len(sources), model)
+    smoothing, kinds = config.smoothing or [0.0] * len(sources), config.kinds or [0] * len(sources)
+    decode = _Decode(sources, smoothing, kinds, model)
     stream = batches_of(grain.MapDataset.mix(parts, part_weights), decode, batch_size, seed, config.workers)
     return FaceBatches(stream, total, lambda: len(decode.bad))
 
 
 @dataclass(frozen=True)
 class HeldOutFaces:
-    """The faces of a split, decoded, in order."""
+    """The faces of a split, decoded, in order; or their features, of the faces as they are."""
 
-    images: UInt8[np.ndarray, "M S S 3"]
+    images: UInt8[np.ndarray, "M S S 3"] | Float16[np.ndarray, "M h w C"]
     labels: Float[np.ndarray, "M 7"]
 
-    def batches(self, size: int) -> Iterator[UInt8[np.ndarray, "size S S 3"]]:
+    def batches(self, size: int) -> Iterator[UInt8[np.ndarray, "size S S 3"] | Float16[np.ndarray, "size h w C"]]:
         """The images, `size` at a time; the last batch is padded with black images."""
         for start in range(0, len(self.images), size):
             images = self.images[start : start + size]
             yield np.pad(images, ((0, size - len(images)), (0, 0), (0, 0), (0, 0)))
 
 
-def held_out_faces(config: FaceConfig, model: ClassifierConfig, split: str = "val") -> dict[str, HeldOutFaces]:
+def held_out_faces(
+    config: FaceConfig,
+    model: ClassifierConfig,
+    split: str = "val",
+    wrap: Wrap = lambda name, source, split: source,
+) -> dict[str, HeldOutFaces]:
     """The faces of "val" or "test" by source, without sources that have none; unreadable ones are skipped and counted.
 
     Raises:
         UserError: see `open_faces`.
     """
     found, bad = {}, []
-    for name, source in open_faces(dataclasses.replace(config, sharpness=1.0), split).items():
-        images, labels = [], []
+    for name, source in open_faces(dataclasses.replace(config, sharpness=1.0), split, model.aligned).items():
+        source, images, labels = wrap(name, source, split), [], []
         for index in range(len(source)):
-            face = source[index]
             try:
-                images.append(decode_face(face, model))
+                face = source[index]
+                images.append(face["features"][0] if "features" in face else decode_face(face, model))
                 labels.append(face["votes"])
             except UNREADABLE as error:
                 bad.append(f"number {index} of {source!r}: {error}")

@@ -23,10 +23,11 @@ from PIL import Image
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
+from emojax.faces.crops import cut_face, find_landmarks, recut
 from emojax.faces.find import Face, cut_crop, find_faces
 from emojax.images import read_photo
 from emojax.nets.classifier import ClassifierConfig, classify
-from emojax.train.faces.data import held_out_faces
+from emojax.train.faces.data import HeldOutFaces, held_out_faces
 from emojax.train.faces.scores import BINS, calibration_bins, score
 from emojax.train.faces.sources import FaceConfig
 from emojax.util import compiling
@@ -36,6 +37,8 @@ from emojax.util.words import tell
 from emojax.weights.load import PACKAGED, load_classifier
 
 BATCH = 32
+EXPW_MARGIN, ARCHIVE_SIDE = 0.2, 224
+"""how a labelled box is cut for finding the landmarks in it: like ExpW's crops, and finely enough for any aligned crop"""
 MINIMUM_OVERLAP = 0.4
 """intersection over union from which a detected box counts as the labelled face"""
 PERCENTAGES = ("accuracy", "balanced_accuracy", "macro_f1", "natural_accuracy", "ece", "ece_floor")
@@ -67,6 +70,17 @@ def score_faces(
     Raises:
         UserError: data that cannot be read, or no faces at all in the split.
     """
+    found = labelled_faces(config, data, split)
+    images = {name: faces.images for name, faces in found.items()}
+    if pixels is not None:
+        images = {name: np.stack([_shrink(crop, pixels) for crop in crops]) for name, crops in images.items()}
+    return {
+        name: (classify_crops(config, variables, images[name]), faces.labels.argmax(1)) for name, faces in found.items()
+    }
+
+
+def labelled_faces(config: ClassifierConfig, data: Sequence[str], split: str) -> dict[str, HeldOutFaces]:
+    """The faces of a split, with hard labels, of every data set that has some; see `score_faces`."""
     folders = [path for path in data if not path.endswith(".npz")]
     if len(folders) > 1:
         raise UserError(f"two folders of ExpW, {folders[0]} and {folders[1]}: give one")
@@ -75,12 +89,7 @@ def score_faces(
     found = held_out_faces(sources, config, split)
     if not found:
         raise UserError(f"no faces in the split {split!r} of {', '.join(data)}: choose another --split")
-    images = {name: faces.images for name, faces in found.items()}
-    if pixels is not None:
-        images = {name: np.stack([_shrink(crop, pixels) for crop in crops]) for name, crops in images.items()}
-    return {
-        name: (classify_crops(config, variables, images[name]), faces.labels.argmax(1)) for name, faces in found.items()
-    }
+    return found
 
 
 def _shrink(crop: np.ndarray, pixels: int) -> np.ndarray:
@@ -111,7 +120,8 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
             box = Face(label.left, label.top, label.right - label.left, label.bottom - label.top, 1.0)
             best = max(detected, key=partial(overlap, box), default=None)
             if best is not None and overlap(box, best) >= MINIMUM_OVERLAP:
-                pairs.append([cut_crop(photo, face, config.margin, config.size) for face in (box, best)])
+                detected_crop = cut_face(photo, best, config.margin, config.size, config.aligned)
+                pairs.append([_labelled_crop(config, photo, box), detected_crop])
     if bad:
         tell(f"skipped {len(bad)} of {len(photos)} photos, first: {bad[0]}")
     quality: dict[str, Any] = {"labelled": len(labels), "found": len(pairs)}
@@ -122,6 +132,14 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
         quality["same_top"] = float((by_label.argmax(1) == by_detector.argmax(1)).mean())
         quality["mean_change"] = float(np.abs(by_label - by_detector).sum(1).mean() / 2)
     return quality
+
+
+def _labelled_crop(config: ClassifierConfig, photo: np.ndarray, box: Face) -> np.ndarray:
+    """The crop of a labelled box; where crops are aligned, by the landmarks that are found in it."""
+    if not config.aligned:
+        return cut_crop(photo, box, config.margin, config.size)
+    crop = cut_crop(photo, box, EXPW_MARGIN, ARCHIVE_SIDE)
+    return recut(crop, EXPW_MARGIN, find_landmarks(crop, EXPW_MARGIN), config.margin, config.size, True)
 
 
 def overlap(one: Face, other: Face) -> float:

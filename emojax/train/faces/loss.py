@@ -21,3 +21,21 @@ def cross_entropy(
     """
     losses = -(labels * jax.nn.log_softmax(logits.astype(jnp.float32))).sum(-1)
     return losses if class_weights is None else losses * (labels * class_weights[None, :]).sum(-1)
+
+
+def kinds_cross_entropy(
+    emotions: Float[Array, "N K 7"],
+    kinds: Float[Array, "N K"],
+    labels: Float[Array, "N 7"],
+    of_kind: Float[Array, "N K"],
+) -> Float[Array, " N"]:
+    """Cross-entropy of the emotion, given the kind of the face, and of the kind: minus log p(kind) p(emotion | kind).
+
+    Args:
+        emotions: log p(emotion | kind); see `emojax.nets.classifier.split_kinds`.
+        kinds: log p(kind).
+        labels: rows of probabilities.
+        of_kind: rows of probabilities: of which kind the face is.
+    """
+    given = -(labels[:, None] * emotions).sum(-1)
+    return (of_kind * (given - kinds)).sum(-1)

@@ -43,6 +43,10 @@ class FaceConfig:
     """how often a face of each archive, and last of ExpW's folder, is drawn relative to the others; empty: 1 each"""
     smoothing: tuple[float, ...] = ()
     """share of each label that is spread over all classes, in the order of shares; empty: 0 each"""
+    kinds: tuple[int, ...] = ()
+    """the kind of each source's faces (see the model's kinds), in the order of shares; empty: 0 each"""
+    limit: int | None = None
+    """at most so many training faces of each source, of every class as many as it has; none: all"""
     balance: float = 1.0
     """1: every class of a source is drawn equally often, 0: as often as it occurs; in between: a compromise"""
     soft_labels: bool = True
@@ -63,6 +67,8 @@ class FaceConfig:
             raise UserError(f"sharpness {self.sharpness}: it is a number above 0")
         if any(not 0 <= smoothing < 1 for smoothing in self.smoothing):
             raise UserError(f"smoothing {self.smoothing}: each is at least 0 and below 1")
+        if any(kind < 0 for kind in self.kinds) or (self.limit is not None and self.limit < 1):
+            raise UserError(f"kinds {self.kinds}, limit {self.limit}: kinds are at least 0, the limit at least 1")
         if self.workers < 1:
             raise UserError(f"{self.workers} workers: at least 1")
 
@@ -159,8 +165,11 @@ def _soften(votes: Float[np.ndarray, "n 7"], table: Path) -> Float[np.ndarray, "
     return np.where(totals > 0, counts / np.maximum(totals, 1), votes)
 
 
-def open_faces(config: FaceConfig, split: str) -> dict[str, FaceSource]:
+def open_faces(config: FaceConfig, split: str, aligned: bool = False) -> dict[str, FaceSource]:
     """The sources of a split by name, in the order of `FaceConfig.shares`; those without faces are there, empty.
+
+    Args:
+        aligned: whether the faces have "landmarks"; they are found once, see `FacesWithLandmarks`.
 
     Raises:
         UserError: no source at all, or see `FaceArchive` and `prepare_expw`.
@@ -179,7 +188,35 @@ def open_faces(config: FaceConfig, split: str) -> dict[str, FaceSource]:
 
         builder = prepare_expw(config.root, config.prepared or None)
         sources["expw"] = ExpwFaces(builder, split) if split in builder.info.splits else _NoFaces()
+    if config.limit is not None and split == "train":
+        sources = {name: _FirstFaces(source, config.limit) for name, source in sources.items()}
+    if aligned:
+        from emojax.train.faces.landmarks import FacesWithLandmarks
+
+        return {name: FacesWithLandmarks(name, source) for name, source in sources.items()}
     return sources
+
+
+class _FirstFaces:
+    """Some faces of a source: every class in turn, in a fixed random order, until there are so many."""
+
+    def __init__(self, source: FaceSource, limit: int) -> None:
+        self.source, rng, labels = source, np.random.default_rng(0), np.asarray(source.labels())
+        classes = [rng.permutation(np.flatnonzero(labels == label)) for label in range(len(EMOTIONS))]
+        turns = range(max(map(len, classes)))
+        self.rows = np.array([rows[turn] for turn in turns for rows in classes if turn < len(rows)][:limit], np.int64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.source[int(self.rows[index])]
+
+    def labels(self) -> Int[np.ndarray, " n"]:
+        return np.asarray(self.source.labels())[self.rows]
+
+    def __repr__(self) -> str:
+        return repr(self.source)
 
 
 class _NoFaces:

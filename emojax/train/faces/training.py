@@ -16,14 +16,28 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.nets.classifier import Classifier, classifier_logits, init_classifier, network_input
+from emojax.nets.classifier import (
+    Classifier,
+    ClassifierConfig,
+    FaceNet,
+    classifier_logits,
+    init_classifier,
+    mix_kinds,
+    network_input,
+    split_kinds,
+)
+from emojax.nets.mobilefacenet import layers_before
 from emojax.train.faces.augment import augment_faces, mix_pairs
 from emojax.train.faces.config import ClassifierTraining
 from emojax.train.faces.data import HeldOutFaces, face_batches, held_out_faces
-from emojax.train.faces.loss import cross_entropy
+from emojax.train.faces.features import MANY, with_features
+from emojax.train.faces.loss import cross_entropy, kinds_cross_entropy
+from emojax.train.faces.readout import fit_readout
 from emojax.train.faces.scores import fit_temperature, negative_log_likelihood
-from emojax.train.faces.transfer import from_checkpoint, from_vgg16
+from emojax.train.faces.sources import FaceSource, open_faces
+from emojax.train.faces.transfer import from_checkpoint, from_mobilefacenet, from_vgg16
 from emojax.train.hooks import Evaluation
 from emojax.train.loop import fit
 from emojax.train.parallel import Parallel, Step, check_batch_size, initialize_hosts, mean_over
@@ -31,6 +45,7 @@ from emojax.train.resume import Run, finished_state
 from emojax.train.state import TrainState
 from emojax.util import compiling
 from emojax.util.words import tell
+from emojax.weights import store as ckpt
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 EVALUATION_BATCH = 128
@@ -40,10 +55,12 @@ RANDOM = "random"
 def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformation) -> Step:
     """The training step, `(state, constants, batch, axis_name) -> (state, metrics)`; pure.
 
-    The batch is {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "seed": uint32 [N]}; metrics are the means
-    "loss" and "accuracy" (of the label's largest entry). `state.params` are the layers that learn,
-    `constants` the others.
+    The batch is {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "kind": float32 [N, K], "seed": uint32 [N]}, and
+    with `config.begin` "image" is float16 [N, h, w, C]; metrics are the means "loss" and "accuracy" (of the label's largest
+    entry). `state.params` are the layers that learn, `constants` the others.
     """
+    if config.model.kinds > 1 or config.begin:
+        return _make_kinds_step(config, optimizer)
     weights = jnp.array(config.class_weights) if config.class_weights else None
 
     def step(state: TrainState, constants: Mapping[str, Any], batch: Mapping[str, Any], axis_name: str | None):
@@ -66,14 +83,62 @@ def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformatio
             rngs = {"dropout": dropout_key}
             logits, new = model.apply(variables, faces, train=True, rngs=rngs, mutable=["batch_stats"])
             loss = cross_entropy(logits, labels, weights).mean()
-            return loss, (new["batch_stats"], {"loss": loss, "accuracy": correct(logits, labels).mean()})
+            return loss, (
+                new.get("batch_stats", state.stats),
+                {"loss": loss, "accuracy": correct(logits, labels).mean()},
+            )
 
         gradients, (stats, metrics) = jax.grad(loss_of, has_aux=True)(state.params)
         gradients, metrics = mean_over(axis_name, (gradients, metrics))
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, progress=state.progress)
-        params = optax.apply_updates(state.params, updates)
-        state = state.replace(step=state.step + 1, params=params, stats=stats, opt_state=opt_state)
-        return (state.with_ema_update(config.ema_decay) if config.ema_decay else state), metrics
+        return _updated(config, optimizer, state, gradients, stats), metrics
+
+    return step
+
+
+def _updated(
+    config: ClassifierTraining, optimizer: optax.GradientTransformation, state: TrainState, gradients: Any, stats: Any
+) -> TrainState:
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, progress=state.progress)
+    params = optax.apply_updates(state.params, updates)
+    state = state.replace(step=state.step + 1, params=params, stats=stats, opt_state=opt_state)
+    return state.with_ema_update(config.ema_decay) if config.ema_decay else state
+
+
+def _make_kinds_step(config: ClassifierTraining, optimizer: optax.GradientTransformation) -> Step:
+    """The step of a network with a last layer for each kind of faces, or that begins behind its first blocks."""
+    weights = jnp.array(config.class_weights) if config.class_weights else None
+
+    def step(state: TrainState, constants: Mapping[str, Any], batch: Mapping[str, Any], axis_name: str | None):
+        model = FaceNet(config.model, jnp.dtype(config.dtype), axis_name)
+        augment_key, dropout_key, mix_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+        keys, mix_keys = (
+            jax.vmap(lambda seed, key=key: jax.random.fold_in(key, seed))(batch["seed"])
+            for key in (augment_key, mix_key)
+        )
+        if config.begin:
+            faces = batch["image"].astype(jnp.float32)
+        else:
+            faces = augment_faces(config.augment, keys, network_input(config.model, batch["image"]))
+        labels = jnp.concatenate([batch["label"], batch["kind"]], axis=1)
+        if config.mixup:
+            faces, labels = mix_pairs(config.mixup, mix_keys, faces, labels)
+        emotion, kind = jnp.split(labels, [len(EMOTIONS)], axis=1)
+        if axis_name is not None:
+            dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
+
+        def loss_of(params):
+            variables, rngs = {"params": {**constants, **params}}, {"dropout": dropout_key}
+            rows = model.apply(variables, faces, train=True, begin=config.begin, mixed=False, rngs=rngs)
+            assert isinstance(rows, jax.Array)
+            losses = kinds_cross_entropy(*split_kinds(config.model, rows), emotion, kind)
+            if weights is not None:
+                losses = losses * (emotion * weights[None, :]).sum(-1)
+            hits = correct(mix_kinds(config.model, rows), emotion)
+            return losses.mean(), {"loss": losses.mean(), "accuracy": hits.mean()}
+
+        gradients, metrics = jax.grad(loss_of, has_aux=True)(state.params)
+        gradients, metrics = mean_over(axis_name, (gradients, metrics))
+        return _updated(config, optimizer, state, gradients, state.stats), metrics
 
     return step
 
@@ -89,7 +154,7 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
     The metric "temperature" calibrates the probabilities (see `classify`). It is fitted on the sources with expw in their
     name, whose faces come from photos as a user's do, or on all sources if there is none.
     """
-    compiled = compiling.jit(partial(classifier_logits, config.model))
+    compiled = compiling.jit(partial(_logits_behind, config.model, config.begin))
 
     def evaluate(state: TrainState, constants: Any) -> tuple[dict[str, float], float]:
         variables = jax.device_put(inference_variables(state, constants, {}))
@@ -114,6 +179,15 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
     return evaluate
 
 
+def _logits_behind(model: ClassifierConfig, begin: int, variables: Mapping[str, Any], faces: jax.Array) -> jax.Array:
+    """`classifier_logits`; with `begin`, of the features that the blocks before it made."""
+    if not begin:
+        return classifier_logits(model, variables, faces)
+    logits = FaceNet(model, jnp.float32).apply({"params": variables["params"]}, faces, begin=begin)
+    assert isinstance(logits, jax.Array)
+    return logits
+
+
 def inference_variables(
     state: TrainState, constants: Mapping[str, Any], metrics: Mapping[str, float]
 ) -> dict[str, Any]:
@@ -129,8 +203,11 @@ def initial_variables(config: ClassifierTraining) -> dict[str, Any]:
     Raises:
         UserError: a checkpoint or a weights file that is missing, damaged or of another shape.
     """
-    if config.initial:
+    if config.initial and not config.initial.endswith(".safetensors"):
         return from_checkpoint(config.model, config.initial)
+    if config.initial:  # every weight comes from the file
+        shapes = jax.eval_shape(lambda: init_classifier(config.model, jax.random.PRNGKey(0)))
+        return from_mobilefacenet({**shapes, "temperature": np.float32(1)}, config.initial)
     variables = jax.tree.map(np.asarray, init_classifier(config.model, jax.random.PRNGKey(config.seed)))
     if config.model.architecture == "vgg16" and config.vgg16 != RANDOM:
         return from_vgg16(variables, load_vgg16(find_vgg16(config.vgg16)))
@@ -144,13 +221,14 @@ def split_layers(config: ClassifierTraining, variables: Mapping[str, Any]) -> tu
         UserError: a layer that the network does not have.
     """
     layers = variables["params"]
-    for name in config.frozen:
+    frozen = config.frozen or layers_before(config.begin)
+    for name in frozen:
         if name not in layers:
             raise UserError(f"no layer {name!r} to freeze: choose from {', '.join(layers)}")
     learned: dict[str, Any] = {}
     constants: dict[str, Any] = {}
     for name, layer in layers.items():
-        (constants if name in config.frozen else learned)[name] = layer
+        (constants if name in frozen else learned)[name] = layer
     return learned, constants
 
 
@@ -162,6 +240,14 @@ def initial_state(
     return TrainState.create(
         params, optimizer, config.seed, stats=variables["batch_stats"], with_ema=config.ema_decay > 0
     )
+
+
+def _featured(
+    config: ClassifierTraining, params: Mapping[str, Any], folder: Path, name: str, source: FaceSource, split: str
+) -> FaceSource:
+    """A source with features instead of images; see `emojax.train.faces.features`."""
+    mirrored = config.augment.flip and split == "train" and len(source) < MANY
+    return with_features(f"{name}_{split}", source, config.model, config.begin, params, folder, mirrored)
 
 
 def train(config: ClassifierTraining, run: Path) -> TrainState:
@@ -177,6 +263,8 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
     """
     initialize_hosts(config.coordinator, config.hosts, config.host)
     check_batch_size(config.batch_size, 2 if config.mixup else 1)
+    if config.readout:
+        return _train_readout(config, run)
     optimizer = config.optimizer.build()
     described = Run(run, "classifier", config.model, config)
     shapes = jax.eval_shape(lambda: init_classifier(config.model, jax.random.PRNGKey(0)))
@@ -186,8 +274,10 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
     # Layers that do not learn are not part of the state, so a run that is resumed takes them from its own checkpoint.
     newest = described.newest()
     variables = from_checkpoint(config.model, newest.path) if newest else initial_variables(config)
-    data = face_batches(config.data, config.model, config.batch_size, config.seed)
-    held_out = held_out_faces(config.data, config.model)
+    wrap = partial(_featured, config, variables["params"], Path(config.features or run / "features"))
+    wraps = (wrap,) if config.begin else ()
+    data = face_batches(config.data, config.model, config.batch_size, config.seed, *wraps)
+    held_out = held_out_faces(config.data, config.model, "val", *wraps)
     if not held_out:
         tell("no validation faces: the best checkpoint will be that of the lowest training loss")
     state = fit(
@@ -204,4 +294,29 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
     )
     if data.skipped():
         tell(f"skipped {data.skipped()} faces that could not be read")
+    return state
+
+
+def _train_readout(config: ClassifierTraining, run: Path) -> TrainState:
+    """Fits the last layer and writes the run's only checkpoint; returns its state, as if it were trained."""
+    variables, folder = initial_variables(config), Path(config.features or run / "features")
+    wraps = (partial(_featured, config, variables["params"], folder),) if config.begin else ()
+    sources = open_faces(config.data, "train", config.model.aligned)
+    sources = {name: wrap(name, source, "train") for wrap in wraps for name, source in sources.items()} or sources
+    fitted = fit_readout(config.data, config.model, config.begin, config.readout, variables, sources)
+    optimizer = config.optimizer.build()
+    state, constants = initial_state(config, fitted, optimizer), split_layers(config, fitted)[1]
+    metrics: dict[str, float] = {}
+    score = None
+    if held_out := held_out_faces(config.data, config.model, "val", *wraps):
+        metrics, score = make_evaluation(config, held_out)(state, constants)
+        tell(", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+    ckpt.save_checkpoint(
+        run / "step_00000000",
+        "classifier",
+        config.model,
+        inference_variables(state, constants, metrics),
+        metrics=metrics,
+        score=score,
+    )
     return state

@@ -1,4 +1,4 @@
-"""Initial weights of a classifier: VGG16's convolutions, or another classifier's."""
+"""Initial weights of a classifier: VGG16's convolutions, MobileFaceNet's, or another classifier's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
+from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.weights.load import load_classifier
@@ -44,6 +48,47 @@ def from_vgg16(variables: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[str
     return {**variables, "params": params}
 
 
+# The zoo's network has its emotions in another order.
+_ZOO_EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+
+
+def from_mobilefacenet(variables: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    """Variables of the architecture mobilefacenet with the weights of the OpenCV model zoo's expression network.
+
+    The last layer is the zoo's for every kind of faces, and no kind is likelier than another.
+
+    Args:
+        variables: see `init_classifier`; of "params" only the shapes matter.
+        path: a safetensors file with the tensors "stem/kernel", "block0/expand/kernel", ..., "dense/bias".
+
+    Raises:
+        UserError: a file that is missing, damaged or of another network.
+    """
+    try:
+        tensors = {tuple(name.split("/")): value.astype(np.float32) for name, value in load_file(path).items()}
+    except FileNotFoundError:
+        raise UserError(f"no weights of MobileFaceNet at {path}: the file does not exist") from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is no safetensors file ({error}): get it again") from None
+    ours = flatten_dict(variables["params"])
+    order = [_ZOO_EMOTIONS.index(name) for name in EMOTIONS]
+    for part in ("kernel", "bias"):
+        last = ours["Dense_0", part]
+        zoo = tensors.pop(("dense", part), np.zeros((1, len(EMOTIONS)), np.float32))[..., order]
+        kinds = last.shape[-1] // len(EMOTIONS)
+        rows = np.concatenate([zoo] * kinds, axis=-1)
+        tensors["Dense_0", part] = np.concatenate(
+            [rows, np.zeros((*rows.shape[:-1], last.shape[-1] - rows.shape[-1]), np.float32)], axis=-1
+        )
+    shapes, wanted = ({name: value.shape for name, value in tree.items()} for tree in (tensors, ours))
+    if odd := sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name)):
+        raise UserError(
+            f"{path} has {'/'.join(odd[0])} {shapes.get(odd[0], 'missing')}, this network {wanted.get(odd[0], 'none')}: "
+            "`model.widths` 64 128 128, `model.dense` 512 and `model.size` 112 are the zoo's"
+        )
+    return {**variables, "params": unflatten_dict(tensors)}
+
+
 def from_checkpoint(config: ClassifierConfig, path: str | Path) -> dict[str, Any]:
     """The variables of a trained classifier of the same shape.
 
@@ -51,7 +96,7 @@ def from_checkpoint(config: ClassifierConfig, path: str | Path) -> dict[str, Any
         UserError: see `load_classifier`; a checkpoint of another shape.
     """
     found, variables = load_classifier(path)
-    for name in ("architecture", "widths", "dense", "size", "channels"):
+    for name in ("architecture", "widths", "dense", "size", "channels", "aligned", "kinds"):
         ours, theirs = getattr(config, name), getattr(found, name)
         if ours != theirs:
             raise UserError(f"checkpoint {path} has {name} {theirs}, this run {ours}: make them alike")

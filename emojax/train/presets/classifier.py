@@ -68,6 +68,33 @@ LAYERS21 = ClassifierTraining(
     loop=LoopConfig(log_every=20, evaluate_every=175, save_every=175),
 )
 
+# MobileFaceNet on aligned faces, from the expression network of the OpenCV model zoo; the last three blocks and the head learn:
+#   python train_classifier.py mobilefacenet --initial mobilefacenet_fer.safetensors \
+#       --data.archives ferplus48.npz expw_crops112.npz
+FACENET = ClassifierTraining(
+    batch_size=64,
+    epochs=8,
+    begin=12,
+    mixup=0.2,
+    ema_decay=0.995,
+    data=FaceConfig(balance=0.5, shares=(1.0, 2.0), smoothing=(0.0, 0.2), kinds=(1, 0)),
+    model=ClassifierConfig(
+        architecture="mobilefacenet",
+        widths=(64, 128, 128),
+        dense=512,
+        size=112,
+        channels=3,
+        aligned=True,
+        kinds=2,
+        dense_dropout=0.3,
+    ),
+    optimizer=OptimizerConfig(learning_rate=3e-4, warmup_steps=50, schedule="cosine", clip_norm=1.0, weight_decay=0.05),
+    loop=LoopConfig(log_every=20, evaluate_every=100, save_every=100),
+)
+
+# The same network with its blocks as they are and only the last layer fitted: the first thing to try.
+READOUT = dataclasses.replace(FACENET, readout=0.05)
+
 # Seconds, not minutes: for tests.
 TINY = ClassifierTraining(
     batch_size=8,
@@ -77,4 +104,12 @@ TINY = ClassifierTraining(
     loop=LoopConfig(log_every=1, evaluate_every=2, save_every=2),
 )
 
-PRESETS = {"expw": EXPW, "default": DEFAULT, "finetune": FINETUNE, "layers21": LAYERS21, "tiny": TINY}
+PRESETS = {
+    "expw": EXPW,
+    "default": DEFAULT,
+    "finetune": FINETUNE,
+    "mobilefacenet": FACENET,
+    "readout": READOUT,
+    "layers21": LAYERS21,
+    "tiny": TINY,
+}
