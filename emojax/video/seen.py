@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from emojax.emotions import EMOTIONS, NEUTRAL
-from emojax.faces.find import Face, cut_crop, find_faces
+from emojax.faces.crops import cut_face
+from emojax.faces.find import Face, find_faces
 from emojax.pipeline import Model
 from emojax.pipeline.planning import PLACES
 from emojax.video.frames import Frame
@@ -86,11 +87,9 @@ class Watcher:
         found = find_faces(frame.pixels, turned=False)[: PLACES[-1]] if self._faces else []
         probabilities = np.zeros((len(found), len(EMOTIONS)), np.float32)
         if self._read and found:
+            config = self._model.classifier
             probabilities = self._model.read_crops(
-                [
-                    cut_crop(frame.pixels, face, self._model.classifier.margin, self._model.classifier.size)
-                    for face in found
-                ]
+                [cut_face(frame.pixels, face, config.margin, config.size, config.aligned) for face in found]
             )
         elif found:
             probabilities[:, NEUTRAL] = 1

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from emojax.errors import UserError
-from emojax.faces.find import cut_crop, find_faces
+from emojax.faces.crops import cut_face
+from emojax.faces.find import find_faces
 from emojax.images import to_uint8, to_unit
 from emojax.nets.stylizer import StylizerConfig, choose_network, mix_styles, stylize_with_code
 from emojax.train.faces.evaluate import classify_crops
@@ -134,7 +135,9 @@ class Retention:
             return
 
         def read(picture: np.ndarray) -> np.ndarray:
-            crops = [cut_crop(picture, face, self.config.margin, self.config.size) for face in faces]
+            crops = [
+                cut_face(picture, face, self.config.margin, self.config.size, self.config.aligned) for face in faces
+            ]
             return classify_crops(self.config, self.variables, np.stack(crops)).argmax(1)
 
         before = read(photo)
