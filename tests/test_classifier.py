@@ -174,5 +174,6 @@ def test_invalid_configs(bad, part):
 
 
 def test_an_unknown_architecture_is_named():
+    fields = {**vars(ClassifierConfig()), "architecture": "resnet"}
     with pytest.raises(UserError, match="architecture 'resnet': choose from paper, vgg16"):
-        ClassifierConfig.__post_init__(SimpleNamespace(architecture="resnet"))  # only tests check the type before
+        ClassifierConfig.__post_init__(SimpleNamespace(**fields))  # only tests check the type before

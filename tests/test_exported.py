@@ -1,6 +1,8 @@
 """Traces that are kept on disk: the same results without tracing, and another function, code or shape is another trace."""
 
 import functools
+import subprocess
+import sys
 from typing import NamedTuple
 
 import jax
@@ -101,3 +103,16 @@ def test_the_programs_are_bounded():
         function(Pair(np.zeros(size, np.float32), None))
     assert traced == [2.0] * 3
     assert len(function._programs) == 2
+
+
+def test_linear_algebra_works_in_a_new_process(tmp_path):
+    """Whether LAPACK is needed is seen from the module."""
+    code = (
+        "import sys, jax, numpy as np; jax.config.update('jax_compilation_cache_dir', sys.argv[1]);"
+        "from emojax.util.exported import Exported; from jax.numpy.linalg import inv;"
+        "print(Exported(inv)(np.diag(np.float32([2, 4]))).tolist(), 'scipy' in sys.modules)"
+    )
+    for _ in range(2):  # the second finds the trace of the first
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+        assert done.stdout.split("\n")[0] == "[[0.5, 0.0], [0.0, 0.25]] True", done.stderr
+    assert list(tmp_path.glob("trace-*"))

@@ -149,7 +149,14 @@ def test_the_real_model_gets_the_options(here, monkeypatch):
     monkeypatch.setattr("emojax.util.compiling.enable_cache", lambda: calls.append("cache"))
     fakes.write_photo(here / "photo.png")
     assert program.main(["--input", "photo.png", "--styles", "S", "--face", "largest", "--no-face", "error"]) == 0
-    options = {"emotion": None, "mix": "dominant", "face": "largest", "no_face": "error", "per_face": False}
+    options = {
+        "emotion": None,
+        "mood": None,
+        "mix": "dominant",
+        "face": "largest",
+        "no_face": "error",
+        "per_face": False,
+    }
     assert calls == ["cache", (None, "S"), {**options, **PLAIN}]
 
 

@@ -18,12 +18,13 @@ from PIL import Image
 
 from emojax.faces import detector
 from emojax.faces.detector import MULTIPLE, Found, Numbers
-from emojax.util.compiling import jit
+from emojax.util.exported import Exported
 
 MINIMUM_CONFIDENCE = 0.6
 """YuNet's own"""
 WHOLE_SIDE = 640
 """the long side of the *view* of the whole photo, which shows the large faces; smaller photos are not enlarged"""
+_SHAPES = 16  # of views, see `bucket`
 VIEW_SIDES = (160, 320, 640, 704)
 SHORT_SIDES = (0.75, 1.0)
 """views are padded with zeros, at the right or the bottom, so that few programs are compiled: to one of these long sides, and a
@@ -100,7 +101,9 @@ def bucket(height: int, width: int) -> tuple[int, int]:
 def _programs() -> tuple[Callable[..., Found], Callable[..., Found]]:
     """The detector and the suppression, compiled for each shape when it comes: there are not many, see `bucket`."""
     params = jax.device_put(detector.load_detector())
-    return functools.partial(jit(detector.detect), params), jit(detector.suppress)
+    return functools.partial(Exported(detector.detect, limit=_SHAPES), params), Exported(
+        detector.suppress, limit=_SHAPES
+    )
 
 
 def look(pixels: UInt8[np.ndarray, "h w 3"], minimum: float = MINIMUM_CONFIDENCE) -> Found:

@@ -59,7 +59,7 @@ class PaintConfig:
     """weight of the relaxed optimal transport between colours"""
     tv: float = 1.0
     """weight of the total variation, against grain"""
-    flatness: float = 20.0
+    flatness: float = 10.0
     """weight of the difference of the picture's colours where the photo is flat, against lattices in skies"""
     columns: tuple[str, ...] = COLUMN_LAYERS
     """feature maps of a hypercolumn"""

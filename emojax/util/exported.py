@@ -7,12 +7,13 @@ kept there by JAX. Without such a folder it is plain `jit`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ from emojax.util.machine import return_memory
 Tuple = TypeVar("Tuple")
 LIMIT = 8
 """programs, for arguments of different shapes, that one function keeps in memory; the least recently used goes first"""
+_SPARING = threading.Lock()
 _PACKAGE = Path(__file__).parent.parent
 _SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl", "jax_numpy_dtype_promotion")
 
@@ -74,7 +76,27 @@ def _compile(function: Callable[..., Any], arguments: Sequence[Any], shapes: Has
     if exported is None:
         exported = jax.export.export(jax.jit(function))(*arguments)
         cache.put(key, bytes(exported.serialize()))
-    return compiling.jit(exported.call).lower(*arguments).compile()
+    with _without_scipy(exported):
+        lowered = compiling.jit(exported.call).lower(*arguments)
+    return lowered.compile()
+
+
+@contextlib.contextmanager
+def _without_scipy(exported: jax.export.Exported) -> Iterator[None]:
+    """For every module on a CPU, JAX imports SciPy to find LAPACK, which takes 0.2 s; a module that calls none is spared it."""
+    from jax._src.export import _export
+
+    name, needed = "_ensure_backends_initialized", b"lapack" in exported.mlir_module_serialized
+    if needed or not hasattr(_export, name):
+        yield
+        return
+    with _SPARING:
+        initialize = getattr(_export, name)
+        setattr(_export, name, lambda platforms: None)
+        try:
+            yield
+        finally:
+            setattr(_export, name, initialize)
 
 
 def _load(data: bytes | None) -> jax.export.Exported | None:
