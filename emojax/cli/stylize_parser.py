@@ -208,7 +208,7 @@ def _add_networks(style: argparse._ArgumentGroup) -> None:
 
 
 def _add_optimization(made: Parser) -> None:
-    best = made.add_argument_group("optimization", "minutes per photo on a CPU, seconds on a GPU")
+    best = made.add_argument_group("optimization", "minutes per photo on two CPU cores")
     best.add_argument("--painting", metavar="FILE", help="paint in the style of this picture")
     best.add_argument(
         "--quality",

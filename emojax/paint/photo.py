@@ -54,7 +54,7 @@ def paint_photo(
     on_progress: Callable[[Progress], None] | None = None,
     **reading: Any,
 ) -> Result:
-    """Paints a photo by optimizing its pixels (see `emojax.paint.painter`): minutes on a CPU, seconds on a GPU.
+    """Paints a photo by optimizing its pixels (see `emojax.paint.painter`): minutes on two CPU cores.
 
     Args:
         painting: any picture; none: the emotion's own, and then the photo is read and mixed as by `Model.__call__`.

@@ -44,7 +44,7 @@ PAINTING_CROPS = (
     "seurat_la_grande_jatte=0,0,1,0.6",
 )
 
-# The packaged styles: mixes have richer colours than most single paintings, and people read their moods right.
+# The packaged styles: mixes have richer colours than most single paintings, and jurors read their moods right.
 EMOTION_MIXES = (
     "angry=kandinsky_composition_vii:0.5,munch_the_scream:0.5",
     "disgust=kandinsky_the_blue_rider:0.5,marc_picture_with_cattle:0.5",
