@@ -9,9 +9,9 @@ from emojax.util.interrupts import exit_on_interrupt
 
 
 def entry(argv: Sequence[str] | None = None) -> int:
-    """Runs a command, by default that of the shell's arguments; returns its exit code."""
+    """Runs a command and returns its exit code; by default the command line's arguments are used."""
     exit_on_interrupt()
-    from emojax.cli.main import main  # may take a moment, in which Ctrl-C already works
+    from emojax.cli.main import main  # may take a moment; Ctrl-C works already
 
     return main(sys.argv[1:] if argv is None else argv)
 

@@ -1,4 +1,4 @@
-"""The seven emotions, in ExpW's order, and weights over them. The only place that defines either."""
+"""The seven emotions, in ExpW's order, and weights over them. No other module defines either."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emojax.util.words import nearest as nearest
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 NEUTRAL = EMOTIONS.index("neutral")
 PHOTO = "photo"
-"""The name of a style that is no style: a transform net that has it paints the photo as it is, for strengths below 1."""
+"""The name of the style that leaves the photo unchanged. A transform net that has it uses it for strengths below 1."""
 
 CIRCUMPLEX = {
     "angry": (-0.51, 0.59),
@@ -27,7 +27,7 @@ CIRCUMPLEX = {
     "neutral": (0.0, 0.0),
 }
 """(valence, arousal) of each emotion, -1 to 1: the mean ratings of pleasure and arousal in Russell & Mehrabian 1977, "Evidence
-for a three-factor theory of emotions", Journal of Research in Personality 11, 273-294. Neutral is the scales' middle."""
+for a three-factor theory of emotions", Journal of Research in Personality 11, 273-294. Neutral is the middle of both scales."""
 
 COMPOUNDS = {
     frozenset(("happy", "surprise")): "happily surprised",
@@ -44,9 +44,9 @@ COMPOUNDS = {
     frozenset(("disgust", "surprise")): "disgustedly surprised",
 }
 """The pairs of emotions with a name in Du, Tao & Martinez 2014, "Compound facial expressions of emotion", PNAS 111 (15). Three
-more of theirs (appalled, hatred, awed) are pairs of this list with another emphasis."""
+further compounds of the paper (appalled, hatred, awed) combine the same pairs with another emphasis."""
 COMPOUND_SHARE = 0.25
-"""the least probability of both emotions of a compound"""
+"""the minimum probability of each emotion of a compound"""
 
 
 def parse_weights(text: str) -> dict[str, float]:
@@ -111,7 +111,7 @@ def valence_arousal(probabilities: Mapping[str, float]) -> tuple[float, float]:
     """A point on the valence-arousal plane: the mean of `CIRCUMPLEX` under the probabilities.
 
     Valence is -1 (unpleasant) to 1 (pleasant), arousal -1 (calm) to 1 (excited). The plane is that of Russell 1980, "A
-    circumplex model of affect"; the expectation is ours. It says what a mixture of labels amounts to, not more.
+    circumplex model of affect"; taking the mean is ours. The point summarizes the probabilities; it is not a measurement.
     """
     valence, arousal = (sum(probabilities[name] * CIRCUMPLEX[name][axis] for name in EMOTIONS) for axis in (0, 1))
     return valence, arousal
@@ -120,7 +120,7 @@ def valence_arousal(probabilities: Mapping[str, float]) -> tuple[float, float]:
 def compound(probabilities: Mapping[str, float]) -> str | None:
     """The compound emotion of a face or photo, such as "happily surprised"; None if it has none.
 
-    Both of its emotions have a probability of at least `COMPOUND_SHARE`; of several compounds it is the likeliest.
+    Both of its emotions have a probability of at least `COMPOUND_SHARE`. Of several compounds, the likeliest is returned.
     """
     likely = [name for name in EMOTIONS if probabilities.get(name, 0.0) >= COMPOUND_SHARE]
     pairs = [pair for pair in COMPOUNDS if pair <= set(likely)]
@@ -153,13 +153,14 @@ def check_mood(mood: Sequence[float]) -> None:
 def mood_weights(mood: Sequence[float]) -> dict[str, float]:
     """The mix of emotions for a point (valence, arousal) of the circumplex: weights that sum to 1.
 
-    Inverse squared distances (Shepard 1968), which are smooth and give an emotion alone at its own point of `CIRCUMPLEX`.
+    The weights are inverse squared distances (Shepard 1968). They are smooth, and at an emotion's own point of `CIRCUMPLEX`
+    that emotion has all the weight.
 
     Raises:
         InputError: see `check_mood`.
     """
     check_mood(mood)
     squared = [math.dist(mood, point) ** 2 for point in CIRCUMPLEX.values()]
-    # 1 / d^2 of each, all multiplied by all d^2, so that nothing is divided by 0.
+    # Each 1 / d^2 is multiplied by the product of all d^2, so that nothing is divided by 0.
     products = [math.prod(squared[:index] + squared[index + 1 :]) for index in range(len(squared))]
     return as_dict(product / sum(products) for product in products)

@@ -1,7 +1,7 @@
 """The exceptions that emojax raises. Each message is one line that names the wrong value and the way out.
 
-A message of the library names options as fields, between backquotes: `style_scale`. The command line shows them as flags:
---style-scale.
+The library's messages name options as fields in backquotes, such as `style_scale`. The command line shows them as flags,
+such as --style-scale.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class NoFaceError(EmojaxError):
 
 
 class ResourceError(EmojaxError):
-    """Something that the machine lacks: memory, threads, the device that was asked for."""
+    """The machine lacks something: memory, threads, or the requested device."""
 
 
 UserError = EmojaxError
-"""the name of version 0.1"""
+"""the name of `EmojaxError` in version 0.1"""
 
 
 def with_flags(message: str, flag: Callable[[str], str]) -> str:
-    """Replaces the fields that a message names by their flags, such as `style_scale` by --style-scale."""
+    """Replaces the fields in a message with their flags, such as `style_scale` with --style-scale."""
     return _FIELD.sub(lambda match: flag(match[1]), message)

@@ -1,4 +1,4 @@
-"""The options of a stylized photo, validated once. Imports no JAX, so a mistake is reported at once."""
+"""The options of a stylized photo, validated when built. The module does not import JAX, so a mistake is reported at once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class StylizeOptions:
     strength: float = 1.0
     """strength of the style: 0 is the photo itself, 1 the full style"""
     face_strength: float = 0.35
-    """how much the style may change the features of small faces, as a share of `strength`; palette and strokes stay; 1: all"""
+    """how much the style may change the features of small faces, as a share of `strength`, 0 to 1; palette and strokes stay"""
     colors: str = "painting"
     """"painting", or "photo" for the painting's lightness in the photo's own colours"""
     faces_only: bool = False
@@ -53,8 +53,8 @@ class StylizeOptions:
     background_only: bool = False
     """paint all but the faces, with soft borders"""
     mask: MaskLike | None = None
-    """where to paint, a grey picture or float [H, W] in 0 to 1: white all of the style, black the photo to the pixel; with
-    `faces_only` or `background_only`, only there"""
+    """where to paint, a grey picture or float [H, W] in 0 to 1: white is the full style, black the unchanged photo;
+    `faces_only` or `background_only` limits it further"""
 
     def __post_init__(self) -> None:
         for value, choices, name in ((self.mix, get_args(Mix), "mix"), (self.no_face, get_args(NoFace), "no_face")):
@@ -93,7 +93,7 @@ def options_of(given: Mapping[str, Any]) -> StylizeOptions:
     """The options of a call, by name.
 
     Raises:
-        InputError: a name that is no option, and what `StylizeOptions` raises.
+        InputError: a name that is not an option, and what `StylizeOptions` raises.
     """
     names = [field.name for field in fields(StylizeOptions)]
     if unknown := [name for name in given if name not in names]:
@@ -102,7 +102,7 @@ def options_of(given: Mapping[str, Any]) -> StylizeOptions:
 
 
 def check_choice(choice: str | int) -> None:
-    """Raises InputError unless `choice` is one of those of `face_weights`, whether or not a photo has that face."""
+    """Raises InputError unless `face_weights` accepts `choice`; does not check that a photo has that face."""
     if not (isinstance(choice, str) or is_whole(choice)) or (
         choice not in ("all", "largest") and not re.fullmatch("[0-9]{1,9}", str(choice))
     ):

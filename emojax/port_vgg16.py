@@ -1,4 +1,4 @@
-"""`python -m emojax.port_vgg16` is the name of `emojax vgg16 port` in version 0.1."""
+"""`python -m emojax.port_vgg16`, the name of `emojax vgg16 port` in version 0.1."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`python -m emojax.style_pack` is the name of `emojax style show` in version 0.1."""
+"""`python -m emojax.style_pack`, the name of `emojax style show` in version 0.1."""
 
 import sys
 

@@ -1,1 +1,1 @@
-"""Faces: where they are, how they are turned, and their crops."""
+"""Faces: detection, orientation, alignment and crops."""

@@ -1,6 +1,6 @@
-"""Faces -> crops in which the eyes and the mouth lie where they always lie, however the head was tilted.
+"""Faces -> aligned crops, in which eyes and mouth have fixed positions, however the head is tilted.
 
-Coordinates are (x, y) in pixels, edges at whole numbers: the centre of the first pixel is (0.5, 0.5).
+Coordinates are (x, y) in pixels, with pixel edges at whole numbers: the centre of the first pixel is (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from jaxtyping import Array, Float, Real
 from emojax.util.exported import kept_on_disk
 
 TEMPLATE_SIZE = 112
-# Where the landmarks (right eye, left eye, nose tip, right and left corner of the mouth) lie in a crop of 112 x 112 for the
-# networks of the OpenCV model zoo, whose coordinates have the centre of the first pixel at (0, 0).
+# The landmarks (right eye, left eye, nose tip, right and left corner of the mouth) in a crop of 112 x 112 pixels, for networks
+# of the OpenCV model zoo. The zoo's coordinates have the centre of the first pixel at (0, 0), hence the 0.5.
 TEMPLATE = np.array([(38.29, 51.70), (73.53, 51.50), (56.03, 71.74), (41.55, 92.37), (70.73, 92.20)], np.float32) + 0.5
 
 
 @kept_on_disk
 class Similarity(NamedTuple):
-    """A rotation, one scale and a shift: z -> factor z + shift, with points as complex numbers x + iy."""
+    """A rotation, a uniform scale and a shift: z -> factor z + shift, with points as complex numbers x + iy."""
 
     factor: Array
     shift: Array
@@ -40,7 +40,7 @@ def _as_complex(points: Float[Array | np.ndarray, "*N 2"]) -> Array:
 
 
 def fit_similarity(points: Float[Array | np.ndarray, "N 2"], targets: Float[Array | np.ndarray, "N 2"]) -> Similarity:
-    """The similarity that takes points to targets with the least sum of squared errors; a shift if all points are one."""
+    """The similarity that maps points to targets with the least sum of squared errors; a shift if all points coincide."""
     z, w = _as_complex(points), _as_complex(targets)
     centre, target = z.mean(), w.mean()
     spread = (jnp.abs(z - centre) ** 2).sum()
@@ -50,7 +50,7 @@ def fit_similarity(points: Float[Array | np.ndarray, "N 2"], targets: Float[Arra
 
 
 def template(size: int, margin: float = 0.0) -> Float[np.ndarray, "5 2"]:
-    """Where the landmarks lie in an aligned crop of size x size that shows a margin around the template's square."""
+    """The landmarks' positions in an aligned crop of size x size that shows a margin around the template's square."""
     scale = size / (TEMPLATE_SIZE * (1 + 2 * margin))
     return ((TEMPLATE + margin * TEMPLATE_SIZE) * scale).astype(np.float32)
 
@@ -61,13 +61,13 @@ def align(
     size: int = TEMPLATE_SIZE,
     margin: float = 0.0,
 ) -> Float[Array, "S S C"]:
-    """The part of a picture that has its landmarks where `template` has them: bilinear, edges are repeated outside.
+    """Cuts out a face such that its landmarks lie where `template` has them: bilinear; edges are repeated outside.
 
     Args:
-        picture: of any range, which is kept.
-        landmarks: of the upright or tilted face, in pixels of the picture.
-        size: of the result.
-        margin: what the result shows beyond the template's square on each side, as a fraction of it.
+        picture: values of any range; the result has the same range.
+        landmarks: landmarks of the upright or tilted face, in pixels of the picture.
+        size: side of the result, in pixels.
+        margin: what the result shows beyond the template's square on each side, as a fraction of the square.
     """
     centres = jnp.arange(size) + 0.5
     grid = jnp.stack(jnp.meshgrid(centres, centres), axis=-1)
@@ -77,7 +77,7 @@ def align(
 def sample(
     picture: Real[Array | np.ndarray, "H W C"], points: Float[Array | np.ndarray, "h w 2"]
 ) -> Float[Array, "h w C"]:
-    """The colours of a picture at points: bilinear between the centres of the pixels, edges are repeated outside."""
+    """The colours of a picture at points: bilinear between pixel centres; edges are repeated outside."""
     picture = jnp.asarray(picture)
     last = jnp.stack([jnp.asarray(side - 1) for side in picture.shape[1::-1]])  # sides may be symbolic
     points = jnp.clip(points - 0.5, 0, last[None, None])

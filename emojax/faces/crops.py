@@ -1,7 +1,7 @@
-"""Faces -> the crops that a classifier reads: cut by the box, or by the landmarks.
+"""Faces -> the crops that a classifier reads: cut by the box, or aligned by the landmarks.
 
 Photos and crops are uint8 [H, W, 3], RGB. A *margin* says what a crop shows beyond the face's box on each side, as a fraction
-of the box; of an aligned crop, beyond the square of the template.
+of the box. For an aligned crop, the template's square takes the place of the box.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from emojax.faces.find import Face, cut_aligned, cut_crop, resize_margin, straig
 Landmarks = tuple[tuple[float, float], ...]
 
 _SIDE, _MARGIN = 256, 0.5
-"""pixels of what the detector sees of a face whose box is known, and its margin"""
+"""side in pixels, and margin, of the detector's input for a face whose box is known"""
 _CONFIDENCE = 0.3
-"""lower than the detector's own: that there is a face is known"""
+"""lower than the detector's own threshold, because there is known to be a face"""
 _AWAY = 0.2
-"""how far the found face's middle may be from the crop's, as a share of what the detector sees"""
+"""how far the detected face's centre may be from the input's centre, as a share of the input's side"""
 
 
 def find_landmarks(crop: UInt8[np.ndarray, "H W 3"], margin: float) -> Landmarks | None:
-    """The five landmarks of the face in a crop, in pixels of the crop; None if the detector sees no face in its middle.
+    """The five landmarks of the face in a crop, in pixels of the crop; None if the detector finds no face at its centre.
 
     Args:
-        crop: of any size; aspects that a clipped box has bent are bent back only as far as the crop is square.
-        margin: what it shows beyond the face's box.
+        crop: of any size; it is resized to a square, which undoes distortion only if the face's box was square.
+        margin: what the crop shows beyond the face's box.
     """
     seen = resize_margin(crop, margin, _MARGIN, _SIDE)
     found = views.look(seen, _CONFIDENCE)
@@ -35,7 +35,7 @@ def find_landmarks(crop: UInt8[np.ndarray, "H W 3"], margin: float) -> Landmarks
     near = np.flatnonzero(away < _AWAY * _SIDE)
     if not len(near):
         return None
-    best = near[0]  # the surest
+    best = near[0]  # the one with the highest score
     points = tuple((float(x), float(y)) for x, y in found.landmarks[best])
     face = straighten(seen, Face(0, 0, _SIDE, _SIDE, float(found.scores[best]), points))
     size, share = np.array([crop.shape[1], crop.shape[0]]), (1 + 2 * _MARGIN) / (1 + 2 * margin)
@@ -46,7 +46,7 @@ def find_landmarks(crop: UInt8[np.ndarray, "H W 3"], margin: float) -> Landmarks
 def cut_face(
     photo: UInt8[np.ndarray, "H W 3"], face: Face, margin: float, size: int, aligned: bool
 ) -> UInt8[np.ndarray, "S S 3"]:
-    """The crop of a face in a photo, size x size; aligned if so asked and the face has landmarks."""
+    """The crop of a face in a photo, size x size; aligned if `aligned` is set and the face has landmarks."""
     if aligned and face.landmarks:
         return cut_aligned(photo, face.landmarks, size, margin)
     return cut_crop(photo, face, margin, size)
@@ -60,10 +60,10 @@ def recut(
     size: int,
     aligned: bool,
 ) -> UInt8[np.ndarray, "S S 3"]:
-    """From a crop that shows `margin` around a face to one as a classifier wants it, size x size.
+    """Converts a crop that shows `margin` around a face to the crop that a classifier reads, size x size.
 
     Args:
-        landmarks: of the face, in pixels of the crop; None: it is cut by its box even if an aligned one is wanted.
+        landmarks: landmarks of the face, in pixels of the crop; None: the crop is cut by the box even if `aligned` is set.
     """
     if aligned and landmarks is not None:
         return cut_aligned(crop, landmarks, size, to_margin)
@@ -73,6 +73,6 @@ def recut(
 def recut_found(
     crop: UInt8[np.ndarray, "H W 3"], margin: float, to_margin: float, size: int, aligned: bool
 ) -> UInt8[np.ndarray, "S S 3"]:
-    """`recut` of a crop whose landmarks are not known yet."""
+    """`recut` for a crop whose landmarks are unknown: they are detected if needed."""
     landmarks = find_landmarks(crop, margin) if aligned else None
     return recut(crop, margin, landmarks, to_margin, size, aligned)

@@ -28,10 +28,10 @@ from emojax.util.files import PACKAGED
 WEIGHTS = PACKAGED / "yunet" / "params.safetensors"
 STRIDES = (8, 16, 32)
 MULTIPLE = 32
-"""what the sides of an image are multiples of"""
+"""the sides of an image are multiples of this"""
 LANDMARKS = 5
 MAXIMUM = 256
-"""the most faces that are found in one image"""
+"""the maximum number of faces that are found in one image"""
 MAXIMUM_OVERLAP = 0.3
 """two boxes whose intersection over union is larger are the same face"""
 
@@ -42,7 +42,7 @@ _HEADS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 2 * LANDMARKS}
 
 @kept_on_disk
 class Found(NamedTuple):
-    """Faces, the surest first; behind the last one scores are 0."""
+    """Detected faces, by descending score; after the last face, scores are 0."""
 
     scores: Float[Numbers, " N"]
     """0 to 1"""
@@ -64,8 +64,9 @@ def detector_outputs(params: Params, image: UInt8[Numbers, "H W 3"]) -> dict[int
         image: its sides are multiples of 32.
 
     Returns:
-        For each stride of `STRIDES`, a row of numbers for each cell of stride x stride pixels: two probabilities (face, and
-        how well the box fits), the box (centre and logarithmic size) and five landmarks, in strides from the cell's corner.
+        For each stride of `STRIDES`, 16 numbers for each cell of stride x stride pixels: two probabilities (that there is a
+        face, and how well the box fits), the box (centre and logarithmic size) and five landmarks, in units of the stride
+        from the cell's corner.
     """
     height, width = image.shape[:2]
     if height % MULTIPLE or width % MULTIPLE:
@@ -85,7 +86,7 @@ def detector_outputs(params: Params, image: UInt8[Numbers, "H W 3"]) -> dict[int
 
 
 def _stem(params: Params, x: Float[Numbers, "H W 3"]) -> Float[Array, "H//2 W//2 16"]:
-    """A 3 x 3 convolution of stride 2, as one product of matrices: on a CPU it takes half of the time."""
+    """A 3 x 3 convolution of stride 2, computed as one matrix product, which takes half the time on a CPU."""
     height, width, channels = x.shape
     x = jnp.pad(x, ((1, 0), (1, 0), (0, 0)))
     taps = [x[i : i + height : 2, j : j + width : 2] for i in range(3) for j in range(3)]
@@ -95,7 +96,7 @@ def _stem(params: Params, x: Float[Numbers, "H W 3"]) -> Float[Array, "H//2 W//2
 
 
 def _units(params: Params, x: Float[Array, "h w c"], *names: str) -> Float[Array, "h w d"]:
-    """Units one after the other, each with a ReLU behind it."""
+    """A sequence of units, each followed by a ReLU."""
     for name in names:
         x = jax.nn.relu(_unit(x, *(params[f"{name}/{part}"] for part in _PARTS)))
     return x
@@ -111,9 +112,10 @@ def _unit(
     depth: Float[Numbers, "3 3 1 d"],
     depth_bias: Float[Numbers, " d"],
 ) -> Float[Array, "h w d"]:
-    """A 1 x 1 convolution and a depthwise one of 3 x 3, padded with zeros.
+    """A 1 x 1 convolution and a depthwise 3 x 3 convolution, padded with zeros.
 
-    The depthwise one is a sum of nine shifted products: XLA is several times slower with grouped convolutions on a CPU.
+    The depthwise convolution is a sum of nine shifted products, because XLA's grouped convolutions are several times slower
+    on a CPU.
     """
     height, width, channels = x.shape
     y = (x.reshape(-1, channels) @ point[0, 0] + point_bias[None]).reshape(height, width, -1)
@@ -123,7 +125,7 @@ def _unit(
 
 
 def _pool(x: Float[Array, "h w c"]) -> Float[Array, "h//2 w//2 c"]:
-    """The largest of each 2 x 2 pixels, by pairs: a reduction over windows would compute what it reads anew for each."""
+    """2 x 2 max pooling, as maxima of pairs; a reduction over windows would recompute its input for every window."""
     x = jnp.maximum(x[::2], x[1::2])
     return jnp.maximum(x[:, ::2], x[:, 1::2])
 
@@ -133,7 +135,7 @@ def _enlarge(x: Float[Array, "h w c"]) -> Float[Array, "2*h 2*w c"]:
 
 
 def _head(params: Params, x: Float[Array, "h w c"], stride: int) -> Float[Array, "h w 16"]:
-    """The four outputs of a stride, whose units are computed as one."""
+    """The four outputs of a stride; their units are concatenated and computed as one."""
     x = _units(params, x, f"head/{stride}/shared")
     unit = (jnp.concatenate([params[f"head/{stride}/{name}/{part}"] for name in _HEADS], axis=-1) for part in _PARTS)
     y = _unit(x, *unit)
@@ -141,7 +143,7 @@ def _head(params: Params, x: Float[Array, "h w c"], stride: int) -> Float[Array,
 
 
 def decode(outputs: Mapping[int, Float[Numbers, "_ _ 16"]]) -> Found:
-    """What each cell of each stride says: its score, the geometric mean of the two probabilities, and a face."""
+    """One face per cell of each stride; its score is the geometric mean of the two probabilities."""
     scores, boxes, landmarks = [], [], []
     for stride, output in outputs.items():
         height, width = output.shape[:2]
@@ -164,15 +166,15 @@ def overlaps(box: Float[Numbers, " 4"], boxes: Float[Numbers, "N 4"]) -> Float[A
 
 
 def suppress(found: Found, minimum: Float[Array, ""] | float, maximum: int = MAXIMUM) -> Found:
-    """Non-maximum suppression: again and again the surest face is kept, and those that overlap with it are dropped.
+    """Non-maximum suppression: repeatedly keeps the face with the highest score and drops those that overlap it.
 
     Args:
         found: faces in any order.
-        minimum: the score of the least sure face.
-        maximum: how many are kept at most; so many the result has room for.
+        minimum: the lowest score that is kept.
+        maximum: how many faces are kept at most; the result has this many rows.
 
     Returns:
-        The kept ones, the surest first.
+        The kept faces, by descending score.
     """
 
     def unfinished(state: tuple[Int[Array, ""], Int[Array, " M"], Float[Array, " N"]]) -> Bool[Array, ""]:
@@ -194,5 +196,5 @@ def suppress(found: Found, minimum: Float[Array, ""] | float, maximum: int = MAX
 
 
 def detect(params: Params, image: UInt8[Numbers, "H W 3"], minimum: Float[Array, ""] | float) -> Found:
-    """The faces of an image that score at least `minimum` (0 to 1), the surest first, at most `MAXIMUM` of them."""
+    """The faces of an image with a score of at least `minimum` (0 to 1), by descending score, at most `MAXIMUM`."""
     return suppress(decode(detector_outputs(params, image)), minimum)

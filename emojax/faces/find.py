@@ -24,28 +24,29 @@ from emojax.options import check_choice
 from emojax.util.compiling import jit
 
 SURE = 0.91
-"""a photo whose surest face is less sure than this is looked at in the other orientations, too"""
+"""a photo whose highest face score is below this is also searched in the other orientations"""
 SURE_TURNED = 0.8
-"""how sure a face must be for its photo to count as turned"""
+"""the minimum score of a face in another orientation for the photo to count as turned"""
 
-# The detector's box against ExpW's square, over the 55 labelled faces of the sample photos: the square's side is 1.19 times
-# the geometric mean of the box's sides (median of the mean by the side 0.839, quartiles 0.77 and 0.91), and its centre lies
-# 7% of its side higher (median 6.9%; horizontally it is 2% off).
+# The detector's box compared with ExpW's square, for the 55 labelled faces of the sample photos: the square's side is 1.19
+# times the geometric mean of the box's sides (median of mean / side 0.839, quartiles 0.77 and 0.91), and its centre lies higher
+# by 7% of its side (median 6.9%; the horizontal offset is 2%).
 _SIDE, _RAISE = 1.19, 0.07
 
-# The landmarks of a tilted face lean towards an upright one: of 20, 40 and 60 degrees 10, 23 and 22 are left (medians). Found
-# anew in the aligned crop, up to three times, they leave 4, 3 and 4.
+# The detector places the landmarks of a tilted face as if it were less tilted: aligned by them, faces tilted by 20, 40 and 60
+# degrees are still tilted by 10, 23 and 22 (medians). Detecting them again in the aligned crop, up to three times, leaves 4, 3
+# and 4.
 _TILTED, _STRAIGHTENINGS = 8, 3
-"""degrees of tilt from which on this is done, and how often"""
+"""the minimum tilt, in degrees, at which landmarks are detected again, and how many times at most"""
 _STRAIGHT_SIZE, _STRAIGHT_MARGIN = 160, 0.4
-"""pixels of the crop for it, and its margin around the template's square"""
+"""side of the crop for that, in pixels, and its margin around the template's square"""
 _DETAIL = 1.5
-"""pixels of what is cut out of a photo per pixel of an aligned crop: enough that turning it takes no sharpness"""
+"""pixels of the part cut out of a photo per pixel of an aligned crop; enough to rotate it without losing sharpness"""
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face's box, in pixels of the photo, inside it."""
+    """A face and its box, which is in pixels of the photo and lies inside the photo."""
 
     x: float
     """left edge"""
@@ -54,7 +55,7 @@ class Face:
     w: float
     h: float
     confidence: float
-    """the detector's, 0 to 1"""
+    """the detector's score, 0 to 1"""
     landmarks: tuple[tuple[float, float], ...] = ()
     """(x, y) of the person's right eye, left eye, nose tip, right and left corner of the mouth, in pixels of the photo"""
     rotation: int = 0
@@ -68,7 +69,7 @@ class Detection:
     faces: tuple[Face, ...]
     """largest first"""
     rotation: int
-    """that of the faces; 0 without any"""
+    """the faces' rotation; 0 if there is no face"""
 
 
 def find_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> list[Face]:
@@ -79,13 +80,13 @@ def find_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> list[F
 def detect_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> Detection:
     """The faces of a photo, at most `detector.MAXIMUM`. Boxes are squares like those of ExpW, clipped to the photo.
 
-    Faces of about `views.SMALLEST_FACE` pixels are found in photos of up to 4000 x 3000 pixels; in larger ones faces have to be
-    larger in proportion. A photo without a sure face is also looked at turned by 90, 270 and 180 degrees; all its faces are
-    those of the orientation with the surest one. Landmarks are right for tilted faces, too. Memory is bounded by a tile,
-    whatever the photo's size.
+    Faces of about `views.SMALLEST_FACE` pixels are found in photos of up to 4000 x 3000 pixels; in larger photos, faces have to
+    be larger in proportion. A photo without a face of score `SURE` is also searched when turned by 90, 270 and 180 degrees; the
+    orientation with the highest score gives all faces. Landmarks are also right for tilted faces. The detector's memory does
+    not grow with the photo, because it sees one tile at a time.
 
     Args:
-        turned: whether the photo may lie on its side; frames of a clip, whose flag is known, do not.
+        turned: whether the photo may be turned; frames of a clip are not, because their rotation flag is known.
     """
     looks = views.plan_views(photo)
 
@@ -107,7 +108,7 @@ def detect_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> Dete
 
 
 _UP = {0: (0, -1), 90: (-1, 0), 180: (0, 1), 270: (1, 0)}
-"""where a face has its forehead, in a photo that has to be turned"""
+"""rotation -> direction (x, y) from a face's centre to its forehead, in the photo before it is turned"""
 
 
 def _face(
@@ -117,7 +118,7 @@ def _face(
     size: tuple[int, int],
     rotation: int,
 ) -> Face | None:
-    """A face with a square like those of ExpW; None if it lies outside the photo of (height, width) `size`."""
+    """A face with a square box like those of ExpW; None if it lies outside the photo of (height, width) `size`."""
     side = _SIDE * math.sqrt((box[2:] - box[:2]).prod())
     centre = (box[:2] + box[2:]) / 2 + _RAISE * side * np.array(_UP[rotation])
     left, top = np.maximum(centre - side / 2, 0)
@@ -130,10 +131,10 @@ def _face(
 
 
 def straighten(photo: UInt8[np.ndarray, "H W 3"], face: Face) -> Face:
-    """The face with landmarks that are right although it is tilted: those found where it has been aligned by the old ones."""
+    """Corrects the landmarks of a tilted face: they are detected again in the crop that the old landmarks align."""
     for _ in range(_STRAIGHTENINGS):
         factor, _ = _place(TEMPLATE_SIZE, 0.0)(np.array(face.landmarks, np.float32))
-        tilt = -math.degrees(cmath.phase(complex(factor))) - face.rotation  # the factor leads back to the photo
+        tilt = -math.degrees(cmath.phase(complex(factor))) - face.rotation  # the factor maps to the photo
         if abs((tilt + 180) % 360 - 180) < _TILTED:
             break
         crop, to_photo = _aligned(photo, face.landmarks, _STRAIGHT_SIZE, _STRAIGHT_MARGIN)
@@ -155,12 +156,12 @@ def cut_box(
 ) -> UInt8[np.ndarray, "S S 3"]:
     """The part of a picture inside a box (left, top, right, bottom), resized to size x size; edges are repeated outside.
 
-    Bicubic, with a filter as wide as the reduction asks for (no aliasing). Every crop in emojax is cut here, so that the
-    network sees in a photo what it saw in training.
+    The resampling is bicubic, with a filter as wide as the reduction requires (no aliasing). Every crop in emojax is cut here,
+    so that the network's input looks the same in training and in use.
     """
     height, width = picture.shape[:2]
     left, top, right, bottom = box
-    # The whole pixels that the filter touches: the box and its support, two pixels of the result on each side.
+    # All pixels that the filter uses: the box and the filter's support, two pixels of the result on each side.
     reach_x, reach_y = (2 * max(1.0, (b - a) / size) for a, b in ((left, right), (top, bottom)))
     columns = np.arange(math.floor(left - reach_x), math.ceil(right + reach_x))
     rows = np.arange(math.floor(top - reach_y), math.ceil(bottom + reach_y))
@@ -172,8 +173,8 @@ def cut_box(
 def cut_crop(photo: UInt8[np.ndarray, "H W 3"], face: Face, margin: float, size: int) -> UInt8[np.ndarray, "S S 3"]:
     """The face's box, grown by `margin` on each side, resized to size x size and turned so that the face is upright.
 
-    Edges are repeated outside the photo. A box that the photo's edge has clipped is completed to the square that it was, so
-    that faces keep their aspect.
+    Edges are repeated outside the photo. A box that the photo's edge has clipped is completed to its original square, so that
+    faces keep their aspect ratio.
     """
     side = max(face.w, face.h)
     left = _unclipped(face.x, face.w, side, photo.shape[1])
@@ -189,16 +190,15 @@ def cut_aligned(
     size: int = TEMPLATE_SIZE,
     margin: float = 0.0,
 ) -> UInt8[np.ndarray, "S S 3"]:
-    """The aligned crop (`emojax.align`) of a face in a photo of any size.
+    """The aligned crop (`emojax.faces.align`) of a face in a photo of any size.
 
-    What the crop shows is first cut out and made as small as it needs to be, so that large faces keep no aliasing and one
-    program serves all photos.
+    The part that the crop shows is first cut out and reduced to a fixed size, so that large faces have no aliasing.
 
     Args:
         photo: RGB.
-        landmarks: the five of a `Face`.
-        size: of the result.
-        margin: what it shows beyond the template's square on each side, as a fraction of it.
+        landmarks: the five landmarks of a `Face`.
+        size: side of the result, in pixels.
+        margin: what the result shows beyond the template's square on each side, as a fraction of the square.
     """
     return _aligned(photo, landmarks, size, margin)[0]
 
@@ -206,12 +206,12 @@ def cut_aligned(
 def _aligned(
     photo: UInt8[np.ndarray, "H W 3"], landmarks: Sequence[tuple[float, float]], size: int, margin: float
 ) -> tuple[UInt8[np.ndarray, "S S 3"], Similarity]:
-    """See `cut_aligned`; and the similarity that takes points of the crop to points of the photo."""
+    """The crop of `cut_aligned`, and the similarity that maps points of the crop to points of the photo."""
     points = np.array(landmarks, np.float32)
     to_photo = _place(size, margin)(points)
     factor, shift = complex(to_photo.factor), complex(to_photo.shift)
     centre = factor * complex(size / 2, size / 2) + shift
-    half = abs(factor) * size / math.sqrt(2)  # the crop may stand on its corner
+    half = abs(factor) * size / math.sqrt(2)  # the crop may be rotated by 45 degrees
     left, top = centre.real - half, centre.imag - half
     side = math.ceil(math.sqrt(2) * size * _DETAIL)
     part = Image.fromarray(cut_box(photo, (left, top, left + 2 * half, top + 2 * half), side))
@@ -222,7 +222,7 @@ def _aligned(
 
 
 def _place(size: int, margin: float) -> Callable[[Float[np.ndarray, "5 2"]], Similarity]:
-    """A program: where an aligned crop lies in a photo."""
+    """A compiled function from landmarks to the similarity that maps an aligned crop to the photo."""
     return functools.partial(_fit(), targets=template(size, margin))
 
 
@@ -233,7 +233,7 @@ def _fit() -> Callable[..., Similarity]:
 
 
 def _unclipped(start: float, length: float, side: float, limit: int) -> float:
-    """Where a span that was `side` long began, given what the edges at 0 and `limit` have left of it."""
+    """The original start of a span of length `side`, given the part that clipping at 0 and `limit` has left."""
     at_start, at_end = start <= 0, start + length >= limit
     if at_start == at_end:
         return start - (side - length) / 2
@@ -243,7 +243,7 @@ def _unclipped(start: float, length: float, side: float, limit: int) -> float:
 def resize_margin(
     crop: UInt8[np.ndarray, "H W 3"], margin: float, to_margin: float, size: int
 ) -> UInt8[np.ndarray, "S S 3"]:
-    """From a crop that shows `margin` around a face to size x size that show `to_margin`; edges are repeated outside."""
+    """Converts a crop that shows `margin` around a face to size x size showing `to_margin`; edges are repeated outside."""
     height, width = crop.shape[:2]
     share = (1 + 2 * to_margin) / (1 + 2 * margin)
     left, top = width * (1 - share) / 2, height * (1 - share) / 2
@@ -251,7 +251,7 @@ def resize_margin(
 
 
 def rasterize(boxes: Sequence[tuple[float, float, float, float]], grid: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
-    """How much the cells of a grid belong to faces: 0 outside, 1 in a face's box, 3 from its brows to its mouth.
+    """Weights of the cells of a grid: 0 outside faces, 1 in a face's box, 3 from its brows to its mouth.
 
     Args:
         boxes: (x, y, w, h) in cells; they may lie outside.
@@ -277,7 +277,7 @@ def face_weights(faces: Sequence[Face], choice: str | int, maximum: int) -> Floa
         choice: "all" (by area), "largest", or the number of one face, from 0.
 
     Returns:
-        float32 [maximum], sums to 1, 0 behind the last face; all 0 if there is no face.
+        float32 [maximum], sums to 1, 0 after the last face; all 0 if there is no face.
 
     Raises:
         UserError: an unknown choice, or a number that no face has.

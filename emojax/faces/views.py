@@ -1,7 +1,7 @@
-"""Photos -> views -> what the detector sees in them.
+"""Photos -> views -> the faces that the detector finds in them.
 
-Photos are uint8 [H, W, 3], RGB, of any size. What is found is in pixels of the photo. A *rotation* says by how many degrees
-clockwise the photo is turned before the detector sees it: 0, 90, 180 or 270.
+Photos are uint8 [H, W, 3], RGB, of any size. Faces are in pixels of the photo. A *rotation* says by how many degrees clockwise
+the photo is turned before the detector sees it: 0, 90, 180 or 270.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from emojax.faces.detector import MULTIPLE, Found, Numbers
 from emojax.util.exported import Exported
 
 MINIMUM_CONFIDENCE = 0.6
-"""YuNet's own"""
+"""YuNet's default threshold"""
 WHOLE_SIDE = 640
 """the long side of the *view* of the whole photo, which shows the large faces; smaller photos are not enlarged"""
-_SHAPES = 16  # of views, see `bucket`
+_SHAPES = 16  # the most shapes of views that programs are kept for, see `bucket`
 VIEW_SIDES = (160, 320, 640, 704)
 SHORT_SIDES = (0.75, 1.0)
-"""views are padded with zeros, at the right or the bottom, so that few programs are compiled: to one of these long sides, and a
-short side that is one of these fractions of it"""
+"""Views are padded with zeros, at the right or the bottom, so that few programs are compiled: to one of these long sides, and a
+short side that is one of these fractions of it."""
 
-# Small faces are looked for in a finer picture, cut into tiles: the caches are too small for the whole of it, which would take
-# 1.7 times as long per pixel. Of the labelled faces of the sample photos, pasted into larger pictures one beside the other, the
-# detector finds 95% at 16 pixels, 85% at 12 and 72% at 10 (without neighbours fewer, 80% at 15). So faces of 24 pixels get at
-# least 15, in photos of up to 12 megapixels (4 x 3).
+# Small faces are searched in a finer picture, cut into tiles. As one view, it would exceed the CPU's caches and would take
+# 1.7 times as long per pixel. The labelled faces of the sample photos were pasted side by side into larger pictures: the
+# detector finds 95% of them at 16 pixels, 85% at 12 and 72% at 10 (fewer without neighbours: 80% at 15). So faces of 24 pixels
+# have at least 15 pixels in the finer picture, for photos of up to 12 megapixels (4 x 3).
 TILE, TILE_OVERLAP, MOST_TILES = 704, 80, 4
-"""pixels, at most; pixels; along the long side, at most"""
+"""maximum side and minimum overlap of the tiles, in pixels, and the most tiles along the long side"""
 SMALLEST_FACE, SMALLEST_SEEN = 24, 15
 LARGEST_IN_TILE = 192
-"""pixels; larger boxes are left to the view of the whole, since a tile may show a part of a face only"""
+"""pixels; larger boxes are left to the view of the whole photo, because a tile may show only a part of a face"""
 
 
 @dataclass(frozen=True)
 class View:
-    """What the detector looks at: a part of the photo, made smaller."""
+    """The detector's input: a part of the photo, reduced in size."""
 
     pixels: UInt8[np.ndarray, "h w 3"]
     start: tuple[int, int]
@@ -51,11 +51,11 @@ class View:
     scale: tuple[float, float]
     """pixels of the photo per pixel of the view, along x and y"""
     largest: float
-    """pixels; higher boxes do not count"""
+    """pixels of the view; boxes of a larger height are ignored"""
 
 
 def plan_views(photo: UInt8[np.ndarray, "H W 3"]) -> list[View]:
-    """The whole photo, and the tiles of a finer picture unless the whole shows the smallest faces, too."""
+    """A view of the whole photo, and tiles of a finer picture unless the whole view shows the smallest faces well enough."""
     needed = max(photo.shape) * SMALLEST_SEEN / SMALLEST_FACE
     if needed <= WHOLE_SIDE:
         return _tiles(_shrink(photo, WHOLE_SIDE), photo.shape, math.inf)
@@ -73,7 +73,7 @@ def _shrink(photo: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "
 
 
 def _tiles(picture: UInt8[np.ndarray, "h w 3"], photo: Sequence[int], largest: float) -> list[View]:
-    """A picture of a photo of shape `photo` as evenly spaced tiles; a single one if it is small."""
+    """Cuts a picture of a photo of shape `photo` into evenly spaced tiles; a small picture is a single tile."""
     height, width = picture.shape[:2]
     # Each axis has its own scale, since the picture's sides are whole numbers.
     scale = photo[1] / width, photo[0] / height
@@ -82,7 +82,7 @@ def _tiles(picture: UInt8[np.ndarray, "h w 3"], photo: Sequence[int], largest: f
 
 
 def _spans(length: int) -> list[slice]:
-    """The fewest spans of at most `TILE` pixels, equally long, that overlap by at least `TILE_OVERLAP`."""
+    """The fewest equally long spans of at most `TILE` pixels that overlap by at least `TILE_OVERLAP`."""
     count = max(1, math.ceil((length - TILE_OVERLAP) / (TILE - TILE_OVERLAP)))
     size = math.ceil((length + (count - 1) * TILE_OVERLAP) / count)
     starts = (i * (length - size) // max(count - 1, 1) for i in range(count))
@@ -99,7 +99,7 @@ def bucket(height: int, width: int) -> tuple[int, int]:
 
 @functools.cache
 def _programs() -> tuple[Callable[..., Found], Callable[..., Found]]:
-    """The detector and the suppression, compiled for each shape when it comes: there are not many, see `bucket`."""
+    """The detector and the suppression, compiled for each shape on first use; there are few shapes, see `bucket`."""
     params = jax.device_put(detector.load_detector())
     return functools.partial(Exported(detector.detect, limit=_SHAPES), params), Exported(
         detector.suppress, limit=_SHAPES
@@ -107,22 +107,22 @@ def _programs() -> tuple[Callable[..., Found], Callable[..., Found]]:
 
 
 def look(pixels: UInt8[np.ndarray, "h w 3"], minimum: float = MINIMUM_CONFIDENCE) -> Found:
-    """The faces of a view that score at least `minimum`, in its pixels. The only place that runs the detector."""
+    """The faces of a view with a score of at least `minimum`, in pixels of the view."""
     padded = np.zeros((*bucket(*pixels.shape[:2]), 3), np.uint8)
     padded[: pixels.shape[0], : pixels.shape[1]] = pixels
     found = jax.device_get(_programs()[0](padded, np.float32(minimum)))
     count = np.count_nonzero(found.scores)
-    # The detector counts from the centre of the first pixel (measured: the same faces at two sizes), we from its edge.
+    # The detector's origin is the centre of the first pixel (measured with the same faces at two sizes), ours is its edge.
     return Found(found.scores[:count], found.boxes[:count] + np.float32(0.5), found.landmarks[:count] + np.float32(0.5))
 
 
 def search(views: Sequence[View], rotation: int) -> Found:
-    """The faces of a photo that are upright once it is turned, the surest first, at most `detector.MAXIMUM`."""
+    """The faces of a photo that are upright after a turn by `rotation`, by descending score, at most `detector.MAXIMUM`."""
     return merge([_seen(view, rotation) for view in views])
 
 
 def _seen(view: View, rotation: int) -> Found:
-    """What the detector sees in a view that is turned, in pixels of the photo."""
+    """The faces that the detector finds in a turned view, in pixels of the photo."""
     found = look(np.rot90(view.pixels, -rotation // 90))
     small = found.boxes[:, 3] - found.boxes[:, 1] <= view.largest
 
@@ -136,11 +136,11 @@ def _seen(view: View, rotation: int) -> Found:
 
 
 def merge(found: Sequence[Found]) -> Found:
-    """The faces of several views, each once."""
+    """Merges the faces of several views; duplicates are suppressed."""
     if len(found) == 1:
         return found[0]
     scores, boxes, landmarks = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    room = 2 ** math.ceil(math.log2(max(len(scores), detector.MAXIMUM)))  # powers, so that few programs are compiled
+    room = 2 ** math.ceil(math.log2(max(len(scores), detector.MAXIMUM)))  # a power of 2: few programs are compiled
     empty = room - len(scores)
     padded = (np.pad(part, [(0, empty)] + [(0, 0)] * (part.ndim - 1)) for part in (scores, boxes, landmarks))
     kept = jax.device_get(_programs()[1](Found(*padded), np.float32(MINIMUM_CONFIDENCE)))
@@ -148,7 +148,7 @@ def merge(found: Sequence[Found]) -> Found:
 
 
 def turn_back(points: Float[np.ndarray, "N 2"], size: tuple[int, int], rotation: int) -> Float[np.ndarray, "N 2"]:
-    """Points (x, y) of a picture that was turned clockwise, as points of the picture of (height, width) `size`."""
+    """Maps points (x, y) of a picture that was turned clockwise to points of the original, of (height, width) `size`."""
     height, width = size
     x, y = points.T
     back = {0: (x, y), 90: (y, height - x), 180: (width - x, height - y), 270: (width - y, x)}

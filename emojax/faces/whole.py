@@ -1,8 +1,8 @@
 """A photo's faces and their crops as one pure function, for programs that run without emojax.
 
-It sees what `emojax.faces.find` sees in a photo of up to 1024 pixels. In larger ones it looks at the view of the whole only,
-without tiles, so that faces have to be at least 24/1024 of the long side. Photos are uint8 [H, W, 3], RGB; H and W may be
-symbolic.
+In photos of up to 1024 pixels, it finds the same faces as `emojax.faces.find`. In larger photos it uses only the view of the
+whole photo, without tiles, so faces have to be at least 24/1024 of the long side. Photos are uint8 [H, W, 3], RGB; H and W may
+be symbolic.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from emojax.faces.align import TEMPLATE_SIZE, Similarity, fit_similarity, sample
 from emojax.faces.detector import Found
 
 FACES = 64
-"""the most faces that are read; those found beyond are left out, the least sure first"""
+"""the maximum number of faces; of more, those with the lowest scores are left out"""
 _FINEST = 8
-"""the most samples per pixel and direction that are averaged where a photo is made smaller"""
+"""the most samples per pixel and direction that are averaged when a photo is reduced"""
 
 
 class SeenFaces(NamedTuple):
-    """Faces, largest first; behind the last one anything."""
+    """Faces, largest first; rows after the last face are undefined unless stated otherwise."""
 
     number: Int[Array, ""]
     boxes: Float[Array, "F 4"]
-    """(x, y, w, h): squares like ExpW's, clipped to the photo; 0 behind the last face"""
+    """(x, y, w, h): squares like ExpW's, clipped to the photo; 0 after the last face"""
     landmarks: Float[Array, "F 5 2"]
     scores: Float[Array, " F"]
     squares: Float[Array, "F 3"]
@@ -88,7 +88,7 @@ _QUARTERS = (0, 1, 3, 2)
 
 
 def _view(photo: UInt8[Array, "H W 3"], scales: Float[Array, " 2"], sides: Float[Array, " 2"]) -> UInt8[Array, "S S 3"]:
-    """The photo made smaller, at the top left of a square of zeros."""
+    """The photo, reduced in size, at the top left of a square of zeros."""
     pixels = jnp.arange(views.WHOLE_SIDE, dtype=jnp.float32)
     grid = jnp.stack(jnp.meshgrid(pixels, pixels), axis=-1)
     shown = _averaged(photo, grid, scales.max(), lambda points: points * scales[None, None])
@@ -99,7 +99,7 @@ def _view(photo: UInt8[Array, "H W 3"], scales: Float[Array, " 2"], sides: Float
 def _averaged(
     photo: UInt8[Array, "H W 3"], corners: Float[Array, "h w 2"], scale: Float[Array, ""], to_photo: Any
 ) -> Float[Array, "h w 3"]:
-    """What pixels with these top left corners show of a photo: the mean of as many samples as they cover pixels of it."""
+    """The photo's colours at pixels with these top left corners: each is the mean of about one sample per covered pixel."""
     each = jnp.clip(jnp.ceil(scale), 1, _FINEST).astype(jnp.int32)
 
     def add(index: Array, total: Array) -> Array:
@@ -111,11 +111,11 @@ def _averaged(
 
 
 def _upright(found: Found, number: Array, scales: Array, limits: Array) -> SeenFaces:
-    """Faces of a turned view as faces of the photo, see `emojax.faces.find`; those outside are dropped."""
+    """Converts faces of a turned view to faces of the photo, see `emojax.faces.find`; faces outside it are dropped."""
     side = views.WHOLE_SIDE
     quarters = jnp.array(_QUARTERS)[number]
 
-    def back(points: Array) -> Array:  # of the view that was turned, then of the photo
+    def back(points: Array) -> Array:  # to points of the unturned view, then of the photo
         x, y = points[..., 0], points[..., 1]
         turns = [(x, y), (y, side - x), (side - x, side - y), (side - y, x)]
         xs, ys = (jnp.stack([turn[axis] for turn in turns])[quarters] for axis in (0, 1))
@@ -141,7 +141,7 @@ def _upright(found: Found, number: Array, scales: Array, limits: Array) -> SeenF
 def _straight(
     params: Mapping[str, Any], photo: UInt8[Array, "H W 3"], points: Float[Array, "5 2"], rotation: Array
 ) -> Float[Array, "5 2"]:
-    """Landmarks that are right for a tilted face, too; see `emojax.faces.find.straighten`."""
+    """Corrects the landmarks of a tilted face; see `emojax.faces.find.straighten`."""
     size = find._STRAIGHT_SIZE
 
     def again(state: tuple[Array, Array]) -> Array:
@@ -166,7 +166,7 @@ def _straight(
 
 
 def cut(photo: UInt8[Array, "H W 3"], to_photo: Similarity, size: int) -> UInt8[Array, "S S 3"]:
-    """The crop of size x size whose points a similarity takes to points of the photo; edges are repeated outside."""
+    """The crop of size x size at the place that the similarity from crop to photo gives; edges are repeated outside."""
     pixels = jnp.arange(size, dtype=jnp.float32)
     grid = jnp.stack(jnp.meshgrid(pixels, pixels), axis=-1)
     return jnp.round(_averaged(photo, grid, jnp.abs(to_photo.factor), to_photo)).astype(jnp.uint8)
@@ -175,7 +175,7 @@ def cut(photo: UInt8[Array, "H W 3"], to_photo: Similarity, size: int) -> UInt8[
 def cut_faces(
     photo: UInt8[Array, "H W 3"], seen: SeenFaces, margin: float, size: int, aligned: bool
 ) -> UInt8[Array, "F S S 3"]:
-    """The crops of faces, see `emojax.faces.crops.cut_face`; black behind the last face."""
+    """The crops of faces, see `emojax.faces.crops.cut_face`; black after the last face."""
 
     def crop(index: Array, crops: Array) -> Array:
         if aligned:

@@ -4,13 +4,15 @@
     alpha    uint8   [H, W]      0 (transparent)..255 (opaque), beside the pixels of a photo that has transparency
     unit     float32 [..., 3]    0..1, the same picture for the networks (VGG16 takes 0..255, see `emojax.nets.vgg16`)
 
-The networks see a transparent photo composited over white. The stylized picture gets its alpha back where the output's
-format can carry it (PNG, WebP, TIFF, AVIF, JPEG 2000); in other formats the picture is over white.
+The networks see a transparent photo composited over white. The stylized picture gets its alpha back if the output format
+supports it (PNG, WebP, TIFF, AVIF, JPEG 2000); in other formats, the picture is composited over white.
 
-    read -> mend, metadata, colour -> declared -> spaces, opening -> kinds -> boxes, formats    sizes, units at the bottom
+The modules import each other as follows; `sizes` and `units` are at the bottom:
+
+    read -> mend, metadata, colour -> declared -> spaces, opening -> kinds -> boxes, formats
     write -> metadata, colour, opening, formats    mask -> read
 
-The package does not import JAX, so that planning a batch does not pay for it.
+The package does not import JAX, so that planning a batch starts fast.
 """
 
 from emojax.images.colour import srgb_profile

@@ -1,6 +1,6 @@
 """Boxes of ISO base media files (AVIF, HEIF) and of JPEG 2000: brands and declared colours.
 
-Only headers are read here; no pixel is touched. Every function accepts damaged bytes and then finds less.
+Only headers are read here; no pixel is touched. Every function accepts damaged bytes, and then finds less.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MOST_BOXES = 10_000
 
 @runtime_checkable
 class SeekableFile(Protocol):
-    """An open binary file that can be sought in."""
+    """An open, seekable binary file."""
 
     def read(self, size: int = ..., /) -> bytes: ...
     def seek(self, offset: int, whence: int = ..., /) -> int: ...
@@ -23,7 +23,7 @@ class SeekableFile(Protocol):
 
 
 def boxes(data: bytes, start: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    """Yields the (type, content) of each box that lies whole in the data."""
+    """Yields the (type, content) of each box that is complete in the data."""
     for _ in range(_MOST_BOXES):
         head = _box_head(data[start : start + 16])
         if head is None:
@@ -104,7 +104,7 @@ def jpeg2000_colour(header: bytes) -> bytes | int | None:
 
 
 def _box_head(head: bytes) -> tuple[bytes, int, int] | None:
-    """Returns (type, bytes of the header, bytes of the box or 0 for "to the end"); None for what is no box."""
+    """Returns (type, bytes of the header, bytes of the box or 0 for "to the end"); None if there is no box."""
     if len(head) < 8:
         return None
     size, kind = int.from_bytes(head[:4], "big"), head[4:8]

@@ -1,4 +1,4 @@
-"""Colour management: an image of any mode and colour profile becomes sRGB, with its transparency apart.
+"""Colour management: converts an image of any mode and colour profile to sRGB, and separates its transparency.
 
 Pictures are PIL images. The results are RGB (uint8, 0..255, sRGB) and alpha (mode L, 0 transparent to 255 opaque).
 """
@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from emojax.images.declared import Declared, declared_in_exif
 from emojax.images.spaces import ColourSpace, convert, convert_grey
 
-_BLOCK = 1 << 22  # pixels that are converted at once
+_BLOCK = 1 << 22  # pixels that are converted at a time
 _BROKEN = "its colour profile is broken and was ignored"
 
 
@@ -28,7 +28,7 @@ def _srgb() -> ImageCms.ImageCmsProfile:
 def srgb_profile() -> bytes:
     """Returns an sRGB colour profile, the same bytes each time."""
     profile = bytearray(_srgb().tobytes())
-    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # a fixed date: equal pictures give equal files
+    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # a fixed date, so that equal pictures give equal files
     return bytes(profile)
 
 
@@ -38,7 +38,7 @@ def over_white(picture: Image.Image, alpha: Image.Image) -> Image.Image:
 
 
 def alpha_of(image: Image.Image) -> Image.Image | None:
-    """Returns the transparency in mode L: a channel, a palette's, or one colour that is declared transparent."""
+    """Returns the transparency in mode L, from a channel, a palette or one colour declared as transparent; None if opaque."""
     if _is_deep(image):
         transparent = image.info.get("transparency")
         return None if transparent is None else Image.fromarray(np.uint8(255) * (np.asarray(image) != transparent))
@@ -55,13 +55,13 @@ def to_srgb(image: Image.Image, declared: Declared) -> tuple[Image.Image, str | 
         declared: what `declared_in_file` returned before the image was loaded.
 
     Returns:
-        The picture, and a note where its colours cannot be converted as the file asks for.
+        The picture, and a note if its colours cannot be converted as the file declares.
     """
     profile = image.info.get("icc_profile") or declared.profile
     note = declared.note
-    if not profile and "icc_profile" in image.info and image.format in ("PNG", "JPEG", "MPO"):  # Pillow gave it up
+    if not profile and "icc_profile" in image.info and image.format in ("PNG", "JPEG", "MPO"):  # Pillow dropped it
         note = note or _BROKEN
-    if image.mode == "LAB":  # independent of any device: Pillow converts it to sRGB by itself
+    if image.mode == "LAB":  # device-independent; Pillow itself converts it to sRGB
         return image.convert("RGB"), None
     space = declared.space
     if space is None and not profile and note is None:
@@ -81,7 +81,7 @@ def _apply_profile(image: Image.Image, profile: bytes) -> tuple[Image.Image, str
     """Converts L, RGB or CMYK by an ICC profile; see `to_srgb`."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = profile[16:20].decode("ascii", "replace").strip()  # the header's field for the pictures it describes
+        space = profile[16:20].decode("ascii", "replace").strip()  # the header's field for the colour space
         if space == "RGB" and image.mode == "L":  # grey photos often carry the profile of the camera
             image = image.convert("RGB")
         if space != {"L": "GRAY"}.get(image.mode, image.mode):
@@ -100,7 +100,7 @@ def _is_deep(image: Image.Image) -> bool:
 def _in_blocks(values: np.ndarray, top: float, dtype: type) -> np.ndarray:
     """Converts grey of 16 or 32 bits, integer or float, to 0..`top`; see `read_photo` for the ranges.
 
-    Block by block: float64 of a whole scan would take gigabytes.
+    It works block by block, because a whole scan in float64 would take gigabytes.
     """
     rows = max(1, _BLOCK // values.shape[1])
     blocks = [values[start : start + rows] for start in range(0, len(values), rows)]
@@ -122,7 +122,7 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def _deep_grey(image: Image.Image, space: ColourSpace) -> np.ndarray:
-    """Grey of more than 8 bits in a colour space, as uint8 in sRGB: by a table of the values that there are."""
+    """Converts grey of more than 8 bits in a colour space to uint8 in sRGB, by a table of the values that occur."""
     codes = _in_blocks(np.asarray(image), 65535, np.uint16)
     there = np.flatnonzero(np.bincount(codes.reshape(-1), minlength=65536))
     table = np.zeros(65536, np.uint8)
@@ -131,7 +131,7 @@ def _deep_grey(image: Image.Image, space: ColourSpace) -> np.ndarray:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Converts to mode RGB; unlike Pillow, makes no copy of what is in that mode already."""
+    """Converts to mode RGB; unlike Pillow, does not copy an image that is already in that mode."""
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

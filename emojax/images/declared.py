@@ -1,7 +1,7 @@
-"""The colour space that a file declares otherwise than by an ICC profile that Pillow finds.
+"""The colour space that a file declares by other means than an ICC profile that Pillow finds.
 
-Only headers and tags are read here; no pixel is touched. Where two declarations contradict, the format's standard says
-which one counts: in a PNG cICP, then ICC, sRGB, gAMA with cHRM; in AVIF and HEIF ICC, then nclx; elsewhere ICC, then EXIF.
+Only headers and tags are read here; no pixel is touched. If declarations contradict each other, the format's standard decides.
+The order is cICP, ICC, sRGB, gAMA with cHRM in a PNG; ICC, nclx in AVIF and HEIF; and ICC, EXIF in other formats.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _JPEG2000_SPACES = {12: "CMYK", 16: "sRGB", 17: "grey", 18: "sYCC"}
 
 @dataclass(frozen=True)
 class Declared:
-    """What a file says of its colours."""
+    """What a file declares about its colours."""
 
     space: ColourSpace | None = None
     profile: bytes | None = None
     """an ICC profile that Pillow does not find"""
     note: str | None = None
-    """what cannot be honoured"""
+    """which declaration cannot be used, in words for the user"""
 
 
 _NOTHING = Declared()
 
 
 def declared_in_file(image: Image.Image) -> Declared:
-    """Returns what the file of an opened image declares; to be called before the image is loaded."""
+    """Returns what the file of an opened image declares. Call it before the image is loaded."""
     find = _FINDERS.get(image.format or "")
     stream = stream_of(image)
     found = _NOTHING
@@ -49,18 +49,18 @@ def declared_in_file(image: Image.Image) -> Declared:
                 found = find(image, stream)
             finally:
                 stream.seek(position)
-        except (OSError, ValueError, struct.error):  # a damaged header, or a stream that cannot be sought in
+        except (OSError, ValueError, struct.error):  # a damaged header, or a stream that is not seekable
             found = _NOTHING
     return _from_info(image) if found == _NOTHING else found
 
 
 def declared_in_exif(image: Image.Image) -> ColourSpace | None:
-    """Returns Adobe RGB for a photo whose EXIF says so, as cameras do that do not embed a profile."""
+    """Returns Adobe RGB if a photo's EXIF says so; some cameras write that instead of a profile."""
     exif = exif_of(image)
     try:
         space = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
         if space == 2:
-            return _ADOBE_RGB  # before the next line, which Pillow 12 fails at where there is nothing to find
+            return _ADOBE_RGB  # before the next line, which raises in Pillow 12 if the tag is missing
         interoperability = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex)
     except Exception:  # as in `exif_of`
         return None
@@ -70,7 +70,7 @@ def declared_in_exif(image: Image.Image) -> ColourSpace | None:
 
 
 def _from_info(image: Image.Image) -> Declared:
-    """Returns what Pillow or a plugin kept in the image's `info`: all there is once the image is loaded."""
+    """Returns what Pillow or a plugin kept in the image's `info`, the only source once the image is loaded."""
     nclx = image.info.get("nclx_profile")
     if isinstance(nclx, dict) and not image.info.get("icc_profile"):
         return _from_cicp(int(nclx.get("color_primaries", 2)), int(nclx.get("transfer_characteristics", 2)))
@@ -130,10 +130,10 @@ def _from_png_gamma(image: Image.Image) -> Declared:
 
 
 def _in_boxes(image: Image.Image, stream: SeekableFile) -> Declared:
-    """AVIF and HEIF."""
+    """Reads the `nclx` colours of AVIF and HEIF."""
     meta = None if image.info.get("icc_profile") else boxes.top_box(stream, b"meta")
     cicp = None if meta is None else boxes.declared_cicp(meta)
-    # the decoder has undone the range
+    # The decoder has already converted to full range.
     return _NOTHING if cicp is None else _from_cicp(cicp[0], cicp[1])
 
 
@@ -148,7 +148,7 @@ def _in_jpeg2000(image: Image.Image, stream: SeekableFile) -> Declared:
 
 
 def _in_bmp(image: Image.Image, stream: SeekableFile) -> Declared:
-    """The colour space of a header of version 4 or 5."""
+    """Reads the colour space from a BMP header of version 4 or 5."""
     stream.seek(0)
     head = stream.read(14 + 124)
     if len(head) < 14 + 108 or struct.unpack_from("<I", head, 14)[0] < 108:

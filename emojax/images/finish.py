@@ -1,6 +1,7 @@
-"""What is done to a stylized photo afterwards: the photo's own colours, and less than full strength.
+"""Final steps for a stylized photo: the photo's own colours, and the cross-fade for less than full strength.
 
-Pictures are uint8 [H, W, 3], sRGB. Everything works in strips of rows, so that memory does not grow with the picture.
+Pictures are uint8 [H, W, 3], sRGB. All functions work in strips of rows, so that temporary memory does not grow with the
+picture.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from emojax.util.numbers import is_number
 Colors = Literal["painting", "photo"]
 
 _STRIP = 256  # rows
-_GUIDE_SIDE = 512  # the chroma's coefficients are found at this long side
-_RADIUS = 6  # of the guided filter's window, in pixels at that size
-_SMOOTH = 1e-3  # its regularization: variances of lightness below this count as flat
+_GUIDE_SIDE = 512  # the guided filter's coefficients are computed at this long side
+_RADIUS = 6  # radius of the guided filter's window, in pixels at that size
+_SMOOTH = 1e-3  # the guided filter's regularization: variances of lightness below this count as flat
 
 # Oklab (Ottosson 2020): linear sRGB -> cone responses -> their cube roots -> lightness 0 to 1, and two axes of chroma.
 _TO_CONES = np.array(
@@ -62,12 +63,11 @@ def finish(
     colors: str = "painting",
     mask: UInt8[np.ndarray, "H W"] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A stylized photo with its photo's colours if `colors` is "photo", cross-faded with it by an amount of at least 0.
-
-    An amount of 0 is the photo to the pixel, 1 and more the picture to the pixel.
+    """Gives a stylized photo the photo's colours if `colors` is "photo", and cross-fades it with the photo.
 
     Args:
-        mask: what the amount is multiplied by in every pixel, 0 to 255 for 0 to 1.
+        amount: at least 0; 0 returns the photo unchanged, 1 and more the picture unchanged.
+        mask: factor of the amount in every pixel, 0 to 255 for 0 to 1.
     """
     if colors == "photo" and amount > 0:
         stylized = with_photo_colors(photo, stylized)
@@ -87,9 +87,9 @@ def with_photo_colors(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """The lightness of a stylized photo with the chroma of the photo, in Oklab.
 
-    The chroma follows the painted edges: it is what a guided filter (He, Sun, Tang 2013, with its coefficients found at a
-    smaller size: He & Sun 2015, arXiv:1505.00996) makes of the photo's chroma with the painted lightness as its guide. So
-    colours do not fringe where strokes cross the photo's edges. What sRGB cannot show loses chroma, not lightness.
+    The chroma follows the painted edges: a guided filter (He, Sun, Tang 2013) smooths the photo's chroma with the painted
+    lightness as its guide. Its coefficients are computed at a smaller size (He & Sun 2015, arXiv:1505.00996). So there are no
+    colour fringes where strokes cross the photo's edges. Colours outside sRGB lose chroma, not lightness.
     """
     height, width = photo.shape[:2]
     factor = min(1.0, _GUIDE_SIDE / max(height, width))
@@ -119,7 +119,7 @@ def _split(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _guided(guide: Float[np.ndarray, "H W"], values: Float[np.ndarray, "H W C"]) -> tuple[np.ndarray, np.ndarray]:
-    """The guided filter's coefficients: values are about slope * guide + offset around every pixel."""
+    """The guided filter's coefficients (slope, offset): around every pixel, values are about slope * guide + offset."""
     guide = guide[..., None]
     mean_guide, mean_values = _box(guide), _box(values)
     variance = _box(guide * guide) - mean_guide**2
@@ -128,7 +128,7 @@ def _guided(guide: Float[np.ndarray, "H W"], values: Float[np.ndarray, "H W C"])
 
 
 def _box(x: Float[np.ndarray, "H W C"]) -> Float[np.ndarray, "H W C"]:
-    """Means over windows of 2 * `_RADIUS` + 1 pixels, which the border cuts off."""
+    """Means over windows with sides of 2 * `_RADIUS` + 1 pixels; at the border, windows are cropped."""
     for axis in (0, 1):
         length = x.shape[axis]
         sums = np.cumsum(x, axis=axis, dtype=np.float64)
@@ -146,10 +146,10 @@ def to_oklab(pixels: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W 3"]:
 
 
 def from_oklab(lab: Float[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Oklab -> sRGB; colours that it cannot show are brought in by less chroma at the same lightness and hue."""
+    """Oklab -> sRGB; colours outside sRGB get less chroma at the same lightness and hue."""
     low, high = np.zeros(lab.shape[:2], np.float32), np.ones(lab.shape[:2], np.float32)
     whole = _shown(_to_linear(lab))
-    for _ in range(6):  # bisection: 1/64 of the chroma is below a level
+    for _ in range(6):  # bisection: 1/64 of the chroma is less than one level of 8 bits
         middle = (low + high) / 2
         inside = _shown(_to_linear(lab * np.stack([np.ones_like(middle), middle, middle], -1)))
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
@@ -168,7 +168,7 @@ def _shown(linear: np.ndarray) -> np.ndarray:
 
 
 def _decoded(level: float) -> float:
-    """IEC 61966-2-1: an sRGB value 0 to 1 as linear light."""
+    """Converts an sRGB value, 0 to 1, to linear light (IEC 61966-2-1)."""
     return level / 12.92 if level <= 0.04045 else math.pow((level + 0.055) / 1.055, 2.4)
 
 

@@ -1,4 +1,4 @@
-"""File formats: which suffixes are photos, which formats are opened, which are written.
+"""File formats: which suffixes are photos, which formats are opened, and which are written.
 
 Only names and tables live here; no pixel is touched.
 """
@@ -28,13 +28,13 @@ RAW_SUFFIXES = frozenset(
     .orf .pef .ptx .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .x3f
     """.split()  # noqa: SIM905
 )
-"""suffixes of cameras' RAW files, which are refused by name"""
+"""suffixes of cameras' RAW files; photos with them are refused with an explanation"""
 
 OTHER_PICTURE_SUFFIXES = frozenset({".bpg", ".exr", ".flif", ".hdp", ".hdr", ".jxr", ".psb", ".wdp", ".xcf"})
-"""suffixes of further pictures that are refused by name"""
+"""suffixes of other pictures that are refused with an explanation"""
 
 PHOTO_SUFFIXES = IMAGE_SUFFIXES | PLUGIN_SUFFIXES | RAW_SUFFIXES | OTHER_PICTURE_SUFFIXES
-"""which files of a folder are photos: each is painted, or named with the reason"""
+"""suffixes of the files in a folder that are photos: each file is painted, or reported with the reason"""
 
 OPENED = (
     "JPEG",  # and MPO
@@ -54,7 +54,7 @@ OPENED = (
     "QOI",
     "SGI",
     "PCX",
-    "TGA",  # without a signature: last
+    "TGA",  # last, because it has no signature
 )
 """Pillow's names of the formats that are opened, in this order; no other decoder is started"""
 
@@ -78,17 +78,17 @@ FORMATS = {
 """suffix -> Pillow's name of the format that is written for it"""
 
 UNMARKED = frozenset({"BMP", "PPM", "TGA"})
-"""written formats without a place for the mark: `is_ours` does not recognize these files"""
+"""written formats that cannot store the mark: `is_ours` does not recognize these files"""
 
 ALPHA_FORMATS = frozenset({"PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"})
 """written formats that keep transparency"""
 
 
 def format_of(path: str | os.PathLike) -> str:
-    """Returns Pillow's name of the format that a path's suffix stands for.
+    """Returns Pillow's name of the format for a path's suffix.
 
     Raises:
-        UserError: a suffix that is not written.
+        UserError: a suffix of a format that is not written.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:

@@ -1,7 +1,7 @@
-"""What a file is, by its first bytes: readable, readable with a plugin, or refused with a reason.
+"""Recognizes files by their first bytes: readable, readable with a plugin, or refused with a reason.
 
-Only headers are read here; no pixel is touched. A file's name decides nothing, except that a TIFF with the suffix of
-a camera's RAW format is taken for one.
+Only headers are read here; no pixel is touched. A file's name does not matter, except that a TIFF with the suffix of a
+camera's RAW format counts as RAW.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MAGIC: tuple[tuple[bytes, int, str], ...] = (
     (b"gimp xcf", 0, _OTHER_PICTURE.format("GIMP's XCF")),
     (b"8BPS\0\x02", 0, _OTHER_PICTURE.format("Photoshop's large format PSB")),
 )
-"""(bytes, where they stand, the reason to refuse the file)"""
+"""(bytes, their offset, the reason to refuse the file)"""
 
 _KNOWN = (
     (b"\xff\xd8", "a JPEG"),
@@ -78,7 +78,7 @@ def needed_plugin(file: SeekableFile) -> str | None:
 
 
 def reason_to_refuse(file: SeekableFile, name: str = "") -> str | None:
-    """Returns why a file is not read although its format is known; None for all others."""
+    """Returns why a file of a known format is refused; None for other files."""
     head = _head(file)
     for magic, offset, reason in _MAGIC:
         if head[offset : offset + len(magic)] == magic:
@@ -97,7 +97,7 @@ def reason_to_refuse(file: SeekableFile, name: str = "") -> str | None:
 
 
 def unidentified(head: bytes) -> str:
-    """Returns what to say of a file that no decoder opens."""
+    """Returns the error text for a file that no decoder opens."""
     for magic, name in _KNOWN:
         if head.startswith(magic):
             return f"{name} that is damaged, or of a kind that Pillow does not know"
@@ -113,7 +113,7 @@ _MOST_FOLDERS, _MOST_TAGS = 16, 4096
 
 
 def is_raw_tiff(file: SeekableFile, name: str = "") -> bool:
-    """Tells whether a TIFF holds a camera's sensor values, so that Pillow would read its thumbnail."""
+    """Tells whether a TIFF holds a camera's sensor values; Pillow would read its thumbnail instead."""
     head = _head(file)
     if head[:4] not in (b"II*\0", b"MM\0*"):
         return False
@@ -132,14 +132,14 @@ def is_raw_tiff(file: SeekableFile, name: str = "") -> bool:
             return True
         if _RAW_COMPRESSIONS & set(tags.get(_COMPRESSION, ())):
             return True
-        if offset == first and _SUB_IFDS in tags and tags.get(_SUBFILE, [0])[0] & 1:  # a thumbnail comes first
+        if offset == first and _SUB_IFDS in tags and tags.get(_SUBFILE, [0])[0] & 1:  # the first picture is a thumbnail
             return True
         waiting += [*tags.get(_SUB_IFDS, ()), following]
     return False
 
 
 def _tiff_folder(file: SeekableFile, offset: int, order: str) -> tuple[dict[int, list[int]], int]:
-    """Returns the tags of a TIFF's image file directory that matter here, and where the next directory is."""
+    """Returns the relevant tags of a TIFF's image file directory, and the offset of the next directory."""
     try:
         file.seek(offset)
         (count,) = struct.unpack(order + "H", file.read(2))
@@ -171,7 +171,7 @@ def _head(file: SeekableFile) -> bytes:
 
 
 def jxl_size(file: SeekableFile) -> tuple[int, int] | None:
-    """Returns the (height, width) in a JPEG XL's header: its plugin decodes the picture as soon as it opens it."""
+    """Returns the (height, width) in a JPEG XL's header, to check the size before the plugin decodes on opening."""
     head = _head(file)
     if head.startswith(_JXL_CONTAINER):
         whole, part = boxes.top_box(file, b"jxlc"), boxes.top_box(file, b"jxlp")

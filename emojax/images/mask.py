@@ -1,4 +1,4 @@
-"""Masks: grey pictures that say how much of every pixel is painted, from black (the photo stays) to white (all of it)."""
+"""Masks: grey pictures that say how much of every pixel is painted, from black (the photo stays) to white (fully painted)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MaskLike: TypeAlias = np.ndarray | str | os.PathLike
 
 
 def read_mask(mask: MaskLike, size: tuple[int, int]) -> Float[np.ndarray, "H W"]:
-    """A mask as float32 of a (height, width), 0 to 1; a file is resized to it.
+    """Reads a mask as float32 [height, width], 0 to 1; a file is resized to this size.
 
     Raises:
         UserError: a file that cannot be read.
-        InputError: an array of another size, a mask without any white.
+        InputError: an array of another size, or a mask that is black everywhere.
     """
     if isinstance(mask, np.ndarray):
         if mask.shape != size:

@@ -1,7 +1,7 @@
-"""Mending of damaged files as browsers do: what is missing or wrong is small, and most of the picture is there.
+"""Repairs damaged files, as browsers do, if only a small part is missing or wrong and most of the picture is intact.
 
-The functions take and give the bytes of encoded files; no pixel is touched, except that `missing_share` looks at a
-decoded picture, uint8 [H, W] or [H, W, C], as it lies in the file, for what stands for missing pixels.
+The functions take and return the bytes of encoded files; no pixel is touched. Only `missing_share` takes a decoded picture,
+uint8 [H, W] or [H, W, C] in the orientation of the file, and looks for the values that stand for missing pixels.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ MAY_MISS = 0.1
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"cICP": 4}
-"""chunks of one length: any other is damage"""
+"""chunks of a fixed length; any other length means damage"""
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """the passes of an interlaced PNG: first x, first y, step x, step y"""
-_STEP = 256  # bytes that are lost at most, where the compressed data are wrong
-_ZEROS = 16  # so many at the end of a JPEG are no pixels, but what a broken download left
+_STEP = 256  # at most this many compressed bytes are lost before the place where the data are wrong
+_ZEROS = 16  # this many zeros at the end of a JPEG are not pixels, but the rest of a broken download
 _BLOCK = 1 << 20
 _GREY = (127, 128)
-"""what a decoder gives for the missing pixels of a JPEG"""
+"""the values that a decoder returns for the missing pixels of a JPEG"""
 _PADDED = frozenset({b"BM", b"P5", b"P6", b"II", b"MM"})
-"""signatures of formats whose pixels may lie uncompressed in the file: BMP, PPM, TIFF"""
+"""signatures of formats whose pixels may be uncompressed: BMP, PPM, TIFF"""
 
 
 @dataclass(frozen=True)
 class Mended:
-    """A file that can be decoded, made of one that could not."""
+    """A repaired file, which can be decoded."""
 
     data: bytes
     notes: tuple[str, ...]
     blanks: tuple[int, ...] = ()
-    """the values of missing pixels, by which `missing_share` tells how much of the decoded picture is missing"""
+    """the values of missing pixels, from which `missing_share` computes how much of the decoded picture is missing"""
     partial: bool = False
-    """whether Pillow has to be told to be content with a part"""
+    """whether Pillow has to be told to accept a truncated file"""
 
 
 def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
-    """Mends an encoded file; pixels are completed only up to a number of them.
+    """Repairs an encoded file; missing pixels are completed only in pictures of at most `most_pixels`.
 
     Returns:
-        The mended file; or the reason why it cannot be; or None where there is nothing to mend, or no way known.
+        The repaired file; or the reason why it cannot be repaired; or None if nothing is wrong, or no repair is known.
     """
     if data.startswith(b"\xff\xd8"):
         return _mend_jpeg(data)
@@ -66,13 +66,13 @@ def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
 
 
 def is_mendable(head: bytes) -> bool:
-    """Tells whether `mend` knows a way for files that begin so; at least 12 bytes tell."""
+    """Tells whether `mend` may be able to repair a file with these first bytes, at least 12."""
     is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     return is_webp or head.startswith((b"\xff\xd8", _PNG, b"GIF8", *_PADDED))
 
 
 def is_filled_up(file: SeekableFile) -> bool:
-    """Tells whether a JPEG ends in zeros in the place of its last bytes, which a decoder takes for pixels."""
+    """Tells whether a JPEG has zeros instead of its last bytes; a decoder would take them for pixels."""
     file.seek(0)
     if file.read(2) != b"\xff\xd8":
         return False
@@ -89,15 +89,15 @@ def is_filled_up(file: SeekableFile) -> bool:
 
 
 def truncated(share: float) -> str:
-    """Returns the reason to refuse a picture of which a share is missing."""
+    """Returns the reason to refuse a picture, given the share that is missing."""
     return f"the file is truncated: {max(1, round(100 * share))} % of the picture is missing"
 
 
 def missing_share(pixels: np.ndarray, mended: Mended) -> float:
     """Returns the share of a decoded picture that is missing.
 
-    Missing are rows of blanks at the end (of a partial picture anywhere: it may be interlaced), and the blanks at the end
-    of the row before them.
+    Rows of blank pixels at the end count as missing, and so do the blank pixels of the row before them if it ends blank. In a
+    partial picture, blank rows count anywhere, because it may be interlaced.
     """
     values = pixels.reshape(*pixels.shape[:2], -1)
     blank: np.ndarray = np.all(np.isin(values, mended.blanks), axis=-1)
@@ -120,7 +120,7 @@ def _pad(data: bytes, missing: int) -> Mended | str:
 
 
 def _mend_webp(data: bytes) -> Mended | str | None:
-    """Fills up the pixels, the last of which are missing, or leaves out metadata that are cut."""
+    """Pads the pixel data if its end is missing, or drops metadata that are cut off."""
     at = 12
     while at + 8 <= len(data):
         kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
@@ -142,7 +142,7 @@ def _mend_webp(data: bytes) -> Mended | str | None:
 
 
 def _webp(chunks: bytes) -> bytes:
-    """Returns a WebP of chunks that have no EXIF and XMP any more."""
+    """Returns a WebP file of chunks from which EXIF and XMP have been removed."""
     if chunks.startswith(b"VP8X") and len(chunks) > 8:
         chunks = chunks[:8] + bytes([chunks[8] & ~0x0C]) + chunks[9:]
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
@@ -152,7 +152,7 @@ def _webp(chunks: bytes) -> bytes:
 
 
 def _mend_jpeg(data: bytes) -> Mended | str | None:
-    """Adds the end that is missing, unless too much of the picture is missing with it."""
+    """Adds the missing end marker, unless too much of the picture is missing as well."""
     bare = data.rstrip(b"\0")
     if bare.endswith(b"\xff\xd9"):
         return None
@@ -165,9 +165,9 @@ def _mend_jpeg(data: bytes) -> Mended | str | None:
 
 
 def _has_light_and_colours(data: bytes) -> bool:
-    """Tells whether each component of a JPEG has begun and, in a progressive one, each coefficient of the light has come.
+    """Tells whether a JPEG has data of each component and, if progressive, all 64 coefficients of the luma component.
 
-    A coefficient has come with a scan that another segment follows.
+    A progressive scan's coefficients count if another segment follows the scan.
     """
     progressive, components, begun = False, b"", set[int]()
     coefficients, coming = set[int](), set[int]()
@@ -194,7 +194,7 @@ def _has_light_and_colours(data: bytes) -> bool:
 
 
 def _mend_png(data: bytes, most_pixels: float) -> Mended | str | None:
-    """Drops damaged chunks that a picture can do without, and completes its pixels."""
+    """Drops damaged chunks that are not essential, and completes the pixels."""
     before: list[bytes] = []
     after: list[bytes] = []
     pixels: list[bytes] = []
@@ -215,7 +215,7 @@ def _mend_png(data: bytes, most_pixels: float) -> Mended | str | None:
         return None
     packed, share = b"".join(pixels), 0.0
     width, height = struct.unpack(">II", header[:8])
-    if width * height <= most_pixels:  # what is larger is refused when it is opened
+    if width * height <= most_pixels:  # larger pictures are refused when they are opened
         packed, share = _complete_pixels(header, packed)
     if share > MAY_MISS:
         return truncated(share)
@@ -228,7 +228,7 @@ def _mend_png(data: bytes, most_pixels: float) -> Mended | str | None:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Yields (type, content, whether it is sound) of the chunks before the end; the last may be cut."""
+    """Yields (type, content, whether the chunk is intact) for the chunks before the end; the last may be cut off."""
     at = len(_PNG)
     while at + 8 <= len(data):
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -245,7 +245,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _complete_pixels(header: bytes, packed: bytes) -> tuple[bytes, float]:
-    """Completes the compressed pixels of a PNG with zeros; returns them and the share that was missing."""
+    """Completes the compressed pixels of a PNG with zeros; returns the pixels and the share that was missing."""
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 0)
     expected = 0
@@ -261,7 +261,7 @@ def _complete_pixels(header: bytes, packed: bytes) -> tuple[bytes, float]:
             found += unpacker.decompress(packed[start : start + _STEP], expected - len(found))
             if len(found) >= expected:
                 break
-    except zlib.error:  # what came before it counts
+    except zlib.error:  # what was decompressed before the error is kept
         pass
     share = max(0.0, 1 - len(found) / expected)
     return zlib.compress(bytes(found.ljust(expected, b"\0")), 1) if share <= MAY_MISS else packed, share

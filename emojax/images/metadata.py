@@ -1,6 +1,6 @@
-"""Metadata of a photo that its picture may keep: date, camera, settings of the shot, author and copyright.
+"""The metadata of a photo that the stylized picture may keep: date, camera, exposure settings, author and copyright.
 
-All else is dropped: places, serial numbers, owners, comments, thumbnails, what makers add. No pixel is touched.
+Everything else is dropped: places, serial numbers, owners, comments, thumbnails, maker notes. No pixel is touched.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _DETAIL_NAMES = """
 _DETAILS = frozenset(ExifTags.Base[name] for name in _DETAIL_NAMES.split())
 KEPT = _MAIN | _DETAILS
 """numbers of the EXIF tags that are kept"""
-_LONGEST = 500  # characters of a text
+_LONGEST = 500  # the most characters of a text that are kept
 WITHOUT = frozenset({"GIF", "BMP", "PPM", "TGA", "JPEG2000"})
-"""written formats without a place for EXIF"""
+"""written formats that cannot store EXIF"""
 
 
 def harmless_metadata(image: Image.Image) -> dict[int, Any]:
-    """The EXIF tags of a decoded image that are kept: texts and numbers by tag; none where they are damaged."""
+    """The EXIF tags of a decoded image that are kept: texts and numbers by tag; damaged ones are left out."""
     exif = exif_of(image)
     found = {tag: value for tag, value in exif.items() if tag in _MAIN}
     try:
@@ -40,7 +40,7 @@ def harmless_metadata(image: Image.Image) -> dict[int, Any]:
 
 
 def _checked(value: Any) -> Any:
-    """A text or number that can be written again; None for anything else."""
+    """The value if it is a text or number that can be written again; else None."""
     if isinstance(value, bytes):
         value = value.decode("latin-1")  # as Pillow decodes texts
     if isinstance(value, str):
@@ -52,14 +52,14 @@ def _checked(value: Any) -> Any:
 
 
 def _encoded(value: Any) -> Any:
-    """A text as Pillow writes it: in ASCII as it is, else as the bytes that it was, which Pillow would replace."""
+    """The value in the form that Pillow writes unchanged: a text beyond ASCII as Latin-1 bytes, anything else as it is."""
     return value.encode("latin-1", "replace") if isinstance(value, str) and not value.isascii() else value
 
 
 def add_metadata(exif: Image.Exif, metadata: Mapping[int, Any], format: str) -> None:
     """Adds tags of `harmless_metadata` to those that are written.
 
-    Pillow writes no settings of the shot into compressed TIFF: there the date of the shot stands as the file's.
+    Pillow does not write exposure settings into a compressed TIFF. There, the date of the shot becomes the file's date.
     """
     written = {tag: _encoded(value) for tag, value in metadata.items()}
     taken = written.get(ExifTags.Base.DateTimeOriginal)

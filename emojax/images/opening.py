@@ -1,6 +1,6 @@
-"""Opening image files with Pillow: only the formats that are named, under one size limit.
+"""Opening image files with Pillow: only the formats in `formats.OPENED` and those of plugins, under one size limit.
 
-Only headers are read here; no pixel is touched (the plugin for JPEG XL decodes at once, after a check of the size).
+Only headers are read here, and no pixel is touched, except that the plugin for JPEG XL decodes on opening, after a size check.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from emojax.images.formats import OPENED
 from emojax.images.sizes import check_size
 
 MAX_BYTES = 1 << 30
-"""the longest pipe or open file that is read"""
+"""the most bytes that are read from a pipe or open file"""
 
 _pillow_lock = threading.Lock()
 _PLUGINS = {kinds.HEIF: ("a HEIC photo", "pillow_heif"), kinds.JXL: ("a JPEG XL photo", "pillow_jxl")}
-"""kind -> (how messages call it, the module of the plugin that reads it)"""
+"""kind -> (its name in messages, the module of the plugin that reads it)"""
 
 
 @runtime_checkable
@@ -41,11 +41,11 @@ class BinaryFile(Protocol):
 
 
 class Refused(OSError):
-    """A file that is not read for a reason that is known; trying again does not help."""
+    """A file that is refused for a known reason; trying again does not help."""
 
 
 def silence_libtiff() -> None:
-    """Keeps libtiff from printing what it finds wrong with a file; the decoder's error says it. For programs, not libraries."""
+    """Keeps libtiff from printing errors and warnings; the decoder's exception reports them. For programs, not libraries."""
     folder = Path(Image.__file__).parent
     places = [*folder.parent.glob("pillow.libs/libtiff*"), *folder.glob(".dylibs/libtiff*")]
     name = str(places[0]) if places else ctypes.util.find_library("tiff")
@@ -58,9 +58,9 @@ def silence_libtiff() -> None:
 
 @contextlib.contextmanager
 def pillow_limits(max_megapixels: float) -> Iterator[None]:
-    """Replaces Pillow's size limit by ours, also for pictures inside pictures (an ICO holds PNGs), and silences warnings.
+    """Replaces Pillow's size limit with ours, also for pictures inside pictures (an ICO holds PNGs), and silences warnings.
 
-    Pillow keeps its limit in a global variable: a lock protects it, and the old value is restored.
+    Pillow keeps its limit in a global variable. A lock protects the variable, and its old value is restored.
     """
     with _pillow_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -75,7 +75,7 @@ def pillow_limits(max_megapixels: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def content_with_a_part() -> Iterator[None]:
-    """Lets Pillow decode truncated files; inside of `pillow_limits`, because this is a global variable, too."""
+    """Lets Pillow decode truncated files. Use it inside `pillow_limits`, whose lock also protects this global variable."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
@@ -86,7 +86,7 @@ def content_with_a_part() -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_stream(source: str | os.PathLike | bytes) -> Iterator[SeekableFile]:
-    """Opens bytes, or a file that may be a pipe, as a stream that can be sought in.
+    """Opens bytes, or a file that may be a pipe, as a seekable stream.
 
     Raises:
         OSError: the file cannot be read, or is empty.
@@ -102,7 +102,7 @@ def open_stream(source: str | os.PathLike | bytes) -> Iterator[SeekableFile]:
 def read_bounded(file: BinaryFile) -> bytes:
     """Reads a stream to its end; raises OSError if it is longer than `MAX_BYTES`."""
     data = bytearray()
-    while part := file.read(MAX_BYTES + 1 - len(data)):  # an unbuffered file gives less than it is asked for
+    while part := file.read(MAX_BYTES + 1 - len(data)):  # an unbuffered file may return less than requested
         data += part
         if len(data) > MAX_BYTES:
             raise OSError(f"more than {MAX_BYTES >> 20} MiB")
@@ -110,11 +110,11 @@ def read_bounded(file: BinaryFile) -> bytes:
 
 
 def open_image(stream: SeekableFile, name: str = "", max_megapixels: float = math.inf) -> Image.Image:
-    """Opens an image file by its content; `name` counts for RAW files and in messages.
+    """Opens an image file by its content; `name` is used only to recognize RAW files and in messages.
 
     Raises:
         Refused: a known format that is not read, or a plugin that is missing.
-        UserError: a picture above the limit.
+        UserError: a picture above the size limit.
     """
     reason = kinds.reason_to_refuse(stream, name)
     if reason is not None:
@@ -129,9 +129,9 @@ def open_image(stream: SeekableFile, name: str = "", max_megapixels: float = mat
 
 
 def refuse_opened(image: Image.Image, stream: SeekableFile) -> None:
-    """Raises `Refused` for an image that a caller has opened without naming the formats, and that is no photo.
+    """Raises `Refused` for an image that is not a photo and that the caller opened without a restriction of formats.
 
-    Loading it would start Ghostscript (EPS), or give a RAW file's thumbnail.
+    Loading it would start Ghostscript (EPS), or return a RAW file's thumbnail.
     """
     if image.format not in ("EPS", "TIFF"):
         return
@@ -163,7 +163,7 @@ def require_plugin(kind: str) -> None:
 
 
 def refusal(path: str | os.PathLike) -> str | None:
-    """Returns why a file is not read, as far as its first bytes tell; None if it may be readable."""
+    """Returns why a file is refused, judging by its first bytes; None if it may be readable."""
     if not os.path.isfile(path):
         return None
     try:
@@ -174,15 +174,15 @@ def refusal(path: str | os.PathLike) -> str | None:
             return reason
     except Refused as error:
         return str(error)
-    except OSError:  # whoever reads the photo reports it
+    except OSError:  # reported when the photo is read
         return None
 
 
 def exif_of(image: Image.Image) -> Image.Exif:
-    """Returns the EXIF tags; none where they are damaged, because the picture itself may be sound."""
+    """Returns the EXIF tags. Damaged tags count as none, because the picture itself may be intact."""
     try:
         return image.getexif()
-    except Exception:  # the parser raises whatever the damaged bytes lead it to
+    except Exception:  # damaged bytes can make the parser raise anything
         return Image.Exif()
 
 

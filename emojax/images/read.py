@@ -1,4 +1,4 @@
-"""Decoding: a path, bytes, a PIL image or an array becomes a `Photo`.
+"""Decoding: converts a path, bytes, a PIL image or an array to a `Photo`.
 
 A photo is uint8 [H, W, 3], 0..255, sRGB, upright, channels last. Its alpha is uint8 [H, W], 0 transparent to 255 opaque.
 """
@@ -40,11 +40,11 @@ from emojax.images.opening import (
 )
 from emojax.images.sizes import MAX_MEGAPIXELS, check_megapixels, check_size
 
-_NOT_ANIMATED = frozenset({"MPO", "PSD", "HEIF"})  # their further frames are previews and layers, not moments
+_NOT_ANIMATED = frozenset({"MPO", "PSD", "HEIF"})  # their further frames are previews, layers or other photos
 _BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 _FINAL = (UserError, MemoryError, Refused, *_BOMBS)
-"""failures that mending the file does not change"""
-_LONGEST = 150  # characters of what a decoder says that a message repeats
+"""failures that repairing the file cannot avoid"""
+_LONGEST = 150  # the most characters of a decoder's error that a message repeats
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -67,9 +67,9 @@ class Photo:
     alpha: np.ndarray | None = None
     """uint8 [H, W]; None for a photo without transparency"""
     notes: tuple[str, ...] = ()
-    """what the user should know: an animation, a damaged file, colours that were ignored, ..."""
+    """notes for the user: an animation, a damaged file, colours that were ignored, ..."""
     metadata: Mapping[int, Any] = field(default_factory=dict)
-    """EXIF tags without places and the like, see `emojax.images.metadata`"""
+    """the harmless EXIF tags, see `emojax.images.metadata`"""
 
     @property
     def note(self) -> str | None:
@@ -90,26 +90,26 @@ if TYPE_CHECKING:
     )
     """what a photo is read from: a path, an encoded file, a PIL image, or an array uint8 [H, W, 3]"""
 else:
-    PhotoLike = object  # `read_photo` itself refuses what is none, with an error for users
+    PhotoLike = object  # `read_photo` itself refuses other types, with an error for users
 
 
 def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: str | None = None) -> Photo:
-    """Decodes a photo of any format and mode that Pillow reads, and HEIC and JPEG XL with a plugin.
+    """Decodes a photo in one of the formats of `formats.OPENED`, in any mode, and HEIC and JPEG XL with a plugin.
 
-    The EXIF orientation is applied. Colours become sRGB, by an ICC profile or by what the format has in its place; what
-    cannot be used is ignored with a note. Highlights of HDR pictures are compressed. Of an animation the first frame is
-    taken, with a note. Damaged files of which most is there are read, with a note. Grey with more than 8 bits: integers
-    are 0..65535, or stretched from their smallest to their largest value where they do not fit; floats are 0..1, else
+    The EXIF orientation is applied. Colours are converted to sRGB, by an ICC profile or the format's equivalent; unusable
+    colour declarations are ignored with a note. Highlights of HDR pictures are compressed. An animation is read as its first
+    frame, with a note. A damaged file is read if most of it is intact, with a note. Grey with more than 8 bits: integers are
+    0..65535, or stretched from their smallest to their largest value if they are out of that range; floats are 0..1, else
     0..255, else stretched.
 
     Args:
-        source: a path; an encoded file as bytes, bytearray, memoryview or open binary file (read from its start if it
-            can be sought in); a PIL image; or an array uint8 [H, W, 3].
-        max_megapixels: refuse what is larger (10^6 pixels each), before it is decoded.
-        name: what errors call the photo; by default its path.
+        source: a path; an encoded file as bytes, bytearray, memoryview or open binary file (read from its start if it is
+            seekable); a PIL image; or an array uint8 [H, W, 3].
+        max_megapixels: larger photos are refused before they are decoded; in units of 10^6 pixels.
+        name: the photo's name in error messages; by default its path.
 
     Raises:
-        UserError: a file that is missing, empty, damaged, too large or no image; an array of another dtype or shape; an
+        UserError: a file that is missing, empty, damaged, too large or not an image; an array of another dtype or shape; an
             object of another type.
     """
     check_megapixels(max_megapixels)
@@ -126,7 +126,7 @@ def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: 
                 return _decode_stream(stream, max_megapixels, name)
         except UserError:
             raise
-        except _BOMBS as error:  # also of pictures inside pictures
+        except _BOMBS as error:  # also for pictures inside pictures
             pixels = re.search(r"\d+", str(error))
             check_size(int(pixels[0]) if pixels else math.inf, max_megapixels, name)
             raise UserError(f"cannot read {name}: {error}") from None
@@ -135,10 +135,10 @@ def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: 
 
 
 def _as_array(source: ArrayLike, name: str) -> np.ndarray:
-    """Converts an array of any library to NumPy's."""
+    """Converts an array of any library to a NumPy array."""
     try:
         return np.asarray(source)
-    except Exception as error:  # of another library: on a device that NumPy cannot read, inside of a trace, ...
+    except Exception as error:  # from another library: an array on a device that NumPy cannot read, inside a trace, ...
         reason = " ".join(str(error).split())[:_LONGEST]
         raise UserError(f"{name} is a {type(source).__name__} that NumPy cannot read: {reason}") from None
 
@@ -161,7 +161,7 @@ def _encoded(source: object, name: str) -> str | os.PathLike | bytes:
 
 
 def _decode_opened(image: Image.Image, max_megapixels: float, name: str) -> Photo:
-    """Decodes an image that the caller has opened, and perhaps loaded; what is not loaded is checked like a file."""
+    """Decodes an image that the caller has opened. If it is not loaded yet, it is checked and repaired like a file."""
     stream = stream_of(image)
     if stream is None:
         return _decode(image, max_megapixels, name)
@@ -178,7 +178,7 @@ def _decode_opened(image: Image.Image, max_megapixels: float, name: str) -> Phot
 
 
 def _decode_stream(stream: SeekableFile, max_megapixels: float, name: str) -> Photo:
-    """Decodes an encoded file; one that is damaged is mended first."""
+    """Decodes an encoded file; a damaged file is repaired first."""
     try:
         if is_filled_up(stream):
             raise OSError("the file is truncated")
@@ -203,13 +203,13 @@ def _decode_stream(stream: SeekableFile, max_megapixels: float, name: str) -> Ph
 
 
 def _decode(image: Image.Image, max_megapixels: float, name: str, mended: Mended | None = None) -> Photo:
-    """Decodes an opened image, perhaps one of a mended file."""
+    """Decodes an opened image; `mended` is the repaired file that it comes from, if any."""
     check_size(image.width * image.height, max_megapixels, name)
     animated = image.format not in _NOT_ANIMATED and getattr(image, "is_animated", False)
     declared = declared_in_file(image)
     with content_with_a_part() if mended and mended.partial else contextlib.nullcontext():
         image.load()
-    if image.mode in ("P", "PA") and image.palette is None:  # Pillow's asserts would stumble over it
+    if image.mode in ("P", "PA") and image.palette is None:  # otherwise, one of Pillow's asserts would fail
         raise OSError("its palette is missing")
     notes = list(mended.notes) if mended else []
     if mended and mended.blanks:
@@ -219,7 +219,7 @@ def _decode(image: Image.Image, max_megapixels: float, name: str, mended: Mended
         if share > 0.005:
             notes = [f"the file is truncated, {100 * share:.0f} % of the picture is missing"]
     if animated:
-        frame = image.tell()  # an opened image of the caller's may stand at any
+        frame = image.tell()  # an image that the caller opened may be at any frame
         notes.append(f"an animation, its {f'frame {frame + 1}' if frame else 'first frame'} was used")
     return _convert(image, declared, notes)
 
@@ -231,7 +231,7 @@ def _convert(image: Image.Image, declared: Declared, notes: Sequence[str]) -> Ph
     notes = [*notes, *([problem] if problem else [])]
     if alpha is not None:
         picture = over_white(picture, alpha)
-    # after load(), because Pillow turns some formats (TIFF) itself, and then drops the tag
+    # After load(): Pillow itself turns some formats (TIFF), and then drops the tag.
     turn = _TRANSPOSE.get(_orientation(image))
     if turn is not None:
         picture = picture.transpose(turn)
@@ -241,14 +241,14 @@ def _convert(image: Image.Image, declared: Declared, notes: Sequence[str]) -> Ph
 
 
 def _orientation(image: Image.Image) -> int:
-    """Returns the EXIF orientation that is still to be applied."""
-    if image.format == "JXL" and not getattr(image, "jpeg", False):  # its decoder turns, unless it restores a JPEG
+    """Returns the EXIF orientation that has not been applied yet."""
+    if image.format == "JXL" and not getattr(image, "jpeg", False):  # the decoder turns all but restored JPEGs
         return 1
     return exif_of(image).get(ExifTags.Base.Orientation, 1)
 
 
 class _Damaged(Exception):
-    """What a decoder raised, and the file."""
+    """A file that could not be decoded; the arguments are the decoder's exception and the file's data."""
 
 
 def _reason(error: Exception) -> str:
@@ -273,22 +273,22 @@ def _check_array(pixels: np.ndarray, max_megapixels: float, name: str) -> Photo:
 
 
 def read_size(path: str | os.PathLike, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[int, int] | None:
-    """Returns the (height, width) that `read_photo` will find, from the header alone; None where there is none.
+    """Returns the (height, width) that `read_photo` will find, from the header alone; None if it cannot be read.
 
-    The answer helps to plan ahead and may be wrong: the orientation of a PNG is not searched behind its pixels.
+    The size serves for planning and may be wrong: the orientation of a PNG is not searched after its pixels.
     """
     if not os.path.isfile(path):  # a pipe can be read only once
         return None
     try:
         with pillow_limits(max_megapixels), open_stream(path) as stream:
             size = jxl_size(stream) or _size_of(open_image(stream, os.fsdecode(path), max_megapixels))
-    except Exception:  # as in `read_photo`, which reports what is wrong
+    except Exception:  # `read_photo` will report it
         return None
     return size if 0 < math.prod(size) <= max_megapixels * 1e6 else None
 
 
 def _size_of(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
-    # Pillow has turned a TIFF's size already, and would decode a PNG in search of the tag.
+    # Pillow has already turned a TIFF's size, and would decode a PNG to search for the tag.
     tagged = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
     return (width, height) if tagged and _orientation(image) in _SIDEWAYS else (height, width)

@@ -1,4 +1,4 @@
-"""Sizes of a photo: the limit, the scale of the strokes, resizing.
+"""Sizes of photos: the size limit, the scale of the strokes, and resizing.
 
 Photos are uint8 [H, W, 3], 0..255, sRGB. Sizes are (height, width).
 """
@@ -21,7 +21,7 @@ STYLE_SCALES = (0.25, 4.0)
 
 
 def check_megapixels(max_megapixels: float) -> None:
-    """Raises UserError unless a limit is above 0."""
+    """Raises InputError unless a limit is a number above 0."""
     if not (is_number(max_megapixels) or max_megapixels == math.inf) or max_megapixels <= 0:
         raise InputError(f"`max_megapixels` {max_megapixels}: give a number above 0", "max_megapixels")
 
@@ -37,14 +37,14 @@ def check_size(pixels: float, max_megapixels: float, name: str) -> None:
 
 
 def check_style_scale(scale: float) -> None:
-    """Raises UserError unless a style scale is within `STYLE_SCALES`."""
+    """Raises InputError unless a style scale is within `STYLE_SCALES`."""
     least, greatest = STYLE_SCALES
     if not is_number(scale) or not least <= scale <= greatest:
         raise InputError(f"`style_scale` {scale!r}: it is {least:g} to {greatest:g}", "style_scale")
 
 
 def scaled_size(height: int, width: int, factor: float) -> tuple[int, int]:
-    """Returns the (height, width) that `rescale` gives a photo."""
+    """Returns the (height, width) of the result of `rescale`."""
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 

@@ -2,9 +2,9 @@
 
 Pictures are PIL images in mode L or RGB, uint8, 0..255, coded in the space. The result is RGB, uint8, 0..255, sRGB.
 
-Numbers are those of ITU-T H.273 ("CICP"). HDR follows ITU-R BT.2100, with diffuse white at 203 cd/m2 (ITU-R BT.2408):
-what is not brighter than white keeps its colour exactly, and a shoulder compresses the highlights.
-The camera curves of video (transfer 1, 6, 7, 11, 12, 14, 15) are taken for the curve of sRGB, as photo viewers do.
+The numbers are those of ITU-T H.273 ("CICP"). HDR follows ITU-R BT.2100, with diffuse white at 203 cd/m2 (ITU-R BT.2408).
+If an HDR picture has light above white, a shoulder compresses everything above 0.6 of white; darker colours stay exact.
+The camera curves of video (transfer 1, 6, 7, 11, 12, 14, 15) are treated as the curve of sRGB, as photo viewers do.
 """
 
 from __future__ import annotations
@@ -55,28 +55,28 @@ _CICP_TRANSFERS: dict[int, Transfer] = {
 
 _WHITE_NITS = 203.0
 _HLG_NITS = 1000.0
-_KNEE = 0.6  # of the light of white; brighter light gives way to the highlights of an HDR picture
+_KNEE = 0.6  # as a share of white's light; brighter light is compressed to make room for an HDR picture's highlights
 _STRIP = 1 << 20  # pixels converted at a time
-_SAMPLE = 1 << 18  # pixels that the brightest light is looked for in
+_SAMPLE = 1 << 18  # pixels in the sample that gives the brightest light
 
 
 @dataclass(frozen=True)
 class ColourSpace:
-    """An RGB colour space; its greys are its equal values."""
+    """An RGB colour space; equal values of the three channels are grey."""
 
     primaries: Primaries = SRGB_PRIMARIES
     transfer: Transfer = "srgb"
     full_range: bool = True
-    """False: black is 16 and white 235, as in video"""
+    """whether black is 0 and white 255; otherwise black is 16 and white 235, as in video"""
 
     @property
     def is_srgb(self) -> bool:
-        """Whether nothing has to be converted."""
+        """Whether the space is sRGB, so that nothing has to be converted."""
         return self.has_srgb_primaries and self.transfer == "srgb" and self.full_range
 
     @property
     def has_srgb_primaries(self) -> bool:
-        """Whether the primaries are those of sRGB, within what files round."""
+        """Whether the primaries are those of sRGB, within the rounding of files."""
         return all(math.isclose(a, b, abs_tol=0.002) for a, b in zip(self.primaries, SRGB_PRIMARIES, strict=True))
 
     @property
@@ -89,7 +89,7 @@ SRGB = ColourSpace()
 
 
 def from_cicp(primaries: int, transfer: int, full_range: bool = True) -> ColourSpace | None:
-    """Returns the colour space of two numbers of ITU-T H.273; None where they are reserved or of no picture."""
+    """Returns the colour space of two numbers of ITU-T H.273; None if they are reserved or not supported."""
     if primaries not in _CICP_PRIMARIES or transfer not in _CICP_TRANSFERS:
         return None
     return ColourSpace(_CICP_PRIMARIES[primaries], _CICP_TRANSFERS[transfer], full_range)
@@ -98,7 +98,8 @@ def from_cicp(primaries: int, transfer: int, full_range: bool = True) -> ColourS
 def from_gamma(gamma: float | None, primaries: Primaries | None = None) -> ColourSpace | None:
     """Returns the colour space of a PNG's gamma (of encoding, such as 0.45455) and primaries; None if impossible.
 
-    The gamma of 1/2.2 with the primaries of sRGB, or without any, is sRGB, as its writers meant.
+    A gamma of 1/2.2, or none, stands for the curve of sRGB, as the programs that write it mean. Without primaries, those of
+    sRGB are taken.
     """
     primaries = primaries or SRGB_PRIMARIES
     if gamma is None or math.isclose(gamma, 1 / 2.2, abs_tol=0.005):
@@ -111,7 +112,7 @@ def from_gamma(gamma: float | None, primaries: Primaries | None = None) -> Colou
 
 
 def is_possible(primaries: Primaries) -> bool:
-    """Tells whether primaries span a space that has its white inside."""
+    """Tells whether primaries span a colour space that contains its white point."""
     if not all(map(math.isfinite, primaries)) or min(primaries[1], primaries[3], primaries[5]) < 0 or primaries[7] <= 0:
         return False
     try:
@@ -126,7 +127,7 @@ def convert(picture: Image.Image, space: ColourSpace) -> Image.Image:
     if space.is_srgb:
         return picture.convert("RGB")
     table = _to_light(np.arange(256) / 255, space)
-    if not space.is_hdr and (picture.mode == "L" or space.has_srgb_primaries):  # each value by itself
+    if not space.is_hdr and (picture.mode == "L" or space.has_srgb_primaries):  # the channels are independent
         return picture.point(_encode(table).tolist() * len(picture.getbands())).convert("RGB")
     values = np.asarray(picture)
     values = values[..., None] if values.ndim == 2 else values
@@ -146,7 +147,7 @@ def convert_grey(unit: np.ndarray, space: ColourSpace) -> np.ndarray:
 
 
 def _to_light(codes: np.ndarray, space: ColourSpace) -> np.ndarray:
-    """Converts code values 0..1 to light: 1 is white; for HLG 1 is the brightest light of the scene."""
+    """Converts code values 0..1 to light. 1 is white; for HLG, 1 is the brightest light of the scene."""
     codes = np.asarray(codes, np.float64)
     if not space.full_range:
         codes = ((codes * 255 - 16) / 219).clip(0, 1)
@@ -186,7 +187,7 @@ def _peak(values: np.ndarray, table: np.ndarray, space: ColourSpace) -> float:
 
 
 def _compress(light: np.ndarray, peak: float) -> np.ndarray:
-    """Compresses the light above the knee such that the peak becomes 1; the ratio of the channels stays."""
+    """Compresses the light above the knee such that the peak becomes 1; the ratios of the channels stay the same."""
     if peak <= 1:
         return light
     brightest = light.max(axis=-1, keepdims=True)
@@ -197,7 +198,7 @@ def _compress(light: np.ndarray, peak: float) -> np.ndarray:
 
 
 def _encode(light: np.ndarray) -> np.ndarray:
-    """Converts light 0..1 to uint8 by the curve of sRGB; what lies outside is clipped."""
+    """Converts light 0..1 to uint8 by the curve of sRGB; values outside are clipped."""
     return _curve()[(light.clip(0, 1) * 65535 + 0.5).astype(np.uint16)]
 
 
@@ -211,7 +212,7 @@ def _curve() -> np.ndarray:
 def _to_xyz(primaries: Primaries) -> np.ndarray:
     """Returns the matrix from the primaries' light to CIE XYZ, whose white has Y = 1."""
     x, y = np.array(primaries[0:6:2]), np.array(primaries[1:6:2])
-    colours = np.stack([x, y, 1 - x - y])  # columns up to their scale
+    colours = np.stack([x, y, 1 - x - y])  # each column is known up to a factor
     return colours * np.linalg.solve(colours, _white(primaries))
 
 
@@ -221,7 +222,7 @@ def _white(primaries: Primaries) -> np.ndarray:
 
 
 def _to_srgb_matrix(primaries: Primaries) -> np.ndarray:
-    """Returns the matrix to the primaries of sRGB; another white is adapted (Bradford)."""
+    """Returns the matrix from the primaries to those of sRGB; a different white point is adapted (Bradford)."""
     cone = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
     gain = (cone @ _white(SRGB_PRIMARIES)) / (cone @ _white(primaries))
     adapt = np.linalg.inv(cone) @ (gain[:, None] * cone)

@@ -1,8 +1,8 @@
-"""Encoding: a picture becomes a file with an sRGB profile and the mark of emojax.
+"""Encoding: writes a picture to a file with an sRGB profile and the mark of emojax.
 
-Pictures are PIL images in mode RGB or RGBA, uint8, 0..255, sRGB. Of the photo's metadata nothing is written, or what
+Pictures are PIL images in mode RGB or RGBA, uint8, 0..255, sRGB. The file contains none of the photo's metadata, or only what
 `emojax.images.metadata` keeps: never the orientation, and never a place. The software tag says "emojax VERSION"; `is_ours`
-recognizes pictures by it. A description may say how the picture was made.
+recognizes pictures by this tag. A description may say how the picture was made.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MARK = "emojax"
 """the first word of the software tag in our pictures"""
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 95, "subsampling": 0},  # brush strokes are saturated: chroma at half resolution shows
+    "JPEG": {"quality": 95, "subsampling": 0},  # chroma at half resolution is visible in saturated brush strokes
     "WEBP": {"quality": 95},
     "AVIF": {"quality": 90},
     "TIFF": {"compression": "tiff_adobe_deflate"},
@@ -38,7 +38,7 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 
 @runtime_checkable
 class Stream(Protocol):
-    """What a picture can be written to, besides a path."""
+    """A binary stream that a picture can be written to."""
 
     def write(self, data: bytes, /) -> Any: ...
     def flush(self) -> Any: ...
@@ -50,7 +50,7 @@ def encode(
     """Encodes a picture in a format, one of the values of `FORMATS`, with profile, mark and description (ASCII).
 
     Args:
-        metadata: of the photo, to be written where the format has a place for it; see `Photo.metadata`.
+        metadata: metadata of the photo, written if the format can store them; see `Photo.metadata`.
 
     Raises:
         UserError: the format cannot hold the picture, or this Pillow cannot write it.
@@ -70,7 +70,7 @@ def encode(
     options |= {"pnginfo": text} if format == "PNG" else {}
     options |= {"exif": exif} if format != "PNG" or metadata else {}
     bare = image.copy()
-    bare.info = {}  # Pillow would also write what it finds there
+    bare.info = {}  # Pillow would also write what `info` contains
     stream = io.BytesIO()
     try:
         bare.save(stream, format, **options)
@@ -86,16 +86,16 @@ def write_image(
     description: str | None = None,
     metadata: Mapping[int, Any] | None = None,
 ) -> None:
-    """Writes a picture (RGB or RGBA, sRGB), whole or not at all if `target` is a path.
+    """Writes a picture (RGB or RGBA, sRGB). A path is written atomically.
 
     Args:
         target: a path, or a stream.
-        format: one of the values of `FORMATS`; by default what the path's suffix stands for.
+        format: one of the values of `FORMATS`; by default the one for the path's suffix, and PNG for a stream.
         description: how the picture was made, for its metadata; ASCII.
         metadata: see `encode`.
 
     Raises:
-        UserError: an unknown suffix, a picture that the format cannot hold, no right to write there, a full disk.
+        UserError: an unknown suffix, a picture that the format cannot hold, missing write permission, a full disk.
     """
     if isinstance(target, str | os.PathLike):
         write_atomically(Path(target), encode(image, format or format_of(target), description, metadata))
@@ -104,7 +104,7 @@ def write_image(
     try:
         target.write(data)
         target.flush()
-    except BrokenPipeError:  # the reader has gone: not a mistake, `commandline.run` knows what to do
+    except BrokenPipeError:  # the reader has gone, which is not a mistake; `emojax.cli.parser` handles it
         raise
     except OSError as error:
         raise UserError(f"cannot write the picture: {error.strerror or error}") from None
@@ -115,9 +115,9 @@ def is_ours(path: str | os.PathLike) -> bool:
     try:
         with pillow_limits(math.inf), Image.open(path, formats=OPENED) as image:
             words = [image.info.get("Software"), image.info.get("comment")]
-            if image.format != "PNG":  # whose EXIF may stand behind the pixels: asking for it would decode them
+            if image.format != "PNG":  # a PNG's EXIF may follow its pixels: reading it would decode them
                 words.append(exif_of(image).get(ExifTags.Base.Software))
-    except Exception:  # as in `read_photo`; whoever reads the photo reports what is wrong with it
+    except Exception:  # as in `read_photo`, which reports what is wrong
         return False
     texts = [word.decode(errors="replace") if isinstance(word, bytes) else word for word in words]
     return any(isinstance(text, str) and text.split(" ")[0] == MARK for text in texts)

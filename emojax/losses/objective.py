@@ -25,16 +25,16 @@ from emojax.losses.terms import (
 )
 
 COLUMN_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_1")
-"""The feature maps of a hypercolumn. Deeper ones have little energy and cost a third of VGG16's time."""
+"""The feature maps of a hypercolumn. Deeper maps have little energy and cost a third of VGG16's time."""
 PAINTING_POSITIONS = 4096
-"""positions of a painting whose hypercolumns are kept; every step draws some of them"""
+"""number of a painting's positions whose hypercolumns are kept; every step draws some of them"""
 CELL = 4
-"""pixels along a side of a cell of the maps that say where positions are drawn"""
+"""side of the cells of the grid that weights random positions, in pixels"""
 
 
 @runtime_checkable
 class TransportWeights(Protocol):
-    """Weights of the terms; a term without weight is not computed."""
+    """Weights of the terms; a term with weight 0 is not computed."""
 
     @property
     def similarity(self) -> float: ...
@@ -67,7 +67,7 @@ def sample_painting(
 
 
 def mix_samples(samples: Sequence[Samples], weights: Sequence[float]) -> Samples:
-    """Several paintings as one: each gives a share of the positions as large as its weight.
+    """Mixes several paintings: each contributes positions in proportion to its weight.
 
     Args:
         weights: not negative, with a sum above 0.
@@ -97,14 +97,14 @@ def transport_terms(
     key: jax.Array,
     where: Float[Array, "N h w"] | None = None,
 ) -> dict[str, jax.Array]:
-    """The terms with weight, per example [N], each by its name. Pure.
+    """The terms whose weight is not 0, by name, per example [N]. Pure.
 
     Args:
         features, photo_features: maps of the picture and of the photo; at least `weights.columns`.
-        samples: of a painting for each example: `Samples` with a leading axis N.
+        samples: `Samples` of one painting per example, with a leading axis N.
         faces: weights of the cells of a grid in the face term; 0 outside faces.
         key: PRNG key of the positions.
-        where: weights of the cells of that grid in the comparison with the painting; by default 1.
+        where: weights of the cells of the same grid in the comparison with the painting; by default 1.
     """
     keys = jax.random.split(key, 4)
     maps, photo_maps = ([found[layer] for layer in weights.columns] for found in (features, photo_features))
@@ -130,7 +130,7 @@ def style_terms(
     samples: Mapping[str, Any],
     key: jax.Array,
 ) -> dict[str, jax.Array]:
-    """Those of `transport_terms` that compare with a painting, per example [N]. Pure."""
+    """The terms of `transport_terms` that compare with a painting, per example [N]. Pure."""
     drawn = jax.random.choice(key, samples["columns"].shape[1], (2 * weights.positions,))
     terms = {}
     if weights.transport:

@@ -1,8 +1,8 @@
 """Terms of the losses. Photos are float32 [N, H, W, 3], 0 to 1; features are activations of VGG16, [N, H, W, C].
 
-The perceptual losses are dimensionless: Johnson et al. 2016 (arXiv:1603.08155, equations 2 to 4) divide by the number
-of elements, which leaves values that depend on the painting, the layer and the scaling of the VGG weights. Dividing by
-the target's own energy instead lets one weight serve every painting and both families of VGG16 weights.
+The perceptual losses are dimensionless. Johnson et al. 2016 (arXiv:1603.08155, equations 2 to 4) divide by the number of
+elements, so their values depend on the painting, the layer and the scaling of the VGG weights. Here the target's own energy
+is the divisor, so that one weight suits every painting and both families of VGG16 weights.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 
 
 def gram_matrix(features: Float[Array, "N H W C"]) -> Float[Array, "N C C"]:
-    """Channel correlations, the mean over positions of f f^T (Johnson et al. also divide by C). Float32."""
+    """Channel correlations in float32: the mean of f f^T over positions (Johnson et al. also divide by C)."""
     n, h, w, c = features.shape
     flat = features.reshape(n, h * w, c)
-    # Divide first: squares of Caffe-family activations, summed over a photo, are too large to add up exactly.
+    # Divide first: the sum over a photo of squared Caffe-family activations is too large to be exact.
     flat = flat / jnp.sqrt(jnp.asarray(h * w, flat.dtype))
     return jnp.einsum("nxc,nxd->ncd", flat, flat, preferred_element_type=jnp.float32)
 
 
 def interior(features: Float[Array, "N H W C"]) -> Float[Array, "N H2 W2 C"]:
-    """Features without the outermost ones, up to 4 on each side.
+    """Features without the outermost positions, up to 4 on each side.
 
-    VGG16 pads with zeros. With the features at the border, a dark frame around the picture lowers the loss, and networks
-    learn to paint one.
+    VGG16 pads with zeros. If the features at the border counted, a dark frame around the picture would lower the loss, and
+    networks would learn to paint one.
     """
     drop = min(4, min(features.shape[1:3]) // 16)
     return features[:, drop : features.shape[1] - drop, drop : features.shape[2] - drop]
 
 
 def relative_error(value: Float[Array, "N ..."], target: Float[Array, "N ..."]) -> Float[Array, " N"]:
-    """||value - target||^2 / ||target||^2 per example: 0 where equal, 1 for an all-zero value."""
+    """||value - target||^2 / ||target||^2 per example: 0 if both are equal, 1 for an all-zero value."""
     axes = tuple(range(1, value.ndim))
     value, target = value.astype(jnp.float32), target.astype(jnp.float32)
     return jnp.square(value - target).sum(axes) / jnp.maximum(jnp.square(target).sum(axes), 1e-12)
@@ -57,7 +57,7 @@ def style_loss(
     """Sum over the layers of share * ||G - A||^2 / ||A||^2 per example (Johnson's equation 4, relative).
 
     Args:
-        shares: the layers' weights; by default all the same, and 1 together.
+        shares: the layers' weights; by default equal, with a sum of 1.
     """
     shares = shares or dict.fromkeys(painting_grams, 1 / len(painting_grams))
     errors = [
@@ -69,7 +69,7 @@ def style_loss(
 def total_variation(photos: Float[Array, "N H W C"]) -> Float[Array, " N"]:
     """Mean squared difference of vertical neighbours plus that of horizontal ones, per example.
 
-    A checkerboard of 0 and 1 gives exactly 2. Johnson et al. sum; the mean does not depend on the photo's size.
+    A checkerboard of 0 and 1 gives exactly 2. Johnson et al. use the sum; the mean does not depend on the photo's size.
     """
     vertical = jnp.square(photos[:, 1:] - photos[:, :-1]).mean((1, 2, 3))
     horizontal = jnp.square(photos[:, :, 1:] - photos[:, :, :-1]).mean((1, 2, 3))
@@ -79,16 +79,17 @@ def total_variation(photos: Float[Array, "N H W C"]) -> Float[Array, " N"]:
 FLAT_CELL = 8
 """side of the cells that `flatness_loss` compares, in pixels"""
 FLAT_DISTANCES = (1, 2, 4)
-"""how many cells apart they lie"""
+"""distances between the compared cells, in cells"""
 FLAT_DEVIATION = 0.04
-"""difference of two cells' colours in the photo at which their weight has fallen to 0.61"""
+"""colour difference of two cells in the photo at which the pair's weight is 0.61"""
 
 
 def flatness_loss(pictures: Float[Array, "N H W 3"], photos: Float[Array, "N H W 3"]) -> Float[Array, " N"]:
-    """How much the picture varies where the photo does not, from 8 to 32 pixels: halos around heads, blotches on skin.
+    """How much the picture varies over 8 to 32 pixels where the photo does not: halos around heads, blotches on skin.
 
-    The mean, over pairs of cells some cells apart, of the squared difference of their mean colours in the picture, weighted by
-    exp(-d^2 / (2 * 0.04^2)) with their difference d in the photo. Strokes within a cell cost nothing. Ours. 0 to 3.
+    The mean, over pairs of cells at `FLAT_DISTANCES`, of the squared difference of their mean colours in the picture, weighted
+    by exp(-d^2 / (2 * 0.04^2)) where d is their difference in the photo. Strokes within a cell cost nothing. The term is ours.
+    It is 0 to 3.
 
     Args:
         pictures, photos: RGB, 0 to 1, both sides at least 16 pixels; distances that do not fit are left out.
@@ -125,9 +126,8 @@ def hypercolumns(
     """The features of all maps at some positions, concatenated (their section 2.1): D is the sum of the channels.
 
     Args:
-        features: maps of any sizes, which all cover the whole photo.
-        positions: (row, column), 0 to 1 from edge to edge of the photo; between the maps' own positions by bilinear
-            interpolation.
+        features: maps of any sizes, each covering the whole photo.
+        positions: (row, column), 0 to 1 from edge to edge of the photo; maps are interpolated bilinearly.
     """
     return jnp.concatenate([_interpolate(x, positions) for x in features], axis=-1)
 
@@ -151,10 +151,10 @@ def _interpolate(x: Float[Array, "N H W C"], positions: Float[Array, "N P 2"]) -
 
 
 def draw_positions(key: jax.Array, weights: Float[Array, "N h w"], count: int) -> Float[Array, "N P 2"]:
-    """Random positions for `hypercolumns`, P = count, each drawn alone: a cell by the weights, a place in it uniformly.
+    """Random positions for `hypercolumns`, P = count: a cell by the weights (stratified), and a uniform position inside it.
 
     Args:
-        weights: of the cells of a grid over the photo, not negative; where all are 0 any cell may be drawn.
+        weights: weights of the cells of a grid over the photo, not negative; if all are 0, any cell may be drawn.
     """
     n, h, w = weights.shape
     cell_key, place_key = jax.random.split(key)
@@ -169,26 +169,26 @@ def draw_positions(key: jax.Array, weights: Float[Array, "N h w"], count: int) -
 
 
 def _unit(x: Float[Array, "N P D"]) -> Float[Array, "N P D"]:
-    """Vectors of length 1; those of zeros stay."""
+    """Normalizes vectors to length 1; zero vectors stay zero."""
     return x * jax.lax.rsqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), 1e-12))
 
 
 def cosine_distances(one: Float[Array, "N P D"], other: Float[Array, "N Q D"]) -> Float[Array, "N P Q"]:
-    """1 - cos of the angle between every vector of the one and every vector of the other: 0 to 2."""
+    """1 - cos of the angle between every vector of `one` and every vector of `other`: 0 to 2."""
     return 1 - jnp.einsum("npd,nqd->npq", _unit(one), _unit(other))
 
 
 def euclidean_distances(one: Float[Array, "N P D"], other: Float[Array, "N Q D"]) -> Float[Array, "N P Q"]:
-    """The distance between every vector of the one and every vector of the other."""
+    """The distance between every vector of `one` and every vector of `other`."""
     squares = jnp.square(one[:, :, None] - other[:, None]).sum(-1)
-    return jnp.sqrt(jnp.maximum(squares, 1e-8))  # whose gradient at 0 is 0
+    return jnp.sqrt(jnp.maximum(squares, 1e-8))  # so that the gradient at 0 is 0
 
 
 def relaxed_transport(distances: Float[Array, "N P Q"]) -> Float[Array, " N"]:
-    """The relaxed earth mover's distance (their equation 5): what moving all mass to its nearest costs at least.
+    """The relaxed earth mover's distance (their equation 5): a lower bound of the cost of transport.
 
-    The larger of two means: the distance from each vector of the one to the nearest of the other, and vice versa. So each
-    vector of the painting has to be near one of the picture.
+    The larger of two means: the distance from each vector of one set to the nearest vector of the other set, and vice versa.
+    So each vector of the painting has to be near a vector of the picture.
     """
     there, back = distances.min(2).mean(1), distances.min(1).mean(1)
     return jnp.maximum(there, back)
@@ -199,7 +199,7 @@ def moments_loss(
 ) -> Float[Array, " N"]:
     """Mean absolute difference of the means plus that of the covariances (their equation 7), both relative.
 
-    Where we deviate: each is divided by the mean absolute value of the target's, because VGG16 families differ in scale.
+    Where we deviate: each is divided by the target's mean absolute value, because VGG16 families differ in scale.
     """
     found = columns.mean(1)
     centred = (columns - found[:, None]) / jnp.sqrt(jnp.float32(columns.shape[1]))
@@ -210,9 +210,9 @@ def moments_loss(
 
 
 def palette_loss(colors: Float[Array, "N P 3"], painting: Float[Array, "N Q 3"]) -> Float[Array, " N"]:
-    """Relaxed transport between colours 0 to 1 (their section 2.3), by Euclidean distances.
+    """Relaxed transport between colours, 0 to 1, by Euclidean distances (their section 2.3).
 
-    Where we deviate: RGB instead of decorrelated channels, without the cosine distance, which would not tell dark from light.
+    Where we deviate: RGB instead of decorrelated channels, and no cosine distance, which cannot distinguish dark from light.
     """
     return relaxed_transport(euclidean_distances(colors, painting))
 
@@ -220,9 +220,9 @@ def palette_loss(colors: Float[Array, "N P 3"], painting: Float[Array, "N Q 3"])
 def self_similarity_loss(columns: Float[Array, "N P D"], photo: Float[Array, "N P D"]) -> Float[Array, " N"]:
     """The difference of the self-similarity matrices of picture and photo (their equation 4).
 
-    Cosine distances between all pairs of positions, each column divided by its sum: positions that are alike in
-    the photo should be alike in the picture, whatever the colours and strokes. The sum over a column's absolute differences,
-    0 to 2, and the mean of that over the columns.
+    The matrices hold the cosine distances between all pairs of positions, each column divided by its sum. Positions that are
+    alike in the photo should be alike in the picture, whatever the colours and strokes. The loss is the sum of the absolute
+    differences of a column, 0 to 2, averaged over the columns.
     """
 
     def pattern(x: Array) -> Array:

@@ -1,6 +1,6 @@
-"""Faces -> probabilities of the seven emotions: the paper's 21 layers, VGG16's first ones, or MobileFaceNet.
+"""Faces -> probabilities of the seven emotions: the paper's 21 layers, VGG16's first layers, or MobileFaceNet.
 
-Face crops are uint8 [N, S, S, 3], RGB; the network's own input is float32 [N, S, S, channels], -1 to 1.
+Face crops are uint8 [N, S, S, 3], RGB; the network's input is float32 [N, S, S, channels], -1 to 1.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from emojax.util.numbers import is_number, is_whole
 
 ARCHITECTURES = ("paper", "vgg16", "mobilefacenet")
 VGG16_DEPTHS = (2, 2, 3, 1)
-"""convolutions of each block of the architecture vgg16: VGG16's own, but only the first of block 4"""
+"""convolutions of each block of the architecture vgg16: as in VGG16, but only the first one of block 4"""
 
 AT_ONCE = 4
-"""faces that mobilefacenet reads at once on a CPU: more do not fit into a core's cache, which costs three times the time"""
+"""faces that mobilefacenet reads at once on a CPU; more do not fit into a core's cache and take three times as long"""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class ClassifierConfig:
     architecture: Literal["paper", "vgg16", "mobilefacenet"] = "paper"
     """the paper's 21 layers, VGG16's first convolutions, or MobileFaceNet"""
     widths: tuple[int, ...] = (32, 64, 128)
-    """channels of the blocks' convolutions; every block halves the picture (vgg16: each but the last); mobilefacenet: of the
-    three stages"""
+    """channels of the blocks' convolutions; every block halves the picture (vgg16: each but the last); mobilefacenet:
+    channels of the three stages"""
     dense: int = 128
-    """units of the hidden dense layer (vgg16 has none; mobilefacenet: features)"""
+    """units of the hidden dense layer (vgg16 has none; mobilefacenet: number of features)"""
     size: int = 48
     """side of the input, in pixels"""
     channels: int = 1
@@ -47,16 +47,16 @@ class ClassifierConfig:
     margin: float = 0.0
     """margin of the crop around the face's box on each side, as a fraction of the box"""
     aligned: bool = False
-    """whether crops are cut by the eyes, nose and mouth (`emojax.faces.align`) instead of the face's box"""
+    """whether crops are aligned by the eyes, nose and mouth (`emojax.faces.align`) instead of cut by the face's box"""
     kinds: int = 1
-    """kinds of faces that have a last layer of their own, see `mix_kinds`; only mobilefacenet can have several"""
+    """number of kinds of faces, each with its own last layer, see `mix_kinds`; only mobilefacenet can have several"""
     conv_dropout: float = 0.25
     """dropout rate after each block (vgg16: each but the last)"""
     dense_dropout: float = 0.5
     """dropout rate after the hidden dense layer (vgg16: after the global average)"""
 
     def __post_init__(self) -> None:
-        # Checkpoints of strangers have configs, too: what is built by them has to fit into memory.
+        # The config may come from an untrusted checkpoint: the limits keep the network small enough for memory.
         wholes = (*self.widths, self.dense, self.size, self.channels) if isinstance(self.widths, tuple) else ("",)
         if not all(is_whole(number) and number <= 4096 for number in wholes) or len(self.widths) > 8:
             raise UserError(
@@ -101,8 +101,8 @@ class MaxPool(nn.Module):
 class PaperNet(nn.Module):
     """Three blocks of (conv 3x3, batch norm, conv 3x3, batch norm, max pool, dropout), then dense, dropout, dense.
 
-    Those are the paper's 21 layers, counted without activations and reshaping. The paper gives the kinds and the number
-    of layers, not their order or widths; this arrangement is ours. ReLU follows each norm, and a leaky one the hidden
+    These are the paper's 21 layers, counted without activations and reshaping. The paper gives the kinds and the number
+    of layers, not their order or widths; this arrangement is ours. A ReLU follows each norm, and a leaky ReLU the hidden
     dense layer.
     """
 
@@ -115,14 +115,14 @@ class PaperNet(nn.Module):
         config = self.config
         for width in config.widths:
             for _ in range(2):
-                x = nn.Conv(width, (3, 3), use_bias=False, dtype=self.dtype)(x)  # the norm has the bias
+                x = nn.Conv(width, (3, 3), use_bias=False, dtype=self.dtype)(x)  # the norm's shift is the bias
                 norm = nn.BatchNorm(momentum=0.9, dtype=self.dtype, axis_name=self.axis_name)
                 x = nn.relu(norm(x, use_running_average=not train))
             x = MaxPool()(x)
             x = nn.Dropout(config.conv_dropout)(x, deterministic=not train)
         x = x.reshape(x.shape[0], -1)
-        # Leaky: the thousands of inputs are not negative, and Adam's first steps can push units far below 0, where a plain
-        # ReLU has no gradient. In a run with a plain ReLU, 4 of 128 units were alive at the end.
+        # The ReLU is leaky because the layer has thousands of non-negative inputs: Adam's first steps can push units far
+        # below 0, where a plain ReLU has no gradient. In a run with a plain ReLU, 4 of 128 units were alive at the end.
         x = nn.leaky_relu(nn.Dense(config.dense, dtype=self.dtype)(x), 0.1)
         x = nn.Dropout(config.dense_dropout)(x, deterministic=not train)
         return nn.Dense(len(EMOTIONS), dtype=self.dtype)(x)
@@ -131,9 +131,9 @@ class PaperNet(nn.Module):
 class Vgg16Net(nn.Module):
     """The first eight convolutions of VGG16 (Simonyan & Zisserman, arXiv:1409.1556), then global average, dropout, dense.
 
-    Its convolutions have VGG16's names ("conv1_1", ...) and shapes, so that they can start from its weights:
-    see `emojax.train.faces.transfer`. ReLU follows each, batch norm each of the last two blocks (VGG16's activations are in the
-    hundreds), max pooling and dropout each block but the last.
+    Its convolutions have VGG16's names ("conv1_1", ...) and shapes, so that they can start from its weights; see
+    `emojax.train.faces.transfer`. A ReLU follows each convolution. Batch norm follows each of the last two blocks, because
+    VGG16's activations are in the hundreds. Max pooling and dropout follow each block but the last.
     """
 
     config: ClassifierConfig
@@ -158,7 +158,7 @@ class Vgg16Net(nn.Module):
 
 
 class FaceNet(nn.Module):
-    """MobileFaceNet's features, dropout, and a dense layer for each kind of faces and for the kinds themselves."""
+    """MobileFaceNet, dropout, and one dense layer whose outputs are the logits of each kind of faces and of the kinds."""
 
     config: ClassifierConfig
     dtype: Any
@@ -168,7 +168,7 @@ class FaceNet(nn.Module):
     def __call__(
         self, x: Float[Array, "N H W C"], train: bool = False, begin: int = 0, mixed: bool = True
     ) -> Float[Array, "N R"]:
-        """Logits float [N, 7]; see `MobileFaceNet` for `begin`. Not `mixed`: what `mix_kinds` makes them of."""
+        """Logits float [N, 7], or the input of `mix_kinds` if not `mixed`; see `MobileFaceNet` for `begin`."""
         config = self.config
         network = MobileFaceNet(config.widths, config.dense, self.dtype)
         nn.share_scope(self, network)
@@ -185,9 +185,9 @@ def readout_width(config: ClassifierConfig) -> int:
 def mix_kinds(config: ClassifierConfig, rows: Float[Array, "N R"]) -> Float[Array, "N 7"]:
     """Logits from the last layer's outputs: with several kinds, log p(emotion) = log sum_k p(k) p(emotion | k).
 
-    FER+'s faces and ExpW's differ in how certain their labels are, in the frequencies of the classes, and in what people
-    call them. So each kind of faces has its own last layer, and how much a face is of which kind is read from its features,
-    too: a mixture of experts (Jacobs et al. 1991) whose experts are linear.
+    The faces of FER+ and ExpW differ in how certain their labels are, in the frequencies of the classes, and in what the
+    annotators call an expression. So each kind of faces has its own last layer, and p(kind) is predicted from the face's
+    features: a mixture of experts (Jacobs et al. 1991) with linear experts.
     """
     if config.kinds == 1:
         return rows
@@ -206,9 +206,9 @@ def split_kinds(
 
 
 class Classifier(nn.Module):
-    """The network that a config names, `PaperNet`, `Vgg16Net` or `FaceNet`.
+    """The network that a config names: `PaperNet`, `Vgg16Net` or `FaceNet`.
 
-    `__call__` takes float [N, S, S, channels] as `network_input` makes it and returns logits float32 [N, 7]. With
+    `__call__` takes the float [N, S, S, channels] that `network_input` returns, and returns logits float32 [N, 7]. With
     `train`, batch norm uses the batch's statistics and dropout needs an rng "dropout".
     """
 
@@ -216,7 +216,7 @@ class Classifier(nn.Module):
     dtype: Any = jnp.float32
     """precision of the computation; parameters, norm statistics and logits are float32"""
     axis_name: str | None = None
-    """axis over which batch norm takes its statistics under `pmap`"""
+    """mapped axis over which batch norm averages its statistics under `pmap`"""
 
     @nn.compact
     def __call__(self, x: Float[Array, "N S S C"], train: bool = False) -> Float[Array, "N 7"]:
@@ -256,7 +256,7 @@ def init_classifier(config: ClassifierConfig, key: PRNGKeyArray | jax.Array) -> 
 
 
 def network_input(config: ClassifierConfig, crops: UInt8[Array, "N S S 3"]) -> Float[Array, "N S S C"]:
-    """Crops as the network sees them: float32, -1 to 1, grey by luminance if the network has one channel."""
+    """The network's input for crops: float32, -1 to 1; luma (see `to_grey`) if the network has one channel."""
     x = to_signed(crops)
     return to_grey(x) if config.channels == 1 else x
 
@@ -266,12 +266,12 @@ def classify(
 ) -> Float[Array, "N 7"]:
     """Probabilities of the seven emotions, in the order of `EMOTIONS`; rows sum to 1. Pure.
 
-    Logits are divided by the checkpoint's temperature first (Guo et al. 2017, arXiv:1706.04599). Training or `calibrate` fits
-    it on validation faces, so that the probabilities are calibrated.
+    The logits are first divided by the checkpoint's temperature (Guo et al. 2017, arXiv:1706.04599). Training or `calibrate`
+    fits the temperature on validation faces, so that the probabilities are calibrated.
 
     Args:
         variables: {"params", "batch_stats"} of `Classifier(config)`, and "temperature", above 0.
-        crops: faces cut with `config.margin`, or aligned if `config.aligned` says so, of `config.size`.
+        crops: faces of `config.size` pixels, cut with `config.margin`, and aligned if `config.aligned`.
     """
     return jax.nn.softmax(classifier_logits(config, variables, crops) / variables["temperature"])
 
@@ -279,7 +279,7 @@ def classify(
 def classifier_logits(
     config: ClassifierConfig, variables: Mapping[str, Any], crops: UInt8[Array, "N S S 3"]
 ) -> Float[Array, "N 7"]:
-    """The logits behind `classify`, not yet divided by the temperature. Pure."""
+    """The logits of `classify` before they are divided by the temperature. Pure."""
     network = {name: variables.get(name, {}) for name in ("params", "batch_stats")}
 
     def read(x: Array) -> Array:
@@ -292,7 +292,7 @@ def classifier_logits(
         return jax.lax.map(read, groups).reshape(len(x), -1)
 
     x, count = network_input(config, crops), crops.shape[0]
-    # A symbolic number of faces has no remainder that is known.
+    # The remainder of a symbolic number of faces is unknown.
     if config.architecture != "mobilefacenet" or not isinstance(count, int) or count % AT_ONCE or count == AT_ONCE:
         return read(x)
     return jax.lax.platform_dependent(x, cpu=in_groups, default=read)

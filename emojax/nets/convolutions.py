@@ -1,9 +1,9 @@
 """Convolutions of the transform net and VGG16, in forms that are fast on a CPU.
 
-Each function equals a plain convolution up to rounding. On a GPU or TPU it is a plain convolution; the platform is chosen when
-a program is compiled, so an exported program is right and fast on all platforms. In other precisions than float32, whose
-rounding errors the CPU's forms would amplify, all are plain. Where Winograd's method is used, only reverse-mode gradients are
-defined. Arrays are [N, H, W, C], kernels [k, k, C, D]; `padding` is the number of zeros on every side, by default 0.
+Each function equals a plain convolution up to rounding. On a GPU or TPU it is a plain convolution. The platform is chosen when
+a program is compiled, so an exported program is right and fast on all platforms. Precisions other than float32 always use the
+plain form, because the CPU forms would amplify their rounding errors. Where Winograd's method is used, only reverse-mode
+gradients are defined. Arrays are [N, H, W, C], kernels [k, k, C, D]; `padding` is the number of zeros on every side.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from jaxtyping import Array, Float
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
-# Winograd's F(4, 3): 4 outputs of a kernel of 3 from 6 inputs with 6 multiplications instead of 12. The matrices are those
-# of Lavin & Gray 2016 (arXiv:1509.09308, section 4.1): of the inputs, of the kernel and of the outputs.
+# Winograd's F(4, 3) computes 4 outputs of a 3-tap kernel from 6 inputs with 6 multiplications instead of 12. The matrices
+# that transform inputs, kernel and outputs are those of Lavin & Gray 2016 (arXiv:1509.09308, section 4.1).
 _INPUTS = np.array(
     [
         [4, 0, -5, 0, 1, 0],
@@ -36,22 +36,22 @@ _INPUTS = np.array(
 _KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], np.float32) / 24
 _OUTPUTS = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], np.float32)
 
-# A 3-tap kernel over a picture that is enlarged by 2, as two 2-tap kernels over the small one: odd outputs combine the pixel
-# and its right neighbour, even ones the left neighbour and the pixel. [odd or even, tap of the small kernel, tap of the kernel]
+# A 3-tap kernel on a picture enlarged by 2 equals two 2-tap kernels on the small picture: odd outputs combine a pixel and its
+# right neighbour, even outputs the left neighbour and the pixel. [odd or even, tap of the small kernel, tap of the kernel]
 _PHASES = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
 
 
 def plain(
     x: Float[Array, "N H W C"], kernel: Float[Array, "k l C D"], stride: int = 1, padding: int = 0
 ) -> Float[Array, "N H2 W2 D"]:
-    """A convolution by XLA."""
+    """XLA's convolution."""
     return lax.conv_general_dilated(x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=_LAYOUT)
 
 
 def convolve(
     x: Float[Array, "N H W C"], kernel: Float[Array, "k k C D"], stride: int = 1, padding: int = 0
 ) -> Float[Array, "N H2 W2 D"]:
-    """A convolution; on a CPU by Winograd's method or by rows where these are faster."""
+    """A convolution. On a CPU, it uses Winograd's method or `by_rows` where these are faster."""
     side, _, channels, outputs = kernel.shape
     if stride == 1 and x.dtype == kernel.dtype == jnp.float32:
         if side == 3 and padding <= 2 and min(channels, outputs) >= 48:
@@ -65,7 +65,7 @@ def convolve(
 def _convolve_3x3(
     padding: int, x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]
 ) -> Float[Array, "N H2 W2 D"]:
-    """By Winograd's method, as is its gradient with respect to x. Reverse mode only."""
+    """A 3 x 3 convolution, on a CPU by Winograd's method, and so is its gradient with respect to x. Reverse mode only."""
     form, default = (functools.partial(method, padding=padding) for method in (winograd, plain))
     return lax.platform_dependent(x, kernel, cpu=form, default=default)
 
@@ -85,9 +85,9 @@ _convolve_3x3.defvjp(_forward_3x3, _backward_3x3)
 
 
 def enlarge_and_convolve(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]) -> Float[Array, "N H2 W2 D"]:
-    """Nearest-neighbour upsampling by 2, a pixel cut off at every border, and a 3 x 3 convolution.
+    """Nearest-neighbour upsampling by 2, cropping by one pixel at every border, and a 3 x 3 convolution.
 
-    On a picture that is padded by one pixel this convolves the enlarged picture, padded by one pixel: H2 = 2 (H - 2).
+    For an input that is padded by one pixel, this convolves the enlarged picture padded by one pixel: H2 = 2 (H - 2).
     """
 
     def enlarged(x: Array, kernel: Array) -> Array:
@@ -103,7 +103,7 @@ def winograd(
 ) -> Float[Array, "N H2 W2 D"]:
     """A 3 x 3 convolution with half of the multiplications: F(4, 3) along the rows, plain along the columns.
 
-    Winograd's method along the columns, too, would halve the multiplications again, but moving the data takes the time saved.
+    Winograd's method along both axes would halve the multiplications again, but moving the data costs the time that it saves.
     """
     width = x.shape[2] - 2 + 2 * padding
     tiles = (width + 3) // 4
@@ -116,7 +116,7 @@ def winograd(
 
 
 def by_rows(x: Float[Array, "N H W C"], kernel: Float[Array, "k k C D"]) -> Float[Array, "N H2 W2 D"]:
-    """A convolution with few outputs: one convolution for all rows of the kernel, which fill a vector, and then their sum."""
+    """A convolution with few outputs: one convolution with the kernel's rows as channels, which fill a vector, and a sum."""
     side, _, channels, outputs = kernel.shape
     rows = kernel.transpose(1, 2, 0, 3).reshape(1, side, channels, side * outputs)
     y = plain(x, rows)
@@ -125,7 +125,7 @@ def by_rows(x: Float[Array, "N H W C"], kernel: Float[Array, "k k C D"]) -> Floa
 
 
 def by_phases(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]) -> Float[Array, "N H2 W2 D"]:
-    """Upsampling and convolution as four 2 x 2 convolutions of the small picture, 4/9 of the multiplications."""
+    """Upsampling and convolution as four 2 x 2 convolutions of the small picture, with 4/9 of the multiplications."""
     channels, outputs = kernel.shape[2:]
     phases = jnp.einsum("pyi,qxj,ijcd->yxcpqd", _PHASES, _PHASES, kernel).reshape(2, 2, channels, 4 * outputs)
     y = plain(x, phases)
@@ -135,6 +135,6 @@ def by_phases(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C D"]) -> Fl
 
 
 def _combine(factors: np.ndarray, arrays: Sequence[Array]) -> Array:
-    """The sum of arrays with factors, most of which are 0 or 1."""
+    """The weighted sum of arrays; most factors are 0 or 1, and cost nothing."""
     terms = [array if factor == 1 else factor * array for factor, array in zip(factors, arrays, strict=True) if factor]
     return functools.reduce(operator.add, terms)

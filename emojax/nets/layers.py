@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 EPSILON = 1e-5
 FLAT = 1e-8
-"""variance of a channel that counts as flat, at most; convolutions of values around 1 round by 1e-5 at most"""
+"""the largest variance of a channel that counts as flat; convolutions of values around 1 round by at most 1e-5"""
 
 
 def reflect_pad(
@@ -25,12 +25,12 @@ def reflect_pad(
 ) -> Float[Array, "N H2 W2 C"]:
     """Pads the two spatial axes by reflection, which leaves out ("reflect") or repeats ("symmetric") the border itself.
 
-    With `size` = (h, w), the picture is the top left h x w part of x and the rest is filling: then the reflection at the
-    bottom and right edges is written where the picture ends, so that the picture never sees the filling.
+    With `size` = (h, w), the picture is the top left h x w part of x and the rest is filling. The reflection at the bottom
+    and right then starts where the picture ends, so that the filling does not affect the picture.
     """
     if pad == 0:
         return x
-    if size is None:  # whose gradient is cheap
+    if size is None:  # the gradient of `jnp.pad` is cheap
         return jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode=mode)
     n, height, width, channels = x.shape
     rows, columns = (_reflected(extent, pad, end, mode) for extent, end in zip((height, width), size, strict=True))
@@ -40,18 +40,18 @@ def reflect_pad(
 
 
 def _reflected(extent: int, pad: int, end: Int[Array, ""], mode: str) -> Int[Array, " P"]:
-    """Where each of the extent + 2 * pad positions of a padded axis comes from; the picture ends at `end`."""
+    """The source index of each of the extent + 2 * pad positions of a padded axis; the picture ends at `end`."""
     border = 0 if mode == "reflect" else 1
     index = jnp.arange(-pad, extent + pad)
     index = jnp.where(index < 0, -index - border, index)
     index = jnp.where(index < end, index, 2 * end - 2 + border - index)
-    return jnp.clip(index, 0, extent - 1)  # far behind the picture's end: anything
+    return jnp.clip(index, 0, extent - 1)  # far beyond the picture's end, any index will do
 
 
 def channel_moments(
     x: Float[Array, "N H W C"], size: tuple[Int[Array, ""], Int[Array, ""]] | None, together: bool = False
 ) -> dict[str, Float[Array, "#N 1 1 C"]]:
-    """Mean and variance of every channel over the h x w picture, in float32; or over all of the batch's together."""
+    """Mean and variance of every channel over the h x w picture, in float32; with `together`, over the whole batch."""
     x32, axes = x.astype(jnp.float32), (0, 1, 2) if together else (1, 2)
     if size is None:
         mean = x32.mean(axes, keepdims=True)
@@ -73,11 +73,11 @@ def instance_norm(
 ) -> Float[Array, "N H W C"]:
     """Instance normalization with a given scale and shift, and with given statistics; see `channel_moments`.
 
-    Where a channel is flat, its variance not above 1e-8, the result is the shift. Where we deviate: Ulyanov et al. 2016
-    (arXiv:1607.08022) divide the rounding errors by the root of epsilon.
+    For a flat channel, whose variance is at most 1e-8, the result is the shift. Here we deviate from Ulyanov et al. 2016
+    (arXiv:1607.08022), who divide the rounding errors by the root of epsilon.
     """
     x32, mean, variance = x.astype(jnp.float32), statistics["mean"], statistics["variance"]
-    # A channel that varies by rounding alone is flat; norms that divide by the root of epsilon would amplify the rounding.
+    # A channel that varies only by rounding is flat; dividing by the root of epsilon would amplify the rounding errors.
     factor = scale * jnp.where(variance > FLAT, jax.lax.rsqrt(variance + EPSILON), 0)
     return (x32 * factor + (shift - mean * factor)).astype(x.dtype)
 
@@ -99,7 +99,7 @@ def depth_to_space(x: Float[Array, "N H2 W2 D"], patch: int) -> Float[Array, "N 
 
 
 class ConvolutionParams(nn.Module):
-    """The parameters of a convolution: a kernel, and a bias where no norm's shift takes its place."""
+    """The parameters of a convolution: a kernel, and with `bias` a bias (a norm's shift otherwise replaces it)."""
 
     shape: tuple[int, int, int, int]
     bias: bool = False
@@ -111,16 +111,16 @@ class ConvolutionParams(nn.Module):
 
 
 def _stack(*arrays: Array) -> Array:
-    """`jnp.stack` of flattened arrays: XLA's CPU compiler takes a second for arrays of four axes."""
+    """`jnp.stack`, done on flattened arrays: for arrays with four axes, XLA's CPU compiler takes a second."""
     return jnp.stack([array.ravel() for array in arrays]).reshape(len(arrays), *arrays[0].shape)
 
 
 def apply_blocks(block: Callable, x: Array, blocks: Sequence[Any], loop: bool) -> tuple[Array, list[Any]]:
-    """x through the blocks, each with its own layers, and the further result of each block.
+    """Applies the blocks to x, each with its own layers; returns the output and the further result of each block.
 
-    A loop of the compiled program has one block to compile, but its gradient takes a CPU twice as long. The blocks are also
-    unrolled where the styles vary over the picture: a loop would keep the codes of all blocks, each as large as the
-    features, in memory.
+    With `loop`, the blocks are a loop of the compiled program: only one block is compiled, but the gradient takes twice as
+    long on a CPU. The blocks are always unrolled where the styles vary over the picture, because a loop would keep the codes
+    of all blocks in memory, each as large as the features.
     """
     uniform = all(layer["scale"].shape[1:3] == (1, 1) for layers in blocks for layer in layers.values())
     if len(blocks) > 1 and uniform and loop:
@@ -137,8 +137,8 @@ def apply_blocks(block: Callable, x: Array, blocks: Sequence[Any], loop: bool) -
 def max_pool(x: Float[Array, "N H W C"]) -> Float[Array, "N H//2 W//2 C"]:
     """Maxima of 2 x 2 squares; an odd last row or column is left out. Equal maxima share the gradient. Reverse mode only.
 
-    Written as slices, with a gradient of its own: on CPUs that of XLA's pooling windows takes several times as long, and
-    that of a reduction holds three more arrays of the input's size.
+    It uses slices and its own gradient. On CPUs, the gradient of XLA's pooling windows takes several times as long, and
+    the gradient of a reduction holds three more arrays of the input's size.
     """
     return functools.reduce(jnp.maximum, _corners(x))
 

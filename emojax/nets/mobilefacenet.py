@@ -1,8 +1,8 @@
 """MobileFaceNet: a small network for aligned faces, as linen modules.
 
 S. Chen, Y. Liu, X. Gao, Z. Han, "MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on Mobile Devices",
-CCBR 2018, arXiv:1804.07573, in the form of the OpenCV model zoo: batch norms are folded into the convolutions, which all have a
-bias, and the numbers of blocks and the strides are the zoo's.
+CCBR 2018, arXiv:1804.07573, in the variant of the OpenCV model zoo: batch norms are folded into the convolutions, which all
+have a bias, and the numbers of blocks and the strides are those of the zoo.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from jax import lax
 from jaxtyping import Array, Float
 
 STAGES = ((5, 2), (7, 2), (3, 4))
-"""of each stage: its blocks, and how many times as wide as the stage its first block is inside; the others are twice as wide"""
+"""(blocks, expansion factor of the first block) of each stage; the other blocks expand by 2"""
 BLOCKS = sum(blocks for blocks, _ in STAGES)
 REDUCTION = 2 ** (1 + len(STAGES))
 """pixels of the input per pixel of the last stage"""
-_SLOPE = 0.25  # PReLU's, of a network that starts at random (He et al. 2015, arXiv:1502.01852)
+_SLOPE = 0.25  # initial slope of the PReLUs (He et al. 2015, arXiv:1502.01852)
 
 
 class Layer(nn.Module):
-    """A convolution with a bias and, unless `linear`, a PReLU behind it; 1 x 1, 3 x 3 of stride 2, or depthwise.
+    """A convolution with a bias, followed by a PReLU unless `linear`: 1 x 1, 3 x 3 of stride 2, or depthwise.
 
-    Each is written as products of matrices or as a sum of shifted products: XLA is several times slower with grouped
-    convolutions on a CPU, forward and backward.
+    Each convolution is a matrix product or a sum of shifted products, because XLA's grouped convolutions are several times
+    slower on a CPU, forward and backward.
     """
 
     width: int
-    """channels of the result; of a depthwise convolution, the input's"""
+    """channels of the result; a depthwise convolution has as many as its input"""
     side: int = 1
-    """of the kernel, in pixels"""
+    """side of the kernel, in pixels"""
     stride: int = 1
     depthwise: bool = False
     linear: bool = False
@@ -60,7 +60,7 @@ class Layer(nn.Module):
 
 
 def _taps(x: Float[Array, "N H W C"], side: int, stride: int) -> list[Float[Array, "N H2 W2 C"]]:
-    """What each entry of a kernel meets, row by row; the input is padded by (side - 1) / 2 zeros."""
+    """The input values that each kernel entry multiplies, row by row; the input is padded by (side - 1) / 2 zeros."""
     height, width = x.shape[1:3]
     pad = (side - 1) // 2
     x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
@@ -75,7 +75,7 @@ def _dense(x: Float[Array, "N H W C"], kernel: Float[Array, "k k C D"], stride: 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _depthwise(x: Float[Array, "N H W C"], kernel: Float[Array, "k k 1 C"], stride: int) -> Float[Array, "N H2 W2 C"]:
-    # Without the barrier XLA computes the PReLU before it anew for each shift.
+    # Without the barrier, XLA recomputes the preceding PReLU for each shift.
     x = lax.optimization_barrier(x)
     entries = kernel.reshape(-1, 1, 1, 1, kernel.shape[-1])
     return functools.reduce(operator.add, map(operator.mul, _taps(x, len(kernel), stride), entries))
@@ -86,7 +86,7 @@ def _depthwise_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tup
 
 
 def _depthwise_backward(stride: int, inputs: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    """The gradients, as sums of shifted products, too: XLA's own, of nine paddings, takes three times as long on a CPU."""
+    """The gradients, also as sums of shifted products: XLA's own, with nine paddings, take three times as long on a CPU."""
     x, kernel = inputs
     gradient = lax.optimization_barrier(gradient)
     of_kernel = jnp.stack([(tap * gradient).sum((0, 1, 2)) for tap in _taps(x, len(kernel), stride)])
@@ -103,7 +103,7 @@ _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
 class Block(nn.Module):
-    """Expand, depthwise, project (Sandler et al. 2018, arXiv:1801.04381); plus the input where the stride is 1."""
+    """Expand, depthwise, project (Sandler et al. 2018, arXiv:1801.04381); the input is added where the stride is 1."""
 
     inside: int
     width: int
@@ -118,7 +118,7 @@ class Block(nn.Module):
 
 
 class Head(nn.Module):
-    """The last stage -> features: expand, a depthwise convolution as large as the picture, project."""
+    """The last stage's output -> features: expand, a depthwise convolution as large as the input, project."""
 
     features: int
 
@@ -130,13 +130,13 @@ class Head(nn.Module):
 
 
 class MobileFaceNet(nn.Module):
-    """Faces float [N, S, S, 3], -1 to 1 -> features [N, F]. Its layers have the names of the zoo's weights.
+    """Faces float [N, S, S, 3], -1 to 1 -> features [N, F]. The layers are named like the zoo's weights.
 
-    With `begin`, the input is instead what the block of that number takes; with `end`, so is the result.
+    With `begin`, the network takes the input of the block of that number; with `end`, it returns the input of block `end`.
     """
 
     widths: tuple[int, ...]
-    """of the stages"""
+    """channels of the stages"""
     features: int
     dtype: Any
 

@@ -1,7 +1,7 @@
 """The transform net on the frames of a clip: norm statistics that follow the frames slowly, so that the paint does not flicker.
 
-Instance norm (see `emojax.nets.stylizer`) normalizes every frame by its own statistics, so that a small change anywhere in the
-frame changes the paint everywhere. Here they are an exponential mean over time, and the pass that paints a frame measures it.
+Instance norm (see `emojax.nets.stylizer`) normalizes every frame by its own statistics, so a small change anywhere in the frame
+changes the paint everywhere. Here the statistics are an exponential mean over time. The pass that paints a frame updates it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ def stylize_steadily(
     statistics: Statistics,
     rate: Float[Array, ""],
 ) -> tuple[Float[Array, "N H W 3"], Statistics]:
-    """`stylize_with_code` for a frame of a clip: its norm statistics are those of the frame before, moved towards its
-    own. Pure.
+    """`stylize_with_code` for a frame of a clip, with the previous frame's norm statistics moved towards its own. Pure.
 
     Args:
-        statistics: that this returned for the frame before.
-        rate: how far they move, 0 to 1; 1 for the first frame and after a cut, whatever `statistics` are.
+        statistics: what this function returned for the previous frame.
+        rate: how far the statistics move, 0 to 1; 1 for the first frame and after a cut, where `statistics` have no effect.
 
     Returns:
         The stylized frame, and the statistics that it was painted with.
@@ -37,6 +36,6 @@ def stylize_steadily(
 
 
 def empty_statistics(config: StylizerConfig) -> Statistics:
-    """Statistics to begin with in `stylize_steadily`: zeros."""
+    """Zeros, the statistics for the first frame of `stylize_steadily`."""
     zeros = {name: jnp.zeros((1, 1, 1, channels)) for name, channels in config.norm_layers()}
     return {name: {"mean": leaf, "variance": leaf} for name, leaf in zeros.items()}

@@ -2,13 +2,13 @@
 
 Johnson et al. 2016 (arXiv:1603.08155) with conditional instance normalization (Dumoulin et al. 2017,
 arXiv:1610.07629): all styles share the convolutions; a style is a scale and a shift for every channel of every norm
-layer. A mix of styles is a mix of scales and shifts, and it may vary over the picture. Photos are float32
-[N, H, W, 3], RGB, 0 to 1, on both sides.
+layer. A mix of styles is a mix of scales and shifts, and it may vary over the picture. Input and output photos are float32
+[N, H, W, 3], RGB, 0 to 1.
 
 Where we deviate: nearest-neighbour upsampling and a convolution in place of transposed convolutions (no
 checkerboard), reflection padding at every layer instead of once at the input, a sigmoid at the end instead of a
-scaled tanh. With patches of more than a pixel (Shi et al. 2016, arXiv:1609.05158, at both ends) the network has no layers
-at the photo's full size, which cost a CPU the most for what they do.
+scaled tanh. With patches of more than one pixel (Shi et al. 2016, arXiv:1609.05158, at both ends), the network has no layers
+at the photo's full size. On a CPU these are the most expensive for their benefit.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ same structure with leaves [S, C], one row per style.
 """
 
 Statistics = dict[str, dict[str, jax.Array]]
-"""Per norm layer {"mean", "variance"}: float32 [N, 1, 1, C], or [1, 1, 1, C] of all photos together."""
+"""Per norm layer {"mean", "variance"}: float32 [N, 1, 1, C], or [1, 1, 1, C] over all photos together."""
 
 MULTIPLE = 4  # the residual blocks work at a quarter of the size: the network's own sizes are multiples of 4
 MINIMUM = 16  # the 9x9 layer reflects 4 pixels, and the residual blocks need at least 2 at a quarter of the size
@@ -59,7 +59,7 @@ _DOWN, _UP = {1: "down0", 2: "down1", 4: "down2"}, {2: "up0", 1: "up1"}  # how m
 
 @dataclass(frozen=True)
 class StylizerConfig:
-    """Shape of the transform net. With one style it is the paper's one-network-per-emotion."""
+    """Shape of the transform net. With one style, it is the paper's network for one emotion."""
 
     width: int = 32
     """channels at the photo's full size; twice as many at half of it, four times as many in the residual blocks"""
@@ -68,12 +68,12 @@ class StylizerConfig:
     styles: tuple[str, ...] = EMOTIONS
     """names of the styles, one row of scales and shifts each"""
     network_per_style: bool = False
-    """whether each style has a network of its own, stacked, instead of one shared network; see `init_stylizer`"""
+    """whether each style has a network of its own, all stacked, instead of one shared network; see `init_stylizer`"""
     patch: int = 1
-    """side of the squares of pixels that the first and last layer treat as one position: 1, 2 or 4; 2 and 4 save layers"""
+    """side of the squares of pixels that the first and the last layer treat as one position: 1, 2 or 4; 2 and 4 save layers"""
 
     def __post_init__(self) -> None:
-        # Checkpoints of strangers have configs, too: what is built by them has to fit into memory, and names become files'.
+        # The config may come from an untrusted checkpoint. The network has to fit into memory; names become file names.
         if not (is_whole(self.width) and 1 <= self.width <= 1024 and is_whole(self.blocks) and 0 <= self.blocks <= 100):
             raise UserError(f"width {self.width!r} and blocks {self.blocks!r}: width is 1 to 1024, blocks 0 to 100")
         if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in self.styles) or len(self.styles) > 1000:
@@ -86,7 +86,7 @@ class StylizerConfig:
             raise UserError(f"styles {self.styles}: give at least one name, each once")
 
     def channels(self, factor: int) -> int:
-        """Channels of the layers that work `factor` times smaller than the photo."""
+        """Channels of the layers that work at 1 / `factor` of the photo's size."""
         return factor * self.width
 
     def norm_layers(self) -> Iterator[tuple[str, int]]:
@@ -99,18 +99,18 @@ class StylizerConfig:
 
     @property
     def kernel(self) -> int:
-        """Side of the kernels of the first and the last layer, in patches: about the same in pixels."""
+        """Side of the kernels of the first and the last layer, in patches; about the same in pixels for all patch sizes."""
         return 8 // self.patch + 1
 
     @property
     def receptive_radius(self) -> int:
-        """Pixels from a cut through a photo, at a multiple of 4, to the outputs that do not change by it.
+        """The distance in pixels beyond which a cut through the photo, at a multiple of 4, does not change the outputs.
 
-        That is for given norm statistics: those of its own make every output see the whole photo.
+        It holds for given norm statistics. With the photo's own statistics, every output depends on the whole photo.
         """
         radius, factor = self.kernel // 2, self.patch
         while factor < 4:
-            radius, factor = radius // 2 + 1, factor * 2  # a stride of 2 sees one position before its own two
+            radius, factor = radius // 2 + 1, factor * 2  # a layer of stride 2 sees one position before its own two
         radius += 2 * self.blocks
         while factor > self.patch:
             radius, factor = 2 * radius + 1, factor // 2
@@ -143,9 +143,9 @@ def mix_styles(table: StyleCode, weights: Float[Array, "N S"]) -> StyleCode:
 
 
 def _mixed(weights: Float[Array, "N h w S"], rows: Float[Array, "S C"]) -> Float[Array, "N h w C"]:
-    """weights @ rows as a sum that XLA fuses into its use.
+    """weights @ rows, written as a sum that XLA fuses into the operation that uses it.
 
-    A matrix product would compile a kernel and store an array, and a GPU or TPU would compute it in reduced precision.
+    A matrix product would need its own kernel and an array in memory, and a GPU or TPU would compute it in reduced precision.
     """
     terms = (weights[..., s : s + 1] * row for s, row in enumerate(rows[:, None, None, None]))
     return functools.reduce(operator.add, terms)
@@ -154,12 +154,12 @@ def _mixed(weights: Float[Array, "N h w S"], rows: Float[Array, "S C"]) -> Float
 def vary_styles(code: StyleCode, table: StyleCode, change: Callable[[int], Float[Array, "N h w S"]]) -> StyleCode:
     """A code that varies over the picture: `code` plus, at every position, a change of the styles' weights.
 
-    Where the change is 0 the code stays exactly what it was.
+    Where the change is 0, the code stays exactly the same.
 
     Args:
         code: leaves [N, 1, 1, C]; see `mix_styles`.
         table: leaves [S, C].
-        change: how many times smaller than the photo a layer works (1, 2 or 4) -> what to add to the weights there.
+        change: maps a layer's reduction factor (1, 2 or 4 times smaller than the photo) to what is added to the weights.
 
     Returns:
         Leaves [N, h, w, C] of each layer's own size.
@@ -175,18 +175,18 @@ def vary_styles(code: StyleCode, table: StyleCode, change: Callable[[int], Float
 def spare_faces(
     config: StylizerConfig, code: StyleCode, table: StyleCode, share: Callable[[int], Float[Array, "N h w 1"]]
 ) -> StyleCode:
-    """A code that goes towards that of the style "photo" where `share` is above 0, in the first half of the layers.
+    """The code, moved towards that of the style "photo" where `share` is above 0, in the first half of the layers.
 
-    These decide which structures of the photo are kept; the later ones, which decide about palette and strokes, stay the
-    style's. So faces stay clear, and are painted as the rest is.
+    The first layers decide which structures of the photo are kept, the later ones palette and strokes. The later layers keep
+    the style, so faces stay clear and are painted like the rest.
 
     Args:
         code: leaves [N, 1, 1, C], or [N, h, w, C] of each layer's own size.
         table: leaves [S, C], with a row of the style "photo".
-        share: how many times smaller than the photo a layer works -> how far the code goes there, 0 to 1.
+        share: maps a layer's reduction factor (1, 2 or 4) to how far the code moves there, 0 to 1.
     """
     photo, names = config.styles.index(PHOTO), [name for name, _ in config.norm_layers()]
-    last = 2 * (config.blocks // 2)  # norms of half of the blocks
+    last = 2 * (config.blocks // 2)  # the number of norms in half of the blocks
     early = names[: next((i for i, name in enumerate(names) if name.startswith("block")), len(names)) + last]
     shares = {factor: share(factor) for factor in {_factor(name) for name in early}}
 
@@ -198,23 +198,23 @@ def spare_faces(
 
 
 def _factor(norm_layer: str) -> int:
-    """How many times smaller than the photo a layer's output is."""
+    """A layer's reduction factor: how many times smaller than the photo its output is."""
     return next((factor for names in (_DOWN, _UP) for factor, name in names.items() if name == norm_layer), 4)
 
 
 def remove_checkerboard(config: StylizerConfig, network: dict) -> dict:
-    """The parameters with a last layer that maps constant features to a constant picture.
+    """The parameters, with the last layer changed so that it maps constant features to a constant picture.
 
-    With patches, every pixel of a patch has its own kernel and bias. Where their sums differ, a flat part of a picture gets a
-    grid of the patch's size (Aitken et al. 2017, arXiv:1707.02937, who avoid it by initialization). Here the sums of each
-    input channel's kernels, and the biases, are replaced by their means over the patch. The function is idempotent; with
+    With patches, every pixel of a patch has its own kernel and bias. Where the kernels' sums or the biases differ, flat areas
+    show a grid of the patch's size (Aitken et al. 2017, arXiv:1707.02937, who avoid it by initialization). Here the sums of
+    each input channel's kernels, and the biases, are replaced by their means over the patch. The function is idempotent; with
     patches of 1 it changes nothing.
 
     Args:
         network: see `init_stylizer`; leaves of stacked networks have a leading axis.
 
     Returns:
-        The same structure, of which "out" is new: kernel float32 [k, k, C, 3 patch^2], bias [3 patch^2].
+        The same structure with a new "out": kernel float32 [k, k, C, 3 patch^2], bias [3 patch^2].
     """
     pixels = config.patch**2
     if pixels == 1:
@@ -233,11 +233,11 @@ class Stylizer(nn.Module):
 
     Inputs are photos float32 [N, H, W, 3] in 0 to 1, H and W multiples of 4 and at least 16, and a `StyleCode`; the output
     has the shape and range of the photos. `size` = (h, w), int32 scalars that are multiples of 4 and at least 16, limits the
-    picture to the top left h x w of a larger bucket; then the residual blocks are a loop, which compiles faster but has a
-    slow gradient. The norms' statistics are each photo's own, those of all photos `together`, or given; with a `rate` they are
-    those given, moved towards the own by that much, 0 to 1. They are sown into the collection "statistics", unless they are
-    exactly those given. `dtype` is that of the convolutions. `stylize_with_code` applies
-    `remove_checkerboard` to the parameters first.
+    picture to the top left h x w of a larger bucket. With `size`, the residual blocks are a loop, which compiles faster but has
+    a slow gradient. The norms' statistics are each photo's own, those of all photos `together`, or the given `statistics`. A
+    `rate`, 0 to 1, moves the given statistics that far towards the measured ones. Statistics that are not simply the given ones
+    are sown into the collection "statistics". `dtype` is the precision of the convolutions. `stylize_with_code` first applies
+    `remove_checkerboard` to the parameters.
     """
 
     config: StylizerConfig
@@ -267,7 +267,7 @@ class Stylizer(nn.Module):
             return {"kernel": kernel, **code[name], "statistics": None if statistics is None else statistics[name]}
 
         def conv(x, kernel, ends, stride=1, enlarge=False):
-            # Enlarging repeats the border, so that a reflection without it is one with it before.
+            # Enlarging repeats the border: "symmetric" padding before it equals "reflect" padding of the enlarged picture.
             x = reflect_pad(x, kernel.shape[0] // 2, ends, "symmetric" if enlarge else "reflect")
             kernel = kernel.astype(self.dtype)
             return enlarge_and_convolve(x, kernel) if enlarge else convolve(x, kernel, stride)
@@ -309,7 +309,7 @@ class Stylizer(nn.Module):
 def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict:
     """Fresh parameters: {"network": convolutions, "styles": style table with leaves [S, C]}.
 
-    With `config.network_per_style` they are networks with one style each, stacked: leaves of "network" have a leading axis S.
+    With `config.network_per_style`, these are stacked networks with one style each: leaves of "network" have a leading axis S.
     """
     if config.network_per_style:
         keys = jax.random.split(key, len(config.styles))
@@ -323,7 +323,7 @@ def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict
 
 
 def stack_networks(singles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The stacked parameters of several networks with one style each; see `StylizerConfig.network_per_style`."""
+    """Stacks the parameters of several networks with one style each; see `StylizerConfig.network_per_style`."""
     return {
         "network": jax.tree.map(lambda *leaves: jnp.stack(leaves), *[single["network"] for single in singles]),
         "styles": jax.tree.map(lambda *rows: jnp.concatenate(rows), *[single["styles"] for single in singles]),
@@ -331,7 +331,7 @@ def stack_networks(singles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def choose_network(network: Any, index: Int[Array, ""]) -> Any:
-    """One of several stacked networks."""
+    """The parameters of one of several stacked networks."""
     return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), network)
 
 
@@ -344,7 +344,7 @@ def stylize_with_code(
     dtype: Any = jnp.float32,
     statistics: Statistics | None = None,
 ) -> Float[Array, "N H W 3"]:
-    """Applies the network, with `remove_checkerboard`; see `Stylizer`. Pure."""
+    """Applies `remove_checkerboard` and the network; see `Stylizer`. Pure."""
     params = remove_checkerboard(config, network)
     stylized = Stylizer(config, dtype).apply({"params": params}, photos, code, size, statistics)
     assert isinstance(stylized, jax.Array)

@@ -15,11 +15,11 @@ from emojax.nets.layers import max_pool
 _WIDTHS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512)
 LAYERS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3")
 FEATURES = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
-"""The feature maps, each the last of its block: before every pooling, and at the end."""
+"""The last feature map of each block, before the pooling."""
 
 
 def shapes(narrower: int = 1) -> dict[str, tuple[int, ...]]:
-    """`SHAPES` for a network with `narrower` times fewer channels."""
+    """`SHAPES` for a network whose channels are divided by `narrower`."""
     widths = (3, *(width // narrower for width in _WIDTHS[1:]))
     return {
         name: shape
@@ -35,10 +35,10 @@ SHAPES = shapes()
 def vgg16_features(
     params: Mapping[str, Any], images: Float[Array, "N H W 3"], layers: Sequence[str] = FEATURES
 ) -> dict[str, Array]:
-    """The named feature maps of photos; pure. The forward pass ends at the deepest of them.
+    """The named feature maps of photos. The forward pass ends at the deepest of them. Pure.
 
     Args:
-        params: see `load_vgg16`; layers behind the deepest may be missing. The dtype of the kernels is the dtype of the
+        params: see `load_vgg16`; layers after the deepest one may be missing. The dtype of the kernels is the dtype of the
             computation; float16 overflows.
         images: RGB in 0..255, H and W at least 2, 4 or 8 for maps of the second, third or fourth block.
         layers: names such as "relu3_1", of `LAYERS`.

@@ -1,1 +1,1 @@
-"""A picture painted by optimizing its pixels."""
+"""Painting of a picture by optimizing its pixels."""

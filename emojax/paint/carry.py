@@ -1,4 +1,4 @@
-"""Paint that is carried up from the size that a picture was painted at to the size of its photo."""
+"""Enlarging a painted picture to the size of its photo, with the photo's fine detail."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _STRIP, _DETAIL, _NOISE = 256, 0.5, 4.0  # rows; share of the photo's detail; le
 
 
 def carry_up(picture: UInt8[np.ndarray, "h w 3"], photo: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    """A picture that was painted small at the size of its photo.
+    """Enlarges a picture that was painted at a smaller size to the size of its photo.
 
-    The paint is enlarged, and where the photo has detail that is too fine for the smaller size its lightness is added, half
-    as strong and without what is as weak as noise: so edges stay crisp where strokes are large. In strips: beyond copies of
-    8-bit pictures memory does not grow.
+    The paint is enlarged, and the lightness of the photo's detail that is too fine for the smaller size is added at half
+    strength, without what is as weak as noise. So edges stay crisp even though the strokes are large. The work is done in
+    strips, so that memory holds only 8-bit copies of the whole pictures.
     """
     height, width = photo.shape[:2]
     if picture.shape[:2] == (height, width):

@@ -1,7 +1,7 @@
 """Gradient descent on the pixels of one picture, for any objective: Adam on the picture's Laplacian pyramid.
 
 The pyramid's coarse levels let a step move large areas at once (Kolkin et al. 2019, arXiv:1904.12785, section 2.5). Pictures
-are float32 [1, H, W, 3], 0 to 1; they may leave that range unless the objective keeps them inside.
+are float32 [1, H, W, 3], 0 to 1; they may leave that range unless the objective prevents it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from jaxtyping import Array, Float
 from emojax.util import compiling
 
 SMALLEST_LEVEL = 8
-"""pixels of the short side at the pyramid's coarsest level, about"""
+"""approximate short side of the pyramid's coarsest level, in pixels"""
 LEARNING_RATE = 0.01
-"""of Adam, in units of a pixel's range"""
+"""Adam's learning rate, in units of a pixel's range"""
 _ADAM = optax.scale_by_adam()
 
 Objective = Callable[..., tuple[jax.Array, Any]]
 """(picture [1, H, W, 3], further arguments) -> (loss [], further values)"""
 Descended = tuple[list[Array], Any]
-"""a picture while it is optimized: its pyramid and Adam's state"""
+"""the state of the optimization: the picture's pyramid and Adam's state"""
 
 
 def laplacian_pyramid(picture: Float[Array, "1 H W 3"], levels: int) -> list[Array]:
-    """Details at halving sizes, finest first, and what remains at the coarsest size."""
+    """Details at sizes that halve from level to level, finest first, and the residual at the coarsest size."""
     details = []
     for _ in range(levels):
         height, width = (max(1, side // 2) for side in picture.shape[1:3])
@@ -57,7 +57,7 @@ def begin(picture: Float[Array, "1 H W 3"]) -> Descended:
 def make_step(objective: Objective) -> Callable[..., tuple[Descended, jax.Array, Any]]:
     """The compiled step: (descended, rate, further arguments) -> (descended, loss, further values).
 
-    Loss and values are those of the picture before the step. The state is donated. Each size compiles once.
+    Loss and values are those of the picture before the step. The state is donated. The step is compiled once per size.
     """
 
     def step(descended, rate, *arguments):
@@ -82,7 +82,7 @@ def losses(
 
     Args:
         step: see `make_step`.
-        arguments: those of its objective.
+        arguments: further arguments of the objective.
     """
     descended = begin(picture)
     while True:

@@ -1,11 +1,11 @@
-"""One picture, painted by optimizing its pixels: minutes instead of a pass of the network, and any painting as its style.
+"""Paints one picture by optimizing its pixels: it takes minutes instead of one forward pass, and any painting can be the style.
 
 photo + painting -> coarse to fine: features, terms of `emojax.losses.objective`, Adam on a Laplacian pyramid -> picture
 
 Kolkin, Salavon, Shakhnarovich 2019 (arXiv:1904.12785, "STROTSS"). Where we deviate: VGG16 up to relu4_1; Adam instead of
-RMSprop; content counts more inside faces, so that a person stays that person; a large photo is painted at a smaller size,
-and the paint is carried up along the photo's own edges. Pictures are uint8 [H, W, 3] outside, float32 [1, H, W, 3], 0 to 1,
-inside.
+RMSprop; content counts more inside faces, so that persons stay recognizable; a large photo is painted at a smaller size, and
+the paint is enlarged with the photo's own edges (`carry_up`). The interface takes and returns uint8 [H, W, 3]; internally,
+pictures are float32 [1, H, W, 3], 0 to 1.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from emojax.paint.carry import carry_up
 from emojax.util import compiling
 
 SMALLEST, LARGEST = 64, 2048
-"""long sides, in pixels, between which a picture can be painted"""
-_MULTIPLE = 8  # of a side at every scale, so that the feature maps' cells lie alike
-_OUTSIDE = 10.0  # weight of the mean squared distance of pixels from 0 to 1
+"""the smallest and the largest long side that a picture can be painted at, in pixels"""
+_MULTIPLE = 8  # the sides at every scale are multiples of it, so that the cells of all feature maps are aligned
+_OUTSIDE = 10.0  # weight of the mean squared distance of pixels from the range 0 to 1
 
 
 @dataclass(frozen=True)
@@ -46,31 +46,31 @@ class PaintConfig:
     similarity: float = 16.0
     """weight of the self-similarity to the photo at the coarsest scale; it falls by `decay` from scale to scale"""
     face_similarity: float = 6.0
-    """weight of the same inside faces, at every scale"""
+    """weight of the self-similarity inside faces, at every scale"""
     decay: float = 0.75
     """factor of `similarity` from one scale to the next finer one (Kolkin et al.: 0.5)"""
     least_similarity: float = 8.0
-    """where that ends"""
+    """the least weight that `decay` reduces `similarity` to"""
     transport: float = 1.0
     """weight of the relaxed optimal transport between features"""
     moments: float = 1.0
-    """weight of the difference of their means and covariances"""
+    """weight of the difference between the features' means and covariances"""
     palette: float = 2.0
     """weight of the relaxed optimal transport between colours"""
     tv: float = 1.0
     """weight of the total variation, against grain"""
     flatness: float = 10.0
-    """weight of the difference of the picture's colours where the photo is flat, against lattices in skies"""
+    """weight of the picture's colour differences where the photo is flat, against lattices in skies"""
     columns: tuple[str, ...] = COLUMN_LAYERS
     """feature maps of a hypercolumn"""
     positions: int = 1024
-    """random positions that a step compares at most: one for every 64 pixels, but at least 256"""
+    """the most random positions that a step compares; there is one for every 64 pixels, but at least 256"""
     steps: tuple[int, ...] = (60, 100, 150, 200, 250)
-    """steps at the finest scale, at the next coarser one, and so on; the last number is also that of all coarser ones"""
+    """steps at the finest scale, at the next coarser one, and so on; the last number also holds for all coarser ones"""
     coarsest: int = SMALLEST
-    """long side of the coarsest scale, about; larger values leave the layout of large areas as it is"""
+    """approximate long side of the coarsest scale; larger values keep the layout of large areas"""
     learning_rate: float = descent.LEARNING_RATE
-    """Adam's, at the start of every scale; it falls to a fiftieth, so that what remains of the randomness is no grain"""
+    """Adam's learning rate at the start of every scale; it falls to a fiftieth, so that the random positions leave no grain"""
 
     def __post_init__(self) -> None:
         if not self.steps or min(self.steps) < 1 or self.positions < 8 or self.learning_rate <= 0:
@@ -79,12 +79,12 @@ class PaintConfig:
             )
 
     def at(self, height: int, width: int) -> PaintConfig:
-        """With the positions for a picture of a size."""
+        """The config with the number of positions for a picture of this size."""
         fewer = max(min(256, self.positions), min(self.positions, height * width // 64))
         return dataclasses.replace(self, positions=fewer)
 
     def scales(self, height: int, width: int) -> list[tuple[int, int]]:
-        """The (height, width) of every scale, coarsest first; the finest is the size asked for, in multiples of 8."""
+        """The (height, width) of every scale, coarsest first; the finest is the given size, rounded to multiples of 8."""
         sides: list[tuple[int, int]] = []
         factor = 1.0
         while not sides or max(height, width) * factor >= 0.75 * self.coarsest:
@@ -96,7 +96,7 @@ class PaintConfig:
 
 @dataclass(frozen=True)
 class Region:
-    """Where a painting is the style. Without a mask: everywhere."""
+    """The part of a picture that is painted like some paintings; without a mask, the whole picture."""
 
     paintings: tuple[UInt8[np.ndarray, "_h _w 3"], ...]
     weights: tuple[float, ...] = (1.0,)
@@ -112,13 +112,13 @@ class Region:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a picture is; `picture` paints what there is so far."""
+    """The progress of a painting; `picture` returns the picture so far, at the photo's size."""
 
     scale: tuple[int, int]
     step: int
     steps: int
     fraction: float
-    """of the whole work, 0 to 1"""
+    """share of the whole work that is done, 0 to 1"""
     picture: Callable[[], UInt8[np.ndarray, "H W 3"]]
     finished_scale: bool
 
@@ -138,9 +138,9 @@ def paint_loss(
     """The terms of a picture, scalars by their names, and their weighted sum, "loss". Pure.
 
     Args:
-        samples: of each region's painting.
-        masks: of each region, on a grid of cells; a region counts as much as its share of the picture.
-        similarity: the weight of that term at this scale.
+        samples: samples of each region's painting.
+        masks: the mask of each region, on a grid of cells; a region counts in proportion to its share of the picture.
+        similarity: the weight of the term "similarity" at this scale.
     """
     inside = jnp.clip(picture, 0, 1)
     features = _features_of(config, vgg, inside)
@@ -165,7 +165,7 @@ def _features_of(config: PaintConfig, vgg: Mapping[str, Any], picture: Float[Arr
 
 
 class Painter:
-    """VGG16 on the device and the compiled programs, ready to paint; safe to share between threads."""
+    """VGG16 on the device and the compiled programs, ready to paint. Thread-safe."""
 
     def __init__(self, vgg: Mapping[str, Any], config: PaintConfig | None = None) -> None:
         """Takes VGG16's parameters, see `load_vgg16`; compiles nothing yet."""
@@ -173,7 +173,7 @@ class Painter:
         self._vgg = jax.device_put(dict(vgg))
 
         def features_of(vgg, picture):
-            # Half as large; large pictures' features are what takes the memory.
+            # Half the memory of float32; the features of large pictures take most of the memory.
             return jax.tree.map(lambda map: map.astype(jnp.bfloat16), _features_of(config, vgg, picture))
 
         def samples_of(vgg, painting, key):
@@ -198,16 +198,16 @@ class Painter:
         seconds: float | None = None,
         seed: int = 0,
     ) -> Iterator[Progress]:
-        """Paints step by step; whoever stops iterating has what there is so far. The last `picture()` is the result.
+        """Paints step by step. The last `picture()` is the result; iteration may stop earlier.
 
         Args:
-            regions: what is painted like which painting; where masks leave a gap nothing is asked of the picture's style.
-            size: the long side to paint at, `SMALLEST` to `LARGEST`; a larger photo's paint is carried up, see `carry_up`.
-            faces: where the photo shows faces, whose content counts more.
-            start: a picture to start from, such as the network's, of the photo's size; by default the photo in the first
-                region's mean colours.
-            seconds: how long it may take, instead of as many steps as the config says; then the picture depends on speed.
-            seed: of the random positions: the same one gives the same picture on the same kind of device.
+            regions: which parts are painted like which paintings; where the masks leave a gap, the style is not constrained.
+            size: the long side to paint at, `SMALLEST` to `LARGEST`; for a larger photo, the paint is enlarged by `carry_up`.
+            faces: the faces of the photo; content counts more inside them.
+            start: a picture of the photo's size to start from, such as the network's; by default the photo's shapes around
+                the mean colour of the first region's painting.
+            seconds: a time limit that replaces the config's steps; the picture then depends on the machine's speed.
+            seed: seed of the random positions; the same seed gives the same picture on the same kind of device.
 
         Raises:
             UserError: a size or a time that is out of range, or no region.
@@ -252,7 +252,7 @@ class Painter:
         return self._features(self._vgg, picture)
 
     def samples(self, regions: Sequence[Region], scale: tuple[int, int]) -> tuple[list[Samples], Float[Array, " 3"]]:
-        """Each region's painting at a scale, and the first one's mean colour."""
+        """The samples of each region's painting at a scale, and the mean colour of the first one."""
         found = []
         for index, region in enumerate(regions):
             key = jax.random.PRNGKey(index)
@@ -270,12 +270,12 @@ class Painter:
         return self.config.steps[min(coarser, len(self.config.steps) - 1)]
 
     def _similarity(self, index: int) -> float:
-        """The weight of the content at scale `index`, counted from the coarsest."""
+        """The weight of the term "similarity" at scale `index`, counted from the coarsest."""
         config = self.config
         return max(config.similarity * config.decay**index, min(config.least_similarity, config.similarity))
 
 
-_OVERHEAD = 40_000  # pixels whose features cost a step as much as all else that it does
+_OVERHEAD = 40_000  # the fixed cost of a step, in pixels whose features take as long
 
 
 class _Canvas:
@@ -301,7 +301,7 @@ class _Canvas:
         self._key, self._number, self._pending = jax.random.fold_in(jax.random.PRNGKey(seed), max(scale)), 0, None
 
     def advance(self, similarity: float, rate: float) -> None:
-        """One step; waits for the one before, so that the clock tells the truth."""
+        """Takes one step; waits for the previous one, so that measured times are right."""
         if self._pending is not None:
             jax.block_until_ready(self._pending)
         key = jax.random.fold_in(self._key, self._number)
@@ -312,7 +312,7 @@ class _Canvas:
         self._number += 1
 
     def picture(self) -> UInt8[np.ndarray, "H W 3"]:
-        """What there is so far, at this scale."""
+        """The picture so far, at this scale."""
         return to_uint8(np.asarray(descent.from_pyramid(self._descended[0])[0]))
 
     def finished(self, photo: np.ndarray) -> np.ndarray:
@@ -324,7 +324,7 @@ def _unit(pixels: np.ndarray) -> jax.Array:
 
 
 def _recolored(photo: Float[Array, "1 H W 3"], color: Float[Array, " 3"]) -> Float[Array, "1 H W 3"]:
-    """The photo's shapes without its large areas' colours, around one colour."""
+    """The photo's detail around one colour: the colours of its large areas are removed."""
     _, height, width, _ = photo.shape
     coarse = jax.image.resize(photo, (1, max(2, height // 8), max(2, width // 8), 3), "linear")
     return jnp.clip(photo - jax.image.resize(coarse, photo.shape, "linear") + color.reshape(1, 1, 1, 3), 0, 1)
@@ -337,7 +337,7 @@ def _resize(picture: np.ndarray | None, size: tuple[int, int]) -> Any:
 
 
 def _fit(painting: np.ndarray, side: int) -> np.ndarray:
-    """A painting with a long side of about `side`, in multiples of 8: strokes as large on the picture as on the painting."""
+    """Resizes a painting to a long side of about `side`, in multiples of 8, so that its strokes match the picture's scale."""
     factor = side / max(painting.shape[:2])
     sides = (max(_MULTIPLE, _MULTIPLE * round(x * factor / _MULTIPLE)) for x in painting.shape[:2])
     return _resize(painting, tuple(sides))
@@ -353,7 +353,7 @@ def _cells(mask: np.ndarray | None, scale: tuple[int, int]) -> jax.Array:
 
 
 def face_map(photo: tuple[int, int], faces: Sequence[Face], scale: tuple[int, int]) -> Float[np.ndarray, "h w"]:
-    """Where a photo of (height, width) shows faces, on the grid of cells of a scale: see `rasterize`."""
+    """Where a photo of (height, width) shows faces, on the grid of cells of a scale; see `rasterize`."""
     grid = scale[0] // CELL, scale[1] // CELL
     factors = grid[1] / photo[1], grid[0] / photo[0]
     boxes = [(face.x * factors[0], face.y * factors[1], face.w * factors[0], face.h * factors[1]) for face in faces]

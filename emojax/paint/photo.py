@@ -1,6 +1,6 @@
-"""A photo painted by optimization instead of by the network, as users ask for it: photo and painting in, `Result` out.
+"""The user's interface for painting a photo by optimization: photo and painting in, `Result` out.
 
-photo -> faces, or the network's own picture -> regions and paintings -> `emojax.paint.painter` -> colours and strength
+photo -> faces, or the network's picture -> regions and paintings -> `emojax.paint.painter` -> colours and strength
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from emojax.pipeline import Model, Result
 
 SIZE_ON_CPU, SIZE_ELSEWHERE = 512, 1024
-"""long side, in pixels, that is painted if nothing else is said; larger photos get the paint carried up"""
+"""default long side to paint at, in pixels; for larger photos, the paint is enlarged"""
 PACKAGED_PAINTINGS = PACKAGED / "paintings"
 
 
@@ -57,19 +57,19 @@ def paint_photo(
     """Paints a photo by optimizing its pixels (see `emojax.paint.painter`): minutes on two CPU cores.
 
     Args:
-        painting: any picture; none: the emotion's own, and then the photo is read and mixed as by `Model.__call__`.
+        painting: any picture. None: the emotion's painting; the photo is read and styles are mixed as by `Model.__call__`.
         mask, faces_only, background_only: where to paint, as in `StylizeOptions`; the rest stays the photo.
-        paintings: a folder with a folder of paintings per emotion; none: those that travel in the package.
-        size: the long side to paint at; none: 512 on a CPU, 1024 elsewhere. The result always has the photo's size.
-        seconds: a budget of time instead of the config's steps.
-        seed: of the random positions; the same seed and steps give the same picture.
-        strength: 0 is the photo, 1 the full style: below 1 content counts more, below a half pixels are cross-faded, too.
+        paintings: a folder that has a painting, or a folder with one, per emotion; None: the packaged paintings.
+        size: the long side to paint at; None: 512 on a CPU, 1024 elsewhere. The result always has the photo's size.
+        seconds: a time limit that replaces the config's steps.
+        seed: seed of the random positions; the same seed and steps give the same picture.
+        strength: 0 is the photo, 1 the full style; below 1, content counts more; below a half, pixels are also cross-faded.
         colors: "painting" or "photo", see `finish`.
-        on_progress: is called after every step.
-        reading: what `Model.__call__` takes besides, where no painting is named: emotion, mix, face, no_face, per_face.
+        on_progress: called after every step.
+        reading: further options of `Model.__call__`, if no painting is given: emotion, mix, face, no_face, per_face.
 
     Returns:
-        The picture, with what was read; `painted` has the settings. After Ctrl-C the best so far, with `interrupted`.
+        The picture, with what was read; `painted` has the settings. After Ctrl-C, the picture so far, with `interrupted`.
 
     Raises:
         UserError: a photo or painting that cannot be read, an option out of range, an emotion without a painting.
@@ -129,7 +129,7 @@ def paint_photo(
 
 
 def _check_numbers(size: object, seconds: object, seed: object) -> None:
-    """Raises InputError for numbers that are none, or out of range."""
+    """Raises InputError for values that are not numbers, or are out of range."""
     if size is not None and not (is_whole(size) and 64 <= size <= 4096):  # type: ignore[operator]
         raise InputError(f"`size` {size!r}: it is 64 to 4096 pixels", "size")
     if seconds is not None and not (is_number(seconds) and seconds > 0):  # type: ignore[operator]
@@ -156,12 +156,12 @@ def _result(
 
 
 def _within(region: Region, mask: np.ndarray) -> Region:
-    """A region without what a mask leaves out."""
+    """A region, limited to a mask."""
     return dataclasses.replace(region, mask=mask if region.mask is None else region.mask * mask)
 
 
 def softened(config: PaintConfig, strength: float) -> PaintConfig:
-    """A config whose content counts more by as much as the style is to be weaker."""
+    """The config with content weights divided by the strength, which is taken to be at least 0.1."""
     more = 1 / max(strength, 0.1)
     fields = ("similarity", "face_similarity", "least_similarity")
     return (
@@ -184,7 +184,7 @@ def read_painting(painting: PhotoLike | Photo) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def note_on(painting: UInt8[np.ndarray, "H W 3"]) -> list[str]:
-    """What the user should know of a painting: that it is small, or of a single colour."""
+    """Notes for the user on a painting that is small, or has a single colour."""
     height, width = painting.shape[:2]
     if not painting.std((0, 1)).any():
         return ["the painting has a single colour: there are no strokes to learn"]
@@ -198,7 +198,7 @@ def _name(painting: Any) -> str:
 
 
 def emotion_regions(result: Result, size: tuple[int, int], folder: str | os.PathLike | None) -> list[Region]:
-    """What is painted like which emotions' paintings: the photo, and every face that has a style of its own."""
+    """The regions and their emotions' paintings: the photo, and every face that has a style of its own."""
     assert result.style is not None
     styles = [result.style, *(read.style for read in result.faces if read.style)]
     names = list(dict.fromkeys(name for style in styles for name in style))
@@ -215,7 +215,7 @@ def emotion_regions(result: Result, size: tuple[int, int], folder: str | os.Path
 
 
 def ellipse(face: Face, size: tuple[int, int]) -> np.ndarray:
-    """A mask float32 [H, W] of the ellipse in a face's box, grown by a fifth."""
+    """A mask float32 [H, W] of the ellipse in a face's box, enlarged by a fifth."""
     rows, columns = np.ogrid[: size[0], : size[1]]
     x, y = face.x + face.w / 2, face.y + face.h / 2
     distance = ((columns - x) / (0.6 * face.w)) ** 2 + ((rows - y) / (0.6 * face.h)) ** 2
@@ -223,7 +223,7 @@ def ellipse(face: Face, size: tuple[int, int]) -> np.ndarray:
 
 
 def find_painting(emotion: str, folder: str | os.PathLike | None = None) -> Path:
-    """The painting of an emotion: FOLDER/EMOTION.jpg, or the one in FOLDER/EMOTION/.
+    """The painting of an emotion: the only picture in FOLDER/EMOTION/, else FOLDER/EMOTION with a picture's suffix.
 
     Raises:
         UserError: there is none, or there are several.

@@ -1,7 +1,7 @@
 """photo -> faces -> emotion probabilities -> style code -> stylized photo.
 
-`forward` has the whole as pure functions, `model` what users call; `sizes`, `programs`, `tiles` and `large` say how a photo of
-any size becomes one of few shapes.
+`forward` contains the whole pipeline as pure functions, `model` the interface for users. `sizes`, `programs`, `tiles` and
+`large` reduce photos of any size to a few shapes.
 """
 
 from emojax.errors import NoFaceError as NoFaceError

@@ -1,7 +1,7 @@
 """photo -> faces -> emotion probabilities -> style code -> stylized photo, as pure functions.
 
-Photos are uint8 [H, W, 3], sRGB, on the way in and out. `emojax.pipeline.model` compiles these functions once per size and
-surrounds them with decoding, face detection and padding.
+Input and output photos are uint8 [H, W, 3], sRGB. `emojax.pipeline.model` compiles these functions once per size and adds
+decoding, face detection and padding.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from emojax.pipeline.regions import MAX_REGIONS, Regions, face_shares, face_stre
 from emojax.util.exported import kept_on_disk
 
 READ_AT_ONCE = 4
-"""Faces in a group: filling costs time, and so does a group."""
+"""Faces in a group. Larger groups contain more filling, and smaller groups mean more passes; both cost time."""
 
 
 @kept_on_disk
@@ -44,19 +44,19 @@ class Reading(NamedTuple):
     """What was read from a photo's faces."""
 
     probabilities: Float[Array, "F 7"]
-    """of every face; of the filling, anything"""
+    """of every face; undefined for filling"""
     style: Float[Array, " S"]
     """weights of the photo's styles"""
     face_styles: Float[Array, "F S"]
-    """weights of every face's styles"""
+    """weights of each face's styles"""
 
 
 class Whole(NamedTuple):
-    """What `classify_then_stylize` makes of a photo; behind the last face anything."""
+    """The result of `classify_then_stylize`; rows after the last face are undefined."""
 
     picture: UInt8[Array, "H W 3"]
     number: Int[Array, ""]
-    """of the faces, at most `emojax.faces.whole.FACES`"""
+    """number of faces, at most `emojax.faces.whole.FACES`"""
     boxes: Float[Array, "F 4"]
     """(x, y, w, h), largest first"""
     landmarks: Float[Array, "F 5 2"]
@@ -74,8 +74,8 @@ def classify_then_stylize(
 ) -> Whole:
     """The whole model: finds the faces, aligns and reads them, chooses the style, repaints the photo. Pure.
 
-    It does what `Model.__call__` does with default options, the mix apart; the first three arguments are static. The photo is
-    painted in one pass, so memory limits its size. See `emojax.faces.whole` for the faces that it finds.
+    It does the same as `Model.__call__` with default options, except that `mix` can be chosen. The first three arguments are
+    static. The photo is painted in one pass, so memory limits its size. `emojax.faces.whole` says which faces are found.
 
     Args:
         params: {"detector": see `load_detector`, "classifier": linen variables, "styles": see `init_stylizer`}.
@@ -109,7 +109,7 @@ def stylize_padded(
 
 
 def _reflect_to_multiple(x: Array, axis: int) -> Array:
-    """Reflects up to 3 pixels behind an axis of symbolic length (which `jnp.pad` cannot)."""
+    """Pads the end of an axis by reflection of up to 3 pixels; the length may be symbolic, unlike for `jnp.pad`."""
     length = x.shape[axis]
     index = jnp.arange((length + MULTIPLE - 1) // MULTIPLE * MULTIPLE)
     return jnp.take(x, jnp.where(index < length, index, 2 * (length - 1) - index), axis=axis)
@@ -132,23 +132,23 @@ def read_then_stylize(
     mask: UInt8[Array, "H W 1"] | None = None,
     per_face: bool = True,
 ) -> tuple[Reading, UInt8[Array, "H W 3"]]:
-    """All that comes after the crops: reads the faces, chooses the style, repaints the photo. Pure; the first three are static.
+    """Reads the cropped faces, chooses the style and repaints the photo. Pure; the first three arguments are static.
 
     Args:
         params: {"classifier": linen variables, "styles": see `init_stylizer`}.
-        photo: padded to its bucket; its top left size[0] x size[1] is picture, multiples of 4 and at least 16.
-        crops: faces as the classifier wants them; F is a multiple of `READ_AT_ONCE`.
+        photo: padded to its bucket; the picture is its top left size[0] x size[1], multiples of 4 and at least 16.
+        crops: faces cut as the classifier needs them; F is a multiple of `READ_AT_ONCE`.
         count: how many of the crops are faces; the rest is filling.
-        weights: of the faces in the photo's emotion, summing to 1, 0 for filling; all 0 if there is no face.
-        fallback: the emotion where there is no face.
-        boxes: of the first R faces in the photo, which are painted in another style or strength; see `Regions`.
-        strength: of the style, 0 to 1; see `with_strength`.
-        face_strength: of the style inside small boxes, as a share of it; see `face_strengths`.
-        mask: how much of the photo is painted, padded like it; needs `boxes`.
-        per_face: whether these faces have the styles of their own emotions; static.
+        weights: weights of the faces in the photo's emotion; they sum to 1, and are 0 for filling; all 0 if there is no face.
+        fallback: the emotion if there is no face.
+        boxes: boxes of the first R faces, which are painted in another style or strength; see `Regions`.
+        strength: strength of the style, 0 to 1; see `with_strength`.
+        face_strength: strength of the style in small faces, as a share of `strength`; see `face_strengths`.
+        mask: how much of the photo is painted, padded like the photo; needs `boxes`.
+        per_face: whether the faces in `boxes` are painted in the styles of their own emotions; static.
 
     Returns:
-        What was read and chosen, and the stylized photo.
+        The reading, and the stylized photo.
     """
     reading = read_styles(classifier, styles.styles, mix, params["classifier"], crops, count, weights, fallback)
     painted = with_strength(styles.styles, reading.style, strength)
@@ -169,7 +169,7 @@ def read_styles(
     weights: Float[Array, " F"],
     fallback: Float[Array, " 7"],
 ) -> Reading:
-    """Reads the faces and chooses the style; see `read_then_stylize`. Pure; the first three are static."""
+    """Reads the faces and chooses the style; see `read_then_stylize`. Pure; the first three arguments are static."""
     probabilities = read_faces(classifier, variables, crops, count)
     mean = jnp.matmul(weights, probabilities, precision=jax.lax.Precision.HIGHEST)
     emotion = jnp.where(weights.sum() > 0, mean, fallback)
@@ -180,7 +180,7 @@ def read_styles(
 def read_faces(
     classifier: ClassifierConfig, variables: Any, crops: UInt8[Array, "F S S 3"], count: Int[Array, ""]
 ) -> Float[Array, "F 7"]:
-    """The probabilities of the first `count` crops, read in groups, as many as that takes. Pure; the first is static."""
+    """The probabilities of the first `count` crops, read in as many groups as needed. Pure; the first argument is static."""
     groups = crops.reshape(-1, READ_AT_ONCE, *crops.shape[1:])
 
     def read(index: Int[Array, ""], probabilities: Float[Array, "G R 7"]) -> Float[Array, "G R 7"]:
@@ -193,9 +193,9 @@ def read_faces(
 def style_choice(styles: tuple[str, ...], emotion: Float[Array, " 7"], mix: str) -> Float[Array, " S"]:
     """Weights over a network's styles from weights over the emotions.
 
-    "dominant" gives the strongest emotion's style alone, as in the paper; "probabilities" blends. Emotions that the
-    network has no style for are left out, and so are styles that are no emotion's; a network with one style (the paper's)
-    uses it for every emotion.
+    "dominant" gives all weight to the strongest emotion's style, as in the paper; "probabilities" blends the styles.
+    Emotions without a style in the network are left out, and so are styles without an emotion. A network with one style
+    (as in the paper) uses it for every emotion.
     """
     if len(styles) == 1:
         return jnp.ones(1)
@@ -221,7 +221,7 @@ def face_regions(
 def with_strength(
     styles: tuple[str, ...], weights: Float[Any, "*dims S"], strength: Float[Any, ""] | None
 ) -> Float[Any, "*dims S"]:
-    """Weights of styles of which only so much is the styles and the rest the style "photo", if the network has it."""
+    """Mixes weights of styles with the style "photo", to the share 1 - strength; unchanged if the network lacks that style."""
     if strength is None or PHOTO not in styles:
         return weights
     photo = jax.nn.one_hot(styles.index(PHOTO), len(styles))
@@ -240,13 +240,13 @@ def stylize(
 ) -> UInt8[Array, "N H W 3"]:
     """Repaints photos whose sides are multiples of 4 and at least 16. Pure.
 
-    A network set has no networks between its own: it takes the one with the largest weight.
+    A set of one network per style cannot mix styles: the network with the largest weight is used.
 
     Args:
         size: (h, w), how much of the photos is picture.
-        regions: for a single photo and a shared network, where the weights are others.
-        statistics: of the norms, for a single photo; by default the photos' own.
-        corners: (x, y) of the photo in that of the regions, if it is a window of it.
+        regions: where the weights differ, for a single photo and a shared network.
+        statistics: statistics of the norms, for a single photo; by default the photos' own.
+        corners: (x, y) of the photo in the photo that `regions` refers to, if it is a window of that photo.
     """
     ends = None if size is None else (size[0], size[1])
 
@@ -275,8 +275,8 @@ def stylize_frame(
     Args:
         photo, weights, regions: as for `stylize`.
         statistics, rate: see `stylize_steadily`.
-        before: the stylized frame before, moved to where this frame shows the same.
-        trust: how much of it stays in the new one, 0 to 1, on a grid over the frame.
+        before: the previous stylized frame, warped to align with this frame.
+        trust: how much of `before` stays in the new frame, 0 to 1, on a grid over the frame.
 
     Returns:
         The stylized frame, and its norm statistics.
@@ -296,7 +296,7 @@ def measure_statistics(
     regions: Regions | None = None,
     corners: Real[Array, "N 2"] | None = None,
 ) -> Statistics:
-    """The norms' statistics over photos that are one, or windows of one; the rest as for `stylize`. Pure."""
+    """The norms' statistics over one photo, or over windows of one photo; arguments as for `stylize`. Pure."""
     network, code = _network_and_code(config, params, photos, weights[None], regions, corners)
     return norm_statistics(config, network, to_unit(photos), code, (size[0], size[1]))
 
@@ -309,7 +309,11 @@ def _network_and_code(
     regions: Regions | None,
     corners: Array | None,
 ) -> tuple[Any, StyleCode]:
-    """What paints photos, whose weights are [N, S], or [1, S] for all; in a network set, the network of the first."""
+    """The network and the style code for photos.
+
+    Args:
+        weights: [N, S], or [1, S] for all photos; with one network per style, the first row chooses the network.
+    """
     if config.network_per_style:
         index = weights[0].argmax()
         code = mix_styles(params["styles"], jax.nn.one_hot(index, len(config.styles))[None])

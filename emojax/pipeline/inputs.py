@@ -1,4 +1,4 @@
-"""What callers may give where a model wants pictures or style files."""
+"""Conversion and checks of the pictures and style files that callers pass to a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emojax.weights.style_file import StyleFile, read_style_file
 
 
 def as_pictures(crops: Any) -> Sequence[np.ndarray]:
-    """Crops, an array uint8 [N, H, W, 3] or a list of pictures of any kind, as arrays uint8 [H, W, 3].
+    """Converts crops (an array uint8 [N, H, W, 3] or a list of pictures of any kind) to arrays uint8 [H, W, 3].
 
     Raises:
         InputError: something else, or a picture that cannot be read.
@@ -32,10 +32,10 @@ def as_pictures(crops: Any) -> Sequence[np.ndarray]:
 
 
 def as_style_files(given: Any) -> list[StyleFile]:
-    """Style files; paths are read.
+    """Returns style files; paths are read.
 
     Raises:
-        InputError: something that is no list of style files and paths.
+        InputError: something that is not a list of style files and paths.
         CheckpointError: a file that cannot be read.
     """
     if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
@@ -44,7 +44,7 @@ def as_style_files(given: Any) -> list[StyleFile]:
 
 
 def check_many(photos: Any) -> None:
-    """Raises InputError for one photo where many are wanted."""
+    """Raises InputError unless `photos` is an iterable of photos, not a single one."""
     if isinstance(photos, str | bytes | os.PathLike | Image.Image) or not isinstance(photos, Iterable):
         raise InputError(f"photos is one {type(photos).__name__}: give a list of photos, or call the model itself")
 

@@ -30,11 +30,11 @@ def stylize_in_tiles(
     mask: UInt8[np.ndarray, "H W"] | None = None,
     statistics: Statistics | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Repaints a photo window by window, all with the same norm statistics; see `stylize` and `emojax.tiles`.
+    """Repaints a photo window by window, all with the same norm statistics; see `stylize` and `emojax.pipeline.tiles`.
 
     Args:
-        regions: without their mask.
-        whole: pixels of the largest photo whose statistics are measured at once; by default those of `tiles.whole`.
+        regions: regions without a mask.
+        whole: pixels of the largest photo whose statistics are measured at once; by default `tiles.whole`.
         most: the largest side of a window.
         mask: how much of the photo is painted, see `paint_mask`.
         statistics: by default those of `estimate_statistics`.
@@ -61,11 +61,11 @@ def estimate_statistics(
     whole: int | None = None,
     mask: UInt8[np.ndarray, "H W"] | None = None,
 ) -> Statistics:
-    """About the norm statistics of a photo of any size: those of one pass over the photo halved until it is small enough.
+    """Estimates the norm statistics of a photo of any size from one pass over the photo, halved until it is small enough.
 
-    A photo of half the size has sharper detail, so every halving is made up for by what it does to the statistics of
-    windows that are spread over the photo, and that are measured at both sizes (a control variate; with several halvings
-    the multilevel Monte Carlo method of Giles 2008, doi:10.1287/opre.1070.0496, with fixed samples).
+    A photo of half the size has sharper detail, so every halving changes the statistics. A correction is measured on windows
+    that are spread over the photo, at both sizes (a control variate; with several halvings, the multilevel Monte Carlo method
+    of Giles 2008, doi:10.1287/opre.1070.0496, with fixed samples).
     """
     whole, name = whole or tiles.whole(config), ("statistics", mask is not None)
 
@@ -96,8 +96,8 @@ def estimate_statistics(
 def _with_mask(
     regions: Regions | None, mask: UInt8[np.ndarray, "H W"] | None, corners: np.ndarray, height: int, width: int
 ) -> Regions | None:
-    """The regions with what windows of a photo show of its mask."""
+    """The regions with the part of the photo's mask that the windows show."""
     if mask is None:
         return regions
-    assert regions is not None  # as in `classify_then_stylize`
+    assert regions is not None  # a mask needs regions, see `read_then_stylize`
     return regions._replace(mask=tiles.cut(mask[..., None], corners, height, width)[0])

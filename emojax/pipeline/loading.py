@@ -1,4 +1,4 @@
-"""Models from checkpoints."""
+"""Loading of models from checkpoints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emojax.weights.load import FAST, find_styles, load_classifier, load_styles
 
 
 def load(styles: str | os.PathLike | None = None, classifier: str | os.PathLike | None = None) -> Model:
-    """Loads checkpoints, by default those that travel inside the package.
+    """Loads a model from checkpoints, by default the packaged ones.
 
     Args:
         styles: the transform net: a name of `available_models`, a checkpoint, the folder of a training run (then its best
@@ -21,7 +21,7 @@ def load(styles: str | os.PathLike | None = None, classifier: str | os.PathLike 
         classifier: a checkpoint or the folder of a training run.
 
     Raises:
-        InputError: something that is no path.
+        InputError: an argument that is not a name or a path.
         ResourceError: JAX cannot start, or there is too little memory.
         CheckpointError: a checkpoint that is missing, damaged, of another kind or of another architecture.
     """
@@ -34,5 +34,5 @@ def load(styles: str | os.PathLike | None = None, classifier: str | os.PathLike 
 
 
 def available_models() -> list[str]:
-    """Names that `load` takes for the transform nets of the package."""
+    """The names of the packaged transform nets, for `load`."""
     return ["default", FAST]

@@ -1,6 +1,6 @@
-"""`Model`: photos in, results out. Decoding, face detection and padding around the pure functions of `forward`.
+"""`Model`: photos in, results out. It adds decoding, face detection and padding to the pure functions of `forward`.
 
-A photo that is too large for one pass is painted in tiles, and its faces are read before.
+If a photo is too large for one pass, its faces are read first, and it is painted in tiles.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ CLASSIFY_BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A classifier and a transform net, ready for photos. Make one with `load`. Safe from several threads."""
+    """A classifier and a transform net, ready for photos. `load` makes one. Thread-safe."""
 
     classifier: ClassifierConfig
     styles: StylizerConfig
@@ -162,7 +162,7 @@ class Model:
         )
 
     def stylize_many(self, photos: Iterable[PhotoLike | Photo], **options: Any) -> Iterator[Result]:
-        """`__call__` for many photos, in their order; the next one is read while one is painted.
+        """`__call__` for many photos, in their order. While one photo is painted, the next one is read.
 
         A photo that fails does not stop the others: its result has no image, and `error` says why.
 
@@ -197,11 +197,11 @@ class Model:
 
     @own_names()
     def paint(self, photo: PhotoLike | Photo, painting: PhotoLike | Photo | None = None, **options: Any) -> Result:
-        """Paints a photo by optimizing its pixels, in the style of any painting or of the emotion's; takes minutes.
+        """Paints a photo by optimizing its pixels, in the style of any painting or of the emotion's painting; takes minutes.
 
-        See `emojax.paint.photo.paint_photo` for the options, what it returns and what it raises.
+        See `emojax.paint.photo.paint_photo` for the options, the result and the errors.
         """
-        from emojax.paint.photo import paint_photo  # optax, which it needs, takes a while to import
+        from emojax.paint.photo import paint_photo  # imports optax, which takes a while
 
         return paint_photo(self, photo, painting, **options)
 
@@ -216,17 +216,17 @@ class Model:
         face_strength: float = StylizeOptions.face_strength,
         masked: bool = False,
     ) -> list[Callable[[], Any]]:
-        """Chooses the programs for photos that will come, so that few are compiled and the photos are padded little.
+        """Chooses the programs for a series of photos, so that few programs are compiled and photos are padded little.
 
         Args:
-            sizes: (height, width) of every photo, in the order in which they come.
-            read: whether their faces will be read, that is, no emotion given.
-            mix, per_face, style_scale, face_strength: as they will be given.
+            sizes: (height, width) of every photo, in the order in which they will be painted.
+            read: whether their faces will be read, that is, no emotion will be given.
+            mix, per_face, style_scale, face_strength: the options that will be given.
             masked: whether a mask, `faces_only` or `background_only` will be given.
 
         Returns:
-            For each program, in the order of need, what compiles it: to be called in another thread while photos are
-            painted, or not at all.
+            A function for each program, in the order of need, that compiles it. Calling these in another thread while photos
+            are painted is optional.
         """
         return plan_programs(self, sizes, read, mix, per_face, style_scale, face_strength, masked)
 
@@ -236,8 +236,8 @@ class Model:
 
         Args:
             crops: uint8 [N, H, W, 3], RGB, of any size; or a list of pictures, each as in `__call__`.
-            margin: what the crops show beyond the face's box on each side, as a fraction of the box (the ExpW
-                crops: 0.2, the FER+ faces: 0).
+            margin: what the crops show beyond the face's box on each side, as a fraction of the box (ExpW crops: 0.2,
+                FER+ faces: 0).
 
         Returns:
             float32 [N, 7], rows sum to 1, in the order of `EMOTIONS`.
@@ -260,7 +260,7 @@ class Model:
         return np.concatenate(rows)
 
     def read_crops(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """The probabilities float32 [N, 7] of at most `PLACES[-1]` faces, cut as the classifier wants them."""
+        """The probabilities float32 [N, 7] of at most `PLACES[-1]` faces, cut as the classifier needs them."""
         places = next(places for places in PLACES if places >= len(crops))
         filled = np.zeros((places, self.classifier.size, self.classifier.size, 3), np.uint8)
         filled[: len(crops)] = crops
@@ -290,8 +290,8 @@ class Model:
         """This model with further styles, each a row of scales and shifts; paths are read.
 
         Raises:
-            CheckpointError: a style file that cannot be read, that was made for another network, or a name that is taken.
-            InputError: something that is no style file.
+            CheckpointError: a style file that cannot be read or was made for another network, or a name that is taken.
+            InputError: something that is not a style file.
         """
         read = as_style_files(style_files)
         styles, params = add_style_files(self.styles, self.params["styles"], read)
@@ -306,7 +306,7 @@ class Model:
     def _repaint(
         self, photo: np.ndarray, weights: np.ndarray, options: StylizeOptions
     ) -> tuple[np.ndarray, float | None]:
-        """A photo uint8 [H, W, 3] in a style that is known, and the share of it that is painted, if there is a mask."""
+        """Repaints a photo uint8 [H, W, 3] in a given style; also returns the painted share, or None without a mask."""
         share, amount = code_and_amount(self.styles, options.strength)
         code = np.asarray(with_strength(self.styles.styles, weights, share))
         small, regions = rescale(photo, 1 / options.style_scale), None
@@ -342,7 +342,7 @@ class Model:
         return lambda: functools.partial(stylize, self.styles)
 
     def _is_regional(self, options: StylizeOptions, mask: np.ndarray | None) -> bool:
-        """Whether the code varies over the picture."""
+        """Whether the style code varies over the picture."""
         return options.per_face or spares_faces(self.styles, options) or mask is not None
 
 

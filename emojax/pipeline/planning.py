@@ -1,4 +1,4 @@
-"""Which programs the photos of a run need, before they come."""
+"""The programs that a run will need for its photos, chosen in advance."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from emojax.pipeline.model import Model
 
 PLACES = (16, 64, 256)
-"""Numbers of faces that programs are compiled for, multiples of `READ_AT_ONCE`: the first serves nearly all photos, and the
-detector finds at most the last."""
+"""Numbers of faces that programs are compiled for, multiples of `READ_AT_ONCE`. The first suffices for nearly all photos; the
+last is the most that the detector finds."""
 assert all(places % READ_AT_ONCE == 0 for places in PLACES)
 
 
@@ -64,6 +64,6 @@ def plan_programs(
 
     small = (scaled_size(height, width, 1 / style_scale) for height, width in sizes)
     most = tiles.whole(model.styles)
-    whole = [size for size in small if math.prod(size) <= most]  # the others go through tiles
+    whole = [size for size in small if math.prod(size) <= most]  # the others are painted in tiles
     sides = [(tiles.network_side(height), tiles.network_side(width)) for height, width in whole]
     return [functools.partial(compile, bucket) for bucket in model.programs.buckets(name).plan(sides)]

@@ -1,4 +1,4 @@
-"""The compiled programs of one model: bounded, and safe from several threads."""
+"""The compiled programs of one model: limited in number, and thread-safe."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from emojax.pipeline.sizes import Buckets
 from emojax.util.exported import Exported
 
 PROGRAMS = 12
-"""Programs that a model keeps, 15 to 20 MB each; the least recently used goes first."""
+"""Programs that a model keeps, 15 to 20 MB each; the least recently used one is dropped first."""
 
 
 class Programs:
-    """Compiled functions by name and bucket, and the buckets that each name has."""
+    """Compiled functions by name and bucket, and the buckets of each name."""
 
     def __init__(self, limit: int = PROGRAMS) -> None:
         self._limit, self._lock = limit, threading.Lock()
@@ -26,16 +26,16 @@ class Programs:
         return len(self._made)
 
     def buckets(self, name: Hashable) -> Buckets:
-        """The buckets that the function of a name was compiled for."""
+        """The buckets that the function with this name was compiled for."""
         with self._lock:
             return self._buckets.setdefault(name, Buckets())
 
     def get(self, name: Hashable, bucket: Hashable, make: Callable[[], Callable[..., Any]]) -> Any:
-        """The jitted function of a name for one bucket. Two threads that call it for the first time compile it once.
+        """The jitted function with this name for one bucket. It is compiled once, even if two threads call it at first.
 
         Args:
             bucket: whatever the shapes of the arguments depend on.
-            make: makes the function, anew each time: its compiled program goes when it is dropped.
+            make: returns a new function object each time, so that dropping the function frees its compiled program.
         """
         with self._lock:
             key = (name, bucket)

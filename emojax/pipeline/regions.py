@@ -1,6 +1,6 @@
-"""Other styles, or less strength, in the regions of faces or where a mask says so, softly masked.
+"""Regions with another style or less strength, for faces or by a mask, with soft borders.
 
-The rest of the picture keeps the photo's style. One forward pass paints all of it, so that strokes run on where one style
+The rest of the picture keeps the photo's style. One forward pass paints everything, so strokes continue where one style
 fades into another, or into the photo.
 """
 
@@ -19,37 +19,37 @@ from emojax.images import read_mask, to_uint8, to_unit
 from emojax.options import StylizeOptions
 from emojax.util.exported import kept_on_disk
 
-# Radii of the ellipse around a box's centre, in halves of the box's sides: inside the first a region is the face's alone,
-# outside the second it is the picture's. The box ends at chin and brow; a style of its own takes the hair in, and less strength
-# takes the eyes, nose and mouth: with the hair it leaves a grey ring around the head.
+# Inner and outer radius of the ellipse around a box's centre, in halves of the box's sides: inside the inner one only the
+# face's settings count, outside the outer one only the picture's. The box ends at chin and brow. A face's own style includes
+# the hair. Less strength covers only the eyes, nose and mouth: with the hair, a grey ring would surround the head.
 _STYLE_RADII, _STRENGTH_RADII = (1.0, 1.9), (0.8, 1.3)
 
 
 SPARED = (80.0, 192.0)
-"""widths of faces, in pixels: up to the first they have less strength, from the second on all of it"""
+"""widths of faces, in pixels: up to the first, faces have the reduced strength; from the second on, the full strength"""
 MAX_REGIONS = 16
-"""Faces that have a style or strength of their own, the largest ones: each has a mask of the picture's size in memory."""
+"""The most faces with a style or strength of their own, largest first: each needs a mask of the picture's size in memory."""
 
 
 @kept_on_disk
 class Regions(NamedTuple):
-    """The faces of a picture and what they are painted in."""
+    """The faces of a picture, and the styles and strengths that they are painted with."""
 
     boxes: Any
     """float32 [F, 4]: x, y, w, h in pixels; w = 0 for filling"""
     weights: Any = None
-    """float32 [F, S]: weights of the styles of each face, rows sum to 1; None: those of the picture"""
+    """float32 [F, S]: weights of the styles of each face, rows sum to 1; None: the picture's weights"""
     strength: Any = None
-    """float32 [F], 0 to 1: strength of the style in each face, see `spare_faces`; None: all of it"""
+    """float32 [F], 0 to 1: strength of the style in each face, see `spare_faces`; None: full strength"""
     mask: Any = None
-    """uint8 [N, H, W, 1]: how much of the picture's N windows is painted, 0 to 255, see `paint_mask`; None: all of it"""
+    """uint8 [N, H, W, 1]: how much of the picture's N windows is painted, 0 to 255, see `paint_mask`; None: everything"""
 
 
 def face_strengths(boxes: Float[Any, "F 4"], strength: Float[Any, ""]) -> Float[Any, " F"]:
     """The strength of the style in faces of these boxes: `strength` in small ones, 1 in large ones.
 
-    A stroke has its size in pixels: it hides the eye of a small face, and models the cheek of a large one, which would
-    look like a photo pasted into the picture.
+    Strokes have a fixed size in pixels. They hide the eyes of a small face, but only shape the cheek of a large one. A large
+    face without strokes would look like a photo pasted into the picture.
     """
     small, large = SPARED
     return 1 - (1 - strength) * ((large - boxes[:, 2]) / (large - small)).clip(0, 1)
@@ -69,7 +69,7 @@ def scaled_boxes(
     small: UInt8[np.ndarray, "h w 3"],
     maximum: int = MAX_REGIONS,
 ) -> Float[np.ndarray, "maximum 4"]:
-    """`box_array` of a photo's faces in pixels of its resized version."""
+    """`box_array` of a photo's faces, in pixels of the resized photo `small`."""
     scales = np.array(small.shape[1::-1] * 2) / np.array(photo.shape[1::-1] * 2)
     return (box_array(faces, maximum) * scales).astype(np.float32)
 
@@ -77,12 +77,12 @@ def scaled_boxes(
 def face_masks(
     boxes: Float[Array, "F 4"], height: Any, width: Any, factor: int, radii: tuple[float, float] = _STYLE_RADII
 ) -> Float[Array, "h w F"]:
-    """How much every pixel belongs to each face: 0 to 1, at most 1 in all, falling off smoothly around the face.
+    """How much every pixel belongs to each face: 0 to 1, with a sum over faces of at most 1; it fades smoothly around the face.
 
     Args:
         boxes: in pixels of the height x width picture.
-        factor: the masks are this much smaller than the picture, in each direction.
-        radii: where the falling off begins and ends, in halves of a box's sides from its centre.
+        factor: the masks are smaller than the picture by this factor, in each direction.
+        radii: where the fading begins and ends, in halves of a box's sides from its centre.
     """
     x, y, w, h = (side[None, None, :] for side in boxes.T)
     rows = (jnp.arange(height // factor)[:, None, None] + 0.5) * factor
@@ -94,7 +94,7 @@ def face_masks(
 
 
 def _fade(across: Any, down: Any, radii: tuple[float, float]) -> Any:
-    """1 inside the first radius, 0 outside the second, a smoothstep between. Of NumPy or JAX arrays."""
+    """1 inside the first radius, 0 outside the second, a smoothstep in between; for NumPy or JAX arrays."""
     inner, outer = radii
     inside = ((outer - (across**2 + down**2) ** 0.5) / (outer - inner)).clip(0, 1)
     return inside * inside * (3 - 2 * inside)
@@ -106,7 +106,7 @@ def soft_faces(
     """How much every pixel of a (height, width) picture belongs to any of its faces, hair included: 0 to 255.
 
     Args:
-        presence: how much each face counts, 0 to 1; by default all of it.
+        presence: how much each face counts, 0 to 1; by default 1.
     """
     found, outer = np.zeros(size, np.float32), _STYLE_RADII[1]
     for face, present in zip(faces, presence or [1.0] * len(faces), strict=True):
@@ -116,20 +116,20 @@ def soft_faces(
         part = found[top : bottom + 1, left : right + 1]
         rows, columns = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
         own = present * _fade((columns + 0.5 - x) / half_w, (rows + 0.5 - y) / half_h, _STYLE_RADII)
-        part += (1 - part) * own  # the union of soft sets
+        part += (1 - part) * own  # the union of fuzzy sets
     return to_uint8(found)
 
 
 def paint_mask(
     options: StylizeOptions, faces: Sequence[Face], size: tuple[int, int], presence: Sequence[float] | None = None
 ) -> UInt8[np.ndarray, "H W"] | None:
-    """How much of every pixel of a (height, width) photo is painted, 0 to 255; None where that is all of it.
+    """How much of every pixel of a (height, width) photo is painted, 0 to 255; None if the whole photo is painted.
 
     Args:
         presence: see `soft_faces`.
 
     Raises:
-        UserError: the file of the mask cannot be read, or it does not fit.
+        UserError: the mask's file cannot be read, or the mask does not fit the photo.
     """
     mask = None if options.mask is None else to_uint8(read_mask(options.mask, size))
     if options.faces_only or options.background_only:
@@ -147,11 +147,11 @@ def weight_changes(
     corners: Real[Array, "N 2"] | None = None,
     photo: Float[Array, " S"] | None = None,
 ) -> Callable[[int], Float[Array, "N h w S"]]:
-    """What faces' styles and a mask add to a picture's weights, for `vary_styles`; exactly 0 where these are the picture's.
+    """What the faces' styles and the mask add to a picture's weights, for `vary_styles`; exactly 0 where nothing changes.
 
     Args:
-        corners: (x, y) of the height x width windows of the picture that are wanted; by default one at (0, 0).
-        photo: the weights where the mask is 0; None: the mask does not count.
+        corners: (x, y) of the height x width windows of the picture; by default a single window at (0, 0).
+        photo: the weights where the mask is 0; None: the mask is ignored.
     """
 
     def of_faces(factor: int) -> Float[Array, "N h w S"] | float:
@@ -161,7 +161,7 @@ def weight_changes(
         return jnp.einsum("nhwf,fs->nhws", masks(factor), regions.weights - weights[None], precision="highest")
 
     if regions.mask is None or photo is None:
-        return lambda factor: jnp.asarray(of_faces(factor))  # the faces have weights then
+        return lambda factor: jnp.asarray(of_faces(factor))  # without a mask, the faces have weights
 
     def change(factor: int) -> Float[Array, "N h w S"]:
         n, h, w, _ = regions.mask.shape
@@ -175,7 +175,7 @@ def weight_changes(
 def face_shares(
     regions: Regions, height: Any, width: Any, corners: Real[Array, "N 2"] | None = None
 ) -> Callable[[int], Float[Array, "N h w 1"]]:
-    """How much less strength every pixel has, for `spare_faces`: 1 - the faces' strengths in them, 0 far from them."""
+    """How much the strength is reduced in every pixel, for `spare_faces`: 1 - a face's strength inside it, 0 far from faces."""
     masks = _masks_of(regions, height, width, corners, _STRENGTH_RADII)
     less = (1 - regions.strength)[None, None, None]
     return lambda factor: (masks(factor) * less).sum(-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What became of a photo."""
+"""The result of a photo: the picture, and what was read from its faces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ReadFace:
     emotion: dict[str, float]
     """the seven probabilities"""
     style: dict[str, float] | None = None
-    """the weights of the styles that its region took; None if the picture has one style"""
+    """the weights of the styles that its region is painted in; None if the whole picture has one style"""
 
     @property
     def dominant(self) -> str:
@@ -54,10 +54,10 @@ class ReadFace:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a photo."""
+    """The result of a photo: the picture, and what was read from its faces."""
 
     image: Image.Image | None
-    """the stylized photo, RGB or RGBA, of the photo's size; None if it was skipped"""
+    """the stylized photo, RGB or RGBA, of the photo's size; None if the photo was skipped or failed"""
     faces: list[ReadFace]
     """the faces that were read, largest first"""
     emotion: dict[str, float] | None
@@ -71,13 +71,13 @@ class Result:
     painted_share: float | None = None
     """how much of the picture is painted, 0 to 1: the mean of its mask; None without a mask"""
     interrupted: bool = False
-    """whether Ctrl-C ended the optimization before its time"""
+    """whether Ctrl-C ended the optimization early"""
     error: str | None = None
-    """why there is no picture, in one line; only `Model.stylize_many` returns such results, all else raises"""
+    """why there is no picture, in one line; only `Model.stylize_many` returns such results, other methods raise"""
 
     @property
     def probabilities(self) -> dict[str, float] | None:
-        """The photo's seven probabilities, like `emotion`."""
+        """The photo's seven probabilities, the same as `emotion`."""
         return self.emotion
 
     @property

@@ -1,4 +1,4 @@
-"""Sizes of photos and of compiled programs: a photo is padded to one of a few buckets, so that few programs are compiled."""
+"""Sizes of photos and of compiled programs. Each photo is padded to one of a few buckets, so that few programs are compiled."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from emojax.pipeline import tiles
 
 PLANNED, PHOTOS_EACH, MOST_PLANNED = 12, 4, 40
-"""At most so many programs for the photos of one run, or one for so many photos, if that is more, but never more than the last.
-A model keeps fewer, see `programs.PROGRAMS`; one that was dropped comes back from the disk."""
+"""The limit on programs for one run: `PLANNED`, or one program per `PHOTOS_EACH` photos if that is more, but at most
+`MOST_PLANNED`. A model keeps only `programs.PROGRAMS` in memory; dropped ones are loaded from disk again."""
 COMPILATION = 750_000
-"""Pixels of padding for which a program is compiled. By time alone it would be 2 million (2 s of one core, while others paint),
-but photos would be padded by more than a third."""
-_STEP = 32  # of planned buckets' sides: in finer ones, other photos would find fewer of their programs in the cache
+"""Pixels of padding that justify compiling a program. By time alone it would be 2 million (2 s of one core, while others
+paint), but then photos would be padded by more than a third."""
+_STEP = 32  # planned buckets' sides are multiples of it; with finer steps, later photos would find fewer programs in the cache
 _MOST_COMPARED = 256
 
 
 def bucket_side(side: int) -> int:
-    """The side of the bucket: four an octave from 128 up, so that a larger side grows by less than a quarter."""
+    """The bucket's side for a photo's side: four per octave from 128 up, so sides above 128 grow by less than a quarter."""
     power = 128
     while 2 * power <= side:
         power *= 2
@@ -30,19 +30,19 @@ def bucket_side(side: int) -> int:
 
 
 def plan_buckets(sizes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The buckets for photos whose sizes are all known: few of them, and every photo fits one.
+    """Plans few buckets for photos whose sizes are all known, such that every photo fits into one.
 
-    Each photo has its own bucket at first; then, again and again, the two whose union pads the photos least become one, as
-    long as that pads less than compiling costs, or there are too many.
+    At first, each photo has its own bucket. Then the two buckets whose union adds the least padding are merged, repeatedly,
+    as long as the padding costs less than compiling, or there are too many buckets.
 
     Args:
         sizes: (height, width) of every photo, as the network sees it.
 
     Returns:
-        (height, width) of each bucket, multiples of 32, in no order.
+        (height, width) of each bucket, multiples of 32, in no particular order.
     """
     step, photos = _STEP, Counter(sizes)
-    while True:  # coarser for thousands of different sizes, because the time grows with the cube of their number
+    while True:  # coarser steps for thousands of different sizes: the time grows with the cube of their number
         own: Counter[tuple[int, int]] = Counter()
         for (h, w), count in photos.items():
             own[-(-h // step) * step, -(-w // step) * step] += count
@@ -68,15 +68,15 @@ def plan_buckets(sizes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 class Buckets:
-    """The sizes that a program was compiled for so far; chooses the one for the next photo.
+    """The sizes that a program has been compiled for so far; chooses the one for the next photo.
 
-    Compiling takes seconds, whatever the size, so until a bucket has come `PATIENCE` times, a program that is there already
-    serves it, if it has at most twice as many pixels. Sizes that `plan` announces have the buckets of `plan_buckets`. A
-    photo's bucket thus depends on the photos before it, and its picture by rounding. Safe from several threads.
+    Compiling takes seconds, whatever the size. So the first `PATIENCE` photos of a bucket use an already compiled program, if
+    there is one with at most twice as many pixels. Sizes given to `plan` use the buckets of `plan_buckets`. A photo's bucket
+    therefore depends on earlier photos, and so does its picture, up to rounding. Thread-safe.
     """
 
     PATIENCE = 8
-    """Photos that may cost up to twice their time before they are worth a program of their own; a guess."""
+    """Photos of one bucket that may take up to twice the time before the bucket gets a program of its own; a guess."""
 
     def __init__(self) -> None:
         self.compiled: set[tuple[int, int]] = set()
@@ -85,7 +85,7 @@ class Buckets:
         self._lock = threading.Lock()
 
     def plan(self, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Plans the buckets for photos of these (height, width) and returns them in the order in which they come."""
+        """Plans the buckets for photos of these (height, width) and returns them in the order of the photos."""
         planned = plan_buckets(sizes)
         with self._lock:
             for h, w in sizes:
@@ -93,12 +93,12 @@ class Buckets:
             return list(dict.fromkeys(self._expected[size] for size in sizes))
 
     def forget(self, bucket: tuple[int, int]) -> None:
-        """A bucket's program is there no more."""
+        """Records that a bucket's program has been dropped."""
         with self._lock:
             self.compiled.discard(bucket)
 
     def choose(self, h: int, w: int) -> tuple[int, int]:
-        """The (height, width) of the program for a photo of h x w, which counts as compiled from now on."""
+        """The (height, width) of the program for a photo of h x w; the program counts as compiled from now on."""
         with self._lock:
             return self._choose(h, w)
 
@@ -118,10 +118,10 @@ class Buckets:
 
 
 def pad_to_bucket(photo: np.ndarray, buckets: Buckets) -> tuple[np.ndarray, np.ndarray]:
-    """Pads a photo uint8 [H, W, 3] to a bucket: by reflection to a multiple of 4, then with zeros, never seen.
+    """Pads a photo uint8 [H, W, 3] to a bucket: by reflection to a multiple of 4, then with zeros, which have no effect.
 
     Returns:
-        The padded photo, and int32 [2], how much of it is picture.
+        The padded photo, and the (height, width) of the picture in it, int32 [2].
     """
     h, w = (tiles.network_side(side) for side in photo.shape[:2])
     return tiles.pad(photo, *buckets.choose(h, w))

@@ -1,4 +1,4 @@
-"""What a transform net makes of the styles and strengths that users name. Imports no compiled code."""
+"""Users' styles and strengths -> weights over a transform net's styles. No function here is compiled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CANNOT_MIX = "this set has a network of its own for every style and cannot mix 
 
 
 def check_options(config: StylizerConfig, options: StylizeOptions) -> None:
-    """Raises UserError for options that this network cannot do, whatever the photo."""
+    """Raises UserError for options that this network does not support, whatever the photo."""
     if config.network_per_style and (options.per_face or options.mix == "probabilities"):
         raise UserError(
             f"{_CANNOT_MIX}: leave out `per_face` and the `mix` probabilities, or take a network of all styles"
@@ -23,17 +23,17 @@ def check_options(config: StylizerConfig, options: StylizeOptions) -> None:
 
 
 def spares_faces(config: StylizerConfig, options: StylizeOptions) -> bool:
-    """Whether faces are painted with less strength than the rest; only a network with the style "photo" can."""
+    """Whether faces are painted with less strength than the rest; only a network with the style "photo" can do that."""
     return PHOTO in config.styles and options.face_strength < 1
 
 
 def code_and_amount(config: StylizerConfig, strength: float) -> tuple[np.float32 | None, float]:
-    """How a strength is split: the share of the style's code, and the amount of the cross-fade with the photo.
+    """Splits a strength into the share of the style's code and the amount of the cross-fade with the photo.
 
-    Where the network has the style "photo", from 1 down to a half only the code goes towards it: strokes and palette get
-    weaker, and no edge is doubled. From there to 0, where picture and photo are alike, pixels are cross-faded, too.
-    Without that style there is only the cross-fade (share None). A mask multiplies the strength in every pixel: amounts
-    above 1 are all of the picture where it is white.
+    If the network has the style "photo", strengths from 1 down to a half only move the code towards that style: strokes and
+    palette get weaker, and no edge is doubled. From a half down to 0, where picture and photo are alike, pixels are
+    cross-faded as well. Without that style, there is only the cross-fade (share None). A mask multiplies the strength in every
+    pixel; where the mask is white, amounts above 1 give the picture alone.
     """
     if PHOTO not in config.styles:
         return None, strength
@@ -41,7 +41,7 @@ def code_and_amount(config: StylizerConfig, strength: float) -> tuple[np.float32
 
 
 def explicit_style(config: StylizerConfig, emotion: str | Mapping[str, float]) -> np.ndarray:
-    """Weights float32 [S] over the network's styles for weights that the user gave."""
+    """Converts the weights that the user gave to weights float32 [S] over the network's styles."""
     names = (*EMOTIONS, *(name for name in config.styles if name not in EMOTIONS))
     weights = dict(zip(names, style_weights(emotion, names).tolist(), strict=True))
     missing = [name for name, weight in weights.items() if weight and name not in config.styles]

@@ -1,8 +1,8 @@
 """Photos that are too large for one pass: windows of the photo, painted one by one.
 
-An output sees only so far (`StylizerConfig.receptive_radius`) once the norm statistics are given. A window therefore shows
-a *halo* of at least that beyond what is kept of it, except at the photo's own borders, and the kept parts join without a
-seam. Here are the sizes, the cutting and the statistics; `emojax.pipeline` knows the networks.
+With given norm statistics, an output depends only on pixels within `StylizerConfig.receptive_radius`. So a window includes a
+*halo* of at least that width around the part that is kept, except at the photo's own borders, and the kept parts join without a
+seam. This module handles sizes, cutting and statistics; `emojax.pipeline.large` runs the networks.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from emojax.nets.layers import EPSILON
 from emojax.nets.stylizer import MINIMUM, MULTIPLE, Statistics, StylizerConfig
 
 VALUES = 34_000_000
-"""of the largest layer of a photo that goes through a network at once, at most, see `whole`; the command then takes 0.8 GB,
-1.0 with a style per face"""
+"""the maximum number of values in the largest layer of a photo that is painted in one pass, see `whole`; the command then takes
+0.8 GB, or 1.0 GB with a style per face"""
 SIDE = 1088
-"""of the largest window, a multiple of `STEP`"""
+"""side of the largest window, a multiple of `STEP`"""
 STEP = 64
-"""Windows have sides that are multiples of this: few programs serve all photos, and little is painted twice."""
+"""The sides of windows are multiples of this, so that few programs serve all photos and little is painted twice."""
 SAMPLES, SMALLEST = 4, 192
-"""windows along each axis that sample a photo, and their least side in pixels: near its border a window shows a reflection in
-place of the photo, so that small ones mislead"""
+"""windows along each axis that sample a photo, and their minimum side in pixels; near its border, a window shows a reflection
+instead of the photo, so the statistics of small windows are biased"""
 
 
 class Span(NamedTuple):
     """A window along one axis of a photo, in pixels."""
 
     start: int
-    """where the window begins, a multiple of 4; its length is the same for all windows of a photo"""
+    """where the window begins, a multiple of 4; all windows of a photo have the same length"""
     first: int
     last: int
-    """what is kept of it: from `first` up to, but without, `last`"""
+    """the part that is kept: from `first` up to, but excluding, `last`"""
 
 
 def whole(config: StylizerConfig) -> int:
-    """Pixels of the largest photo that goes through a network at once: 4.25 million for the packaged default."""
+    """Pixels of the largest photo that is painted in one pass: 4.25 million for the packaged default network."""
     return VALUES * config.patch**2 // config.channels(config.patch)
 
 
 def fits(photo: UInt8[np.ndarray, "H W 3"], most: int) -> bool:
-    """Whether a photo has at most so many pixels."""
+    """Whether a photo has at most `most` pixels."""
     return photo.shape[0] * photo.shape[1] <= most
 
 
@@ -57,18 +57,18 @@ def network_side(side: int) -> int:
 
 
 def spans(length: int, halo: int, most: int = SIDE) -> tuple[int, list[Span]]:
-    """The windows along an axis: as few as there can be, no longer than they need to be.
+    """The windows along an axis: as few as possible, and no longer than necessary.
 
     Args:
-        length: of the axis.
+        length: length of the axis.
         halo: a multiple of 4.
-        most: the longest window, a multiple of `STEP`; where the halos leave no half of it, longer.
+        most: length of the longest window, a multiple of `STEP`; it is raised where the halos take more than half of it.
 
     Returns:
         The windows' length, a multiple of `STEP`; and the windows, of which the last may reach beyond a short axis.
     """
     most = max(most, _up(4 * halo, STEP))
-    inside = network_side(length)  # the picture as the network would see it at once: the last window ends with it
+    inside = network_side(length)  # the picture as the network sees it in one pass; the last window ends there
     count = max(1, -(-(inside - 2 * halo) // (most - 2 * halo)))
     side = _up(-(-(inside - 2 * halo) // count) + 2 * halo, STEP)
     end = max(0, inside - side)
@@ -82,10 +82,10 @@ def _up(number: int, multiple: int) -> int:
 
 
 def pad(photo: UInt8[np.ndarray, "H W C"], height: int, width: int) -> tuple[np.ndarray, Int32[np.ndarray, " 2"]]:
-    """Pads a photo to height x width: by reflection to what the network sees, then with zeros, never seen.
+    """Pads a photo to height x width: by reflection to what the network sees, then with zeros, which have no effect.
 
     Returns:
-        The padded photo, and int32 [2], how much of it is picture.
+        The padded photo, and the (height, width) of the picture in it, int32 [2].
     """
     h, w = (network_side(side) for side in photo.shape[:2])
     picture = np.pad(photo, ((0, h - photo.shape[0]), (0, w - photo.shape[1]), (0, 0)), mode="reflect")
@@ -95,7 +95,7 @@ def pad(photo: UInt8[np.ndarray, "H W C"], height: int, width: int) -> tuple[np.
 def cut(
     photo: UInt8[np.ndarray, "H W C"], corners: Int[np.ndarray, "N 2"], height: int, width: int
 ) -> tuple[UInt8[np.ndarray, "N height width C"], Int32[np.ndarray, " 2"]]:
-    """Windows of a photo from their corners (x, y) on, all with as much of the photo; see `pad`."""
+    """Cuts windows out of a photo at their top left corners (x, y); all must show equally much of the photo. See `pad`."""
     windows, sizes = zip(*(pad(photo[y : y + height, x : x + width], height, width) for x, y in corners), strict=True)
     return np.stack(windows), sizes[0]
 
@@ -109,9 +109,9 @@ def paint(
     """Repaints a photo window by window.
 
     Args:
-        radius: how far, in pixels, what is kept of a window may see beyond it.
-        painter: (window uint8 [1, h, w, 3], int32 [2], how much of it is photo, int [1, 2], its corner (x, y) in the photo)
-            -> the window repainted, uint8 [h, w, 3].
+        radius: how far, in pixels, the kept part of a window depends on its surroundings.
+        painter: (window uint8 [1, h, w, 3]; (height, width) of the picture in it, int32 [2]; its corner (x, y) in the photo,
+            int [1, 2]) -> the repainted window, uint8 [h, w, 3].
         most: the largest side of a window.
     """
     halo = _up(radius, MULTIPLE)
@@ -126,14 +126,14 @@ def paint(
 
 
 def sample_windows(height: int, width: int, whole: int) -> tuple[int, Int32[np.ndarray, "N 2"]]:
-    """The windows of a sample, spread evenly over a photo; few large ones are better than many small ones.
+    """The windows that sample a photo, spread evenly over it. Few large windows are better than many small ones.
 
     Args:
-        whole: pixels that go through a network at once; all windows together have at most as many, but for `SMALLEST`.
+        whole: pixels that fit into one pass; all windows together have at most that many, unless `SMALLEST` makes them larger.
 
     Returns:
-        Their side, and their corners (x, y): multiples of 8, so that half of them are of 4, and all different; a photo that is
-        not longer than a window has one along that axis.
+        The windows' side, and their distinct corners (x, y). All are multiples of 8, so that their halves are multiples of 4.
+        Along an axis that is not longer than a window, there is one window.
     """
     side = max(SMALLEST, math.isqrt(whole) // SAMPLES // 8 * 8)
     rows, columns = (
@@ -143,11 +143,12 @@ def sample_windows(height: int, width: int, whole: int) -> tuple[int, Int32[np.n
     return side, np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2).astype(np.int32)
 
 
-@jax.jit  # one program, where each operation would be one of its own
+@jax.jit  # one program instead of one per operation
 def corrected(whole: Statistics, before: Statistics, after: Statistics) -> Statistics:
-    """Statistics of a whole photo after a change, from those before it and from what the change does to a sample of it.
+    """The statistics of a whole photo after a change, from those before it and from those of a sample before and after.
 
-    Means change by a difference, variances by a factor, which is near 1 where all of them are far below the norms' epsilon.
+    Means change by the sample's difference. Variances change by the sample's ratio, which is near 1 where all of them are far
+    below the norms' epsilon.
     """
     return {
         name: {
