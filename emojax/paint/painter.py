@@ -43,13 +43,13 @@ _OUTSIDE = 10.0  # weight of the mean squared distance of pixels from the range 
 class PaintConfig:
     """The objective's weights, and how it is minimized."""
 
-    similarity: float = 16.0
+    similarity: float = 32.0
     """weight of the self-similarity to the photo at the coarsest scale; it falls by `decay` from scale to scale"""
     face_similarity: float = 6.0
     """weight of the self-similarity inside faces, at every scale"""
     decay: float = 0.75
     """factor of `similarity` from one scale to the next finer one (Kolkin et al.: 0.5)"""
-    least_similarity: float = 8.0
+    least_similarity: float = 20.0
     """the least weight that `decay` reduces `similarity` to"""
     transport: float = 1.0
     """weight of the relaxed optimal transport between features"""
@@ -59,7 +59,7 @@ class PaintConfig:
     """weight of the relaxed optimal transport between colours"""
     tv: float = 1.0
     """weight of the total variation, against grain"""
-    flatness: float = 10.0
+    flatness: float = 60.0
     """weight of the picture's colour differences where the photo is flat, against lattices in skies"""
     columns: tuple[str, ...] = COLUMN_LAYERS
     """feature maps of a hypercolumn"""
