@@ -1,8 +1,8 @@
 """`python -m benchmarks`: emojax beside its peers, in one run; writes JSON, a Markdown table and a chart.
 
 Install `benchmarks/requirements.txt` first. Runs are interleaved; figures are medians with quartiles after warm-up.
-`--device gpu --minutes 6` measures on an NVIDIA GPU what there is time for, beside PyTorch if that is installed; see
-`benchmarks.gpu`. Rows are printed as they come, and written after every part.
+`--device gpu --minutes 6` measures on an NVIDIA GPU as much as 6 minutes allow, beside PyTorch if it is installed; see
+`benchmarks.gpu`. Each row is printed when it is measured, and all rows are written after every part.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ PARTS = {
     "folder": (PEER,),
     "training": ("torch", "optax", "grain"),
 }
-"""what is measured, and the packages that this takes"""
+"""part -> the packages that it needs"""
 ON_GPU = {"training": ("optax", "grain"), "network": (), "photo": (), "folder": ()}
-"""the same of `--device gpu`, where PyTorch is not a must"""
+"""the same for `--device gpu`, where PyTorch is optional"""
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as Markdown; each time also as a multiple of emojax's; further columns where some row fills them."""
+    """The rows as a Markdown table. Each time is also given as a multiple of emojax's. Columns without a value are left out."""
     extra = {"rate": ("a second", ".3g"), "share": ("of the peak", ".0%"), "memory": ("GB", ".2f")}
     extra = {key: column for key, column in extra.items() if any(key in row for row in rows)}
     header = ["what", "side", "name", "seconds (quartiles)", "times ours", *(title for title, _ in extra.values())]
@@ -60,7 +60,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def chart(rows: Sequence[dict[str, Any]]) -> bytes:
-    """A PNG of bars: seconds of every implementation, a panel per measurement and size."""
+    """A bar chart as a PNG: the seconds of every implementation, with a panel per measurement and size."""
     from matplotlib.figure import Figure
 
     panels = list(dict.fromkeys((row["what"], row["side"]) for row in rows))
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     args = _parse(argv)
     make_folder(args.output)
-    # Before JAX starts: its platform, and the GPU's memory as it is needed, since PyTorch wants some, too.
+    # Set these before JAX starts. JAX must not preallocate the GPU's memory, because PyTorch needs some of it.
     device = "cuda" if args.device == "gpu" else "cpu"
     os.environ.update(JAX_PLATFORMS=device, XLA_PYTHON_CLIENT_PREALLOCATE="false")
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -175,7 +175,7 @@ def _describe(device: str, threads: int) -> str:
 
 
 def _measures(folder: Path, args: argparse.Namespace, threads: int) -> dict[str, Callable[[], list[dict[str, Any]]]]:
-    """Part -> what measures it. In this order: each finds the caches as the one before left them, the folder finds none."""
+    """Part -> the function that measures it. The order matters: the folder starts with empty caches, later parts reuse them."""
 
     def of_job(name: str, *arguments: Any) -> list[dict[str, Any]]:
         from benchmarks import job

@@ -1,7 +1,7 @@
 """`python -m benchmarks.actors`: photos a second of `python -m emojax.ray` with several actors, beside the folder command.
 
-Whole commands on the same folder, one after the other in every round, after a round that fills the cache of programs. Ray's
-own start is part of the time, so few photos make it look slower than it is.
+Every round runs the whole commands on the same folder, one after the other. A first round fills the cache of compiled
+programs. The time includes the start of Ray, so a small folder makes Ray look slower than it is.
 """
 
 from __future__ import annotations

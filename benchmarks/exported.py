@@ -2,7 +2,7 @@
 
 Both are the same network (`benchmarks/peers.py` writes the other graph); the exported one also converts the pixels, pads them,
 and mixes the styles. Prints medians of interleaved runs, with the quartiles, and the largest difference in grey levels. The
-times are those of one core, in which other programs of the machine do not count.
+times are CPU time on one core, so other programs on the machine do not count.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What `--device gpu` measures, the most wanted first, in the minutes that there are: ours, and PyTorch if it is installed.
+"""What `--device gpu` measures within a time limit: emojax, and PyTorch if it is installed.
 
-A part for which no time is left is left out, with a line that says so. PyTorch compiles for half a minute or more, and takes
-part as long as that leaves time for the rest of ours. The order: the styles' step, the network at its smallest and largest, a
-photo from file to file, a folder, the classifier's step, the other sizes of the network.
+The most important parts come first: the styles' training step, the network at its smallest and largest size, a photo from
+file to file, a folder, the classifier's training step, the other sizes of the network. A part that no longer fits is skipped,
+with a message. PyTorch compiles for half a minute or more, so it is measured only while enough time is left for emojax's
+remaining parts.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from emojax.train.faces.config import ClassifierTraining
 from emojax.train.styles.config import StyleTraining
 
 PYTORCH = 75.0
-"""seconds that PyTorch takes to compile for a part, about"""
+"""approximate seconds that PyTorch takes to compile for a part"""
 
 Rows = Iterator[dict[str, Any]]
 
@@ -30,18 +31,18 @@ class Part:
     """Something that is measured."""
 
     name: str
-    """in `--parts`"""
+    """its name in `--parts`"""
     what: str
     needs: float
-    """seconds that ours takes with compiling, about: with less time left it is not begun"""
+    """approximate seconds that emojax takes, compiling included; the part is skipped if less time is left"""
     measure: Callable[[bool], Rows]
-    """with PyTorch, or without"""
+    """takes whether PyTorch is measured, too"""
     has_peers: bool = True
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured; a test takes less."""
+    """How much is measured; tests use smaller values."""
 
     sides: tuple[int, ...] = (512, 1024)
     batches: tuple[int, ...] = (1, 16)
@@ -56,12 +57,12 @@ class Scale:
 def parts(
     folder: Path, network: str | None, scale: Scale, device: str, threads: int, repeats: int, clock: Clock
 ) -> list[Part]:
-    """What is measured, in its order.
+    """The parts, in the order in which they are measured.
 
     Args:
-        folder: for files.
+        folder: for temporary files.
         network: as `styles` of `emojax.load`.
-        device: "cuda", or "cpu" to try the same there.
+        device: "cuda", or "cpu" to try the benchmark without a GPU.
     """
     from benchmarks import job
     from benchmarks.network import measure_on_device
@@ -104,7 +105,7 @@ def measure(found: list[Part], clock: Clock, write: Callable[[list[dict[str, Any
         if not clock.has(part.needs):
             print(f"no time left for {part.what}", file=sys.stderr)
             continue
-        # ours of every part comes before PyTorch's of any
+        # emojax's time for all remaining parts is reserved before PyTorch gets any
         peers = has_torch and part.has_peers and clock.has(PYTORCH + sum(other.needs for other in found[index:]))
         left_out = ", without PyTorch: no time to compile it" if has_torch and part.has_peers and not peers else ""
         print(f"measuring: {part.what}{left_out}", file=sys.stderr)
@@ -116,7 +117,7 @@ def measure(found: list[Part], clock: Clock, write: Callable[[list[dict[str, Any
 
 
 def describe(row: dict[str, Any]) -> str:
-    """A row in a line."""
+    """A row as one line of text."""
     size = f" {row['side']}" if row["side"] else ""
     text = f"{row['what']}{size}, {row['name']}: {row['seconds'][1]:.4g} s"
     text += f", {row['rate']:.4g} a second" if "rate" in row else ""

@@ -30,7 +30,7 @@ def make_photo(path: Path, width: int, height: int) -> None:
 def warm(
     folder: Path, styles: str | None, sides: Sequence[int], threads: int, repeats: int, peers: bool = True
 ) -> Iterator[dict[str, Any]]:
-    """Seconds of a photo in a process that has done some before; ours once with the style named, once reading the faces."""
+    """Seconds per photo in a warm process. emojax is timed twice: with a given style, and with the faces read."""
     from emojax import load
     from emojax.images import write_image
 
@@ -59,7 +59,7 @@ def warm(
 
 
 def command(name: str, styles: str | None, source: Path, output: Path, side: int) -> list[str]:
-    """The command line of one of the two for a photo or a folder."""
+    """The command line of one of the two programs for a photo or a folder."""
     if name == OURS:
         ours = [sys.executable, "stylize.py", "--input", str(source), "--output", str(output), "--emotion", "happy"]
         return [*ours, "--force", *(["--styles", styles] if styles else [])]
@@ -93,7 +93,7 @@ def commands(folder: Path, styles: str | None, sides: Sequence[int], repeats: in
 
 
 def mixed_folder(folder: Path, styles: str | None, photos: int, peers: bool = True) -> Iterator[dict[str, Any]]:
-    """Wall time of the commands on a folder of photos of mixed sizes, seconds per photo: once with empty caches, once again."""
+    """Seconds per photo of the commands on a folder of mixed sizes (wall time): with empty caches, then with full ones."""
     rng = np.random.default_rng(0)
     (source := folder / "mixed").mkdir()
     for index in range(photos):

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.layers`: where the transform net's time goes on the CPU, layer by layer, and what its forms save.
+"""`python -m benchmarks.layers`: the transform net's time on the CPU by layer, and what faster convolutions save.
 
-Every layer of a network is timed alone, convolutions in the plain form and in the one of `emojax.nets.convolutions`.
-Milliseconds are medians of interleaved rounds; GFLOP are those of the plain convolution, a multiplication and an addition
-being 2.
+Every layer is timed alone. Convolutions are timed in the plain form and in the form of `emojax.nets.convolutions`.
+Milliseconds are medians of interleaved rounds. GFLOP are those of the plain convolution; a multiplication and an addition
+count as 2.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sizes = [factor for factor in (1, 2, 4) if factor >= patch]
     ends, w = (config.kernel, 3 * patch**2), config.channels
     layers = [
-        # name, how often, how many times smaller its input is than the photo, kernel, channels in and out, stride, enlarging
+        # name, count, downscaling factor of its input, kernel, channels in, channels out, stride, whether it upsamples
         ("first", 1, patch, ends[0], ends[1], w(patch), 1, False),
         *((f"down to 1/{2 * n}", 1, n, 3, w(n), w(2 * n), 2, False) for n in sizes[:-1]),
         ("block", 2 * config.blocks, 4, 3, w(4), w(4), 1, False),

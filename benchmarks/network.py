@@ -23,8 +23,8 @@ DTYPES = {"": "float32", "bf16": "bfloat16"}
 def runners(styles: str | None, photo: np.ndarray, threads: int) -> dict[str, Callable[[], np.ndarray]]:
     """Every implementation by its name: nothing -> float32 [1, 3, H, W]. PyTorch compiles in its first call.
 
-    The photo, float32 [1, 3, H, W], lies in memory in the order of axes that an implementation takes; ours is the program
-    of the pipeline, which is told how much of its input is picture.
+    The photo is float32 [1, 3, H, W]; each implementation gets it in its own memory layout. emojax runs the program of the
+    pipeline, which also takes the size of the picture inside its padded input.
     """
     import jax
     import onnxruntime
@@ -53,7 +53,7 @@ def runners(styles: str | None, photo: np.ndarray, threads: int) -> dict[str, Ca
 
     torch.set_num_threads(threads)
     eager = partial(torch_function(config), torch_parameters(params_of(params), 0))
-    # A program for each size: after a second size PyTorch would compile one for any, which is slower.
+    # Compile a program for each size: from the second size on, PyTorch would compile a slower one for dynamic shapes.
     compiled: Any = torch.compile(eager, dynamic=False)
 
     def pytorch(function: Any, dtype: Any = None) -> Callable[[], np.ndarray]:
@@ -75,7 +75,7 @@ def runners(styles: str | None, photo: np.ndarray, threads: int) -> dict[str, Ca
 
 
 def load_network(styles: str | None) -> tuple[StylizerConfig, Any]:
-    """A network with the last layer that it paints with."""
+    """A network with its last layer as inference uses it."""
     config, params = load_styles(find_styles(styles))
     return config, {**params, "network": remove_checkerboard(config, params["network"])}
 
@@ -88,12 +88,12 @@ def params_of(params: Any) -> Any:
 
 
 def device_runners(styles: str | None, photos: np.ndarray, device: str, peers: bool) -> dict[str, Callable[[], Any]]:
-    """Every implementation on a GPU by its name: nothing -> float32 [N, 3, H, W], there, when it is done.
+    """Every implementation on a GPU by its name: nothing -> float32 [N, 3, H, W] on the device, after waiting for it.
 
     Args:
-        photos: float32 [N, 3, H, W]; they lie on the device before the time begins.
-        device: "cuda", or "cpu" to try the same there.
-        peers: whether PyTorch takes part.
+        photos: float32 [N, 3, H, W]; they are copied to the device before the timing starts.
+        device: "cuda", or "cpu" to try the benchmark without a GPU.
+        peers: whether PyTorch is measured, too.
     """
     import jax
     import jax.numpy as jnp
@@ -117,10 +117,10 @@ def device_runners(styles: str | None, photos: np.ndarray, device: str, peers: b
 def _torch_runners(
     config: StylizerConfig, params: Any, photos: np.ndarray, device: str
 ) -> dict[str, Callable[[], Any]]:
-    """PyTorch's part of `device_runners`."""
+    """The PyTorch runners of `device_runners`."""
     import torch
 
-    torch.set_float32_matmul_precision("high")  # tensor cores for float32, as JAX does by itself
+    torch.set_float32_matmul_precision("high")  # tensor cores for float32, which is JAX's default
     weights = torch_parameters(params, 0)
     for layer in weights.values():
         layer.update({part: value.to(device) for part, value in layer.items()})
@@ -138,7 +138,7 @@ def _torch_runners(
         return run
 
     eager = torch_function(config)
-    # A program for each size: after a second size PyTorch would compile one for any, which is slower.
+    # Compile a program for each size: from the second size on, PyTorch would compile a slower one for dynamic shapes.
     compiled: Any = torch.compile(eager, dynamic=False)
     return {
         "PyTorch eager": pytorch(eager),
@@ -148,9 +148,9 @@ def _torch_runners(
 
 
 def count_flops(styles: str | None, side: int) -> float:
-    """Operations of the network's plain convolutions; a multiplication and an addition are 2."""
+    """FLOP of the network's convolutions in the plain form; a multiplication and an addition count as 2."""
     config, params = load_styles(find_styles(styles))
-    factors = {"down0": 1, "down1": 2, "up0": 2, "up1": 1, "out": config.patch}  # how many times smaller; else 4
+    factors = {"down0": 1, "down1": 2, "up0": 2, "up1": 1, "out": config.patch}  # downscaling; 4 for all other layers
     kernels = {name: layer["kernel"] for name, layer in layers(params, 0).items()}
     return sum(2.0 * kernel.size * (side // factors.get(name, 4)) ** 2 for name, kernel in kernels.items())
 
@@ -161,7 +161,7 @@ def on_host(array: Any) -> np.ndarray:
 
 
 def make_photos(side: int, count: int = 1) -> np.ndarray:
-    """Smooth noise, float32 [count, 3, side, side]: without the smoothing the network's own rounding would be larger."""
+    """Smooth noise, float32 [count, 3, side, side]; without smoothing, the network's rounding errors would be larger."""
     photos = np.random.default_rng(0).random((count, 3, side, side), np.float32)
     return np.asarray(sum(np.roll(photos, (i, j), (2, 3)) for i in range(4) for j in range(4)) / 16, np.float32)
 
@@ -173,7 +173,7 @@ def measure(styles: str | None, sides: list[int], threads: int, repeats: int) ->
         styles: as for `emojax.load`.
 
     Raises:
-        RuntimeError: a float32 implementation whose output is not ours.
+        RuntimeError: the output of a float32 implementation differs from ours.
     """
     for side in sides:
         found = runners(styles, make_photos(side), threads)
@@ -190,13 +190,13 @@ def measure_on_device(
         device, peers: see `device_runners`.
 
     Raises:
-        RuntimeError: a float32 implementation whose output is not ours.
+        RuntimeError: the output of a float32 implementation differs from ours.
     """
     found = device_runners(styles, make_photos(side, count), device, peers)
     flops = count * count_flops(styles, side)
     ideal = {suffix: flops / measure_matmul_peak(dtype) for suffix, dtype in DTYPES.items()}
     what = {"what": "network" if count == 1 else f"network, {count} photos", "side": side}
-    # tensor cores round the factors to 10 bits
+    # The tolerance is larger because tensor cores round the factors to 10 bits.
     for row in _rows(what, found, 2e-2, repeats, clock):
         least, median = ideal["bf16" if row["name"].endswith("bf16") else ""], row["seconds"][1]
         yield {**row, "rate": count / median, "share": least / median}
@@ -209,7 +209,7 @@ def _rows(
     repeats: int,
     clock: Clock | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Compares the outputs with ours, then times."""
+    """Compares the outputs with ours, then times the implementations."""
     expected = on_host(found["emojax"]())
     differences = {name: float(np.abs(on_host(runner()) - expected).max()) for name, runner in found.items()}
     for name, difference in differences.items():

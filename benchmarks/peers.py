@@ -1,6 +1,6 @@
 """Our transform net, rebuilt from its parameters as an ONNX graph and as PyTorch functions: NCHW, one style, fixed sizes.
 
-Both take and return what `emojax.nets.stylizer.Stylizer` does, but for the order of the axes.
+Both compute the same as `emojax.nets.stylizer.Stylizer`, except for the order of the axes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EPSILON = 1e-5
 
 
 def layers(params: Mapping[str, Any], style: int | slice) -> dict[str, dict[str, np.ndarray]]:
-    """Layer -> its "kernel" as OIHW, and "bias" or "scale" and "shift": of a style, [C], or of several, [S, C]."""
+    """Layer -> "kernel" (OIHW), and "bias" or "scale" and "shift": [C] for one style, [S, C] for several."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, layer in params["network"].items():
         found[name] = {"kernel": np.ascontiguousarray(np.asarray(layer["kernel"]).transpose(3, 2, 0, 1))}
@@ -87,16 +87,16 @@ def onnx_graph(config: StylizerConfig, params: Mapping[str, Any], style: int, he
 
 
 def torch_parameters(params: Mapping[str, Any], style: int | slice) -> dict[str, dict[str, Any]]:
-    """What `layers` finds, as torch tensors."""
+    """The result of `layers` as torch tensors."""
     import torch
 
     return {name: {k: torch.tensor(v) for k, v in layer.items()} for name, layer in layers(params, style).items()}
 
 
 def torch_function(config: StylizerConfig) -> Callable[[Mapping[str, Any], Any], Any]:
-    """The network as a function of `torch_parameters` and a torch tensor [N, 3, H, W], of one style or of one per photo.
+    """The network as a function of `torch_parameters` and a torch tensor [N, 3, H, W].
 
-    Scales and shifts are [C], or [N, C] for a style per photo.
+    Scales and shifts are [C] for one style, or [N, C] for a style per photo.
     """
     import torch
     from torch.nn import functional
@@ -115,7 +115,7 @@ def torch_function(config: StylizerConfig) -> Callable[[Mapping[str, Any], Any],
         scale, shift = (layer[part][:, :, None, None] for part in ("scale", "shift"))
         return functional.instance_norm(x, eps=EPSILON) * scale + shift
 
-    def space_to_depth(x: Any) -> Any:  # pixel_unshuffle would order the channels otherwise
+    def space_to_depth(x: Any) -> Any:  # pixel_unshuffle orders the channels differently
         n, c, height, width = x.shape
         x = x.reshape(n, c, height // patch, patch, width // patch, patch)
         return x.permute(0, 3, 5, 1, 2, 4).reshape(n, -1, height // patch, width // patch)

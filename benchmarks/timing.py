@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-REST = 0.1  # seconds; the threads of some runners go on spinning for a while after a run, and would take the next one's cores
+REST = 0.1  # seconds; the threads of some runners keep spinning after a run and would take cores from the next one
 
 
 class Clock:
-    """The time that a run may take; without `minutes` it has no end."""
+    """The time limit of a run; without `minutes` there is none."""
 
     def __init__(self, minutes: float | None = None) -> None:
         self._end = math.inf if minutes is None else time.monotonic() + 60 * minutes
 
     def has(self, seconds: float = 0.0) -> bool:
-        """Whether more than so much time is left."""
+        """Whether more than `seconds` are left."""
         return time.monotonic() + seconds < self._end
 
 
@@ -32,7 +32,7 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Seconds of each runner, by its name: [first quartile, median, third quartile] of `repeats` rounds after warm-up.
 
-    Once the time of `until` is over, the rounds end; there is one at least.
+    The rounds end early when the time of `until` is over, but not before the first one is done.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runners}
     for turn in range(warm_up + repeats):

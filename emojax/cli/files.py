@@ -1,4 +1,4 @@
-"""Which file a path leads to, and whether it may be written."""
+"""Resolves paths to files, and checks whether they may be written."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from emojax.util.files import refuse_existing
 
 
 def place(path: str) -> str:
-    """The absolute path of a file, by whatever links its folder was reached."""
+    """The absolute path of a file, with the symbolic links of its folder resolved."""
     folder, name = os.path.split(path)
     return os.path.join(os.path.realpath(folder or "."), name)
 
 
 def identity(path: str | int) -> tuple[int, int] | None:
-    """What tells a file from all others, whatever links to it; None if there is none."""
+    """A key that is the same for all links to a file and different for every other file; None if there is no file."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -43,14 +43,14 @@ def descriptor(stream: Any) -> int:
 
 
 def check_output(path: str, taken: set[tuple[int, int]], force: bool) -> None:
-    """Raises InputError if an output may not be written: it is, or links to, a file in `taken`; or it exists."""
+    """Raises InputError if an output may not be written: it is or links to a file in `taken`, or it exists without `force`."""
     if identity(path) in taken:
         raise InputError(f"{path} is, or links to, an input or another output: choose another --output")
     refuse_existing(Path(path), force)
 
 
 def check_folder(folder: Path) -> None:
-    """Raises InputError if files cannot be made in a folder, or it cannot be made itself."""
+    """Raises InputError if a folder cannot be created, or no files can be created in it."""
     nearest = os.path.abspath(folder)
     while not os.path.lexists(nearest):
         nearest = os.path.dirname(nearest)

@@ -1,7 +1,7 @@
-"""Which photos: files, folders and standard input, each file once.
+"""Finds the photos: files, folders and standard input, each file once.
 
-A photo of a folder becomes a job, or a job with the reason why it cannot be read. With `recursive`, subfolders are searched,
-through symbolic links too, each once.
+Each photo of a folder becomes a job; a photo that cannot be read becomes a job with the reason. With `recursive`, subfolders
+are searched, each once, also through symbolic links.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from emojax.cli.kinds import PHOTOS, Kind
 
 
 def find(inputs: Iterable[str], recursive: bool, kind: Kind = PHOTOS) -> Iterable[Job]:
-    """Yields a job per photo, or file of another kind, each file once, in the order of the inputs; folders are sorted."""
+    """Yields a job per photo (or file of another kind), each file once, in the order of the inputs; folders are sorted."""
     seen = set()
     for item in inputs:
         if item == STREAM:

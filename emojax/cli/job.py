@@ -1,8 +1,8 @@
-"""One photo to do, and what its outputs are called.
+"""One photo to paint, and the name of its output.
 
 `photo.jpg` becomes `photo.EMOTION.jpg`. EMOTION is the style used, or all styles of a mix that have at least a quarter of the
 weight, strongest first: `photo.happy+surprise.jpg`. The output keeps the input's suffix. The suffix is `.png` for standard
-input, for a format that emojax does not write, and for a format that has no place for the mark of emojax.
+input, for a format that emojax does not write, and for a format whose metadata cannot hold emojax's mark.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _IN_THE_NAME = 0.25  # the smallest weight of a style that is named
 
 @dataclass(frozen=True)
 class Job:
-    """One photo to do."""
+    """One photo to paint."""
 
     source: str
     """a path, or "-" """
     prefix: str = ""
     suffix: str = DEFAULT_SUFFIX
-    """the output is PREFIX.EMOTION + SUFFIX, unless it is given:"""
+    """the output is PREFIX.EMOTION + SUFFIX unless `output` is given"""
     output: str | None = None
-    """a path, or "-"; None as long as it depends on the emotion"""
+    """a path, or "-"; None while it depends on an emotion that is not known yet"""
     problem: str | None = None
-    """why it cannot be done, where that is known already"""
+    """why the photo cannot be painted, if that is known already"""
     below: str = ""
     """the subfolder of an output folder that keeps the input's tree"""
     done: str | None = None
@@ -40,12 +40,12 @@ class Job:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is something to do."""
+        """Whether the photo still has to be painted."""
         return self.problem is None and self.done is None
 
     @property
     def label(self) -> str:
-        """How messages call the photo."""
+        """The photo's name in messages."""
         return "standard input" if self.source == STREAM else self.source
 
     def output_for(self, emotion: str) -> str:
@@ -54,7 +54,7 @@ class Job:
 
 
 def style_name(style: Mapping[str, float]) -> str:
-    """What names call a style or mix: "sad", or "happy+surprise"; see this module."""
+    """The name of a style or mix in file names: "sad", or "happy+surprise"; see this module."""
     order = {emotion: index for index, emotion in enumerate(EMOTIONS)}
     ranked = sorted(style, key=lambda name: (-round(style[name], 6), order.get(name, len(order)), name))
     total = sum(style.values())
@@ -63,12 +63,12 @@ def style_name(style: Mapping[str, float]) -> str:
 
 
 def compound_name(compound: str) -> str:
-    """What names call a compound emotion: "happily-surprised"."""
+    """The name of a compound emotion in file names: "happily-surprised"."""
     return compound.replace(" ", "-")
 
 
 def reason(error: Exception) -> str:
-    """An error as users read it: the fields of ours are flags, those of the system are one line without their number."""
+    """An error's text for users: fields in our errors become flags; system errors become one line without their number."""
     if isinstance(error, EmojaxError):
-        return with_flags(str(error), flag)  # a file that it names may have line breaks
+        return with_flags(str(error), flag)  # a file name in the text may contain line breaks
     return " ".join(str(getattr(error, "strerror", None) or error).split())

@@ -13,22 +13,22 @@ class Kind:
     """One kind of files."""
 
     word: str
-    """how messages call one of them"""
+    """the word for one file in messages"""
     plural: str
-    """how they call the files of a folder"""
+    """the word for the files of a folder in messages"""
     read: Collection[str]
-    """suffixes of the files of a folder that are painted, or named with the reason"""
+    """suffixes of the files of a folder that are painted, or reported if they cannot be"""
     written: Collection[str]
     """suffixes of outputs"""
     keeps: Collection[str]
-    """suffixes that an output has from its input; others become `default`"""
+    """suffixes that an output takes over from its input; others become `default`"""
     default: str
     is_ours: Callable[[str], bool]
     """whether emojax made a file"""
     unmarked: Collection[str]
-    """suffixes of outputs that do not tell who made them"""
+    """suffixes of outputs that cannot hold emojax's mark"""
     refusal: Callable[[str], str | None]
-    """why a file cannot be read, where that is known without decoding it"""
+    """why a file cannot be read, if that is known without decoding it"""
 
 
 _UNMARKED = frozenset(suffix for suffix, format in FORMATS.items() if format in UNMARKED)

@@ -15,7 +15,7 @@ from emojax.util.words import nearest
 
 @dataclass(frozen=True)
 class Command:
-    """One command: a verb, or a verb and what it is done to."""
+    """One command: a verb, or a verb and its object."""
 
     function: str
     """MODULE:FUNCTION, which takes the arguments and returns the exit code"""
@@ -98,7 +98,7 @@ def usage(verb: str = "") -> str:
 
 
 def _misspelt(word: str) -> str:
-    """Returns a hint if a word looks like a verb, and is no flag or file."""
+    """Returns a hint if a word resembles a verb and is neither a flag nor a file."""
     if word.startswith("-") or "." in word or os.sep in word or os.path.lexists(word):
         return ""
     return nearest(word, VERBS)

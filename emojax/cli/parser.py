@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)
 
     def format_help(self) -> str:
-        """Returns the help. It leaves out empty defaults, and names a packaged file instead of the place where that is."""
+        """Returns the help, without empty defaults, and with the names of packaged files instead of their paths."""
         for action in self._actions:
             if isinstance(action.default, Path) and action.default.is_relative_to(PACKAGED):
                 action.default = f"packaged {action.default.name}"
@@ -51,7 +51,7 @@ def run(main: Callable[[], int]) -> int:
     """Runs a command and returns its exit code: its own, 2 for an `EmojaxError` (one line on stderr), 130 for Ctrl-C."""
     _open_streams()
     with warnings.catch_warnings():
-        if not sys.warnoptions:  # warnings of libraries are for developers, who ask for them by python -W
+        if not sys.warnoptions:  # library warnings are for developers, who enable them with python -W
             warnings.simplefilter("ignore")
             for library in ("absl", "PIL"):
                 logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -63,10 +63,10 @@ def run(main: Callable[[], int]) -> int:
             print("emojax: interrupted", file=sys.stderr)
             return INTERRUPTED
         except BrokenPipeError:
-            # Nobody reads the output any more: print nothing, not even at the exit of the interpreter.
+            # Nobody reads the output any more, so print nothing, not even when the interpreter exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        except Exception as error:  # only those of a path that no check covers, or that say what the machine lacks
+        except Exception as error:  # only errors about a path that no check covers, or about what the machine lacks
             if isinstance(error, OSError) and error.filename is not None:
                 return _fail(f"{error.filename}: {error.strerror}")
             if (reason := lack(error)) is None:
@@ -87,7 +87,7 @@ def _fail(message: str) -> int:
 
 
 def _give_up_stdout() -> None:
-    """Keeps Python from complaining at its exit about a standard output that cannot be written."""
+    """Keeps Python from reporting at its exit that standard output cannot be written."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -95,9 +95,9 @@ def _give_up_stdout() -> None:
 
 
 def _open_streams() -> None:
-    """Replaces standard outputs that are closed by the null device; standard input stays closed.
+    """Replaces closed standard outputs by the null device; standard input stays closed.
 
-    Names may have characters that the encoding of an output lacks: they are escaped.
+    Characters that the encoding of an output lacks, such as those of file names, are escaped.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

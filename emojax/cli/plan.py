@@ -1,8 +1,8 @@
-"""Where the outputs go, and what protects the inputs.
+"""Plans where the outputs go, and protects the inputs.
 
-`plan` finds everything that can be wrong with a request before a model is loaded. A photo that fails later fails alone: one
-line on stderr, no half-written file, and the other photos are still painted. An output folder keeps the tree of a folder that
-is searched with `recursive`.
+`plan` finds what is wrong with a request before a model is loaded. If a photo fails later, the error is one line on stderr,
+no half-written file is left, and the other photos are still painted. With `recursive`, an output folder keeps the tree of the
+input folder.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ def plan(
     skip_existing: bool = False,
     kind: Kind = PHOTOS,
 ) -> list[Job]:
-    """Finds the photos, or files of another kind, and checks where they will go.
+    """Finds the photos (or files of another kind), and checks where their outputs go.
 
     Args:
         inputs: files, folders, or "-".
-        output: a file if it has an image suffix, else a folder; "-" for standard output; None for beside the photo.
+        output: a file if it has an image suffix, else a folder; "-": standard output; None: the photo's folder.
         style: the weights of the styles, if they are known before the faces are read.
         force: replace outputs that exist.
         recursive: look into subfolders, too.
-        as_json: whether standard output is taken by JSON.
+        as_json: whether standard output is used for JSON.
         kind: of the files.
-        skip_existing: do not repeat what an earlier run did: its outputs are found by name and mark.
+        skip_existing: skip photos that an earlier run has painted; its outputs are recognized by name and mark.
 
     Returns:
-        A job per photo. Those that cannot be done carry their problem, those that are done their output.
+        A job per photo. A job that cannot be done has its `problem` set, one that an earlier run did has `done` set.
 
     Raises:
         InputError: the request as a whole makes no sense.
@@ -68,14 +68,14 @@ def plan(
     jobs = [_aim(job, output, to_one, emotion, kind) for job in jobs]
     taken = protected(jobs)
     jobs = _refuse_collisions([_check_kind(job, kind) for job in jobs])
-    if skip_existing:  # after the collisions: of two photos of one name only the first is done
+    if skip_existing:  # after the collisions, because of two photos with one name only the first is done
         names_in = functools.cache(_emotional_names)
         jobs = [dataclasses.replace(job, done=_find_done(job, taken, names_in, kind)) for job in jobs]
     return [_check_early(job, taken, force) for job in jobs]
 
 
 def _check_kind(job: Job, kind: Kind) -> Job:
-    """Adds the problem of a file whose format cannot be read, so that no model is loaded for it."""
+    """Adds a problem if the file's format cannot be read, so that no model is loaded for it."""
     if job.problem or job.source == STREAM:
         return job
     refused = kind.refusal(job.source)
@@ -83,7 +83,7 @@ def _check_kind(job: Job, kind: Kind) -> Job:
 
 
 def _is_file_name(output: str, kind: Kind) -> bool:
-    """Whether an output is a file; InputError if its suffix is that of a format that emojax does not write."""
+    """Whether an output is a file; raises InputError for the suffix of a format that emojax does not write."""
     suffix = Path(output).suffix.lower()
     if output.endswith(("/", os.sep)) or os.path.isdir(output):
         return False
@@ -112,7 +112,7 @@ def _aim(job: Job, output: str | None, to_one: bool, emotion: str | None, kind: 
 
 
 def _emotional_names(folder: Path) -> dict[tuple[str, str], list[str]]:
-    """The names in a folder that are those of outputs: (before the emotion, suffix) -> names, sorted."""
+    """The file names in a folder that outputs may have: (part before the emotion, suffix) -> names, sorted."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -132,7 +132,7 @@ def _find_done(
     names_in: Callable[[Path], Mapping[tuple[str, str], list[str]]],
     kind: Kind,
 ) -> str | None:
-    """The output of an earlier run for a job: of its name, or of any emotion's if that is not known yet."""
+    """The output of an earlier run for a job; in any emotion, if the job's emotion is not known yet."""
     if job.problem or job.output == STREAM:
         return None
     folder, start = Path(job.prefix).parent, Path(job.prefix).name
@@ -142,13 +142,13 @@ def _find_done(
 
 
 def _is_made(output: str, kind: Kind) -> bool:
-    """Whether emojax made an output, as far as its format can tell."""
+    """Whether emojax made an output, as far as its format can say so."""
     unmarked = Path(output).suffix.lower() in kind.unmarked
     return os.path.isfile(output) and (unmarked or kind.is_ours(output))
 
 
 def _refuse_collisions(jobs: Iterable[Job]) -> list[Job]:
-    """Adds the problem of each photo that would be written over the output of one before it."""
+    """Adds a problem to each photo whose output would overwrite that of an earlier photo."""
     owners: dict[str, Job] = {}
     checked = []
     for job in jobs:
@@ -165,7 +165,7 @@ def _refuse_collisions(jobs: Iterable[Job]) -> list[Job]:
 
 
 def _check_early(job: Job, taken: set[tuple[int, int]], force: bool) -> Job:
-    """Adds the problem that a job's output has, as far as it is known."""
+    """Adds a problem if the job's output, as far as it is known, may not be written."""
     if not job.is_open:
         return job
     if job.output == STREAM:

@@ -1,4 +1,4 @@
-"""What is said about a photo: a line, notes on stderr, one JSON object."""
+"""Reports about a photo: a line on stdout, notes on stderr, or one JSON object."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from emojax.emotions import compound, dominant, valence_arousal
 from emojax.errors import EmojaxError
 from emojax.util.words import printable
 
-if TYPE_CHECKING:  # it imports JAX, which a mistake in the request must not wait for
+if TYPE_CHECKING:  # it imports JAX, which is slow; mistakes in the request are reported before that
     from emojax.pipeline import ReadFace, Result
 
 
 def report(job: Job, row: Mapping[str, Any], as_json: bool, quiet: bool, summary: str = "") -> None:
-    """Prints what there is to say about a photo: `row`, or a line; notes unless `quiet`, and an error.
+    """Prints the report about a photo: `row` as JSON or a line, notes unless `quiet`, and an error if there is one.
 
     Args:
-        summary: of the result in a few words; by default that of a photo.
+        summary: the result in a few words; empty: the summary of a photo.
     """
     for line in _messages(job, row, quiet):
         _say(line, sys.stderr)
@@ -92,7 +92,7 @@ def _say(line: str, stream: Any) -> None:
     """Prints a line at once, above the progress bar.
 
     Raises:
-        EmojaxError: the stream cannot be written, as on a full disk: nobody would hear of the rest.
+        EmojaxError: the stream cannot be written, for example because the disk is full.
     """
     try:
         with tqdm.external_write_mode(file=stream):

@@ -104,7 +104,7 @@ def named_style(options: argparse.Namespace) -> tuple[list[StyleFile], dict[str,
 def _load(
     options: argparse.Namespace, style_files: Sequence[StyleFile], style: dict[str, float] | None, jobs: Sequence[Job]
 ) -> tuple[Callable[..., Result], list[Callable[[], Any]]]:
-    """Returns what paints a photo, and the calls that prepare the model for the sizes of several photos."""
+    """Returns the function that paints a photo, and calls that prepare the model for the sizes of several photos."""
     model = load_model(options, style_files)
     if optimizes(options):
         return _optimizer(options, model, style), []
@@ -130,7 +130,7 @@ def load_model(options: argparse.Namespace, style_files: Sequence[StyleFile]) ->
 
 
 def _optimizer(options: argparse.Namespace, model: Model, style: dict[str, float] | None) -> Callable[..., Result]:
-    """Returns what optimizes a photo, shows a progress bar, and writes a preview after every scale."""
+    """Returns a function that optimizes a photo, shows a progress bar, and writes a preview after every scale."""
     from emojax.paint.photo import read_painting
 
     shared: dict[str, Any] = {"strength": options.strength, "colors": options.colors, "seed": options.seed}

@@ -67,7 +67,7 @@ def add_messages(made: Parser, unit: str) -> None:
 
 
 def add_inputs(made: Parser, word: str, stream: bool) -> None:
-    """Adds the flags for files in and out; `stream`: whether they may be standard input and output."""
+    """Adds the flags for input and output files; `stream`: whether standard input and output are allowed."""
     photos = made.add_argument_group(f"{word}s")
     files = "files, folders (outputs of emojax in them are left out)"
     photos.add_argument(
@@ -272,7 +272,7 @@ def parse_inputs(made: Parser, argv: Sequence[str], example: str) -> argparse.Na
         if argv[-1:] == ["--input"]:  # its values follow the --
             argv.pop()
     for place in reversed(range(len(argv) - 1)):
-        if argv[place] == "--mood":  # argparse takes a value that begins with a minus for a flag
+        if argv[place] == "--mood":  # argparse would take a value that begins with a minus for a flag
             argv[place : place + 2] = [f"--mood={argv[place + 1]}"]
     options = made.parse_intermixed_args(argv)
     options.input = [*options.input, *options.paths, *after]
@@ -283,12 +283,12 @@ def parse_inputs(made: Parser, argv: Sequence[str], example: str) -> argparse.Na
 
 
 def is_style_file(name: str) -> bool:
-    """Whether a name in --style is that of a style file."""
+    """Whether a name in --style names a style file."""
     return name.lower().endswith(SUFFIX)
 
 
 def parse_style(text: str) -> dict[str, float]:
-    """Reads --style: like `parse_weights`, but the paths of style files that exist may have commas and colons.
+    """Reads --style: like `parse_weights`, but the paths of existing style files may contain commas and colons.
 
     Raises:
         InputError: see `parse_weights`.
@@ -331,7 +331,7 @@ def check_style(options: argparse.Namespace) -> None:
 
 
 def style_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of `StylizeOptions` that the flags name, but for the emotion."""
+    """The fields of `StylizeOptions` that the flags set, except the emotion."""
     names = (field.name for field in dataclasses.fields(StylizeOptions))
     return {name: getattr(options, name) for name in names if name != "emotion"}
 

@@ -13,7 +13,7 @@ from emojax.util.machine import check_machine
 
 @contextlib.contextmanager
 def _training() -> Iterator[None]:
-    """Imports and runs a command of `emojax.train`, with the compiled programs of earlier runs.
+    """The context in which a command of `emojax.train` is imported and run, with the cache of compiled programs.
 
     Raises:
         InputError: a package is not installed.

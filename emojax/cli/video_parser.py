@@ -1,4 +1,4 @@
-"""The flags of `emojax video`: those of `emojax stylize` for the network, and its own."""
+"""The flags of `emojax video`: its own, and the network flags of `emojax stylize`."""
 
 from __future__ import annotations
 
@@ -90,5 +90,5 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def video_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of `VideoOptions` that the flags name."""
+    """The fields of `VideoOptions` that the flags set."""
     return {field.name: getattr(options, field.name) for field in dataclasses.fields(VideoOptions)}

@@ -39,7 +39,7 @@ def web(argv: Sequence[str] | None = None) -> int:
     from emojax.web.serve import serve
 
     enable_cache()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that visitors' files are deleted then, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that visitors' files are deleted on SIGTERM, too
     with contextlib.suppress(KeyboardInterrupt), serve(load(args.styles, args.classifier), args.port) as address:
         print(f"emojax: {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
         if not args.no_browser:

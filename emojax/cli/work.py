@@ -1,4 +1,4 @@
-"""Paints the photos of a plan. One thread reads the next photo, one writes the picture before."""
+"""Paints the photos of a plan. One thread reads the next photo, and one writes the previous picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from emojax.util.files import remove_leftovers
 from emojax.util.machine import lack
 from emojax.util.progress import progress
 
-if TYPE_CHECKING:  # it imports JAX, which a mistake in the request must not wait for
+if TYPE_CHECKING:  # it imports JAX, which is slow; mistakes in the request are reported before that
     from emojax.pipeline import Result
 
 DONE, SOME_FAILED, FAILED = 0, 1, 2
@@ -34,7 +34,7 @@ DONE, SOME_FAILED, FAILED = 0, 1, 2
 
 @dataclass
 class Work:
-    """A job that has begun: what is known so far, and the time that it took."""
+    """A job in progress: the results so far, and the time that it has taken."""
 
     job: Job
     row: dict[str, Any]
@@ -46,7 +46,7 @@ class Work:
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
-        """Times a part of the work, and puts a failure of this photo into the row."""
+        """Times a part of the work, and records a failure of this photo in the row."""
         start = time.perf_counter()
         try:
             yield
@@ -57,7 +57,7 @@ class Work:
         except MemoryError:
             self.row["error"] = "not enough memory: make the photo smaller"
         except RuntimeError as error:
-            if "RESOURCE_EXHAUSTED" in str(error):  # JAX reports so that the memory of the device is full
+            if "RESOURCE_EXHAUSTED" in str(error):  # JAX's message when the device's memory is full
                 self.row["error"] = "not enough memory on the device: make the photo smaller"
             elif (lacks := lack(error)) is not None:
                 self.row["error"] = lacks
@@ -68,7 +68,7 @@ class Work:
 
 
 def sizes(jobs: Iterable[Job], max_megapixels: float = MAX_MEGAPIXELS) -> list[tuple[int, int]]:
-    """The (height, width) of the photos in their order, by their headers; those without a header are left out."""
+    """The (height, width) of the photos in order, read from their headers; photos without a readable header are left out."""
     paths = [job.source for job in jobs if job.is_open and job.source != STREAM]
     return [size for path in paths if (size := read_size(path, max_megapixels)) is not None]
 
@@ -86,18 +86,18 @@ def run(
     keep_metadata: bool = False,
     name_compounds: bool = False,
 ) -> int:
-    """Does the jobs in their order.
+    """Does the jobs in order.
 
-    While one photo is painted, one thread reads the next, and one thread writes and reports the one before.
+    While one photo is painted, one thread reads the next, and another writes and reports the previous one.
 
     Args:
         stylize: returns the result for a photo.
-        prepare: calls that one more thread makes meanwhile; see `Model.plan_sizes`.
+        prepare: calls that a further thread makes meanwhile; see `Model.plan_sizes`.
         as_json: one JSON object per photo on stdout, instead of a line.
-        quiet: neither lines on stdout nor notes on stderr, only errors.
+        quiet: print only errors: no lines on stdout, no notes on stderr.
         keep_metadata: whether pictures keep the harmless metadata of their photos.
         previews: whether `stylize` takes a second argument, a function that writes an unfinished picture beside the output.
-        name_compounds: whether a compound emotion that was read gives the output its name.
+        name_compounds: whether the output is named after a compound emotion, if one was read.
 
     Returns:
         The exit code: `DONE` (a skipped photo is done), `SOME_FAILED` of several, or `FAILED` for a single photo.
@@ -156,7 +156,7 @@ def _preview(job: Job) -> Iterator[Callable[[Image.Image], None]]:
 
     def show(picture: Image.Image) -> None:
         nonlocal wrote
-        if output != STREAM and (wrote or not path.exists()):  # never over a file of the user
+        if output != STREAM and (wrote or not path.exists()):  # never overwrite the user's files
             write_image(picture, path)
             wrote = True
 
@@ -169,7 +169,7 @@ def _preview(job: Job) -> Iterator[Callable[[Image.Image], None]]:
 
 @contextlib.contextmanager
 def _in_a_thread(steps: Iterable[Callable[[], Any]]) -> Iterator[None]:
-    """Makes the calls in a thread while the block runs. Those that have not begun at its end are dropped."""
+    """Makes the calls in a thread while the block runs. Calls that have not begun when the block ends are dropped."""
     executor = ThreadPoolExecutor(1)
     for step in steps:
         executor.submit(step)
@@ -208,7 +208,7 @@ def _read(job: Job, max_megapixels: float) -> Work:
 
 
 def _write(work: Work, taken: set[tuple[int, int]], force: bool, keep_metadata: bool, name_compounds: bool) -> None:
-    """Fills in what the result says, and writes the picture unless the photo was skipped."""
+    """Fills the row from the result, and writes the picture unless the photo was skipped."""
     with work.step():
         if (result := work.result) is not None:
             work.row |= reading(result)
@@ -241,7 +241,7 @@ def _write_image(
     write_image(result.image, output, format, description, metadata)
     written = identity(output)
     if written is not None:
-        taken.add(written)  # on a file system that ignores case two names may be one file
+        taken.add(written)  # on a case-insensitive file system two names may be one file
 
 
 def _read_stdin() -> bytes:

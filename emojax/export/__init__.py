@@ -1,26 +1,25 @@
-"""The networks for use without emojax: `emojax export`. docs/export.md has examples.
+"""Exports the networks for use without emojax: `emojax export`. docs/export.md has examples.
 
 stablehlo   one self-contained program (weights inside) for CPU, CUDA and TPU, read by `jax.export.deserialize`:
     --part stylize    (uint8 [B, H, W, 3], float32 [B, 7]) -> uint8 [B, H, W, 3]; any B, any H and W from 16 up
     --part classify   uint8 [B, S, S, 3] -> float32 [B, 7]; any B, S the classifier's own size (it is printed)
     --part all        uint8 [H, W, 3] -> picture uint8 [H, W, 3], number of faces int32 [], boxes float32 [F, 4]
                       (x, y, w, h; the largest first), landmarks float32 [F, 5, 2], probabilities float32 [F, 7], weights of
-                      the styles float32 [S]; any H and W from 16 up: a photo is all it needs
-    Photos and crops are RGB. The seven weights and probabilities are in the order of `emojax.EMOTIONS`; of a network set, whose
-    networks do not mix, the network of the greatest weight is taken. The program does not carry compiler options: on a CPU,
-    call it inside a `jax.jit` with those of `emojax.util.compiling` (about 3.1 times as fast).
-onnx        the same as an ONNX model of opset 18, written from the parameters:
-    --part stylize    photos, weights -> stylized, as above, but the weights are float32 [B, S], one for each style there is
+                      the styles float32 [S]; any H and W from 16 up
+    Photos and crops are RGB. The seven weights and probabilities are in the order of `emojax.EMOTIONS`. The networks of a
+    network set do not mix; the one with the greatest weight is used. The program does not contain compiler options: on a
+    CPU, call it inside a `jax.jit` with those of `emojax.util.compiling` (about 3.1 times as fast).
+onnx        an ONNX model of opset 18, written from the parameters:
+    --part stylize    photos, weights -> stylized, as above, but the weights are float32 [B, S], one per style
     --part classify   crops -> probabilities, as above
-    The names of the styles are in the metadata "styles", as JSON. A weight of the style "photo", where there is one, is that
-    much less strength. Network sets have no such graph.
+    The names of the styles are in the metadata "styles", as JSON. If there is a style "photo", its weight reduces the
+    strength by that share. Network sets cannot be exported as ONNX.
 safetensors   the arrays, float32, kernels HWIO, under their paths: `classifier/params/...`, `classifier/batch_stats/...`,
     `classifier/temperature` (divides the logits), `styles/network/LAYER/kernel`, `styles/styles/LAYER/scale` and `shift`
-    ([S, C], a row per style); the configs and the styles' names are in the metadata, as JSON.
+    ([S, C], a row per style). The configs and the names of the styles are in the metadata, as JSON.
 web         a folder with a page that paints photos and the webcam in a browser, by ONNX Runtime Web; see `emojax.export.site`.
 
-`--style-scale`, `--colors` and what else the pipeline does around the networks is in none of them, and only the part all
-finds faces.
+None of them contains the pipeline's further options, such as `--style-scale` and `--colors`. Only `--part all` finds faces.
 """
 
 from emojax.export.onnx import export_onnx_classify as export_onnx_classify

@@ -1,4 +1,4 @@
-"""`python -m emojax.export`, which is `emojax export`."""
+"""`python -m emojax.export`: the same as `emojax export`."""
 
 import sys
 

@@ -59,15 +59,16 @@ class _Graph:
         return str(self.constants[key].name)
 
     def cast(self, x: str, kind: str, output: str = "") -> str:
-        """To "FLOAT" or, cutting off, to "UINT8"."""
+        """Casts to "FLOAT", or to "UINT8" with truncation."""
         return self("Cast", x, to=getattr(self.onnx.TensorProto, kind), output=output)
 
     def model(self, inputs: Mapping[str, tuple], outputs: Mapping[str, tuple], metadata: Mapping[str, Any]) -> bytes:
         """The serialized model.
 
         Args:
-            inputs: name -> its axes, of which texts are of any length, after the type, "UINT8" or "FLOAT"; so the outputs.
-            metadata: texts, or what becomes JSON.
+            inputs: name -> (type, axes...): the type is "UINT8" or "FLOAT", an axis is its length or the name of a dynamic one.
+            outputs: as the inputs.
+            metadata: strings, or values that are written as JSON.
         """
         helper, proto = self.onnx.helper, self.onnx.TensorProto
         ends = [
@@ -84,7 +85,7 @@ class _Graph:
 
 
 def export_onnx_stylize(config: StylizerConfig, params: Any) -> bytes:
-    """The model of `--part stylize`; see `emojax.export`. It computes what `stylize_any_size` does, but for the weights' order.
+    """The model of `--part stylize`; see `emojax.export`. It computes `stylize_any_size` with a weight per style.
 
     Raises:
         UserError: a network set, or the package onnx is not installed.
@@ -95,7 +96,7 @@ def export_onnx_stylize(config: StylizerConfig, params: Any) -> bytes:
         )
     graph = _Graph()
     size = graph("Shape", "photos", start=1, end=3)
-    # Bytes are moved, not floats: that is a quarter of the memory.
+    # Transpose and pad bytes rather than floats: that takes a quarter of the memory.
     photos = _padded(graph, graph("Transpose", "photos", perm=[0, 3, 1, 2]), size)
     stylized = _stylized(graph, config, params, graph.cast(photos, "FLOAT"))
     pixels = graph.cast(graph("Add", graph("Mul", stylized, 255.0), 0.5), "UINT8")
@@ -107,7 +108,7 @@ def export_onnx_stylize(config: StylizerConfig, params: Any) -> bytes:
 
 
 def _padded(graph: _Graph, photos: str, size: str) -> str:
-    """Photos, NCHW, reflected to sides that are multiples of 4."""
+    """Photos (NCHW), padded by reflection to sides that are multiples of 4."""
     missing = graph("Mod", graph("Neg", size), MULTIPLE)
     return graph("Pad", photos, graph("Concat", np.zeros(6, int), missing, axis=0), mode="reflect")
 
@@ -150,7 +151,7 @@ def _stylized(graph: _Graph, config: StylizerConfig, params: Any, x: str) -> str
 def _style_code(graph: _Graph, config: StylizerConfig, table: Any) -> dict[str, tuple[str, str]]:
     """Norm layer -> its scale and shift, [B, C, 1, 1].
 
-    One product for all layers would have to be split, into more outputs than a GPU's shader has in WebGPU.
+    Each layer has its own matrix product: a single product would be split into more outputs than a WebGPU shader may have.
     """
     total = graph("ReduceSum", "weights", np.array([1]))
     equal = np.float32(1 / len(config.styles))
@@ -163,9 +164,9 @@ def _style_code(graph: _Graph, config: StylizerConfig, table: Any) -> dict[str, 
 
 
 def _instance_norm(graph: _Graph, x: str, scale: str, shift: str) -> str:
-    """Instance normalization, each photo with its own scale and shift, where a flat channel becomes the shift.
+    """Instance normalization, each photo with its own scale and shift; a flat channel becomes the shift.
 
-    ONNX's own operator has one scale for the batch, and makes noise of a flat channel's rounding errors; it is no faster.
+    ONNX's own operator has one scale for the whole batch, amplifies the rounding errors of a flat channel, and is no faster.
     """
     centred = graph("Sub", x, graph("ReduceMean", x, _SPATIAL))
     variance = graph("ReduceMean", graph("Mul", centred, centred), _SPATIAL)

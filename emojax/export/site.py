@@ -1,8 +1,8 @@
-"""A page that paints photos and the webcam in a browser: a folder for any static host, which also opens from disk.
+"""A page that paints photos and the webcam in a browser: a folder for any static host, which can also be opened from disk.
 
-A browser reads no files beside a page that was opened from disk, except scripts, style sheets and pictures. Therefore the model
-and ONNX Runtime Web, gzipped and in base64, are in scripts, which the page unpacks (`page/painter.js`). There are two builds of
-ONNX Runtime Web, of which a browser loads one: the one for WebGPU is larger, and slower where there is no GPU.
+When a page is opened from disk, a browser loads only scripts, style sheets and pictures beside it. Therefore the model and ONNX
+Runtime Web are stored in scripts, gzipped and in base64, which the page unpacks (`page/painter.js`). A browser loads one of two
+builds of ONNX Runtime Web: the build for WebGPU is larger, and slower without a GPU.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ RUNTIMES = {
     "wasm": ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"),
     "webgpu": ("ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"),
 }
-"""where the network runs -> the library, and its WebAssembly; both of the folder dist of the npm package"""
+"""where the network runs -> the library and its WebAssembly, both in the folder dist of the npm package"""
 PAGE = Path(__file__).parent / "page"
 EXAMPLE = Path(__file__).parent.parent / "train" / "presets" / "astronaut.jpg"
 
 
 def find_runtime(folder: Path | None = None) -> Path:
-    """The folder of the npm package onnxruntime-web: the given one, or that of node_modules here or in a folder above.
+    """The folder of the npm package onnxruntime-web: the given one, or node_modules in this folder or a parent folder.
 
     Raises:
         UserError: there is none, or it lacks a file.
@@ -85,6 +85,6 @@ def export_site(config: StylizerConfig, params: Any, runtime: Path) -> dict[str,
 
 
 def _packed(files: Mapping[str, bytes]) -> bytes:
-    """A script that puts files, gzipped and in base64, into the page's `packed`; the same bytes for the same files."""
+    """A script that puts files, gzipped and in base64, into the page's `packed`; deterministic."""
     packed = {name: base64.b64encode(gzip.compress(data, 9, mtime=0)).decode() for name, data in files.items()}
     return f"Object.assign(packed, {json.dumps(packed)});\n".encode()

@@ -23,8 +23,8 @@ def stylize_any_size(
 ) -> UInt8[Array, "B H W 3"]:
     """Repaints photos of any size from 16 x 16 up by weights over the seven emotions (normalized here).
 
-    Weights of emotions that the network has no style for are left out; a network with one style uses it for all. Where
-    nothing is left, all styles count the same: a program cannot raise.
+    Weights of emotions for which the network has no style are ignored; a network with one style always uses it. If no weight
+    remains, all styles get the same weight, because an exported program cannot raise an error.
     """
     if len(config.styles) == 1:
         mine = jnp.ones_like(weights[:, :1])

@@ -16,7 +16,7 @@ from emojax.nets.stylizer import StylizerConfig, remove_checkerboard
 
 
 def export_safetensors(classifier: ClassifierConfig, variables: Any, styles: StylizerConfig, params: Any) -> bytes:
-    """Both models' arrays; see `emojax.export` for their names. The last layer is as it paints, see `remove_checkerboard`."""
+    """The arrays of both models; see `emojax.export` for their names. `remove_checkerboard` is applied to the last layer."""
     params = {**params, "network": remove_checkerboard(styles, params["network"])}
     leaves = jax.tree_util.tree_flatten_with_path({"classifier": variables, "styles": params})[0]
     tensors = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}

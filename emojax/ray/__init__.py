@@ -1,6 +1,6 @@
 """Painting photos on many machines with Ray Data: `stylize` for a data set, `python -m emojax.ray` for a folder.
 
-`pip install 'emojax[ray]'`. Ray moves the rows, starts the actors again when they die, and shows the progress.
+Install it with `pip install 'emojax[ray]'`. Ray moves the rows, restarts actors that die, and shows the progress.
 """
 
 from __future__ import annotations

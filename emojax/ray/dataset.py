@@ -16,9 +16,11 @@ from emojax.ray.painter import Painter, Settings
 from emojax.weights.style_file import StyleFile
 
 SHARE = 0.9
-"""of its cores, what an actor asks Ray for: the rest is for reading and writing, which would wait for ever if actors had all"""
+"""share of its cores that an actor requests from Ray; the rest is for reading and writing tasks, which would otherwise never
+be scheduled"""
 RETRIES = 3
-"""how often a batch is painted again after its actor died; Ray's own choice, for ever, would never end with a deadly photo"""
+"""how often a batch is retried after its actor died; with Ray's default (no limit), a photo that kills its actor would be
+retried for ever"""
 
 
 def stylize(
@@ -37,9 +39,9 @@ def stylize(
 ) -> Dataset:
     """Repaints the photos of a data set in actors that hold one model each. Nothing is done until the result is read.
 
-    Every photo is padded to one of a few sizes that programs are compiled for (`emojax.pipeline.sizes.Buckets`); the actors
-    of a machine share the compiled programs on disk. A photo that fails does not stop the others: its row says why. A batch
-    whose actor dies is painted again by another.
+    Every photo is padded to one of a few sizes for which programs are compiled (`emojax.pipeline.sizes.Buckets`); the actors
+    of a machine share the compiled programs on disk. A photo that fails does not stop the others; its row has the reason. If
+    an actor dies, another one paints its batch again.
 
     Args:
         dataset: rows with a photo each, encoded in the column "bytes", or a file in "path": a local one, s3://..., gs://...
@@ -50,16 +52,16 @@ def stylize(
         batch_size: rows that are painted together.
         styles, classifier: see `emojax.load`; paths that exist on every machine.
         style_files: further styles.
-        suffix: the format of all pictures, such as ".jpg"; None: that of "path" where it is written, else .png.
-        filesystem: where the paths are, with its credentials; None: what they say themselves.
+        suffix: the format of all pictures, such as ".jpg"; None: that of "path" if emojax writes it, else .png.
+        filesystem: the file system of the paths, with its credentials; None: local, or the one that a path's URI names.
 
     Returns:
         The data set without "bytes" and with the columns of `emojax.ray.painter.PAINTED`: "painted", "suffix", "style",
         "reading" (JSON, the entries of `emojax stylize --json`) and "error".
 
     Raises:
-        InputError: a number out of range, an unknown style or format, no such checkpoint, or rows without a photo, where
-            the columns are known.
+        InputError: a number out of range, an unknown style or format, a missing checkpoint, or rows without a photo (if the
+            columns are known).
     """
     options = StylizeOptions() if options is None else options
     fewest, most = (actors, actors) if isinstance(actors, int) else actors

@@ -1,8 +1,8 @@
-"""Folders of photos and of pictures, local or in a bucket, and the record of what is done.
+"""Folders of photos and of pictures, local or in a bucket, and the record of finished photos.
 
-The pictures keep the tree of the photos: IN/a/b.jpg becomes OUT/a/b.happy.jpg. OUT/readings/ has a JSON object per photo, as
-`emojax stylize --json` prints it, in files of many lines. A photo is done when its line is there, and its picture is written
-before. OUT/emojax.json tells how the pictures were made; a run with other options needs another folder.
+The pictures keep the tree of the photos: IN/a/b.jpg becomes OUT/a/b.happy.jpg. The files in OUT/readings/ have a line per
+photo, the JSON object that `emojax stylize --json` prints. A photo is done when its line is written; its picture is written
+before that. OUT/emojax.json records how the pictures were made; a run with other options needs another folder.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from emojax.util.files import write_atomically
 
 READINGS, RUN = "readings", "emojax.json"
 LINES, SECONDS = 10_000, 30.0
-"""After so many lines or seconds a file of readings is written: what a killed run has painted since is painted again."""
+"""a file of readings is written after this many lines or seconds; a killed run repeats the photos painted since the last one"""
 _WITHOUT_FOLDERS = frozenset({"s3", "gcs", "abfs"})
 
 
@@ -36,7 +36,7 @@ class Folder:
     """A folder in some file system."""
 
     name: str
-    """as the user calls it"""
+    """the path or URI that the user gave"""
     filesystem: FileSystem
     path: str
 
@@ -60,20 +60,20 @@ class Folder:
             raise InputError(f"cannot read {self.name}/{name}: {reason(error)}") from None
 
     def write(self, name: str, data: bytes) -> None:
-        """Writes a file whole or not at all; raises UserError where it cannot be written."""
+        """Writes a file atomically; raises UserError if it cannot be written."""
         if self.is_local:
             write_atomically(Path(self.file(name)), data)
             return
         try:
             if self.filesystem.type_name not in _WITHOUT_FOLDERS:
                 self.filesystem.create_dir(posixpath.dirname(self.file(name)), recursive=True)
-            with self.filesystem.open_output_stream(self.file(name)) as file:  # an object appears when it is whole
+            with self.filesystem.open_output_stream(self.file(name)) as file:  # an object appears only when complete
                 file.write(data)
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"cannot write {self.name}/{name}: {reason(error)}") from None
 
     def files(self, *, missing: bool = False) -> list[str]:
-        """The visible files below it, by their paths there, sorted; `missing`: an absent folder is empty.
+        """The relative paths of the visible files below the folder, sorted; `missing`: treat a missing folder as empty.
 
         Raises:
             InputError: no such folder.
@@ -106,14 +106,14 @@ class Plan:
     done: int
     """how many photos earlier runs have painted"""
     problems: dict[str, str]
-    """photo -> why it is not painted"""
+    """photo -> why it cannot be painted"""
 
 
 def plan(photos: Folder, output: Folder, run: Mapping[str, Any]) -> Plan:
-    """Lists the photos that are not done, and notes in `output` how its pictures are made.
+    """Lists the photos that are not done, and records in `output` how its pictures are made.
 
     Raises:
-        InputError: no photos; an output inside the input; an output that something else wrote, or that has other options.
+        InputError: no photos; an output inside the input; an output of another program, or one made with other options.
     """
     inside = f"{output.path}/".startswith(f"{photos.path}/")
     if inside and output.filesystem.equals(photos.filesystem):
@@ -143,7 +143,7 @@ def plan(photos: Folder, output: Folder, run: Mapping[str, Any]) -> Plan:
 
 
 def readings(output: Folder) -> Iterator[dict[str, Any]]:
-    """The lines of all earlier runs."""
+    """The objects that earlier runs recorded."""
     folder = Folder(output.name, output.filesystem, output.file(READINGS))
     for name in folder.files(missing=True):
         for line in (folder.read(name) or b"").splitlines():
@@ -151,7 +151,7 @@ def readings(output: Folder) -> Iterator[dict[str, Any]]:
 
 
 def write_pictures(batch: pa.Table, photos: Folder, output: Folder) -> pa.Table:
-    """Writes the pictures of painted rows. Returns their lines for the readings, in the column "line"."""
+    """Writes the pictures of painted rows. Returns a table whose column "line" has their lines for the readings."""
     lines = []
     for row in batch.to_pylist():
         name = posixpath.relpath(row["path"], photos.path)
@@ -170,7 +170,7 @@ def write_pictures(batch: pa.Table, photos: Folder, output: Folder) -> pa.Table:
 
 
 class Record:
-    """Writes lines to new files of readings, now and then, and the rest at the end of the block."""
+    """Collects lines and writes them to new files of readings, now and then and at the end of the block."""
 
     def __init__(self, output: Folder) -> None:
         self._output, self._lines = output, list[str]()

@@ -1,4 +1,4 @@
-"""Paints a folder with `stylize`, and records what became of every photo."""
+"""Paints a folder with `stylize`, and records the result of every photo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from emojax.ray.folder import Record, open_folder, plan, write_pictures
 from emojax.util.words import printable
 
 BLOCK = 256
-"""photos that an actor takes at once, at most: what is painted again when it dies"""
+"""largest number of photos that an actor takes at once; they are painted again if it dies"""
 WRITING = 0.1
 """cores of a task that writes pictures"""
 
@@ -45,11 +45,11 @@ class Actors:
 def paint_folder(
     photos: str, output: str, options: StylizeOptions, actors: Actors, made: Mapping[str, Any], **networks: Any
 ) -> int:
-    """Paints what earlier runs have not painted; see `emojax.ray.folder`.
+    """Paints the photos that earlier runs have not painted; see `emojax.ray.folder`.
 
     Args:
         photos, output: folders, local or URIs.
-        made: how the pictures are made, in JSON's types: a later run with other values is refused.
+        made: how the pictures are made, as JSON types; a later run with other values is refused.
         networks: `styles`, `classifier` and `style_files` of `stylize`.
 
     Returns:
@@ -74,7 +74,7 @@ def paint_folder(
             resources: dict[str, Any] = {"actors": actors.count, "cpus": actors.cpus, "gpus": actors.gpus}
             painted = stylize(rows, options, filesystem=filesystem, **resources, **networks)
             where = {"photos": source, "output": target}
-            write: Any = write_pictures  # Ray's type has no further arguments
+            write: Any = write_pictures  # Ray's type does not allow further arguments
             lines = painted.map_batches(write, batch_format="pyarrow", fn_kwargs=where, num_cpus=WRITING)
             failed += _collect(lines, planned.photos, record)
     count = len(planned.photos) + len(planned.problems)
@@ -83,14 +83,14 @@ def paint_folder(
 
 
 def _in_blocks(paths: Sequence[str], actors: int) -> ray.data.Dataset:
-    """Paths in blocks, at least four for each actor where there are enough, so that all end at about the same time."""
+    """Paths in blocks, if possible at least four per actor, so that all actors finish at about the same time."""
     try:
         ray.init(ignore_reinit_error=True, log_to_driver=False)
     except (
         Exception
-    ) as error:  # Ray has no class of its own for an address where nobody answers, or a start that takes too long
+    ) as error:  # Ray has no error class for an address that does not answer, or for a start that takes too long
         raise UserError(f"cannot start Ray: {' '.join(str(error).split())[:200]}") from None
-    # A block that fails again and again is left out, and counted in the end: the others do not wait for it.
+    # A block that keeps failing is left out and counted at the end, so that the others do not wait for it.
     ray.data.DataContext.get_current().max_errored_blocks = -1
     size = min(BLOCK, math.ceil(len(paths) / (4 * actors)))
     return ray.data.from_arrow(

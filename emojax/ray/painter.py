@@ -1,6 +1,6 @@
-"""What an actor does: it holds one model and paints batches of rows. Imports JAX only when the actor starts.
+"""The actor, which holds one model and paints batches of rows. JAX is imported only when the actor starts.
 
-A row has a photo in the column "bytes" or "path"; it gets the columns of `PAINTED`, and loses "bytes".
+A row has a photo in the column "bytes" or "path". Painting adds the columns of `PAINTED` and removes "bytes".
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ PAINTED = pa.schema(
     ]
 )
 FETCHED_AT_ONCE = 8
-"""files that an actor reads from a remote file system at the same time"""
+"""number of files that an actor reads from a remote file system at the same time"""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What an actor needs to know."""
+    """The settings of an actor."""
 
     options: StylizeOptions
     styles: str | None = None
@@ -47,9 +47,9 @@ class Settings:
     classifier: str | None = None
     style_files: tuple[StyleFile, ...] = ()
     suffix: str | None = None
-    """the format of all pictures; None: that of the photo's path, where it is written, else .png"""
+    """the format of all pictures; None: that of the photo's path if emojax writes it, else .png"""
     filesystem: FileSystem | None = None
-    """where the paths are; None: local, or what a path such as s3://bucket/photo.jpg names"""
+    """the file system of the paths; None: local, or the one that a path such as s3://bucket/photo.jpg names"""
     cpus: float = 1.0
     gpus: float = 0.0
 
@@ -63,7 +63,7 @@ class Painter:
         Raises:
             UserError: see `emojax.load`; a GPU that JAX cannot use.
         """
-        # Before JAX is imported. A process has as many threads as its actor has cores, so that actors do not share them.
+        # Set these before JAX is imported. A process gets as many threads as its actor has cores, so that actors share none.
         os.environ["JAX_PLATFORMS"] = "cuda" if settings.gpus else "cpu"
         os.environ["PJRT_NPROC"] = str(max(1, round(settings.cpus)))
         if 0 < settings.gpus < 1:  # several actors share its memory
@@ -71,7 +71,7 @@ class Painter:
         from emojax.pipeline import load
         from emojax.util.compiling import enable_cache
 
-        enable_cache()  # what one actor of a machine compiles, the others read
+        enable_cache()  # the actors of a machine share compiled programs
         self._settings = settings
         self._options = {field.name: getattr(settings.options, field.name) for field in fields(StylizeOptions)}
         self._filesystems: dict[str, tuple[FileSystem, str]] = {}
@@ -104,7 +104,7 @@ class Painter:
         return kept
 
     def _fetch(self, photo: Any) -> Any:
-        """What `Model.stylize_many` takes: bytes, or a local path; an error if the file cannot be read."""
+        """The photo as `Model.stylize_many` takes it: bytes or a local path; an error if the file cannot be read."""
         if photo is None:
             return InputError("the row has no photo")
         if isinstance(photo, bytes) or (self._settings.filesystem is None and "://" not in photo):
@@ -117,7 +117,7 @@ class Painter:
             return InputError(f"cannot read {photo}: {reason(error)}")
 
     def _locate(self, path: str) -> tuple[FileSystem, str]:
-        """The file system of a path and what the path is there; opening one takes a request, so each is opened once."""
+        """The file system of a path, and the path in it. Opening a file system takes a request, so each is opened once."""
         if self._settings.filesystem is not None:
             return self._settings.filesystem, path
         scheme, _, rest = path.partition("://")
@@ -129,7 +129,7 @@ class Painter:
         return filesystem, f"{base.rstrip('/')}/{key}"
 
     def _paint(self, photos: Sequence[Any]) -> Iterator[Any]:
-        """`Model.stylize_many`, which goes on with the next photo where memory does not suffice for one."""
+        """`Model.stylize_many`, but it continues with the next photo if there is not enough memory for one."""
         from emojax.pipeline import Result
 
         done = 0
@@ -143,7 +143,7 @@ class Painter:
                 yield Result(None, [], None, None, error=f"{type(error).__name__}: {reason(error)}"[:300])
 
     def _row(self, name: str | None, result: Any) -> dict[str, Any]:
-        """The columns of `PAINTED` for what became of a photo."""
+        """The columns of `PAINTED` for the result of a photo."""
         if isinstance(result, EmojaxError):
             return {"error": str(result)}
         if result.error is not None:

@@ -1,1 +1,1 @@
-"""Everything that only training needs: data -> step -> checkpoint. Nothing outside this folder imports it."""
+"""Training: data -> step -> checkpoint. Only training and its commands need this package."""

@@ -25,14 +25,14 @@ ToParams = Callable[[TrainState, Any, Mapping[str, float]], Mapping[str, Any]]
 
 @runtime_checkable
 class Bar(Protocol):
-    """What shows the progress of the run."""
+    """Shows the progress of the run."""
 
     def set_postfix_str(self, text: str, /) -> None: ...
 
 
 @dataclass
 class StepEnd:
-    """What is known when a step has been dispatched; hooks add to it."""
+    """The facts about a step that has been dispatched; hooks add to them."""
 
     step: int
     last: bool
@@ -47,14 +47,14 @@ class StepEnd:
 
 @runtime_checkable
 class Hook(Protocol):
-    """Something that happens after some steps."""
+    """An action that runs after some of the steps."""
 
     def due(self, end: StepEnd) -> bool:
-        """Whether it happens after this step."""
+        """Whether the hook runs after this step."""
         ...
 
     def __call__(self, end: StepEnd, placed: TrainState) -> None:
-        """Does it; `placed` is the state on the devices."""
+        """Runs the hook; `placed` is the state on the devices."""
         ...
 
 
@@ -126,14 +126,14 @@ class Save:
         self._saved = timer.elapsed()
 
     def due(self, end: StepEnd) -> bool:
-        # Hosts have to agree, so only a host that is alone goes by the clock.
+        # All hosts have to decide alike, so only a single host uses its clock.
         overdue = jax.process_count() == 1 and self.timer.elapsed() - self._saved > 60 * self.minutes
         evaluated = self.evaluate is not None and self.evaluate.due(end)
         return end.step % self.every == 0 or evaluated or overdue or end.last or end.stops
 
     def __call__(self, end: StepEnd, placed: TrainState) -> None:
         metrics, score = end.metrics, end.score
-        if self.evaluate is None:  # the score is then that of the last line of the log
+        if self.evaluate is None:  # the score then comes from the last line of the log
             metrics, score = self.log.means, -self.log.means["loss"] if self.log.means else None
         if jax.process_index() == 0:
             state = self.parallel.fetch_state(placed)

@@ -1,11 +1,11 @@
 """The training loop: data -> step -> metrics -> checkpoint. It knows neither the network nor the training config.
 
-A step is a pure function `step(state, constants, batch, axis_name) -> (state, metrics)`. The state is what it changes (see
-`TrainState`); constants are what it only reads, such as VGG16, painting targets or layers that do not learn. They are on
-the devices once and in no checkpoint.
+A step is a pure function `step(state, constants, batch, axis_name) -> (state, metrics)`. It changes the state (see
+`TrainState`) and only reads the constants, such as VGG16, painting targets or frozen layers. The constants are placed on the
+devices once and are not saved in checkpoints.
 
-A run lives in one folder: `step_*/` checkpoints (the newest and the best are kept), `metrics.jsonl`, `tensorboard/` and
-`curves.png`. Started again with the same command, it goes on exactly where it stopped.
+A run has one folder: `step_*/` checkpoints (the newest and the best are kept), `metrics.jsonl`, `tensorboard/` and
+`curves.png`. If it is started again with the same command, it continues exactly where it stopped.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def fit(
     dtype: str = "float32",
     started: float | None = None,
 ) -> TrainState:
-    """Trains until the run is as long as it should be; resumes from the newest checkpoint.
+    """Trains until the run has its length; resumes from the newest checkpoint.
 
     SIGINT and SIGTERM write a checkpoint first; then KeyboardInterrupt is raised.
 
@@ -89,7 +89,7 @@ def fit(
         length: in steps or seconds.
         to_params: see `ToParams`; the metrics are empty where nothing was evaluated.
         evaluate: runs every `loop.evaluate_every` steps and at the end; without it the score is minus the last training loss.
-        dtype: of the step's convolutions, to compare its speed with what the device can do.
+        dtype: of the step's convolutions; it determines the peak with which the speed is compared.
         started: `time.monotonic()` from which `length.seconds` count; None: now.
 
     Returns:
@@ -152,21 +152,21 @@ def fit(
 
 
 def _stops(signals: Signals, asks: bool) -> bool:
-    """Whether a signal has come to any host; hosts wait for one another to answer, so several only ask where `asks`."""
+    """Whether any host has received a signal. The hosts wait for each other's answers, so several ask only if `asks`."""
     if jax.process_count() > 1 and not asks:
         return False
     return max_over_hosts(signals.received is not None) > 0
 
 
 class _MetricsReader:
-    """Reads each step's metrics when the next step has been dispatched, so that the device never waits for the host."""
+    """Reads the metrics of each step after the next step is dispatched, so that the device never waits for the host."""
 
     def __init__(self, parallel: Parallel, log: Log) -> None:
         self._parallel, self._log = parallel, log
         self._pending: tuple[int, Any] | None = None
 
     def put(self, number: int, metrics: Any) -> None:
-        """Takes a step's metrics, on the devices, and reads those of the step before."""
+        """Takes a step's metrics, which are on the devices, and reads those of the previous step."""
         self.flush()
         self._pending = number, metrics
 
@@ -179,7 +179,7 @@ class _MetricsReader:
 
 
 class _Bar:
-    """The progress of the fraction of the run that is done, on the first host."""
+    """A progress bar of the run, on the first host."""
 
     def __init__(self, timer: Timer, step: int) -> None:
         self._timer = timer
@@ -188,11 +188,11 @@ class _Bar:
         self._shown = show_progress(1000, quiet=others, initial=done, mininterval=2, bar_format=_BAR)
 
     def show(self, step: int) -> None:
-        """Moves the bar to what is done after `step` steps."""
+        """Sets the bar to the progress after `step` steps."""
         self._shown.update(int(1000 * min(self._timer.progress(step), 1)) - int(self._shown.n))
 
     def set_postfix_str(self, text: str) -> None:
-        """Says what stands behind the bar."""
+        """Sets the text after the bar."""
         self._shown.set_postfix_str(text)
 
     def __enter__(self) -> _Bar:

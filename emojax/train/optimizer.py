@@ -25,7 +25,7 @@ class OptimizerConfig:
     clip_norm: float = 0.0
     """largest global norm of the gradient; 0 does not clip"""
     weight_decay: float = 0.0
-    """share of each kernel that decays in a step, times the learning rate; biases and norms do not decay"""
+    """weight decay of the kernels per step, times the learning rate; biases and norms do not decay"""
 
     def __post_init__(self) -> None:
         if self.schedule not in ("constant", "cosine"):
@@ -51,7 +51,7 @@ class OptimizerConfig:
         return jnp.asarray(self.learning_rate * warmup * decay, jnp.float32)
 
     def _scale_by_rate(self) -> optax.GradientTransformationExtraArgs:
-        """Scales updates by minus the learning rate; its state is the number of steps. Optax's schedules know no `progress`."""
+        """Scales updates by minus the learning rate; its state is the step count. Optax's schedules do not take `progress`."""
 
         def update(updates: Any, count: Any, params: Any = None, *, progress: Any, **_: Any) -> tuple[Any, Any]:
             rate = self.rate(count, progress)

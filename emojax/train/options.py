@@ -67,7 +67,7 @@ def _parse(argv: Sequence[str], preset: Config, program: str) -> Config:
     except SystemExit as exit:
         if not exit.code:
             raise
-        error: BaseException | None = exit  # tyro prints the error of a config, and then exits
+        error: BaseException | None = exit  # tyro prints the error of a config and then exits
         while error is not None and not isinstance(error, EmojaxError):
             error = error.__context__
         message = f"{_in_a_line(said.getvalue())}; see --help" if error is None else str(error)
@@ -147,13 +147,13 @@ def _flag(field: str) -> str:
 
 
 def _flag_of(field: str, fields: Mapping[str, Any]) -> str:
-    """Returns the flag of a field whose config may be left out: learning_rate -> --optimizer.learning-rate."""
+    """Returns the full flag of a field that was given without its config: learning_rate -> --optimizer.learning-rate."""
     found = [name for name in fields if name == field or name.endswith(f".{field}")]
     return _flag(found[0] if field not in fields and len(found) == 1 else field)
 
 
 def _in_a_line(text: str) -> str:
-    """Returns what tyro says in a box: the lines after the title, up to a blank line or a rule."""
+    """Returns the text in tyro's error box: the lines after the title, up to a blank line or a rule."""
     lines = [line.strip("│╭╮╰╯ ") for line in text.strip().splitlines()[1:]]
     words: list[str] = []
     for line in lines:

@@ -1,7 +1,7 @@
 """Data parallelism: one step, run on one device, on a mesh (`jit`) or by `pmap`, on one host or on several.
 
 A step is a pure function `step(state, constants, batch, axis_name) -> (state, metrics)`. State and constants are replicated.
-Under `jit` the batch is sharded over the mesh and means are global by themselves (axis_name is None); under `pmap` the step
+Under `jit` the batch is sharded over the mesh, and means are automatically global (axis_name is None). Under `pmap` the step
 takes means over `axis_name`.
 """
 
@@ -31,7 +31,7 @@ def initialize_hosts(coordinator: str | None = None, hosts: int | None = None, h
     """Joins the other hosts through `jax.distributed`, if arguments or environment variables name them.
 
     Call it before anything else touches a device. `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`
-    are used for arguments that are None; without either, nothing happens.
+    are used for arguments that are None. Without arguments and variables, nothing happens.
 
     Raises:
         UserError: a coordinator without the number of hosts or this host's index.
@@ -100,13 +100,13 @@ class Parallel:
         return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), state)
 
     def on_one_device(self, placed: State) -> State:
-        """A placed state for a computation on one device: under `jit` the copy that this host's first device has."""
+        """A placed state for a computation on one device; under `jit`, the copy on this host's first device."""
         if self.mode == "pmap":
             return self.fetch_state(placed)
         return jax.tree.map(lambda x: x.addressable_data(0), placed)
 
     def place_batch(self, batch: Any) -> Any:
-        """This host's part of a batch, leaves [N, ...], spread over its devices."""
+        """This host's part of a batch (leaves [N, ...]), sharded over its devices."""
         if self.mode == "pmap":
             local = [d for d in self.devices if d.process_index == jax.process_index()]
             return jax.tree.map(lambda x: x.reshape(len(local), -1, *x.shape[1:]), batch)
@@ -141,12 +141,12 @@ class Parallel:
 
 
 def max_over_hosts(value: int) -> int:
-    """The largest of the hosts' values; all hosts have to call it at the same step, and wait for one another."""
+    """The largest of the hosts' values. All hosts have to call it at the same step; they wait for each other."""
     if jax.process_count() == 1:
         return value
     return int(multihost_utils.process_allgather(np.array(value)).max())
 
 
 def mean_over(axis_name: str | None, tree: Any) -> Any:
-    """The mean over the devices of a `pmap`; under `jit` means are global already, and the tree is returned as it is."""
+    """The mean over the devices of a `pmap`. Under `jit` means are global already, and the tree is returned unchanged."""
     return tree if axis_name is None else jax.lax.pmean(tree, axis_name)

@@ -1,4 +1,4 @@
-"""How long a run is, and how much of it is done: in steps, passes over the data, or seconds."""
+"""The length and the progress of a run: in steps, passes over the data, or seconds."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from emojax.errors import UserError
 class Length:
     """When a run ends: after `steps` steps, after `epochs` passes over the data, or after `seconds`.
 
-    Where both are given, `steps` counts and `epochs` only says what it was computed from.
+    If both steps and epochs are given, `steps` counts, and `epochs` records what it was computed from.
     """
 
     steps: int | None = None
     epochs: float | None = None
     seconds: float | None = None
-    """over all starts of the run"""
+    """summed over all starts of the run"""
 
     def __post_init__(self) -> None:
         """Raises ValueError for steps and seconds, or neither; UserError for seconds on several hosts."""
@@ -33,7 +33,7 @@ class Length:
             )
 
     def in_steps(self, steps_per_epoch: float) -> Length:
-        """The length with `steps` computed from `epochs`, at least 1; unchanged where that is not needed."""
+        """The length with `steps` computed from `epochs`, at least 1; unchanged if that is not needed."""
         if self.epochs is None or self.steps is not None:
             return self
         return dataclasses.replace(self, steps=max(1, round(self.epochs * steps_per_epoch)))
@@ -43,7 +43,7 @@ class Timer:
     """The time that a run has taken over all its starts, and the fraction of the run that is done."""
 
     def __init__(self, length: Length, elapsed: float = 0.0, started: float | None = None) -> None:
-        """Starts.
+        """Starts the timer.
 
         Args:
             elapsed: seconds of the earlier starts.

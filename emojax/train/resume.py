@@ -23,7 +23,7 @@ from emojax.weights import store
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, and what its checkpoints say of the model and the training."""
+    """A run's folder, and the configs of the model and the training that its checkpoints store."""
 
     folder: Path
     kind: store.Kind
@@ -50,7 +50,7 @@ class Run:
 
 @dataclass
 class Position:
-    """Where a run is, besides its arrays; JSON in a checkpoint."""
+    """The state of a run besides its arrays; JSON in a checkpoint."""
 
     step: int = 0
     iterator: Any = None
@@ -97,9 +97,9 @@ def restore(run: Run, target: TrainState) -> tuple[TrainState, Position]:
 
 
 def finished_state(run: Run, target: TrainState, length: Length, started: float | None = None) -> TrainState | None:
-    """The last state of a run that is finished, which is said on stderr; None for one that is not.
+    """The last state of a finished run, which is reported on stderr; None for an unfinished one.
 
-    It needs no data: a run of `epochs` is finished if its newest checkpoint says so for as many epochs.
+    No data is needed: a run of `epochs` is finished if its newest checkpoint is at the end of as many epochs.
 
     Args:
         target, started: see `restore` and `Timer`.
@@ -131,7 +131,7 @@ def save(
     metrics: Mapping[str, float],
     score: float | None,
 ) -> None:
-    """Writes a checkpoint and removes the older ones but the best.
+    """Writes a checkpoint and removes all older ones except the best.
 
     Args:
         state: on the host.
@@ -158,7 +158,7 @@ def save(
 
 
 def fixed_settings(config: Any) -> dict[str, Any]:
-    """The fields of a training config that a resumed run has to share, flat, as JSON has them.
+    """The fields of a training config that must be the same in a resumed run, as a flat dict of JSON types.
 
     Nested fields have dots in their names. A config's class attribute `MAY_CHANGE` names the fields that are left out.
     """
@@ -175,7 +175,7 @@ def fixed_settings(config: Any) -> dict[str, Any]:
 
 
 def check_settings(path: Path, before: Mapping[str, Any], config: Any) -> None:
-    """Raises UserError if a checkpoint's settings differ; a setting that is newer than the checkpoint had its default."""
+    """Raises UserError if a checkpoint's settings differ. Settings that did not exist then are taken to have their default."""
     now, before = fixed_settings(config), {RENAMED.get(name, name): value for name, value in before.items()}
     defaults = fixed_settings(type(config)()) if config is not None else {}
     for name in sorted(before.keys() | now.keys()):

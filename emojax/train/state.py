@@ -14,7 +14,7 @@ import optax
 class TrainState(flax.struct.PyTreeNode):
     """What a step reads and replaces; JAX arrays on the devices, NumPy arrays on the host.
 
-    What a step only reads, such as VGG16, is no part of it: see `emojax.train.loop` on constants.
+    Constants, which a step only reads, such as VGG16, are not part of it; see `emojax.train.loop`.
     """
 
     step: Any
@@ -41,7 +41,7 @@ class TrainState(flax.struct.PyTreeNode):
         with_ema: bool = False,
     ) -> TrainState:
         """The state before the first step."""
-        # The average is a copy: a step donates its state, and no buffer can be donated twice.
+        # The average must be a copy: a step donates its state, and a buffer cannot be donated twice.
         return cls(
             step=jnp.zeros((), jnp.int32),
             params=params,

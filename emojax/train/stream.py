@@ -1,4 +1,4 @@
-"""Streams of training examples: batches for this host, and images that cannot be read."""
+"""Streams of training examples: batches for this host, and handling of images that cannot be read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Unreadable:
     def report(self, key: Any, name: str, error: Exception) -> None:
         """Counts the image `key`; raises UserError if no image can be read."""
         with self._lock:
-            known = key in self._bad  # another thread, or another epoch, may have come across it
+            known = key in self._bad  # another thread or epoch may have reported it
             self._bad.add(key)
             reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error))
             if len(self._bad) == 1 and not known:
@@ -70,7 +70,7 @@ def batches_of(
 
     Args:
         draws: endless elements, NumPy scalars or arrays.
-        read: (element, random generator of its place in the batch) -> example; never skips, so that hosts stay in step.
+        read: (element, random generator of its place in the batch) -> example; it must not skip, so that hosts stay in step.
         workers: number of threads that read.
 
     Returns:

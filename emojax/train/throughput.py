@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from emojax.train.parallel import Parallel
 
 TIMED_STEPS = 20
-"""number of timed steps below which a run does not report its speed"""
+"""smallest number of timed steps for which a run reports its speed"""
 
 
 class Stopwatch:
-    """Measures the time of steps, without compiling, evaluating and saving."""
+    """Measures the time of steps, without that of compiling, evaluating and saving."""
 
     def __init__(self) -> None:
         self.steps, self.seconds = 0, 0.0

@@ -1,1 +1,1 @@
-"""What is needed everywhere: files written whole, Ctrl-C, compiling."""
+"""Helpers for all other packages: atomic writing, Ctrl-C, compiling, progress, the machine's limits."""

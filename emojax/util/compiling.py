@@ -1,4 +1,4 @@
-"""How emojax compiles: one `jit` for inference and evaluation, the options that training shares, the cache on disk."""
+"""Compiling: the `jit` of inference and evaluation, the XLA options that training uses, too, and the cache on disk."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from emojax.util.program_cache import ProgramCache, use_program_cache
 # reductions makes inference about 3.1 times and training about 1.6 times as fast. Experimental, hence the probe.
 _CPU_OPTIONS: dict[str, Any] = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
-_LONGEST = 200  # characters of a library's reason that a message repeats
+_LONGEST = 200  # characters of a library's error that a message quotes
 
 
 def check_process() -> None:
-    """Raises ResourceError in a child of fork(): the threads of JAX do not come along, so it would wait for them for ever."""
+    """Raises ResourceError in a child of fork(): it has no copy of JAX's threads, and would wait for them for ever."""
     if os.getpid() != _started_in():
         raise ResourceError(
             "JAX was started before this process was forked: load the model in each process, and start processes by "
@@ -39,17 +39,17 @@ def _started_in() -> int:
 
 
 def start_backend() -> list[jax.Device]:
-    """Starts JAX's backend, before anything else can fail because of it; returns the devices.
+    """Starts JAX's backend, so that its errors appear here and not in later calls; returns the devices.
 
     Raises:
-        ResourceError: no memory or threads for it, not the device that the environment asks for, or a forked process.
+        ResourceError: too little memory or too few threads, no device as the environment names it, or a forked process.
     """
     check_process()
     check_machine()
     bound_heap()
     try:
         return jax.devices()
-    except Exception as error:  # JAX raises AssertionError, RuntimeError and what the driver's library makes of it
+    except Exception as error:  # JAX raises AssertionError, RuntimeError and errors of the driver's library
         reason = lack(error) or " ".join(str(error).partition(" (set JAX_PLATFORMS")[0].split())[:_LONGEST]
         asked = os.environ.get("JAX_PLATFORMS")
         what = f"the platform {asked!r}, as JAX_PLATFORMS says" if asked else "on any device"
@@ -59,7 +59,7 @@ def start_backend() -> list[jax.Device]:
 
 @contextlib.contextmanager
 def own_names() -> Iterator[None]:
-    """What the machine lacks while JAX computes becomes a ResourceError. Also a decorator."""
+    """Turns errors about what the machine lacks, raised while JAX computes, into ResourceError. Also a decorator."""
     check_process()
     try:
         yield
@@ -79,7 +79,7 @@ def compiler_options(platform: str) -> dict[str, Any]:
     try:
         jax.jit(lambda: 0, compiler_options=_CPU_OPTIONS).lower().compile()
     except jax.errors.JaxRuntimeError as error:
-        if "INVALID_ARGUMENT" not in str(error):  # too little memory, say: not for us to hide
+        if "INVALID_ARGUMENT" not in str(error):  # another error, such as too little memory, must not be hidden
             raise
         reason = str(error).removeprefix("INVALID_ARGUMENT: ")
         warnings.warn(
@@ -108,13 +108,13 @@ def enable_cache(folder: Path | None = None) -> None:
 
     See `emojax.util.program_cache` for what is kept and for how long.
 
-    For scripts only: it changes JAX's global configuration. A folder that cannot be used is ignored, since a cache
-    may never be the reason that a photo fails.
+    For scripts only: it changes JAX's global configuration. A folder that cannot be used is ignored, since a failing cache
+    must not make a photo fail.
     """
     try:
         path = folder or Path(os.environ.get("EMOJAX_CACHE") or platformdirs.user_cache_dir("emojax")) / "xla"
         path.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds machine code
-    except (OSError, RuntimeError):  # RuntimeError: a user without a home
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home folder
         return
     if not os.access(path, os.W_OK):
         return

@@ -1,8 +1,8 @@
-"""Pure functions, compiled, whose traces are kept on disk: a new process neither traces nor lowers them from Python.
+"""Compiled pure functions whose traces are kept on disk, so that a new process neither traces nor lowers them from Python.
 
-Tracing a network takes longer than painting a photo with it. `Exported` keeps the module that tracing makes (StableHLO, by
-`jax.export`) in the folder of compiled programs, see `emojax.util.compiling.enable_cache`; what XLA makes of the module is
-kept there by JAX. Without such a folder it is plain `jit`.
+Tracing a network takes longer than painting a photo with it. `Exported` keeps the traced module (StableHLO, by `jax.export`) in
+the folder of compiled programs, see `emojax.util.compiling.enable_cache`. JAX keeps the program that XLA compiles from the
+module in the same folder. Without such a folder, `Exported` is plain `jit`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from emojax.util.machine import return_memory
 
 Tuple = TypeVar("Tuple")
 LIMIT = 8
-"""programs, for arguments of different shapes, that one function keeps in memory; the least recently used goes first"""
+"""number of programs (one per shapes of the arguments) that a function keeps in memory; the least recently used goes first"""
 _SPARING = threading.Lock()
 _PACKAGE = Path(__file__).parent.parent
 _SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl", "jax_numpy_dtype_promotion")
@@ -39,10 +39,10 @@ def kept_on_disk(cls: type[Tuple]) -> type[Tuple]:
 
 
 class Exported:
-    """A compiled pure function of arrays. Safe from several threads: one at a time compiles for new shapes."""
+    """A compiled pure function of arrays. Thread-safe: only one thread at a time compiles for new shapes."""
 
     def __init__(self, function: Callable[..., Any], limit: int = LIMIT) -> None:
-        """Takes a module's function, or a `functools.partial` of one with numbers, strings, tuples and configs."""
+        """Takes a module-level function, or a `functools.partial` of one with numbers, strings, tuples and configs."""
         self._function, self._limit, self._lock = function, limit, threading.Lock()
         self._programs: OrderedDict[Hashable, Callable[..., Any]] = OrderedDict()
 
@@ -55,7 +55,7 @@ class Exported:
         with self._lock:
             if shapes not in self._programs:
                 self._programs[shapes] = _compile(self._function, arguments, shapes)
-                return_memory()  # the compiler's
+                return_memory()  # that the compiler used
             self._programs.move_to_end(shapes)
             while len(self._programs) > self._limit:
                 self._programs.popitem(last=False)
@@ -83,7 +83,7 @@ def _compile(function: Callable[..., Any], arguments: Sequence[Any], shapes: Has
 
 @contextlib.contextmanager
 def _without_scipy(exported: jax.export.Exported) -> Iterator[None]:
-    """For every module on a CPU, JAX imports SciPy to find LAPACK, which takes 0.2 s; a module that calls none is spared it."""
+    """Skips JAX's import of SciPy (0.2 s) for modules on a CPU that do not call LAPACK; JAX imports it for every module."""
     from jax._src.export import _export
 
     name, needed = "_ensure_backends_initialized", b"lapack" in exported.mlir_module_serialized
@@ -100,29 +100,29 @@ def _without_scipy(exported: jax.export.Exported) -> Iterator[None]:
 
 
 def _load(data: bytes | None) -> jax.export.Exported | None:
-    """The module in a cache's entry; None for an entry that is missing, or that this version of JAX does not read."""
+    """The module in a cache entry; None if the entry is missing, or this version of JAX cannot read it."""
     if data is None:
         return None
     try:
         return jax.export.deserialize(bytearray(data))
-    except Exception:  # what JAX raises depends on where the format differs
+    except Exception:  # JAX raises different errors depending on where the format differs
         return None
 
 
 def _key(name: str, shapes: Hashable) -> str:
-    """A name for all that a trace depends on: the function, its arguments, emojax' code, JAX and its settings."""
+    """A key over all that a trace depends on: the function, its arguments, emojax' code, JAX and its settings."""
     settings = [getattr(jax.config, setting) for setting in _SETTINGS]
     facts = (name, shapes, code_hash(), jax.__version__, jax.default_backend(), settings)
     return "trace-" + hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def _name(function: Callable[..., Any]) -> str | None:
-    """Says which function it is, in every process alike; None for one that cannot be told from others."""
+    """A name that identifies a function across processes; None if the function cannot be identified."""
     if isinstance(function, functools.partial):
         inner = _name(function.func)
         given = [*function.args, *function.keywords.items()]
         return f"{inner}{given!r}" if inner is not None and all(_is_telling(value) for value in given) else None
-    if "<" in getattr(function, "__qualname__", "<"):  # made inside another function, whose variables it may use
+    if "<" in getattr(function, "__qualname__", "<"):  # defined inside another function, whose variables it may use
         return None
     return f"{function.__module__}.{function.__qualname__}"
 
@@ -135,7 +135,7 @@ def _is_telling(value: Any) -> bool:
 
 @functools.cache
 def code_hash() -> str:
-    """A hash of emojax' sources: a trace of other code is another trace."""
+    """A hash of emojax' sources, so that a trace is not used after the code has changed."""
     digest = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):
         digest.update(path.read_bytes())

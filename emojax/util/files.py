@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from emojax.errors import InputError, UserError
 from emojax.util.interrupts import uninterrupted
 
 PACKAGED = Path(__file__).parent.parent / "checkpoints"
-"""The folder of the networks and pictures that travel in the package."""
+"""the folder of the networks and pictures in the package"""
 _HOUR = 3600.0
 SLOW = ".emojax_clip-"
-"""how the names of temporary folders of long work begin"""
+"""prefix of the names of temporary folders for work that may take more than an hour"""
 TEMPORARY = ".emojax-"
-"""how the names of folders begin that hold a file while it is written; a killed process leaves one"""
+"""prefix of the names of temporary folders, which hold a file while it is written; a killed process leaves one behind"""
 
 
 def refuse_existing(path: Path, force: bool) -> None:
-    """Raises InputError if `path` exists, if only as a broken link, and `force` is not given."""
+    """Raises InputError if `path` exists (even as a broken link) and `force` is not given."""
     if os.path.lexists(path) and not force:
         raise InputError(f"{path} exists: choose another output, or replace it with `force`", "force")
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder for outputs before the work begins; raises UserError if nothing can be written into it."""
+    """Creates a folder for outputs before the work begins; raises UserError if it cannot be written to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -39,9 +39,9 @@ def make_folder(path: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a temporary file beside `path`, then renames it; missing folders are made.
+    """Writes a temporary file beside `path`, then renames it; missing folders are created.
 
-    A symbolic link stays: the file that it leads to is written.
+    A symbolic link is kept: the file that it points to is written.
 
     Raises:
         UserError: the file cannot be written (permissions, a full disk); nothing is left behind.
@@ -55,22 +55,22 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def new_file(path: Path, prefix: str = TEMPORARY) -> Iterator[Path]:
-    """A temporary file beside `path`, of its suffix, for the block to write; it replaces `path` unless the block raises.
+    """Yields a temporary file with the suffix of `path`, beside it; the file replaces `path` unless the block raises.
 
-    A block that writes none leaves `path` as it is. One that may take more than an hour needs the prefix `SLOW`, which
-    `remove_leftovers` does not touch. Raises OSError where the file cannot be made or renamed.
+    If the block writes nothing, `path` does not change. A block that may take more than an hour needs the prefix `SLOW`, which
+    `remove_leftovers` does not touch. Raises OSError if the file cannot be created or renamed.
     """
     target = _end_of_links(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as folder:
-        temporary = Path(folder, f"new{path.suffix}")  # not a name that may be too long with anything added to it
+        temporary = Path(folder, f"new{path.suffix}")  # a longer form of the file's name might be too long
         yield temporary
         if temporary.exists():
             os.replace(temporary, target)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what killed processes left in a folder more than an hour ago, and nothing else; fails nobody."""
+    """Removes the temporary folders that killed processes left more than an hour ago; never raises an OSError."""
     with contextlib.suppress(OSError):
         for path in list(folder.glob(f"{TEMPORARY}*")):
             if abs(time.time() - path.lstat().st_mtime) > _HOUR and path.is_dir() and not path.is_symlink():
@@ -78,7 +78,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _end_of_links(path: Path) -> Path:
-    """Returns what a symbolic link leads to, which need not exist; raises OSError for links in a circle."""
+    """Returns the target of a symbolic link, which need not exist; raises OSError for circular links."""
     if not path.is_symlink():
         return path
     with contextlib.suppress(FileNotFoundError):

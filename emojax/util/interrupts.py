@@ -1,8 +1,7 @@
-"""Ctrl-C while JAX works. Imports nothing but the standard library: it has to be there before all else is imported.
+"""Ctrl-C while JAX works. Imports only the standard library, because it is used before all other imports.
 
-A KeyboardInterrupt waits until the main thread is back from compiled code, and one that is raised inside a callback of
-JAX's runtime is swallowed or crashes the process. So a thread that does nothing else ends the process at once, though
-never in the middle of writing a file.
+A KeyboardInterrupt is delayed until the main thread returns from compiled code; raised inside a callback of JAX's runtime, it
+is swallowed or crashes the process. Therefore a dedicated thread ends the process at once, but never while a file is written.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _writing = threading.Lock()
 
 
 def exit_on_interrupt() -> None:
-    """From now on SIGINT ends the process with one line on stderr and exit code 130. For programs, not for libraries."""
+    """Makes SIGINT end the process with one line on stderr and exit code 130. For programs, not for libraries."""
     if signal.getsignal(signal.SIGINT) is _leave_it_to_the_thread:
         return
     read, write = os.pipe()
@@ -30,29 +29,29 @@ def exit_on_interrupt() -> None:
 
 
 def _leave_it_to_the_thread(number: int, frame: object) -> None:
-    """What Python itself does about SIGINT, when it comes around to it."""
+    """The Python handler of SIGINT; it does nothing, because the thread ends the process."""
 
 
 def _wait(read: int) -> None:
     while True:
         number = os.read(read, 1)[0]
-        # Others, such as the training loop, may have put a handler of their own in the place of ours.
+        # Other code, such as the training loop, may have replaced our handler by its own.
         if number == signal.SIGINT and signal.getsignal(signal.SIGINT) is _leave_it_to_the_thread:
             with _writing, contextlib.suppress(OSError):
-                os.write(2, b"\n" * os.isatty(2) + _MESSAGE)  # a progress bar may hold the line
+                os.write(2, b"\n" * os.isatty(2) + _MESSAGE)  # a progress bar may occupy the line
             os._exit(INTERRUPTED)
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Puts off the end that `exit_on_interrupt` brings until the block is done."""
+    """Delays the exit by `exit_on_interrupt` until the block is done."""
     with _writing:
         yield
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Python's own KeyboardInterrupt for the block, which cleans up after itself."""
+    """Restores Python's KeyboardInterrupt for a block that cleans up after itself."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -64,7 +63,7 @@ def interruptible() -> Iterator[None]:
 
 
 class InterruptFlag:
-    """Remembers SIGINT while the block runs, in the main thread; elsewhere nothing changes."""
+    """Records SIGINT while the block runs in the main thread; in other threads nothing changes."""
 
     raised = False
 
@@ -75,7 +74,7 @@ class InterruptFlag:
         return self
 
     def _remember(self, number: int, frame: object) -> None:
-        if self.raised:  # a second Ctrl-C is obeyed at once
+        if self.raised:  # a second Ctrl-C takes effect at once
             raise KeyboardInterrupt
         self.raised = True
 

@@ -1,6 +1,6 @@
-"""What the machine has to give: memory, threads, open files. A lack of them is reported under its own name.
+"""Checks of the machine's memory, threads and open files, so that a lack of them is reported as such.
 
-Imports nothing that needs much of either, so that the checks come before the libraries that would stumble.
+Imports nothing that needs many of these resources, so that the checks run before the libraries that would fail.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ except ImportError:  # on Windows, which has no such limits
     resource = None  # type: ignore[assignment]
 
 ADDRESS_SPACE = 2_000_000_000
-"""bytes that JAX and its compiler reserve on two cores, at least: with less they end the process instead of raising an error"""
+"""bytes that JAX and its compiler reserve at least on two cores; with less they end the process instead of raising an error"""
 _THREADS = 8
-"""that JAX and our own readers and writers start besides one for each core, at least"""
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # glibc's numbers of options
+"""smallest number of threads that JAX and our readers and writers start in addition to one per core"""
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # option numbers of glibc's mallopt
 _LARGE, _HEAPS = 4 << 20, 2
 
 _MEMORY = "not enough memory: take a smaller photo, end other programs, or raise the limit (ulimit -v)"
@@ -36,9 +36,9 @@ _NUMBERS = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, er
 
 
 def lack(error: BaseException) -> str | None:
-    """Returns in one line what the machine lacks, if that is what an exception says; else None.
+    """Returns one line about what the machine lacks, if that is the cause of an exception; else None.
 
-    Libraries raise it under many names: MemoryError, ImportError, RuntimeError, ValueError.
+    Libraries raise such errors as many types: MemoryError, ImportError, RuntimeError, ValueError.
     """
     if isinstance(error, ResourceError):
         return str(error)
@@ -53,7 +53,7 @@ def lack(error: BaseException) -> str | None:
 
 
 def check_machine() -> None:
-    """Raises ResourceError if the address space or the threads that JAX needs are not there. Call it before JAX is imported."""
+    """Raises ResourceError if there is too little address space or too few threads for JAX. Call it before JAX is imported."""
     if resource is not None and hasattr(resource, "RLIMIT_AS"):
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         if limit != resource.RLIM_INFINITY and limit < ADDRESS_SPACE:
@@ -65,7 +65,7 @@ def check_machine() -> None:
 
 
 def _try_threads(number: int) -> None:
-    """Starts so many threads at once, which end at once; raises ResourceError if it cannot."""
+    """Starts `number` threads at the same time and ends them; raises ResourceError if they cannot be started."""
     end, started = threading.Event(), []
     try:
         for _ in range(number):
@@ -83,10 +83,10 @@ def _try_threads(number: int) -> None:
 
 
 def bound_heap() -> None:
-    """Has large blocks of memory returned as soon as they are free, where the C library is glibc.
+    """Makes glibc, if it is the C library, return large blocks of memory to the system as soon as they are free.
 
-    By itself it keeps blocks of up to 32 MB in as many heaps as threads ask for: a process that paints photos of many sizes
-    grows by some hundreds of MB, which nothing uses. Blocks below `_LARGE` stay as they are, since returning them costs time.
+    By default glibc keeps free blocks of up to 32 MB, in many heaps for many threads: a process that paints photos of many
+    sizes grows by some hundreds of MB that nothing uses. Blocks below `_LARGE` are kept, since returning them costs time.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         library = ctypes.CDLL(None)
@@ -95,6 +95,6 @@ def bound_heap() -> None:
 
 
 def return_memory() -> None:
-    """Returns what is free in the heaps to the system, where the C library is glibc. For the time after a compilation."""
+    """Makes glibc, if it is the C library, return its free memory to the system. Call it after a compilation."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

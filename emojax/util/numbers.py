@@ -1,4 +1,4 @@
-"""Whether a value that a caller gives is a number."""
+"""Checks whether a caller's value is a number."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is one finite real number, Python's or NumPy's; True and False are none."""
+    """Whether a value is one finite real number, of Python or NumPy; booleans are not."""
     return (
         isinstance(value, int | float | np.integer | np.floating)
         and not isinstance(value, bool)
@@ -17,5 +17,5 @@ def is_number(value: object) -> bool:
 
 
 def is_whole(value: object) -> bool:
-    """Whether a value is one whole number."""
+    """Whether a value is one integer."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)

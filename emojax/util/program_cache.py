@@ -1,8 +1,8 @@
-"""Compiled programs on disk: each entry whole or not at all, the damaged replaced, their size bounded.
+"""A cache of compiled programs on disk: entries are written atomically, damaged ones are replaced, the total size is bounded.
 
-JAX's own cache writes entries in place and never over existing ones: what a full disk or a kill has cut would fail and be
-compiled again at every start. This one takes its place through the one function of JAX that makes caches; where a version of
-JAX has it no more, JAX's own cache is used.
+JAX's own cache writes entries in place and never replaces them: an entry that a full disk or a killed process truncated would
+fail to load, and the program would be compiled again, at every start. This cache replaces the function of JAX that creates
+caches. If a version of JAX does not have that function, JAX's own cache is used.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 from emojax.util.files import remove_leftovers, write_atomically
 
 LARGEST = 500_000_000
-"""bytes of all entries, which is some 200 programs for photos; the least recently used go first"""
+"""bytes of all entries, enough for about 200 programs for photos; the least recently used go first"""
 _SUFFIX = "-program"
 _DIGEST = hashlib.sha256().digest_size
 
 
 class ProgramCache:
-    """What JAX wants of a cache, `jax._src.compilation_cache_interface`: bytes by key. Safe from several processes.
+    """JAX's interface of a cache (`jax._src.compilation_cache_interface`): bytes by key. Safe with several processes.
 
-    An entry is the SHA-256 of its content, and the content. A cache is never the reason that something fails.
+    An entry is the SHA-256 of its content, followed by the content. A cache that cannot be read or written raises no error.
     """
 
     def __init__(self, folder: Path, largest: int = LARGEST) -> None:
@@ -32,7 +32,7 @@ class ProgramCache:
         self._largest = largest
 
     def get(self, key: str) -> bytes | None:
-        """The content of an entry; None if there is none, or a damaged one, which is removed."""
+        """The content of an entry; None if there is none. A damaged entry is removed."""
         file = self._file(key)
         try:
             data = file.read_bytes()
@@ -44,12 +44,12 @@ class ProgramCache:
                 file.unlink()
             return None
         with contextlib.suppress(OSError):
-            os.utime(file)  # used now
+            os.utime(file)  # marks the entry as just used
         return content
 
     def put(self, key: str, value: bytes) -> None:
-        """Writes an entry, and makes room for it."""
-        with contextlib.suppress(Exception):  # a full disk, no right to write: the next process compiles again
+        """Writes an entry, after making room for it."""
+        with contextlib.suppress(Exception):  # such as a full disk; the next process then compiles again
             self._make_room(len(value) + _DIGEST)
             write_atomically(self._file(key), hashlib.sha256(value).digest() + value)
 
@@ -57,16 +57,16 @@ class ProgramCache:
         return self.path / f"{key}{_SUFFIX}"
 
     def _make_room(self, size: int) -> None:
-        """Removes the entries that were not used for longest, and what a killed process has left."""
+        """Removes the least recently used entries, and temporary files of killed processes."""
         remove_leftovers(self.path)
         entries, now = [], time.time()
         for file in list(self.path.iterdir()):
             with contextlib.suppress(OSError):  # another process may have removed it
                 status = file.stat()
                 if file.name.endswith(_SUFFIX):
-                    # The clock may have been ahead: an entry of the future would stay for ever.
+                    # If the clock was wrong, an entry with a time in the future would never be removed.
                     entries.append((min(status.st_mtime, now), status.st_size, file))
-                elif file.name.endswith(("-cache", "-atime")):  # of JAX's own cache, which earlier versions used
+                elif file.name.endswith(("-cache", "-atime")):  # files of JAX's own cache, which earlier versions used
                     file.unlink()
         total = size + sum(size for _, size, _ in entries)
         for _, freed, file in sorted(entries):
@@ -78,7 +78,7 @@ class ProgramCache:
 
 
 def use_program_cache() -> bool:
-    """Puts `ProgramCache` in the place of JAX's own; returns whether this version of JAX lets it."""
+    """Replaces JAX's own cache by `ProgramCache`; returns whether this version of JAX allows it."""
     try:
         from jax._src import compilation_cache
 

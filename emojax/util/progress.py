@@ -1,4 +1,4 @@
-"""Progress of long work: a bar in a terminal, and a line now and then where standard error is a file or a pipe."""
+"""Progress of long work: a bar in a terminal, or a line now and then if standard error is a file or a pipe."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Lines:
 def progress(
     total: int, unit: str = "", description: str = "", *, quiet: bool = False, initial: int = 0, **bar: Any
 ) -> tqdm | Lines:
-    """Returns what shows the progress of some work.
+    """Returns a progress bar, or `Lines` if standard error is not a terminal.
 
     Args:
-        total: how much there is to do.
-        unit: the word for one of it; none: lines show a percentage.
+        total: the amount of work.
+        unit: the word for one unit of it; empty: lines show a percentage.
         description: the word for the work.
         quiet: show nothing.
-        initial: how much is done already.
+        initial: the amount that is done already.
         bar: further options of tqdm.
     """
     if quiet or _is_terminal():
@@ -59,7 +59,7 @@ def progress(
 
 
 def track(items: Iterable[Item], unit: str, description: str = "", total: int | None = None) -> Iterator[Item]:
-    """Yields the items, and shows how many are done; `total` is their number if they have no length."""
+    """Yields the items, and shows how many are done; `total` is needed if `items` has no length."""
     with progress(len(items) if isinstance(items, Sized) else total or 0, unit, description) as shown:
         for item in items:
             yield item
@@ -69,5 +69,5 @@ def track(items: Iterable[Item], unit: str, description: str = "", total: int | 
 def _is_terminal() -> bool:
     try:
         return sys.stderr is not None and sys.stderr.isatty()
-    except ValueError:  # it is closed
+    except ValueError:  # standard error is closed
         return False

@@ -1,4 +1,4 @@
-"""Words for people: hints for misspelt ones, and lines that a terminal cannot misunderstand."""
+"""Text for users: hints for misspelt words, and lines without control characters."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 import sys
 from collections.abc import Iterable
 
-# C0, C1, line separators, and what changes the direction of writing
+# C0 and C1 control characters, line separators, and characters that change the writing direction
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def printable(text: str) -> str:
-    """Escapes control characters, such as those in file names, which a terminal would obey."""
+    """Escapes control characters, for example in file names, because a terminal would interpret them."""
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 

@@ -19,5 +19,5 @@ CLIP_SUFFIXES = frozenset(
     .ogv .qt .rm .rmvb .ts .vob .webm .webp .wmv .y4m
     """.split()  # noqa: SIM905  a list would take a line each
 )
-"""which files of a folder are clips; a file that is named may have any name"""
+"""suffixes of the clips in a folder; a file that is given by its path may have any suffix"""
 DEFAULT_SUFFIX = ".mp4"

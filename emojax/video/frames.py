@@ -1,4 +1,4 @@
-"""What a clip consists of."""
+"""The frames of a clip, and the facts about it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy import ndarray
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A picture of a clip."""
+    """A frame of a clip, with its time."""
 
     pixels: UInt8[ndarray, "H W 3"]
     time: Fraction
-    """seconds from the start of what is painted"""
+    """seconds since the start of the painted part"""
     duration: Fraction
     """seconds until the next one"""
     alpha: UInt8[ndarray, "H W"] | None = None
@@ -23,17 +23,17 @@ class Frame:
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What is known of a clip before its frames are read."""
+    """The facts about a clip that are known before its frames are read."""
 
     size: tuple[int, int]
     """(height, width), upright"""
     rate: Fraction
-    """frames a second, in the mean"""
+    """mean number of frames per second"""
     time_base: Fraction
-    """seconds that all times are multiples of"""
+    """seconds; all times are multiples of it"""
     count: int | None
-    """frames that will come, about; None if the file does not tell"""
+    """approximate number of frames; None if the file does not have it"""
     aspect: Fraction = Fraction(1)
-    """width of a pixel by its height"""
+    """width of a pixel divided by its height"""
     loops: int = 0
     """how often an animation is repeated; 0: for ever"""

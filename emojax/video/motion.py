@@ -1,8 +1,8 @@
-"""What a frame has in common with the one before: how the picture moved, where it shows the same, and whether there is a cut.
+"""Compares a frame with the previous one: the camera's motion, where both show the same, and whether there is a cut.
 
-The motion is that of the camera, an affine map: a translation by phase correlation, refined by Lucas and Kanade's least
-squares (Baker & Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd). What moves by itself does not fit it, and is
-painted anew. All is found in small pictures, so it costs little beside painting.
+The motion of the camera is an affine map: a translation by phase correlation, refined by the least squares of Lucas and Kanade
+(Baker & Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd). Objects that move by themselves do not fit the map and are
+painted anew. All computations use small pictures, so they cost little compared with painting.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter
 
 SIDE, SMALLEST = 256, 8
-"""long side of the small pictures, in pixels; in narrower ones no motion is looked for"""
+"""long side of the small pictures, in pixels; short side in pixels below which no motion is estimated"""
 STEPS, SETTLED = 6, 0.01
-"""of the refinement, at most; pixels of the small picture below which it ends"""
+"""largest number of refinement steps; step size, in pixels of the small picture, below which the refinement ends"""
 TURNING = 0.05
-"""pixels of the small picture: a turn or zoom that moves its corners by less counts as none"""
+"""pixels of the small picture; a turn or zoom that moves its corners by less is ignored"""
 STILL, WHOLE = 0.15, 0.1
-"""pixels of the frame: motion below the first is none; translations so near to whole pixels are whole"""
+"""pixels of the frame; smaller motions than the first are ignored, and a translation that is closer than the second to whole
+pixels is rounded to them"""
 CUT = 22.0
-"""levels: mean difference, after moving, from which on two frames are of different scenes, if their colours differ, too"""
+"""levels; two frames are of different scenes if their mean difference after motion compensation is larger and their colours
+differ, too"""
 CUT_COLOURS = 0.35
-"""share of the pixels that have other colours after a cut, at least"""
+"""smallest share of the pixels whose colours differ after a cut"""
 SAME, OTHER = 4.0, 14.0
-"""levels of difference, in the mean of a cell, up to which a place shows the same, and from which on another"""
+"""levels of the local mean difference: up to the first a place shows the same, from the second on something else"""
 MOST_NOISE = 6.0
 
 Affine = tuple[float, float, float, float, float, float]
-"""(a, b, c, d, e, f): what is at (x, y) was at (a x + b y + c, d x + e y + f) in the frame before, in pixels"""
+"""(a, b, c, d, e, f): the point at (x, y) was at (a x + b y + c, d x + e y + f) in the previous frame, in pixels"""
 STAYED: Affine = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -42,17 +44,17 @@ class Small:
     pixels: UInt8[np.ndarray, "h w 3"]
     grey: Float[np.ndarray, "h w"]
     scale: tuple[float, float]
-    """pixels of the frame as it is painted per pixel, along x and y"""
+    """pixels of the painted frame per pixel of the small one, along x and y"""
 
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """From one frame to the next."""
+    """The change from one frame to the next."""
 
     cut: bool
     motion: Affine
     same: Float[np.ndarray, "h w"]
-    """where the frame shows what the one before showed, moved: 1, elsewhere 0, on the grid of the small picture"""
+    """1 where the frame shows the same as the moved previous one, 0 elsewhere, on the grid of the small picture"""
 
 
 def grid_of(height: int, width: int) -> tuple[int, int]:
@@ -62,7 +64,7 @@ def grid_of(height: int, width: int) -> tuple[int, int]:
 
 
 def shrink(frame: UInt8[np.ndarray, "H W 3"], painted: tuple[int, int] | None = None) -> Small:
-    """A frame in the size that motion is looked for; it is painted in a (height, width), by default its own."""
+    """A frame at the size at which motion is estimated; `painted`: (height, width) of the painted frame, by default its own."""
     height, width = frame.shape[:2]
     size = grid_of(height, width)[::-1]
     picture = Image.fromarray(frame)
@@ -73,7 +75,7 @@ def shrink(frame: UInt8[np.ndarray, "H W 3"], painted: tuple[int, int] | None = 
 
 
 def compare(before: Small, after: Small) -> Change:
-    """What became of a frame."""
+    """The change between two frames."""
     motion = estimate(before.grey, after.grey)
     moved = np.asarray(warp(before.pixels, motion))
     difference = np.abs(moved.astype(np.int16) - after.pixels).mean(-1).astype(np.float32)
@@ -83,22 +85,23 @@ def compare(before: Small, after: Small) -> Change:
         return Change(True, STAYED, np.zeros(after.grey.shape, np.float32))
     noise = min(2 * float(np.median(seen)), MOST_NOISE)
     quarters = Image.fromarray(np.uint8(np.minimum(4 * difference, 255)))
-    around = np.asarray(quarters.filter(ImageFilter.BoxBlur(1)), np.float32) / 4  # of noise, little is left
+    around = np.asarray(quarters.filter(ImageFilter.BoxBlur(1)), np.float32) / 4  # averages the noise out
     same = ((OTHER + noise - around) / (OTHER - SAME)).clip(0, 1) * inside
     whole = Image.fromarray(np.uint8(same * 255)).filter(ImageFilter.MinFilter(3)).filter(ImageFilter.BoxBlur(1))
     return Change(False, _in_frame(motion, after), np.asarray(whole, np.float32) / 255 * inside)
 
 
 def warp(picture: UInt8[np.ndarray, "H W 3"], motion: Affine) -> UInt8[np.ndarray, "H W 3"]:
-    """A picture moved as a motion says, its border repeated outside. Whole pixels keep their values.
+    """A picture moved by a motion, with its border repeated outside. A translation by whole pixels keeps the pixels' values.
 
-    The picture is moved again and again, so the filter must neither blur nor sharpen: Lanczos' does neither, but Pillow has it
-    only for motions that do not turn. For those that do, Pillow's two others are averaged, of which one blurs and one sharpens.
+    A picture is moved many times in a row, so the filter must neither blur nor sharpen. Lanczos' filter does neither, but
+    Pillow supports it only for motions without rotation. With rotation, the results of Pillow's other two filters are averaged:
+    bilinear blurs, bicubic sharpens.
     """
     if motion == STAYED:
         return picture
     height, width = picture.shape[:2]
-    # Pillow puts the centre of the first pixel at (0.5, 0.5), we at (0, 0).
+    # The centre of the first pixel is (0.5, 0.5) in Pillow and (0, 0) here.
     a, b, c, d, e, f = motion
     left, top = c + 0.5 - 0.5 * (a + b), f + 0.5 - 0.5 * (d + e)
     right, bottom = left + a * width, top + e * height
@@ -116,7 +119,7 @@ def warp(picture: UInt8[np.ndarray, "H W 3"], motion: Affine) -> UInt8[np.ndarra
 
 
 def estimate(before: Float[np.ndarray, "h w"], after: Float[np.ndarray, "h w"]) -> Affine:
-    """The motion between two small grey pictures, in their pixels."""
+    """The motion between two small grey pictures, in pixels of these pictures."""
     if min(after.shape) < SMALLEST:
         return STAYED
     rows, columns = np.mgrid[: after.shape[0], : after.shape[1]].astype(np.float32)
@@ -131,9 +134,9 @@ def estimate(before: Float[np.ndarray, "h w"], after: Float[np.ndarray, "h w"]) 
             break
         value, gx, gy = _sample((before, slope_x, slope_y), x[inside], y[inside])
         error = after[inside] - value
-        error -= np.median(error)  # light that changes is no motion
+        error -= np.median(error)  # a change of brightness is no motion
         spread = max(1.0, 2.5 * float(np.median(np.abs(error))))
-        weights = np.minimum(1, spread / np.maximum(np.abs(error), 1e-6))  # Huber's: what moves by itself counts little
+        weights = np.minimum(1, spread / np.maximum(np.abs(error), 1e-6))  # Huber's: moving objects get little weight
         u, v = columns[inside], rows[inside]
         basis = np.stack([gx * u, gx * v, gx, gy * u, gy * v, gy], axis=1).astype(np.float64)
         normal = (basis * weights[:, None]).T @ basis
@@ -162,7 +165,8 @@ def estimate(before: Float[np.ndarray, "h w"], after: Float[np.ndarray, "h w"]) 
 
 
 def _translation(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
-    """Where (x, y) of the second picture was in the first, in whole pixels, by phase correlation."""
+    """The offset (x, y) from a point of the second picture to the same point of the first, in whole pixels, by phase
+    correlation."""
     window = np.hanning(before.shape[0])[:, None] * np.hanning(before.shape[1])[None]
     a, b = (np.fft.rfft2((x - x.mean()) * window) for x in (before, after))
     product = a * b.conj()
@@ -179,7 +183,7 @@ def _translation(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
 
 
 def _sample(pictures: tuple[np.ndarray, ...], x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
-    """Values between the pixels of pictures of one size, bilinear."""
+    """Bilinear interpolation in pictures of the same size."""
     h, w = pictures[0].shape
     left, top = np.minimum(x.astype(np.int32), w - 2), np.minimum(y.astype(np.int32), h - 2)
     u, v = (x - left).astype(np.float32), (y - top).astype(np.float32)
@@ -194,7 +198,7 @@ def _sample(pictures: tuple[np.ndarray, ...], x: np.ndarray, y: np.ndarray) -> l
 
 
 def _inside(motion: Affine, size: tuple[int, ...]) -> np.ndarray:
-    """Where a motion finds its pixels inside the picture."""
+    """A mask of the pixels whose source under a motion is inside the picture."""
     rows, columns = np.ogrid[: size[0], : size[1]]
     x = motion[0] * columns + motion[1] * rows + motion[2]
     y = motion[3] * columns + motion[4] * rows + motion[5]
@@ -202,7 +206,7 @@ def _inside(motion: Affine, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _other_colours(before: np.ndarray, after: np.ndarray) -> float:
-    """The share of pixels whose colours, in 64 kinds, the other picture does not have."""
+    """The share of pixels whose colours differ: half the L1 distance of colour histograms with 64 bins, 0 to 1."""
 
     def histogram(pixels: np.ndarray) -> np.ndarray:
         kinds = (pixels >> 6).astype(np.int32) @ np.array([16, 4, 1], np.int32)
@@ -212,10 +216,10 @@ def _other_colours(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def _in_frame(motion: Affine, small: Small) -> Affine:
-    """A motion of small pictures in pixels of the frame; next to none is none, and whole pixels are whole."""
+    """Converts a motion of small pictures to pixels of the frame, with the roundings of `STILL` and `WHOLE`."""
     a, b, c, d, e, f = motion
     sx, sy = small.scale
-    # x of the frame is sx (x of the small picture + 0.5) - 0.5
+    # The frame's x is sx * (x of the small picture + 0.5) - 0.5.
     c = sx * c + (0.5 * sx - 0.5) * (1 - a) - b * sx / sy * (0.5 * sy - 0.5)
     f = sy * f + (0.5 * sy - 0.5) * (1 - e) - d * sy / sx * (0.5 * sx - 0.5)
     b, d = b * sx / sy, d * sy / sx

@@ -1,4 +1,4 @@
-"""The options of a painted clip, besides those of every picture. Imports neither JAX nor PyAV."""
+"""The options of clips, in addition to those of pictures. Imports neither JAX nor PyAV."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_STEADY = 0.95
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """What is painted of a clip, and how it is written.
+    """Which part of a clip is painted, and how it is written.
 
     Raises:
         InputError: a value out of range.
@@ -21,13 +21,13 @@ class VideoOptions:
     start: float | None = None
     """seconds into the clip where painting begins; None: its start"""
     end: float | None = None
-    """seconds into the clip where it ends; None: its end"""
+    """seconds into the clip where painting ends; None: its end"""
     every: int = 1
-    """paint one of so many frames and leave out the rest, for a preview; the clip takes as long as before"""
+    """for a preview, paint only every Nth frame and leave out the others; the clip keeps its length"""
     crf: int = 18
     """quality of H.264 and VP9, 0 (best) to 51: smaller is better and larger"""
     steady: float = 0.85
-    """how much of the paint stays where the clip shows the same, 0 (every frame by itself) to 0.95"""
+    """share of the paint that is kept where the clip shows the same, 0 (every frame is painted by itself) to 0.95"""
 
     def __post_init__(self) -> None:
         for name in ("start", "end"):

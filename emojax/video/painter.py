@@ -1,4 +1,4 @@
-"""Paints the frames of a clip, one after the other: the style glides, strokes stay where the clip shows the same."""
+"""Paints the frames of a clip in order: the style changes smoothly, and strokes stay where the clip shows the same."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from emojax.video.seen import Segment
 from emojax.video.tracks import HOLD, MEMORY, Mood, Track, advance, begin, between, felt, follow, glide, target
 
 SETTLING, GLIDING = 0.5, 0.1
-"""seconds: the time constant of the norm statistics, and the one while the style glides"""
+"""seconds: time constants of the norm statistics, normally and while the style changes"""
 
 
 @dataclass(frozen=True, eq=False)
 class Painted:
-    """A frame that is painted, before it has the photo's colours or is cross-faded with it."""
+    """A painted frame, before it gets the photo's colours or is blended with the photo."""
 
     frame: Frame
     picture: UInt8[np.ndarray, "h w 3"]
-    """in the size that it was painted in"""
+    """at the size at which it was painted"""
     mask: UInt8[np.ndarray, "H W"] | None
     reading: FrameReading
 
 
 @dataclass(frozen=True, eq=False)
 class _Canvas:
-    """What the next frame takes over from the last one."""
+    """The results of a frame that the next one uses."""
 
     picture: UInt8[np.ndarray, "h w 3"]
     statistics: Statistics
@@ -57,7 +57,7 @@ class ClipPainter:
     """The state of a clip that is being painted: the faces, the mood, the last picture."""
 
     def __init__(self, model: Model, options: StylizeOptions, steady: float, grid: tuple[int, int]) -> None:
-        """Takes the model, how frames are painted, how much of the paint stays, and the shape of `Change.same`."""
+        """Takes the model, the options of the pictures, `VideoOptions.steady`, and the shape of `Change.same`."""
         self.model, self.options, self.steady, self._grid = model, options, steady, grid
         self.names = model.styles.styles
         self.faces_seen = 0
@@ -99,7 +99,7 @@ class ClipPainter:
         return found
 
     def _feel(self, seconds: float) -> None:
-        """The clip's emotion after a key frame."""
+        """Updates the clip's emotion after a key frame."""
         reading = self._reading()
         if reading is not None:
             self._faceless = 0.0
@@ -113,7 +113,7 @@ class ClipPainter:
         self._mood = felt(self._mood, reading, seconds, MEMORY / 2)
 
     def _reading(self) -> Float[np.ndarray, " 7"] | None:
-        """The mean of the faces that count; None without any."""
+        """The mean probabilities of the selected faces, weighted by their areas; None if there are none."""
         seen = [track for track in self._tracks if track.seen]
         if self.options.face == "largest":
             seen = sorted(seen, key=lambda track: -track.face.w * track.face.h)[:1]
@@ -125,7 +125,7 @@ class ClipPainter:
         return (areas / areas.sum()) @ np.stack([track.mood.probabilities for track in seen])
 
     def _advance(self, seconds: float) -> None:
-        """Lets the styles glide."""
+        """Moves the styles towards their goals."""
         mix = self.options.mix
         self._tracks = [advance(track, seconds, self.names, mix) for track in self._tracks]
         if self._mood is not None:
@@ -151,7 +151,7 @@ class ClipPainter:
         return Painted(frame, picture, mask, reading)
 
     def _mask(self, found: list[tuple[Track, Face]], size: tuple[int, int]) -> np.ndarray | None:
-        """How much of the frame is painted; a mask that is the same in every frame is read once."""
+        """The mask of a frame; one that is the same for all frames is read once."""
         options = self.options
         if options.faces_only or options.background_only:
             return paint_mask(options, [face for _, face in found], size, [track.presence for track, _ in found])
@@ -167,7 +167,7 @@ class ClipPainter:
         style: np.ndarray,
         mask: np.ndarray | None,
     ) -> Regions | None:
-        """The faces that are painted in another style or strength; None where none is."""
+        """The regions of the faces with another style or strength; None if there are none and no mask."""
         options = self.options
         found = sorted(found, key=lambda one: -one[1].w * one[1].h)[:MAX_REGIONS]
         presence = np.zeros(MAX_REGIONS, np.float32)
@@ -187,7 +187,7 @@ class ClipPainter:
         return Regions(boxes, weights, strengths)
 
     def _with_strength(self, style: np.ndarray) -> np.ndarray:
-        """A style's weights of which only so much is the style, see `emojax.pipeline.forward.with_strength`."""
+        """The weights of a style mixed with the photo, see `emojax.pipeline.forward.with_strength`."""
         share, _ = code_and_amount(self.model.styles, self.options.strength)
         if share is None:
             return style
@@ -203,7 +203,7 @@ class ClipPainter:
         change: Change | None,
         rate: float,
     ) -> UInt8[np.ndarray, "h w 3"]:
-        """Paints a frame at the size of the strokes, and keeps what the next one needs."""
+        """Paints a frame at the size that the style scale gives, and keeps the results for the next one."""
         model, config, params = self.model, self.model.styles, self.model.params["styles"]
         height, width = small.shape[:2]
         before, trust = small, np.zeros(self._grid, np.float32)
@@ -236,7 +236,7 @@ class ClipPainter:
         statistics: Statistics,
         rate: float,
     ) -> np.ndarray:
-        """`_repaint` for a frame that does not go through the network at once."""
+        """`_repaint` for a frame that is too large for one pass of the network."""
         model, config, params = self.model, self.model.styles, self.model.params["styles"]
         own = estimate_statistics(model.programs, config, params, small, weights, regions, mask=mask)
         used = jax.tree.map(lambda old, new: old + np.float32(rate) * (new - old), statistics, own)
@@ -249,7 +249,7 @@ class ClipPainter:
         return painted
 
     def _tell(self, frame: Frame, found: list[tuple[Track, Face]], style: np.ndarray) -> FrameReading:
-        """What was read, as users see it."""
+        """The reading of a frame for users."""
         assert self._mood is not None
         own, read = self.options.per_face, self._given is None
         faces = {

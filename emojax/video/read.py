@@ -24,30 +24,30 @@ from emojax.video.formats import ANIMATIONS
 from emojax.video.frames import ClipInfo, Frame
 from emojax.video.options import VideoOptions
 
-_HD = 720  # rows from which on a clip that does not say so has the colours of ITU-R BT.709
+_HD = 720  # rows from which a clip without a colour space is taken as ITU-R BT.709
 _HDR = (16, 18)  # FFmpeg's numbers of the transfer functions PQ and HLG
-_GIF_DEFAULT = 100  # milliseconds: what viewers make of a duration below 20
+_GIF_DEFAULT = 100  # milliseconds that viewers use for durations below 20
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip that is open."""
+    """An open clip."""
 
     info: ClipInfo
     frames: Iterator[Frame]
-    """can be read once"""
+    """can be iterated once"""
     origin: Fraction = Fraction(0)
-    """the clip's own time of what is painted first"""
+    """the clip's own time at the start of the painted part"""
     notes: list[str] = field(default_factory=list)
-    """what the user should know, in a line each; complete when the frames have ended"""
+    """notes for the user, one line each; complete when the frames have ended"""
 
 
 @contextlib.contextmanager
 def open_clip(path: Path, options: VideoOptions, max_megapixels: float = MAX_MEGAPIXELS) -> Iterator[Clip]:
-    """Opens the part of a clip that the options name.
+    """Opens the part of a clip that the options select.
 
     Raises:
-        InputError: no file, or one that is no clip; a frame above the limit; also while frames are read.
+        InputError: a missing file or one that is no clip; a frame above the limit. It may also come while frames are read.
     """
     animated = path.suffix.lower() in ANIMATIONS
     with (_open_animation if animated else _open_video)(path, options) as clip:
@@ -56,7 +56,7 @@ def open_clip(path: Path, options: VideoOptions, max_megapixels: float = MAX_MEG
 
 
 def _with_durations(clip: Clip, options: VideoOptions) -> Iterator[Frame]:
-    """Every Nth frame of those in time, each with the time until the next one."""
+    """Every Nth frame of the selected part, each with the time until the next one."""
     last: Frame | None = None
     end = None if options.end is None else _exactly(options.end) - _exactly(options.start)
     stop = Fraction(0)
@@ -75,12 +75,12 @@ def _with_durations(clip: Clip, options: VideoOptions) -> Iterator[Frame]:
 
 
 def _exactly(seconds: float | None) -> Fraction:
-    """A number that a user gave, as it was meant: 0.1 is a tenth."""
+    """A user's number as the decimal that was typed: 0.1 becomes 1/10."""
     return Fraction(seconds or 0).limit_denominator(1_000_000)
 
 
 def planned_count(frames: float, seconds: float | None, options: VideoOptions) -> int:
-    """How many of so many frames in so many seconds are painted."""
+    """The number of painted frames of a clip that has `frames` frames in `seconds`."""
     if seconds:
         end = min(seconds, options.end if options.end is not None else seconds)
         frames *= max(0.0, end - (options.start or 0)) / seconds
@@ -97,14 +97,14 @@ def require_av() -> Any:
 
 
 def is_ours(path: str) -> bool:
-    """Tells whether a file is a clip that emojax wrote, by the mark in its metadata; False for unreadable files."""
+    """Whether emojax wrote a clip, by the mark in its metadata; False for unreadable files."""
     if Path(path).suffix.lower() in ANIMATIONS:
         return is_our_picture(path)
     av = require_av()
     try:
         with av.open(path) as container:
             texts = [text for key, text in container.metadata.items() if key.lower() == "comment"]
-    except (OSError, av.error.FFmpegError):  # whoever reads the clip reports what is wrong with it
+    except (OSError, av.error.FFmpegError):  # the code that reads the clip reports the error
         return False
     return any(text.split(" ")[0] == MARK for text in texts)
 
@@ -123,7 +123,7 @@ def _open_video(path: Path, options: VideoOptions) -> Iterator[Clip]:
 
 
 def _video_clip(path: Path, container: Any, options: VideoOptions) -> Clip:
-    """The clip of a container, from the frame on where it begins."""
+    """The clip of a container, from the frame on where painting begins."""
     stream = _video_stream(container, path)
     stream.thread_type = "AUTO"
     origin = Fraction(container.start_time or 0, 1_000_000) + _exactly(options.start)
@@ -154,7 +154,7 @@ def _video_clip(path: Path, container: Any, options: VideoOptions) -> Clip:
 
 
 def _video_stream(container: Any, path: Path) -> Any:
-    """The first stream that is no cover picture."""
+    """The first video stream that is not a cover picture."""
     for stream in container.streams.video:
         if not (int(stream.disposition) & int(type(stream.disposition).attached_pic)):
             return stream
@@ -166,9 +166,9 @@ def _time_of(picture: Any, stream: Any) -> Fraction | None:
 
 
 def _decode(stream: Any, pictures: Iterable[Any], origin: Fraction, notes: list[str]) -> Iterator[Frame]:
-    """The frames upright, in the order of their times; a frame that is not later than the one before is left out.
+    """The upright frames in the order of their times; a frame that is not later than the previous one is left out.
 
-    They end where the file is damaged, with a note.
+    If the file is damaged, they end there, with a note.
     """
     import av
 
@@ -188,14 +188,14 @@ def _decode(stream: Any, pictures: Iterable[Any], origin: Fraction, notes: list[
         last = time
         pixels = _upright(picture)
         size = size or pixels.shape[:2]
-        if pixels.shape[:2] != size:  # some streams change their size on the way
+        if pixels.shape[:2] != size:  # in some streams the size changes
             pixels = np.asarray(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.LANCZOS))
         duration = (picture.duration or 0) * Fraction(picture.time_base or stream.time_base)
         yield Frame(pixels, time - origin, duration)
 
 
 def _upright(picture: Any) -> np.ndarray:
-    """A decoded frame as uint8 [H, W, 3], turned as its flag says."""
+    """A decoded frame as uint8 [H, W, 3], rotated by its orientation flag."""
     from av.video.reformatter import Colorspace
 
     unspecified = int(picture.colorspace) == 2
@@ -226,10 +226,10 @@ def _open_animation(path: Path, options: VideoOptions) -> Iterator[Clip]:
 
 
 def _animation_frames(path: Path, notes: list[str]) -> Generator[Frame]:
-    """The frames of an animation, over white, with the alpha of those that have any."""
+    """The frames of an animation over white, with their alpha if they have any."""
     time = Fraction(0)
     with Image.open(path, formats=tuple(ANIMATIONS.values())) as image:
-        for index in itertools.count():  # asking for their number first would lose the transparency of a GIF
+        for index in itertools.count():  # reading the number of frames first would lose a GIF's transparency
             try:
                 image.seek(index)
                 rgba = image.convert("RGBA")

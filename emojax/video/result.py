@@ -1,4 +1,4 @@
-"""What is told about a painted clip."""
+"""The results of a painted clip and of its frames."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from emojax.pipeline.result import ReadFace
 
 @dataclass(frozen=True)
 class FrameReading:
-    """What was read from a frame, smoothed in time, and how it was painted."""
+    """The readings of a frame, smoothed in time, and the style in which it was painted."""
 
     index: int
-    """from 0; frames that `VideoOptions.every` leaves out do not count"""
+    """from 0; frames that `VideoOptions.every` leaves out are not counted"""
     time: float
     """seconds"""
     faces: dict[int, ReadFace]
-    """the faces by their number, which they keep as long as they are seen"""
+    """number -> face; a face keeps its number as long as it is seen"""
     emotion: dict[str, float] | None
-    """the frame's seven probabilities; None as long as no face was seen"""
+    """the frame's seven probabilities; None while no face is seen"""
     style: dict[str, float]
     """the weights of the styles used"""
 
 
 @dataclass(frozen=True)
 class ClipResult:
-    """What became of a clip."""
+    """The result of a clip."""
 
     output: Path | None
     """the painted clip; None if it was skipped"""
     frames: int
-    """that were painted"""
+    """number of painted frames"""
     seconds: float
-    """that they last"""
+    """duration of these frames"""
     faces: int
-    """different faces that were seen"""
+    """number of different faces that were seen"""
     emotion: dict[str, float] | None
-    """the seven probabilities, the mean over the frames with a face; None if no face was read"""
+    """mean of the seven probabilities over the frames with a face; None if no face was read"""
     style: dict[str, float]
-    """the weights of the styles used, the mean over the frames"""
+    """mean weights of the styles used over the frames"""
     note: str | None = None
-    """what the user should know, in one line"""
+    """a note for the user, one line"""
     interrupted: bool = False
-    """whether Ctrl-C ended it before its time; what was done is in the output"""
+    """whether Ctrl-C ended it early; the output has the frames up to then"""

@@ -1,4 +1,4 @@
-"""A clip in, a painted clip out. One thread decodes and looks for faces, one paints, one encodes."""
+"""Paints a clip. One thread decodes and finds faces, one paints, one encodes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from emojax.video.threads import Behind, ahead
 from emojax.video.write import write_clip
 
 SEGMENTS, FRAMES = 2, 4
-"""that wait to be painted, and to be encoded"""
+"""largest number of segments that wait to be painted, and of frames that wait to be encoded"""
 
 
 def stylize_video(
@@ -51,12 +51,12 @@ def stylize_video(
     """Repaints a clip in the style of the emotion on its faces; see docs/video.md.
 
     Args:
-        output: the file that is written, whole or not at all: .mp4, .mov, .mkv, .webm, .gif or .webp.
-        force: replace it if it exists; never the source.
+        output: the file that is written atomically: .mp4, .mov, .mkv, .webm, .gif or .webp.
+        force: replace the output if it exists; the source is never replaced.
         max_megapixels: refuse larger frames.
         on_open: is called before the first frame.
         on_frame: is called after every frame.
-        options: fields of `VideoOptions` and `StylizeOptions`; `no_face` is about the clip as a whole.
+        options: fields of `VideoOptions` and `StylizeOptions`; `no_face` applies to the clip as a whole.
 
     Raises:
         UserError: a clip that cannot be read or written, an option out of range, or (`NoFaceError`) no face with
@@ -83,7 +83,7 @@ def stylize_video(
 
 @dataclass
 class _Sums:
-    """What is added up over the frames."""
+    """Sums over the frames."""
 
     frames: int = 0
     end: Fraction = Fraction(0)
@@ -110,7 +110,7 @@ def _run(
     options: StylizeOptions,
     on_frame: Callable[[FrameReading], None] | None,
 ) -> ClipResult:
-    """Paints an open clip into a temporary file, which is removed again where the clip is skipped."""
+    """Paints an open clip into a temporary file, which is removed if the clip is skipped."""
     read, sums = options.emotion is None, _Sums()
     watcher = Watcher(
         model,
@@ -168,7 +168,7 @@ def _finished(painted: Painted, amount: float, colors: str) -> Frame:
 
 
 def _without_a_face(options: StylizeOptions, temporary: Path) -> str:
-    """The note on a clip without a face, after doing what the options say about it."""
+    """Handles a clip without a face as the options say; returns the note about it."""
     if options.no_face == "error":
         raise NoFaceError("no face found: choose another `no_face`, or name a style with `emotion`")
     if options.no_face == "skip":

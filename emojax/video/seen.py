@@ -1,4 +1,4 @@
-"""What is seen of a clip before it is painted: faces in key frames, and how every frame differs from the one before."""
+"""Analyses a clip before it is painted: the faces in key frames, and the change from each frame to the next."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from emojax.video.motion import Change, compare, shrink
 KEY = Fraction(3, 10)
 """seconds between two key frames"""
 ROOM = 100_000_000
-"""bytes of the frames between two key frames, at most: those of large clips are nearer to each other"""
+"""largest number of bytes of the frames between two key frames; key frames of large clips are closer to each other"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,26 +30,26 @@ class Key:
     time: Fraction
     faces: list[Face]
     probabilities: Float[np.ndarray, "F 7"]
-    """anything, if the emotion is given"""
+    """meaningless if the emotion is given"""
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """Frames from one key frame to before the next one, or to the end of the scene."""
+    """The frames from a key frame up to the next one (not included), or to the end of the scene."""
 
     frames: list[tuple[Frame, Change | None]]
-    """with what changed since the frame before; None: that is not known"""
+    """each frame with the change since the previous one; None: not known"""
     start: Key
     end: Key
     begins: bool
-    """whether it is the first of its scene"""
+    """whether it is the first segment of its scene"""
 
 
 class Watcher:
-    """Looks at the frames of a clip."""
+    """Finds the faces and the changes in the frames of a clip."""
 
     def __init__(self, model: Model, painted: tuple[int, int], *, faces: bool, read: bool, compares: bool) -> None:
-        """Takes the size that frames are painted in, and what has to be known of them."""
+        """Takes the size of painted frames, and whether to find faces, read them, and compare frames."""
         self._model, self._painted = model, painted
         self._faces, self._read, self._compares = faces, read, compares
 
@@ -72,7 +72,7 @@ class Watcher:
                 end = self._look(frame)
                 yield Segment(held, start, end, begins)
                 held, start, begins = [], end, False
-            elif not self._faces and held:  # nothing to wait for
+            elif not self._faces and held:  # without faces, no key frame has to be waited for
                 yield Segment(held, start, start, begins)
                 held, begins = [], False
             held.append((frame, change))

@@ -1,4 +1,4 @@
-"""The sound of a clip, copied as it is; encoded anew only where the container of the output cannot hold it."""
+"""Copies the sound of a clip; it is encoded anew only if the container of the output cannot hold it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def open_sound(path: Path, output: Any, origin: Fraction) -> Iterator[tuple[Call
     """Adds the sound tracks of a file to an output container, before anything is written into it.
 
     Args:
-        origin: the file's own time of what the output begins with.
+        origin: the file's own time at the start of the output.
 
     Yields:
-        What writes the sound up to a time of the output, and notes for the user.
+        A function that writes the sound up to a time of the output, and notes for the user.
     """
     av = require_av()
     with av.open(str(path)) as container:
@@ -53,7 +53,7 @@ def open_sound(path: Path, output: Any, origin: Fraction) -> Iterator[tuple[Call
 
 
 def _rate(codec: str, rate: int) -> int:
-    """The nearest sample rate that an encoder takes."""
+    """The nearest sample rate that an encoder supports."""
     rates = require_av().Codec(codec, "w").audio_rates
     return min(rates, key=lambda known: (abs(known - rate), -known)) if rates else rate
 
@@ -69,7 +69,7 @@ def _parts(
         track, encoded = tracks[packet.stream.index]
         start = packet.pts if packet.pts is not None else packet.dts
         time = start * packet.time_base - origin
-        if time + (packet.duration or 0) * packet.time_base <= 0 < origin:  # before what is painted; priming stays
+        if time + (packet.duration or 0) * packet.time_base <= 0 < origin:  # before the painted part; keeps priming
             continue
         last, shift = max(time, last), round(origin / packet.time_base)
         if encoded:

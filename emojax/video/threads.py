@@ -1,4 +1,4 @@
-"""Work in threads that runs ahead, or behind, by a few items. Failures come out where the items are used."""
+"""Threads that work a few items ahead of or behind the main thread. Their errors are raised where the items are used."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-_WAIT = 0.1  # seconds between two looks whether the other side is still there
+_WAIT = 0.1  # seconds between two checks whether the other side is still running
 
 
 @contextlib.contextmanager
 def ahead(items: Iterator[Item], depth: int) -> Iterator[Iterator[Item]]:
-    """Takes items in a thread, so many more than were asked for; the thread ends with the block."""
+    """Reads up to `depth` items ahead in a thread, which ends with the block."""
     made: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)
     stop = threading.Event()
 
@@ -33,7 +33,7 @@ def ahead(items: Iterator[Item], depth: int) -> Iterator[Iterator[Item]]:
                 if not put(item):
                     return
             put(None)
-        except BaseException as error:  # whatever it is, the other thread raises it
+        except BaseException as error:  # any error is raised again in the other thread
             put(None, error)
 
     def taken() -> Iterator[Item]:
@@ -55,7 +55,7 @@ def ahead(items: Iterator[Item], depth: int) -> Iterator[Iterator[Item]]:
 
 
 class Behind(Generic[Item, Answer]):
-    """A function that takes an iterator, run in a thread that gets one item after the other."""
+    """Runs a function of an iterator in a thread, and hands it one item after the other."""
 
     def __init__(self, function: Callable[[Iterator[Item]], Answer], depth: int) -> None:
         self._items: queue.Queue[Item | None] = queue.Queue(depth)

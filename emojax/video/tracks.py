@@ -1,9 +1,9 @@
-"""Steady emotion: faces are followed from key frame to key frame, their readings smoothed, and styles glide.
+"""Steady emotions: faces are tracked from key frame to key frame, their readings are smoothed, and styles change gradually.
 
-A *key frame* is one in which faces are looked for, some four times a second; between two of them boxes move evenly. Readings
-follow new ones by an exponential mean. The strongest emotion changes only if another is stronger by `MARGIN` (hysteresis), and
-the style that is painted moves towards its own at a bounded speed: from one style to another in `GLIDE` seconds.
-All is pure: states in, states out.
+Faces are found only in *key frames*, about every `seen.KEY` seconds; boxes are interpolated linearly in between. Readings are
+smoothed by an exponential moving average. The strongest emotion changes only if another is stronger by `MARGIN` (hysteresis).
+The painted style moves towards the style of the emotion at a bounded speed: from one style to another in `GLIDE` seconds.
+All functions are pure: states in, states out.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ from emojax.emotions import EMOTIONS
 from emojax.faces.find import Face
 
 MEMORY = 0.7
-"""seconds: the time constant of the readings' mean"""
+"""time constant of the moving average of the readings, in seconds"""
 MARGIN = 0.1
-"""by which another emotion's probability has to be larger before it is the strongest"""
+"""difference by which another emotion's probability has to be larger to become the strongest"""
 GLIDE = 1.0
 """seconds from one style to another"""
 FADE = 0.4
-"""seconds in which a face comes, or goes"""
+"""seconds in which a face fades in or out"""
 SAME = 0.3
-"""intersection over union from which on two boxes are one face's"""
+"""smallest intersection over union of two boxes of the same face"""
 HOLD = 2.0
-"""seconds without a face after which a clip's emotion is that of no face"""
+"""seconds without a face after which the clip has the emotion of a clip without faces"""
 
 Weights = Float[np.ndarray, " S"]
 
 
 @dataclass(frozen=True, eq=False)
 class Mood:
-    """An emotion in time, and the style that it is painted in."""
+    """A smoothed emotion, and the style in which it is painted."""
 
     probabilities: Float[np.ndarray, " 7"]
     strongest: int
     """index of the emotion that counts as the strongest"""
     style: Weights
-    """weights of the styles, on the way to those of the emotion"""
+    """weights of the styles, which move towards those of the emotion"""
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """A face that is followed."""
+    """A tracked face."""
 
     number: int
-    """no other face of the clip has it"""
+    """unique among the faces of the clip"""
     face: Face
     mood: Mood
     presence: float = 0.0
-    """how much it counts, 0 to 1, while it comes and goes"""
+    """weight of the face while it fades in or out, 0 to 1"""
     seen: bool = True
     """whether it was found in the last key frame"""
 
@@ -68,7 +68,7 @@ def overlap(a: Face, b: Face) -> float:
 
 
 def match(tracks: Sequence[Track], faces: Sequence[Face]) -> dict[int, int]:
-    """Which face each track has: index of the track -> index of the face. The pairs that overlap most come first."""
+    """Assigns faces to tracks: index of the track -> index of the face. Pairs with the largest overlap are assigned first."""
     pairs = [(overlap(track.face, face), t, f) for t, track in enumerate(tracks) for f, face in enumerate(faces)]
     found: dict[int, int] = {}
     for same, t, f in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
@@ -78,7 +78,7 @@ def match(tracks: Sequence[Track], faces: Sequence[Face]) -> dict[int, int]:
 
 
 def target(styles: tuple[str, ...], probabilities: Float[np.ndarray, " 7"], strongest: int, mix: str) -> Weights:
-    """The style of an emotion, as `emojax.pipeline.forward.style_choice` has it, with a strongest emotion that is given."""
+    """The style of an emotion, as in `emojax.pipeline.forward.style_choice`, but with a given strongest emotion."""
     weights = np.zeros(len(styles), np.float32)
     if len(styles) == 1:
         return weights + 1
@@ -95,13 +95,13 @@ def target(styles: tuple[str, ...], probabilities: Float[np.ndarray, " 7"], stro
 
 
 def begin(styles: tuple[str, ...], probabilities: Float[np.ndarray, " 7"], mix: str) -> Mood:
-    """The mood of a first reading: its style is painted at once."""
+    """The mood after a first reading, whose style is used at once."""
     strongest = int(np.argmax(probabilities))
     return Mood(probabilities, strongest, target(styles, probabilities, strongest, mix))
 
 
 def felt(mood: Mood, probabilities: Float[np.ndarray, " 7"], seconds: float, memory: float = MEMORY) -> Mood:
-    """A mood after another reading, so many seconds later; its style stays."""
+    """The mood after another reading, `seconds` later; its style does not change yet."""
     share = np.float32(1 - math.exp(-seconds / memory)) if memory > 0 else np.float32(1)
     mean = mood.probabilities + share * (probabilities - mood.probabilities)
     best = int(np.argmax(mean))
@@ -111,7 +111,7 @@ def felt(mood: Mood, probabilities: Float[np.ndarray, " 7"], seconds: float, mem
 
 
 def glide(style: Weights, goal: Weights, seconds: float) -> Weights:
-    """A style so many seconds later on its straight way to a goal: half the sum of the changes is at most seconds / `GLIDE`."""
+    """The style after moving straight towards a goal: half the sum of the absolute changes is at most seconds / `GLIDE`."""
     distance = np.abs(goal - style).sum() / 2
     if distance <= seconds / GLIDE:
         return goal
@@ -127,10 +127,11 @@ def follow(
     mix: str,
     first: int,
 ) -> list[Track]:
-    """The tracks at a key frame, so many seconds after the one before.
+    """The tracks at a key frame, `seconds` after the previous one.
 
     Args:
-        faces: that were found in it, largest first, with their readings.
+        faces: the faces found in the key frame, largest first.
+        probabilities: the readings of these faces.
         first: the number of the next new face.
     """
     found = match(tracks, faces)
@@ -150,7 +151,7 @@ def follow(
 
 
 def advance(track: Track, seconds: float, styles: tuple[str, ...], mix: str) -> Track:
-    """A track so many seconds later: it comes or goes, and its style glides."""
+    """A track after `seconds`: it fades in or out, and its style moves towards its goal."""
     step = seconds / FADE if track.seen else -seconds / FADE
     goal = target(styles, track.mood.probabilities, track.mood.strongest, mix)
     mood = replace(track.mood, style=glide(track.mood.style, goal, seconds))
@@ -158,7 +159,7 @@ def advance(track: Track, seconds: float, styles: tuple[str, ...], mix: str) -> 
 
 
 def between(a: Face, b: Face, share: float) -> Face:
-    """A face on the way from one place to another, 0 to 1."""
+    """Linear interpolation of a face from `a` (share 0) to `b` (share 1)."""
 
     def mixed(start: float, end: float) -> float:
         return start + share * (end - start)

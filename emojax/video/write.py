@@ -25,9 +25,9 @@ _OPTIONS = {
     "libvpx-vp9": {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"},
 }
 _TICKS = {"GIF": (10, Fraction(2, 100)), "WEBP": (1, Fraction(1, 1000))}
-"""milliseconds that durations are multiples of; seconds, the shortest: viewers show shorter frames of a GIF for a tenth"""
+"""unit of durations in milliseconds, and the shortest duration in seconds; viewers show shorter frames of a GIF for 0.1 s"""
 _BT709 = 1
-"""the colours that the file declares, FFmpeg's number for them"""
+"""FFmpeg's number of the colour space that the file declares"""
 
 
 def write_clip(
@@ -38,12 +38,12 @@ def write_clip(
     source: Path | None = None,
     origin: Fraction = Fraction(0),
 ) -> list[str]:
-    """Writes a clip in the format of its suffix. Where the frames end early, the file has those that came.
+    """Writes a clip in the format of its suffix. If the frames end early, the file has the frames up to then.
 
     Args:
         path: a file that does not exist yet.
         source: the file whose sound is copied, if any.
-        origin: the source's own time of the clip's start.
+        origin: the source's own time at the clip's start.
 
     Returns:
         Notes for the user.
@@ -97,7 +97,7 @@ def _write_video(
 
 
 def _picture(frame: Frame, height: int, width: int, time_base: Fraction) -> Any:
-    """A frame as the encoder takes it."""
+    """A frame in the form that the encoder takes."""
     from av import VideoFrame
     from av.video.reformatter import ColorRange, Colorspace
 
@@ -115,7 +115,7 @@ def _picture(frame: Frame, height: int, width: int, time_base: Fraction) -> Any:
 
 
 def _write_animation(path: Path, frames: Iterator[Frame], info: ClipInfo, format: str) -> list[str]:
-    """Pillow asks for one picture after the other, and for the list of durations at each."""
+    """Writes an animation; Pillow requests one picture after the other, and the list of durations at each."""
     durations: list[int] = []
     tick, least = _TICKS[format]
 
@@ -145,7 +145,7 @@ def _write_animation(path: Path, frames: Iterator[Frame], info: ClipInfo, format
     options: dict[str, Any] = {"duration": durations, "save_all": True, "append_images": coming}
     if format == "WEBP":
         options |= {"loop": info.loops, "quality": 90, "exif": exif, "icc_profile": srgb_profile()}
-        if first.mode == "RGBA":  # whole frames: Pillow reads what frames leave out at a border as opaque
+        if first.mode == "RGBA":  # write whole frames: Pillow reads the area outside a partial frame as opaque
             options |= {"kmin": 0, "kmax": 1}
     else:
         options |= {"comment": software, "disposal": 2, "optimize": False}

@@ -1,1 +1,1 @@
-"""A page in the browser, served by this machine to itself: serve -> page -> handlers -> drawing. Needs `emojax[web]`."""
+"""A browser page that is served only to this machine: serve -> page -> handlers -> drawing. Needs `emojax[web]`."""

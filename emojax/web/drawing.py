@@ -1,4 +1,4 @@
-"""What the page shows as HTML: the faces with their readings, the square of moods."""
+"""The HTML of the page: the faces with their readings, and the square of moods."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN_FACES = 6
 
 
 def _name(name: str, x: float, y: float) -> str:
-    """An emotion's point, with its name above, or to the left of those at the left, which are close to each other."""
+    """The point of an emotion, with its name above, or on the left side to its left, since those points are close together."""
     place = f'x="{x - 0.06}" y="{-y + 0.03}" style="text-anchor:end"' if x < -0.55 else f'x="{x}" y="{-y - 0.06}"'
     return f'<circle cx="{x}" cy="{-y}" r=".03" fill="#fff"/><text {place}>{name}</text>'
 
@@ -43,7 +43,7 @@ MOOD_CLICK = """element.addEventListener('click', event => {
 
 
 def faces(photo: np.ndarray, found: Sequence[ReadFace]) -> str:
-    """A photo uint8 [H, W, 3] with its faces, and what was read from each, as bars."""
+    """A photo uint8 [H, W, 3] with its faces, and the probabilities of each face as bars."""
     if not found:
         return "<p>No face found: the picture is neutral, until you choose a style.</p>"
     height, width = photo.shape[:2]
@@ -58,12 +58,12 @@ def faces(photo: np.ndarray, found: Sequence[ReadFace]) -> str:
 
 
 def picture(image: Image.Image) -> str:
-    """A picture as a part of the page, without a file: frames come several times a second."""
+    """A picture embedded in the page, without a file, because frames come several times a second."""
     return f'<img alt="the painted picture" src="{_address(image, 1024)}">'
 
 
 def _address(image: Image.Image, side: int) -> str:
-    """A picture, made no larger than a side, as an address that contains it."""
+    """A picture, shrunk to at most `side`, as a data URL."""
     image, stream = image.convert("RGB"), io.BytesIO()
     image.thumbnail((side, side), Image.Resampling.BILINEAR)
     image.save(stream, "JPEG", quality=85)

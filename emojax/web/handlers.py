@@ -1,4 +1,4 @@
-"""What happens when the parts of the page are touched. Every picture is a call of the public `Model`."""
+"""The event handlers of the page. Every picture is painted by a call of the public `Model`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from emojax.web import drawing
 from emojax.weights.style_file import StyleFile, read_style_file
 
 SIDE, LIVE_SIDE, PREVIEW_SIDE = 1024, 640, 256
-"""pixels: long side while one plays (a download has the photo's own), of the webcam's frames, and of the styles' pictures"""
+"""long sides in pixels: of pictures on the page (a download has the photo's size), of webcam frames, and of style previews"""
 MAX_MEGAPIXELS, MAX_STYLE_FILES = 50, 8
 Files: TypeAlias = tuple[StyleFile, ...]
 
@@ -35,18 +35,18 @@ class Settings:
     """The controls of the page; see `StylizeOptions`."""
 
     choice: Mapping[str, float] | None = None
-    """weights of the styles; None: those that the faces choose"""
+    """weights of the styles; None: the faces choose them"""
     per_face: bool = False
     strength: float = 1.0
     style_scale: float = 1.0
     other: str = "happy"
     """a style that is mixed in"""
     share: float = 0.0
-    """of `other`, 0 to 1"""
+    """weight of `other`, 0 to 1"""
     colors: str = "painting"
 
     def options(self, read: Mapping[str, float] | None = None) -> dict[str, Any]:
-        """Fields of `StylizeOptions`; without a choice the styles that the faces chose, `read`, if they are known."""
+        """Fields of `StylizeOptions`. Without a choice, the styles are `read`, which the faces chose, if they are known."""
         options = {"strength": self.strength, "style_scale": self.style_scale, "colors": self.colors}
         base = self.choice or read
         if self.per_face or base is None:
@@ -68,9 +68,9 @@ class Visit:
 
     path: str
     small: np.ndarray
-    """uint8 [h, w, 3], at most `SIDE` long"""
+    """uint8 [h, w, 3], long side at most `SIDE`"""
     factor: float
-    """how much larger the photo is"""
+    """side of the photo divided by that of `small`"""
     style: dict[str, float] | None
     """weights of the styles that its faces chose"""
     note: str
@@ -79,7 +79,7 @@ class Visit:
 def in_words(
     function: Callable[..., Any], instead: Callable[[str], Any] = lambda text: gr.skip()
 ) -> Callable[..., Any]:
-    """A handler whose mistakes are shown to the visitor; it then returns what `instead` makes of the words."""
+    """A handler whose errors are shown to the visitor; after an error it returns `instead` of the message."""
 
     @functools.wraps(function)
     def handle(*args: Any) -> Any:
@@ -96,7 +96,7 @@ def in_words(
 
 
 class Handlers:
-    """What the events call. Of visitors it keeps the last few models with style files, and nothing else."""
+    """The event handlers. The only data of visitors that is kept is the last few models with style files."""
 
     def __init__(self, model: Model) -> None:
         self.model = functools.lru_cache(maxsize=4)(lambda files: model.with_style_files(files) if files else model)
@@ -124,12 +124,12 @@ class Handlers:
         return self.model(files)(visit.small, **settings.options(visit.style))
 
     def previews(self, visit: Visit | None, files: Files) -> list[tuple[Any, str]]:
-        """The pictures of the styles: the photo's middle painted in each, and without a photo swatches."""
+        """The previews of the styles: the middle of the photo painted in each style, or swatches if there is no photo."""
         if visit is None:
             return [(PACKAGED / "paintings" / f"{name}.jpg", name) for name in EMOTIONS]
         height, width = visit.small.shape[:2]
         side = min(height, width)
-        left, top = (width - side) // 2, (height - side) // 3  # faces are rather above the middle
+        left, top = (width - side) // 2, (height - side) // 3  # faces are usually above the middle
         middle = Image.fromarray(visit.small[top : top + side, left : left + side])
         square, model = middle.resize((PREVIEW_SIDE, PREVIEW_SIDE)), self.model(files)
         return [(model.stylize(square, name), name) for name in style_names(files)]
@@ -143,24 +143,24 @@ class Handlers:
         return mood(event.x, event.y), False, [event.x, event.y, True], gr.Gallery(selected_index=None)
 
     def choose_faces(self) -> tuple[Any, ...]:
-        """The faces shall choose: choice, point of the square, marked style, share of the other style."""
+        """Lets the faces choose the style: choice, point of the square, marked style, share of the other style."""
         return None, [0, 0, False], gr.Gallery(selected_index=None), 0.0
 
     def add_styles(self, paths: Sequence[str] | None) -> tuple[Any, ...]:
-        """Style files were dropped: the files, and the styles that there are to mix."""
+        """Style files were added: the files, and the styles that can be mixed."""
         paths = paths or []
         if len(paths) > MAX_STYLE_FILES:
             raise InputError(f"{len(paths)} style files: drop at most {MAX_STYLE_FILES}")
         try:
             files = tuple(map(read_style_file, paths))
             self.model(files)
-        except EmojaxError as error:  # its text has the path of the upload
+        except EmojaxError as error:  # its message contains the path of the upload
             text = functools.reduce(lambda text, path: text.replace(path, Path(path).name), paths, str(error))
             raise InputError(text) from None
         return files, gr.Dropdown(choices=style_names(files), value="happy")
 
     def save(self, visit: Visit | None, files: Files, *controls: Any) -> str:
-        """Paints the photo in its own size, with strokes as large as seen, into a file whose metadata say how."""
+        """Paints the photo at its own size, with strokes as large as on the page, into a file with the options as metadata."""
         if visit is None:
             raise InputError("there is no picture yet: drop a photo first")
         if not Path(visit.path).exists():
@@ -194,7 +194,7 @@ def style_names(files: Files) -> list[str]:
 
 
 def _line(result: Result, visit: Visit) -> str:
-    """What there is to say about a picture."""
+    """The line of text about a picture."""
     shares = sorted((result.style or {}).items(), key=lambda pair: -pair[1])
     style = ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.05)
     return f"painted: <strong>{style}</strong><br>{html.escape(visit.note)}"

@@ -1,4 +1,4 @@
-"""The page: its parts, and what touching them calls. What a visitor has given is `gr.State`, one for every open page."""
+"""The page: its parts and their events. A visitor's data is in `gr.State`, one for every open page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CLICK = "() => setTimeout(() => document.querySelector('#file a, a#file, #file'
 
 
 def build(model: Model, seconds_kept: int) -> gr.Blocks:
-    """Makes the page; `model` paints for all visitors, whose files are deleted after so many seconds."""
+    """Builds the page; `model` paints for all visitors, whose files are deleted after `seconds_kept`."""
     keep, do = (min(300, seconds_kept), seconds_kept), Handlers(model)
     with gr.Blocks(title="emojax", analytics_enabled=False, delete_cache=keep) as page:
         _wire(_pictures(do) | _controls(), do)
@@ -35,7 +35,7 @@ def _pictures(do: Handlers) -> dict[str, Any]:
     with gr.Tab("A photo"), gr.Row():
         with gr.Column(scale=2):
             photo: Any = gr.Image(label="Your photo", type="filepath", image_mode=None, elem_id="photo", **bare)
-            # Gradio would decode it; ours reads more formats, and says what is wrong with a file.
+            # Keep Gradio from decoding the photo: our reader supports more formats and explains errors.
             photo.preprocess = lambda payload: payload and payload.path
             example = gr.Button("Try it with an astronaut", elem_id="example", visible=_EXAMPLE.exists())
         with gr.Column(scale=3):
@@ -81,7 +81,7 @@ def _controls() -> dict[str, Any]:
 
 
 def _wire(parts: dict[str, Any], do: Handlers) -> None:
-    """Says what touching the parts calls."""
+    """Connects the events of the parts with the handlers."""
     visit, files, choice, at = gr.State(None), gr.State(()), gr.State(None), SimpleNamespace(**parts)
     controls = [choice, at.per_face, at.strength, at.scale, at.other, at.share, at.colors]
     heavy: dict[str, Any] = {"concurrency_id": "paint", "api_visibility": "private"}

@@ -1,4 +1,4 @@
-"""Serves the page to this machine alone, with everything in Gradio switched off that asks other machines."""
+"""Serves the page to this machine only; all requests of Gradio to other machines are disabled."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from emojax.pipeline import Model
 
 HOST, MAX_UPLOAD = "127.0.0.1", "40mb"
 MAX_VISITORS = 100
-"""pages whose photos are kept in memory, 3 MB each"""
+"""number of pages whose photos are kept in memory, 3 MB each"""
 POLICY = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; form-action 'self'; frame-ancestors 'none'"
-"""Content-Security-Policy: the browser itself refuses to ask another host, whatever a later Gradio has in its page."""
+"""Content-Security-Policy: the browser blocks requests to other hosts, whatever a later Gradio has in its page"""
 
 
 def with_policy(app: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,17 +36,17 @@ def with_policy(app: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def serve(model: Model, port: int | None = None, seconds_kept: int = 3600) -> Iterator[str]:
-    """Yields the page's address; at the end of the block the server stops, and all its files are gone.
+    """Yields the page's address; at the end of the block the server stops, and all its files are deleted.
 
     Args:
-        port: None takes the first free one from 7860 on.
-        seconds_kept: how old uploads and pictures get.
+        port: None: the first free one from 7860 on.
+        seconds_kept: seconds after which uploads and pictures are deleted.
 
     Raises:
         InputError: Gradio is missing, or the port is taken.
     """
     with tempfile.TemporaryDirectory(prefix="emojax-web-", ignore_cleanup_errors=True) as folder:
-        direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), HOST)))  # Gradio asks itself whether it is there
+        direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), HOST)))  # Gradio sends itself a request
         quiet = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
         os.environ.update(quiet, GRADIO_TEMP_DIR=folder, NO_PROXY=direct, no_proxy=direct)
         try:
@@ -58,7 +58,7 @@ def serve(model: Model, port: int | None = None, seconds_kept: int = 3600) -> It
         from emojax.web.page import build
 
         page = build(model, seconds_kept)
-        # The first keeps out pages of other sites whose name is made to lead here.
+        # The first rejects requests by other host names that resolve to this machine (DNS rebinding).
         guards = [Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]), Middleware(with_policy)]
         font = gr.themes.Font("sans-serif")  # the system's own; Gradio's come from files or from Google
         off = dict.fromkeys(("share", "ssr_mode", "mcp_server", "enable_monitoring", "run_history", "pwa"), False)

@@ -1,1 +1,1 @@
-"""Checkpoints and style files: what is stored, how it is checked, and the networks that travel in the package."""
+"""Checkpoints and style files: their formats and checks, and the packaged networks."""

@@ -1,4 +1,4 @@
-"""Folders of arrays, by Orbax, which is imported when it is needed: that takes half a second."""
+"""Folders of arrays, by Orbax. It is imported only when it is needed, because the import takes half a second."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 from emojax.errors import CheckpointError, EmojaxError, ResourceError
 from emojax.util.machine import lack
 
-_LONGEST = 120  # characters of a library's reason that a message repeats
+_LONGEST = 120  # characters of a library's error that a message quotes
 
 
 def save_arrays(path: Path, tree: Any) -> None:
     """Writes a pytree of NumPy arrays; raises OSError if the folder cannot be written."""
     import orbax.checkpoint as ocp
 
-    # Arrays are on the host and whole here, so only one process writes, and it must not wait for the others.
+    # The arrays are complete on this host, so only one process writes, and it must not wait for the others.
     options = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="emojax"
     )
@@ -28,18 +28,18 @@ def save_arrays(path: Path, tree: Any) -> None:
     try:
         with ocp.Checkpointer(handler, multiprocessing_options=options) as checkpointer:
             checkpointer.save(path.absolute(), args=ocp.args.PyTreeSave(tree))
-        # Orbax's mark of a finished save names the absolute path, which is nobody's business; our rename is the mark.
+        # Orbax's marker of a finished save contains the absolute path, which is private; our rename marks the end instead.
         (path / "commit_success.txt").unlink(missing_ok=True)
-    except Exception as error:  # a full disk is a ValueError to TensorStore
+    except Exception as error:  # TensorStore raises ValueError for a full disk
         raise OSError(" ".join(str(error).split())[:200]) from None
 
 
 def restore_arrays(checkpoint: Path, path: Path, check: Callable[[Path, Any], None], target: Any = None) -> Any:
-    """The arrays of a folder whose hash is right, as NumPy's.
+    """The NumPy arrays of a folder whose hash is verified.
 
     Args:
-        check: raises CheckpointError for shapes that are not right, before an array is allocated.
-        target: what has the structure of the result; plain dicts if None.
+        check: raises CheckpointError for wrong shapes, before an array is allocated.
+        target: a pytree with the structure of the result; None: plain dicts.
     """
     import orbax.checkpoint as ocp
 
@@ -57,7 +57,7 @@ def restore_arrays(checkpoint: Path, path: Path, check: Callable[[Path, Any], No
             )
     except EmojaxError:
         raise
-    except Exception as error:  # Orbax and TensorStore raise bare Exceptions, ValueErrors and more
+    except Exception as error:  # Orbax and TensorStore raise Exception, ValueError and others
         if (reason := lack(error)) is not None:
             raise ResourceError(f"cannot load checkpoint {checkpoint}: {reason}") from None
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
@@ -68,7 +68,7 @@ def restore_arrays(checkpoint: Path, path: Path, check: Callable[[Path, Any], No
 
 
 def _check_chunks(checkpoint: Path, array: Any) -> None:
-    """Raises CheckpointError for a chunk that is larger than its array: a small file would fill the memory."""
+    """Raises CheckpointError for a chunk that is larger than its array, since a small file could then fill the memory."""
     chunk = array.storage.chunk_shape if array.storage is not None else None
     if chunk is not None and math.prod(chunk) > max(1, math.prod(array.shape)):
         raise CheckpointError(f"checkpoint {checkpoint} is damaged: an array {array.shape} lies in chunks of {chunk}")

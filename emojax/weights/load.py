@@ -1,4 +1,4 @@
-"""Loading networks: a checkpoint's config and parameters, whether it is one network, or one for each emotion."""
+"""Loads the config and parameters of a network, or of a network set with one network per emotion."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from emojax.weights import store as ckpt
 from emojax.weights.style_file import StyleFile, network_fingerprint
 
 FAST = "fast"
-"""The name of a packaged transform net that is smaller than the default, see docs/results.md."""
+"""name of a packaged transform net that is smaller than the default, see docs/results.md"""
 
 
 def find_styles(styles: str | os.PathLike | None = None) -> Path:
-    """The checkpoint that a user means: the packaged default for none, the smaller packaged one for "fast", else a path."""
+    """The path of a checkpoint; None: the packaged default; "fast": the smaller packaged one."""
     if not styles or styles == "default":
         return PACKAGED / "styles"
-    return PACKAGED / FAST if styles == FAST else Path(styles)  # a folder of that name is ./fast
+    return PACKAGED / FAST if styles == FAST else Path(styles)  # a user's folder of that name is ./fast
 
 
 def add_style_files(
@@ -69,10 +69,10 @@ def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
 
 
 def _params(checkpoint: ckpt.Checkpoint, initialize: Callable[[], Any]) -> Any:
-    """The parameters of a checkpoint whose hash is right; see `load`.
+    """The parameters of a checkpoint whose hash is verified; see `load`.
 
-    With `emojax.util.compiling.enable_cache` a copy is kept in the cache, under the checkpoint's hash: Orbax takes half a
-    second to import and as long to read, and what the network's own initialization makes need not be traced again.
+    With `emojax.util.compiling.enable_cache` a copy is kept in the cache under the checkpoint's hash. This saves half a second
+    for importing Orbax, as long for reading, and the tracing of the network's initialization.
     """
     cache, key = program_cache(), f"params-{checkpoint.sha256}-{code_hash()[:16]}"
     kept = None if cache is None else cache.get(key)
@@ -85,7 +85,7 @@ def _params(checkpoint: ckpt.Checkpoint, initialize: Callable[[], Any]) -> Any:
 
 
 def _network_set_folders(path: Path) -> dict[str, Path]:
-    """The checkpoints or runs of a network set, emotion -> folder; none if `path` itself is a checkpoint or run."""
+    """The checkpoints or runs of a network set, emotion -> folder; empty if `path` itself is a checkpoint or run."""
     if not os.path.isdir(path) or os.path.exists(path / "model.json") or ckpt.checkpoints_in(path):
         return {}
     return {emotion: path / emotion for emotion in EMOTIONS if os.path.isdir(path / emotion)}

@@ -1,8 +1,8 @@
 """Converts VGG16 weights to the layout of emojax: `emojax vgg16 port SOURCE DEST`.
 
-SOURCE is whatever `emojax.nets.vgg16.read_weights` reads. DEST gets the ten convolutions that the losses use, under the names
-and in the shapes of `emojax.nets.vgg16.SHAPES`, with the source's numbers and dtypes untouched (float16 stays float16; what
-torch reads becomes float32); the metadata says under "family" how these weights want their input.
+SOURCE is a file that `emojax.weights.vgg16_file.read_weights` reads. DEST gets the ten convolutions that the losses use, with
+the names and shapes of `emojax.nets.vgg16.SHAPES`. Values and dtypes do not change (float16 stays float16), except that files
+read by torch become float32. The metadata "family" names the input convention of the weights.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from emojax.weights.vgg16_file import read_weights
 
 
 def port(source: Path, dest: Path, family: str | None = None, force: bool = False) -> str:
-    """Writes `source` to `dest` in our layout, all or nothing.
+    """Writes `source` to `dest` in our layout, atomically.
 
     Returns:
         The family of the weights.

@@ -1,12 +1,12 @@
-"""Checkpoints: Orbax arrays beside a JSON description, with a content hash that is checked when they are loaded.
+"""Checkpoints: Orbax arrays and a JSON description, with content hashes that are checked on loading.
 
     CHECKPOINT/model.json     format, kind ("classifier" or "styles"), model config, step, metrics, score, hashes
     CHECKPOINT/params/        the model's parameters (Orbax): all that inference needs
-    CHECKPOINT/training/      optimizer, PRNG key, data iterator (Orbax and JSON): only where training goes on
+    CHECKPOINT/training/      optimizer, PRNG key, data iterator (Orbax and JSON): only if training can be resumed
 
-A run of training is a folder of such checkpoints, `step_00001000` and so on. Orbax loads overwritten bytes silently,
-hence the hashes (SHA-256): one over the config and the files of params/, one over those of training/. They are compared
-before Orbax sees the files.
+A training run is a folder of such checkpoints, `step_00001000` and so on. Orbax does not notice overwritten bytes, hence the
+hashes (SHA-256): one over the config and the files of params/, one over those of training/. They are compared before Orbax
+opens the files.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from emojax.weights.arrays import restore_arrays, save_arrays
 
 FORMAT = 1
 LARGEST_DESCRIPTION = 1 << 20
-"""bytes of model.json"""
+"""largest size of model.json in bytes"""
 _BLOCK = 1 << 20
-_LONGEST = 120  # characters of a library's reason that a message repeats
+_LONGEST = 120  # characters of a library's error that a message quotes
 _RENAMED = {"bank": "network_per_style"}  # fields of configs that version 0.1 wrote
 Kind = Literal["classifier", "styles"]
 Config = TypeVar("Config")
@@ -42,7 +42,7 @@ Config = TypeVar("Config")
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint says of itself; the arrays are loaded by `load_params` and `load_training`."""
+    """The description of a checkpoint; `load_params` and `load_training` load its arrays."""
 
     path: Path
     kind: str
@@ -51,7 +51,7 @@ class Checkpoint:
     step: int
     metrics: dict[str, float]
     score: float | None
-    """higher is better; what "best" means is for the training script to say"""
+    """higher is better; the training script defines it"""
     sha256: str
     """of the kind, the config and the files of params/"""
     training_sha256: str | None
@@ -59,7 +59,7 @@ class Checkpoint:
 
 
 def content_hash(folder: Path, header: Any = None) -> str:
-    """SHA-256 over a JSON header and the names and bytes of all files in a folder; hidden files do not count."""
+    """SHA-256 over a JSON header and the names and bytes of all files in a folder, except hidden ones."""
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for file in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
         digest.update(f"\n{file.relative_to(folder).as_posix()} {file.stat().st_size}\n".encode())
@@ -81,13 +81,13 @@ def save_checkpoint(
     training: Any = None,
     position: Any = None,
 ) -> None:
-    """Writes a checkpoint at `path`, whole or not at all; an existing one is replaced.
+    """Writes a checkpoint at `path` atomically; an existing one is replaced.
 
     Args:
         config: the model's frozen dataclass.
         params: nested dicts of arrays.
-        training: a pytree of the arrays that resuming needs; left out if None.
-        position: what else it needs, as JSON.
+        training: a pytree of the arrays that resuming needs; None: not saved.
+        position: the other data that resuming needs, as JSON.
 
     Raises:
         CheckpointError: the folder cannot be written.
@@ -124,7 +124,7 @@ def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:
     """The description of a checkpoint, or of the best one in a run's folder.
 
     Raises:
-        CheckpointError: nothing there, a foreign or damaged description, another kind or a newer format.
+        CheckpointError: no checkpoint, a foreign or damaged description, another kind or a newer format.
     """
     folder = Path(path)
     if not os.path.isfile(folder / "model.json"):
@@ -173,7 +173,8 @@ def _read_json(file: Path) -> Any:
 def model_config(checkpoint: Checkpoint, cls: type[Config]) -> Config:
     """The model's config as its dataclass.
 
-    A field that is newer than the checkpoint takes its default, which has to mean what models were before it came.
+    A field that did not exist when the checkpoint was saved gets its default. The default of a new field must therefore
+    describe the models from before the field existed.
 
     Raises:
         CheckpointError: fields that are unknown (a checkpoint of another architecture), values that are invalid or were
@@ -197,7 +198,7 @@ def load_params(checkpoint: Checkpoint, expected: Any) -> Any:
     """The parameters as NumPy arrays.
 
     Args:
-        expected: a pytree of `jax.ShapeDtypeStruct`s or arrays: what the model's own initialization makes.
+        expected: a pytree of `jax.ShapeDtypeStruct`s or arrays, as the model's own initialization returns it.
 
     Raises:
         CheckpointError: files that are missing or truncated, bytes that differ from what was saved, another architecture.
@@ -232,7 +233,7 @@ def load_training(checkpoint: Checkpoint, target: Any) -> Any:
 
 
 def _check_params(expected: Any, path: Path, stored: Any) -> None:
-    """Raises CheckpointError unless the stored arrays are those that are expected."""
+    """Raises CheckpointError unless the stored arrays have the expected names and shapes."""
     shapes, wanted = ({_name(p): tuple(np.shape(x)) for p, x in _leaves(tree)} for tree in (stored, expected))
     odd = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
     if odd:
@@ -244,7 +245,7 @@ def _check_params(expected: Any, path: Path, stored: Any) -> None:
 
 
 def _check_state(expected: Any, path: Path, stored: Any) -> None:
-    """Raises CheckpointError if the stored arrays have more numbers than is expected."""
+    """Raises CheckpointError if the stored arrays have more elements than expected."""
     numbers, wanted = (sum(math.prod(np.shape(x)) for x in jax.tree.leaves(tree)) for tree in (stored, expected))
     if numbers > wanted:
         raise CheckpointError(f"checkpoint {path} is of another architecture: its training state is too large")
@@ -262,10 +263,10 @@ def _check_hash(checkpoint: Checkpoint, part: str, expected: str, header: Any = 
 
 
 def check_output(output: Path, sources: Sequence[Path], force: bool) -> None:
-    """Whether a new checkpoint may be written at `output`, made from others.
+    """Checks that a new checkpoint, made from `sources`, may be written at `output`.
 
     Raises:
-        InputError: something is there and `force` is not given, or it is no checkpoint; or `output` and a source overlap.
+        InputError: `output` exists and `force` is not given, or it is no checkpoint; or `output` and a source overlap.
     """
     refuse_existing(output, force)
     ours = output.resolve()
@@ -283,12 +284,12 @@ def checkpoints_in(run: Path) -> list[Path]:
 
 
 def best(checkpoints: list[Checkpoint]) -> Checkpoint:
-    """The one with the highest score; the newest where none has one."""
+    """The checkpoint with the highest score; the newest if none has a score."""
     return max(checkpoints, key=lambda c: (-np.inf if c.score is None else c.score, c.step))
 
 
 def keep_newest_and_best(run: Path, kind: Kind) -> None:
-    """Removes all checkpoints of a run but the newest and the best, and the training state of the one not newest.
+    """Removes all checkpoints of a run except the newest and the best, and the training state of the best if it is not newest.
 
     A run has one writer, so it also removes the unfinished checkpoints that killed processes left.
     """

@@ -1,8 +1,8 @@
-"""Style files: one learned style in a small file, to go with the network that it was learned for.
+"""Style files: a small file with one learned style, for the network that it was learned for.
 
 A safetensors file: `LAYER/scale` and `LAYER/shift`, float32 [C], of every norm layer of the network; `preview`, uint8, the
-bytes of a small picture; and metadata: format, name, network (a fingerprint), author, licence. `emojax style add` makes
-them; `emojax style show FILE` shows what is in one.
+bytes of a small picture; and metadata: format, name, network (a fingerprint), author, licence. `emojax style add` writes
+style files; `emojax style show FILE` shows their content.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import CheckpointError, InputError
 from emojax.util.files import write_atomically
 
-if TYPE_CHECKING:  # it imports JAX, which a mistake in the request should not wait for
+if TYPE_CHECKING:  # it imports JAX, which is slow; mistakes in the request are reported before that
     from emojax.nets.stylizer import StylizerConfig
 
 FORMAT = "emojax style pack 1"
 SUFFIX = ".pack"
 LARGEST = 1_000_000
-"""bytes; that of the default network has about 25 thousand"""
+"""largest size in bytes; a style file of the default network has about 25 thousand"""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _PREVIEW_SIDE = 1024  # pixels, at most
 
 
 @dataclass(frozen=True, eq=False)
 class StyleFile:
-    """A style's scales and shifts, and where they come from."""
+    """A style's scales and shifts, and their origin."""
 
     name: str
-    """lower-case letters, digits, - and _, at most 32; no emotion's"""
+    """at most 32 lower-case letters, digits, - and _; not the name of an emotion"""
     network: str
-    """fingerprint of the network that it belongs to; see `network_fingerprint`"""
+    """fingerprint of the network that the style belongs to; see `network_fingerprint`"""
     code: Mapping[str, Mapping[str, np.ndarray]] = field(repr=False)
     """norm layer -> {"scale", "shift"}: float32 [C]"""
     preview: bytes = field(repr=False)
-    """a small picture of the style, as a file"""
+    """the bytes of a small picture of the style"""
     author: str = ""
     """of the painting"""
     licence: str = ""
@@ -57,7 +57,7 @@ class StyleFile:
         check_name(self.name)
 
     def check(self, config: StylizerConfig, fingerprint: str) -> None:
-        """Raises CheckpointError unless the style file fits a network and adds a name to its styles."""
+        """Raises CheckpointError unless the style file fits a network and its name is new there."""
         shapes = {name: {part: row.shape for part, row in layer.items()} for name, layer in self.code.items()}
         wanted = {name: {"scale": (channels,), "shift": (channels,)} for name, channels in config.norm_layers()}
         if config.network_per_style or self.network != fingerprint:
@@ -74,7 +74,7 @@ class StyleFile:
 
 
 def check_name(name: str) -> None:
-    """Raises InputError unless `name` may be a style file's."""
+    """Raises InputError unless `name` is a valid name of a style."""
     if not _NAME.fullmatch(name):
         raise InputError(f"style name {name!r}: use 1 to 32 lower-case letters, digits, - and _")
     if name in EMOTIONS:
@@ -105,7 +105,7 @@ def write_style_file(path: Path, style_file: StyleFile) -> None:
 
 
 def read_style_file(path: str | os.PathLike[str]) -> StyleFile:
-    """Reads and checks a style file; whether it fits a network is `StyleFile.check`'s to say.
+    """Reads and checks a style file; `StyleFile.check` checks whether it fits a network.
 
     Raises:
         CheckpointError: a file that is missing, too large or no style file.
@@ -147,7 +147,7 @@ def open_preview(style_file: StyleFile) -> Image.Image:
     """The preview as a picture.
 
     Raises:
-        CheckpointError: it is none, or a large one.
+        CheckpointError: it is not a picture, or too large.
     """
     try:
         picture = Image.open(io.BytesIO(style_file.preview), formats=("JPEG", "PNG"))

@@ -1,8 +1,8 @@
 """VGG16's weights: the packaged file, and files of other families.
 
-The families expect their input differently (BGR or RGB, divided by a standard deviation or not). `load_vgg16` folds order and
-scale into the kernels of conv1_1, which is exact; so one layout of parameters serves all families, and the forward pass knows
-only a mean. The mean cannot be folded into the bias: the zero padding comes after it is subtracted.
+The families have different input conventions (BGR or RGB, divided by a standard deviation or not). `load_vgg16` folds order and
+scale into the kernels of conv1_1, which is exact. All families then have the same layout of parameters, and the forward pass
+only subtracts a mean. The mean cannot be folded into the bias, because the zero padding comes after it is subtracted.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from emojax.errors import CheckpointError, InputError
 from emojax.nets.vgg16 import LAYERS, SHAPES, shapes
 from emojax.util.files import PACKAGED
 
-_TORCHVISION_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)  # the places of the convolutions in vgg16().features
+_TORCHVISION_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)  # the indices of the convolutions in vgg16().features
 TORCHVISION = {
     f"features.{index}.{theirs}": f"conv{layer}/{ours}"
     for index, layer in zip(_TORCHVISION_LAYERS, LAYERS, strict=True)
     for theirs, ours in (("weight", "kernel"), ("bias", "bias"))
 }
-"""torchvision's state dict layout (kernels OIHW): its names to ours."""
+"""torchvision's state dict layout (kernels OIHW): its names -> ours"""
 
-# Block 5 and the fully connected layers, as the known ports call them (ours, Keras, torchvision, timm).
+# The names of block 5 and the fully connected layers in the known ports (ours, Keras, torchvision, timm).
 _DROPPED = re.compile(r"(conv5_|block5_|fc|classifier\.|predictions|pre_logits\.|head\.|features\.(24|26|28)\.).*")
 
 
 @dataclass(frozen=True)
 class Family:
-    """How a set of weights wants its input: (RGB in 0..255 - mean) / std, then perhaps reversed to BGR."""
+    """The input convention of a set of weights: (RGB in 0..255 - mean) / std, reversed to BGR if `bgr`."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -87,9 +87,9 @@ def load_vgg16(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def read_weights(path: str | os.PathLike[str], family: str | None = None) -> Weights:
-    """Reads a weights file strictly: exactly VGG16's tensors, but block 5 and the fully connected layers are dropped.
+    """Reads a weights file strictly: exactly VGG16's tensors; block 5 and the fully connected layers are dropped.
 
-    All layers may be narrower by one factor, as the bias of conv1_1 says it: such files are for tests.
+    All layers may be narrower by the same factor, which the bias of conv1_1 determines; such files are for tests.
 
     Args:
         path: a safetensors file in our layout (`SHAPES`) or in torchvision's (`TORCHVISION`); or torchvision's `.pth`
@@ -122,12 +122,12 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {name: tensor.float().numpy() for name, tensor in state.items() if not _DROPPED.fullmatch(name)}
-    except Exception as error:  # torch raises pickle, zip, runtime and attribute errors for what is no state dict
+    except Exception as error:  # torch raises pickle, zip, runtime and attribute errors for files without a state dict
         raise CheckpointError(f"{path}: not a state dict that torch reads ({error})") from error
 
 
 def _checked(path: Path, found: Mapping[str, np.ndarray], family: str | None) -> Weights:
-    """The tensors in our layout, or one error with everything that is wrong with them."""
+    """The tensors in our layout; raises one CheckpointError that lists everything that is wrong."""
     torchvision = any(name in TORCHVISION for name in found)
     names = TORCHVISION if torchvision else {name: name for name in SHAPES}
     if not any(name in names for name in found):
@@ -166,20 +166,20 @@ def _checked(path: Path, found: Mapping[str, np.ndarray], family: str | None) ->
 
 
 def _listed(names: Iterable[str], most: int | None = None) -> str:
-    """The names with commas, or the first few of them."""
+    """The names, or the first `most` of them, separated by commas."""
     names = list(names)
     return ", ".join(names[:most]) + (", ..." if most and len(names) > most else "") if names else "no tensors"
 
 
 PACKAGED_VGG16 = PACKAGED / "vgg16" / "vgg16.safetensors"
-"""The weights that travel in the package: the authors', CC BY 4.0, see the notice beside them."""
+"""the packaged weights, which are those of VGG16's authors: CC BY 4.0, see the notice beside them"""
 
 
 def find_vgg16(path: str | os.PathLike[str] | None = None) -> Path:
     """The weights file: `path`, else $EMOJAX_VGG16, else the packaged one.
 
     Raises:
-        InputError: the file that is named does not exist.
+        InputError: the given file does not exist.
     """
     for given, origin in ((path, "`vgg16`"), (os.environ.get("EMOJAX_VGG16"), "$EMOJAX_VGG16")):
         if given:

@@ -53,9 +53,9 @@ def mix_pairs(
 ) -> tuple[Float[Array, "N S S C"], Float[Array, "N K"]]:
     """Mixup (Zhang et al. 2018, arXiv:1710.09412): neighbouring faces and labels, mixed by a share ~ Beta(alpha, alpha). Pure.
 
-    Faces 2i and 2i + 1 are mixed with each other, share and 1 - share, with the first face's key. Where we deviate: the paper
-    mixes a batch with a permutation of itself; neighbours share a device, so the result does not depend on the number of
-    devices.
+    Faces 2i and 2i + 1 are mixed with the weights share and 1 - share, drawn with the first face's key. This deviates from the
+    paper, which mixes a batch with a permutation of itself. Neighbours are on the same device, so the result does not depend
+    on the number of devices.
     """
     share = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys[::2])
 
@@ -90,7 +90,7 @@ def _transform(config: AugmentConfig, key: jax.Array, face: Array) -> Array:
 
 
 def _sample(face: Array, y: Array, x: Array) -> Array:
-    """Bilinear interpolation; beyond the border its pixels are repeated."""
+    """Bilinear interpolation; the border pixels are repeated outside the face."""
     side = face.shape[0]
     y, x = jnp.clip(y, 0, side - 1), jnp.clip(x, 0, side - 1)
     y0 = jnp.clip(jnp.floor(y).astype(jnp.int32), 0, side - 2)

@@ -1,7 +1,7 @@
-"""`emojax train calibrate`: fits what turns logits into probabilities.
+"""`emojax train calibrate`: calibrates the probabilities of a classifier.
 
 checkpoint, labelled faces of a split -> temperature, and with --bias a bias per class -> a checkpoint without training state.
-The bias is added to that of the last layer, so `classify` needs no more than a temperature.
+The fitted bias is folded into the bias of the last layer, so `classify` only needs the temperature.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def with_calibration(variables: Mapping[str, Any], temperature: float, bias: np.
     last = max(
         (name for name in params if name.startswith("Dense_")), key=lambda name: int(name.removeprefix("Dense_"))
     )
-    shift = np.asarray(temperature * bias, np.float32)  # the temperature divides it again
+    shift = np.asarray(temperature * bias, np.float32)  # `classify` divides it by the temperature
     params[last] = {**params[last], "bias": np.asarray(params[last]["bias"]) + shift}
     return {**variables, "params": params, "temperature": np.float32(temperature)}
 
 
 def kind_rows(config: ClassifierConfig, variables: Mapping[str, Any], crops: np.ndarray) -> np.ndarray:
-    """What the last layer gives for each kind of faces, float32 [N, K, 7], of crops uint8 [N, S, S, 3]."""
+    """The outputs of the last layer for each kind of faces, float32 [N, K, 7], for crops uint8 [N, S, S, 3]."""
 
     def emotions(variables: Mapping[str, Any], crops: Any) -> Any:
         x = network_input(config, crops)
@@ -64,13 +64,13 @@ def calibrate_kinds(
     kinds: Sequence[int],
     penalty: float | None,
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """The variables with each kind's last layer calibrated on the sources of that kind, and what was fitted.
+    """The variables with each kind's last layer calibrated on the sources of that kind, and the fitted values.
 
-    softmax(logits / T + b) is a last layer with another kernel and bias, so `classify` needs no more than it had.
+    softmax(logits / T + b) equals a last layer with another kernel and bias, so `classify` needs no further parameters.
 
     Args:
-        kinds: of each source; a kind without sources stays as it is.
-        penalty: of the bias; None: a temperature only.
+        kinds: the kind of each source; a kind without sources is not changed.
+        penalty: weight of the squared norm of the bias; None: fit only a temperature.
     """
     last, metrics = {name: np.array(leaf) for name, leaf in variables["params"]["Dense_0"].items()}, {}
     for kind in sorted(set(kinds)):
@@ -158,7 +158,7 @@ def main(argv: Sequence[str]) -> int:
 def _write_kinds(
     args: argparse.Namespace, found: ckpt.Checkpoint, config: ClassifierConfig, variables: Mapping[str, Any]
 ) -> int:
-    """Calibrates a network that tells kinds of faces apart; returns the exit code."""
+    """Calibrates a network with several kinds of faces; returns the exit code."""
     kinds = args.kinds or []
     if len(kinds) != len(args.data) or any(not 0 <= kind < config.kinds for kind in kinds):
         raise UserError(

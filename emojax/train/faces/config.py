@@ -48,13 +48,13 @@ class ClassifierTraining:
     frozen: tuple[str, ...] = ()
     """layers that are not trained, such as conv1_1"""
     begin: int = 0
-    """mobilefacenet: the first block that is trained; what the blocks before it make of a face, and of its mirror image if
-    augment.flip is on and the source has few faces, is computed once, so there is no other augmentation"""
+    """mobilefacenet: the first block that is trained; the outputs of the blocks before it are computed once for each face (and
+    for its mirror image, if augment.flip is on and the source has few faces), so there is no other augmentation"""
     readout: float = 0.0
-    """mobilefacenet: above 0, nothing is trained but the last layer, which is fitted to its optimum; weight of the squared norm
-    of its kernel"""
+    """mobilefacenet: weight of the squared norm of the last layer's kernel; above 0, only the last layer is fitted, to its
+    optimum"""
     features: str = ""
-    """with begin, the folder that keeps what was computed; empty: features/ in the run's folder"""
+    """with begin, the folder of the computed features; empty: features/ in the run's folder"""
     class_weights: tuple[float, ...] = ()
     """factor of the loss for each of the seven classes; empty: 1 each"""
     dtype: Literal["float32", "bfloat16"] = "float32"

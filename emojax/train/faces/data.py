@@ -3,7 +3,7 @@
 sources -> Grain: balanced draws, shuffle, decode, cut -> {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "kind":
 float32 [N, K], "seed": uint32 [N]}
 
-Where the first blocks' features were computed before (`emojax.train.faces.features`), "image" is float16 [N, h, w, C].
+If the features of the first blocks are computed beforehand (`emojax.train.faces.features`), "image" is float16 [N, h, w, C].
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Decode:
         while True:
             try:
                 face = self.sources[source][index]
-                looks = face.get("features")  # of the face, and perhaps of its mirror image
+                looks = face.get("features")  # features of the face, and perhaps of its mirror image
                 image = decode_face(face, self.model) if looks is None else looks[rng.integers(len(looks))]
                 label, kind = smooth_label(face["votes"], self.smoothing[source]), self.kinds[source]
                 return {"image": image, "label": label, "kind": kind, "seed": np.uint32(rng.integers(2**32))}
@@ -77,7 +77,7 @@ class FaceBatches:
 
     iterator: Any
     faces: int
-    """number of faces; as many draws are an epoch"""
+    """number of faces; an epoch has as many draws"""
     skipped: Callable[[], int]
     """returns how many faces could not be read so far"""
 
@@ -85,9 +85,9 @@ class FaceBatches:
 def draw_weights(counts: Int[np.ndarray, "sources classes"], shares: Sequence[float], balance: float) -> np.ndarray:
     """How often each class of each source is drawn, float64 [sources, classes], summing to 1.
 
-    A source is drawn share * (number of its faces) times as often as another; inside it a class with n faces
-    n^(1 - balance) times. Each source is balanced by itself: balanced together, a rare class would come mostly from one
-    source, and the network could learn the source instead of the class.
+    The weight of a source is share * (number of its faces). Inside a source, the weight of a class with n faces is
+    n^(1 - balance). Each source is balanced by itself: if all were balanced together, a rare class could come mostly from
+    one source, and the network could learn the source instead of the class.
     """
     inside = np.where(counts > 0, np.maximum(counts, 1) ** (1.0 - balance), 0.0)
     inside /= np.maximum(inside.sum(1, keepdims=True), 1e-12)
@@ -110,7 +110,7 @@ def face_batches(
 
     Each class of each source is shuffled and repeated by itself, and these streams are mixed by `draw_weights`, so faces of
     a rare class are drawn more often. "seed" is new for every draw, so each draw is augmented anew. The shares of all hosts
-    at a step are together what a single host draws for it. The iterator's state can be saved and restored.
+    at a step together are the batch that a single host would draw. The iterator's state can be saved and restored.
 
     Raises:
         UserError: see `open_faces`; no training faces.
@@ -142,7 +142,7 @@ def face_batches(
 
 @dataclass(frozen=True)
 class HeldOutFaces:
-    """The faces of a split, decoded, in order; or their features, of the faces as they are."""
+    """The decoded faces of a split, in order; or the features of the faces (not of their mirror images)."""
 
     images: UInt8[np.ndarray, "M S S 3"] | Float16[np.ndarray, "M h w C"]
     labels: Float[np.ndarray, "M 7"]
@@ -160,7 +160,7 @@ def held_out_faces(
     split: str = "val",
     wrap: Wrap = lambda name, source, split: source,
 ) -> dict[str, HeldOutFaces]:
-    """The faces of "val" or "test" by source, without sources that have none; unreadable ones are skipped and counted.
+    """The faces of "val" or "test" by source, without empty sources; unreadable faces are skipped and counted.
 
     Raises:
         UserError: see `open_faces`.

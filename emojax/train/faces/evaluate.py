@@ -38,7 +38,8 @@ from emojax.weights.load import PACKAGED, load_classifier
 
 BATCH = 32
 EXPW_MARGIN, ARCHIVE_SIDE = 0.2, 224
-"""how a labelled box is cut for finding the landmarks in it: like ExpW's crops, and finely enough for any aligned crop"""
+"""margin (that of ExpW's crops) and side of the crop of a labelled box in which landmarks are found; the side is large enough
+for any aligned crop"""
 MINIMUM_OVERLAP = 0.4
 """intersection over union from which a detected box counts as the labelled face"""
 PERCENTAGES = ("accuracy", "balanced_accuracy", "macro_f1", "natural_accuracy", "ece", "ece_floor")
@@ -51,7 +52,7 @@ def compiled_classifier(config: ClassifierConfig) -> Any:
 
 
 def classify_crops(config: ClassifierConfig, variables: Any, crops: np.ndarray) -> np.ndarray:
-    """Probabilities float32 [N, 7] of crops uint8 [N, S, S, 3], cut as `config` says; any N."""
+    """Probabilities float32 [N, 7] of crops uint8 [N, S, S, 3], which are cut as in `config`; any N."""
     program = compiled_classifier(config)
     filled = np.pad(crops, ((0, -len(crops) % BATCH), (0, 0), (0, 0), (0, 0)))
     rows = [np.asarray(program(variables, filled[start : start + BATCH])) for start in range(0, len(filled), BATCH)]
@@ -65,7 +66,7 @@ def score_faces(
 
     Args:
         data: face archives (.npz), and at most one folder of ExpW.
-        pixels: shrinks the crops to so many pixels a side first, and enlarges them again, as a small face in a photo is.
+        pixels: shrink the crops to this side and enlarge them again, to imitate small faces in a photo.
 
     Raises:
         UserError: data that cannot be read, or no faces at all in the split.
@@ -80,7 +81,7 @@ def score_faces(
 
 
 def labelled_faces(config: ClassifierConfig, data: Sequence[str], split: str) -> dict[str, HeldOutFaces]:
-    """The faces of a split, with hard labels, of every data set that has some; see `score_faces`."""
+    """The faces of a split, with hard labels, for every data set that has any; see `score_faces`."""
     folders = [path for path in data if not path.endswith(".npz")]
     if len(folders) > 1:
         raise UserError(f"two folders of ExpW, {folders[0]} and {folders[1]}: give one")
@@ -135,7 +136,7 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
 
 
 def _labelled_crop(config: ClassifierConfig, photo: np.ndarray, box: Face) -> np.ndarray:
-    """The crop of a labelled box; where crops are aligned, by the landmarks that are found in it."""
+    """The crop of a labelled box; for aligned crops, the landmarks are found in the box first."""
     if not config.aligned:
         return cut_crop(photo, box, config.margin, config.size)
     crop = cut_crop(photo, box, EXPW_MARGIN, ARCHIVE_SIDE)
@@ -159,7 +160,7 @@ def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of equal length, the first of them the head, as a Markdown table with aligned columns."""
+    """Rows of equal length, of which the first is the header, as a Markdown table with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
     return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
@@ -189,7 +190,7 @@ def draw_confusion(counts: Sequence[Sequence[int]], title: str) -> bytes:
 
 
 def draw_reliability(probabilities: np.ndarray, labels: np.ndarray, title: str) -> bytes:
-    """Accuracy over confidence in equal-mass bins, as a PNG; on the diagonal the confidence is right."""
+    """Accuracy over confidence in equal-mass bins, as a PNG; a calibrated classifier is on the diagonal."""
     from matplotlib.figure import Figure
 
     confidence, accuracy, _ = calibration_bins(probabilities.max(1), probabilities.argmax(1) == labels).T

@@ -1,6 +1,6 @@
-"""What the first blocks of a network make of faces, computed once: training the rest of it costs a tenth of the time.
+"""Features of faces from a network's first blocks, computed once: training the other blocks then takes a tenth of the time.
 
-Features are float16 [n, m, h, w, C]: of every face of a source (m = 1), or of every face and its mirror image (m = 2).
+Features are float16 [n, m, h, w, C], for every face of a source (m = 1), or for every face and its mirror image (m = 2).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from emojax.util.files import make_folder
 from emojax.util.progress import track
 
 MANY = 5000
-"""a source of so many training faces goes without mirror images: it takes long enough"""
+"""number of training faces from which a source gets no mirror images, because computing the features takes long enough"""
 BATCH = 8
-"""faces at once: more of them do not fit into a core's cache"""
+"""faces per batch; larger batches do not fit into a core's cache"""
 
 
 def first_blocks(
     config: ClassifierConfig, begin: int, params: Mapping[str, Any], crops: UInt8[Array, "N S S 3"]
 ) -> Float16[Array, "N h w C"]:
-    """What block `begin` takes of faces. Pure; the first two are static."""
+    """The input of block `begin` for crops of faces. Pure; `config` and `begin` are static."""
     network = MobileFaceNet(config.widths, config.dense, jnp.float32)
     ours = {name: params[name] for name in layers_before(begin)}
     found = network.apply({"params": ours}, network_input(config, crops), 0, begin)
@@ -74,7 +74,7 @@ def with_features(
     folder: Path,
     mirrored: bool,
 ) -> FacesWithFeatures:
-    """A source whose features are read from a folder, where they are written first if they are not there.
+    """A source with features from a folder; they are computed and written there first if they are missing.
 
     Raises:
         UserError: the folder cannot be written.
@@ -110,7 +110,7 @@ def _write(
     params: Mapping[str, Any],
     mirrored: bool,
 ) -> None:
-    """Writes the features of a source, in a file of another name until they are complete."""
+    """Computes and writes the features of a source; the file has another name until it is complete."""
     program = compiling.jit(partial(first_blocks, config, begin))
     looks = 2 if mirrored else 1
     shape = jax.eval_shape(program, params, np.zeros((BATCH, config.size, config.size, 3), np.uint8)).shape[1:]
@@ -133,7 +133,7 @@ def _write(
 
 
 def _decoded(source: Any, config: ClassifierConfig, rows: range) -> Iterator[tuple[np.ndarray, bool]]:
-    """The crops of some faces, and whether they are missing: black where a face cannot be read or there is none."""
+    """The crops of some faces, and whether each is missing; a face that cannot be read or does not exist is black."""
     black = np.zeros((config.size, config.size, 3), np.uint8)
     for row in rows:
         if row >= len(source):

@@ -1,4 +1,4 @@
-"""Where the eyes, noses and mouths of labelled faces are: found once by our detector, then kept in the cache."""
+"""Landmarks (eyes, nose, mouth) of labelled faces, found once by our detector and then kept in the cache."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from emojax.util.files import write_atomically
 from emojax.util.progress import track
 
 METHOD = 1
-"""to be raised when `find_landmarks` finds others, so that the old ones are not taken from the cache"""
+"""part of the cache key; increase it when the results of `find_landmarks` change, so that old entries are not used"""
 _AHEAD = 64
 
 
 class FacesWithLandmarks:
-    """The faces of a source, each with "landmarks": five (x, y) in pixels of the image, None where none were found."""
+    """The faces of a source, each with "landmarks": five (x, y) in pixels of the image, or None if none were found."""
 
     def __init__(self, name: str, source: Any) -> None:
         self.source = source
@@ -54,8 +54,8 @@ class FacesWithLandmarks:
 def landmarks_of(name: str, source: Any) -> Float[np.ndarray, "n 5 2"]:
     """The landmarks of all faces of a source, NaN where none were found or the face cannot be read.
 
-    They are kept in $EMOJAX_CACHE (by default the user's cache folder), under a hash of the images and the detector; about 10
-    ms a face the first time.
+    They are kept in $EMOJAX_CACHE (by default the user's cache folder), under a hash of the images and the detector. The first
+    time takes about 10 ms per face.
     """
     path = _folder() / f"{_fingerprint(source)}.npy"
     try:
@@ -63,12 +63,12 @@ def landmarks_of(name: str, source: Any) -> Float[np.ndarray, "n 5 2"]:
         if kept.shape == (len(source), detector.LANDMARKS, 2):
             return np.asarray(kept, np.float32)
     except (OSError, ValueError, EOFError):
-        pass  # not there yet, or damaged
+        pass  # the entry does not exist yet, or is damaged
     rows = track(_found(source), "face", f"landmarks of {name}", len(source))
     points = np.array(list(rows), np.float32).reshape(-1, detector.LANDMARKS, 2)
     buffer = io.BytesIO()
     np.save(buffer, points)
-    with contextlib.suppress(UserError):  # a cache may never be the reason that something fails
+    with contextlib.suppress(UserError):  # a failing cache must not stop the work
         write_atomically(path, buffer.getvalue())
     return points
 
@@ -95,7 +95,7 @@ def _found(source: Any) -> Iterator[Float[np.ndarray, "5 2"]]:
             with Image.open(io.BytesIO(face["image"])) as picture:
                 crop = np.asarray(picture.convert("RGB"))
         except UNREADABLE:
-            return missing  # who decodes it says so
+            return missing  # the code that decodes the face for training reports it
         points = find_landmarks(crop, face["margin"])
         return missing if points is None else np.array(points, np.float32)
 

@@ -17,7 +17,7 @@ def cross_entropy(
     Args:
         logits: unnormalized log probabilities.
         labels: rows of probabilities; one-hot for hard labels.
-        class_weights: a factor for every class, >= 0; an example counts as much as its (soft) classes do.
+        class_weights: a factor >= 0 for every class; the weight of an example is the mean over its (soft) label.
     """
     losses = -(labels * jax.nn.log_softmax(logits.astype(jnp.float32))).sum(-1)
     return losses if class_weights is None else losses * (labels * class_weights[None, :]).sum(-1)
@@ -35,7 +35,7 @@ def kinds_cross_entropy(
         emotions: log p(emotion | kind); see `emojax.nets.classifier.split_kinds`.
         kinds: log p(kind).
         labels: rows of probabilities.
-        of_kind: rows of probabilities: of which kind the face is.
+        of_kind: rows of probabilities of the kind of the face.
     """
     given = -(labels[:, None] * emotions).sum(-1)
     return (of_kind * (given - kinds)).sum(-1)

@@ -1,6 +1,6 @@
-"""The last layer alone, fitted to its optimum on features that are computed once: seconds, where training takes hours.
+"""Fits only the last layer, to its optimum, on features that are computed once: seconds instead of hours of training.
 
-Multinomial logistic regression with soft labels, for each kind of faces and for the kinds themselves.
+The fit is a multinomial logistic regression with soft labels, one for each kind of faces and one for the kinds themselves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ITERATIONS = 200
 
 
 def last_features(config: ClassifierConfig, begin: int, params: Mapping[str, Any], faces: Array) -> Float[Array, "N F"]:
-    """What the last layer takes: of crops uint8 [N, S, S, 3], or with `begin` of what that block takes. Pure."""
+    """The input of the last layer for crops uint8 [N, S, S, 3], or, if `begin` > 0, for inputs of block `begin`. Pure."""
     x = faces.astype(jnp.float32) if begin else network_input(config, faces)
     network = MobileFaceNet(config.widths, config.dense, jnp.float32)
     found = network.apply({"params": {name: part for name, part in params.items() if name != "Dense_0"}}, x, begin)
@@ -38,7 +38,7 @@ def last_features(config: ClassifierConfig, begin: int, params: Mapping[str, Any
 def source_features(
     name: str, source: Any, config: ClassifierConfig, begin: int, params: Mapping[str, Any]
 ) -> tuple[Float[np.ndarray, "n F"], np.ndarray]:
-    """The features of a source's faces, and of their mirror images where it has those, and the row of each face."""
+    """The features of a source's faces (and of their mirror images, if it has them), and the row of the face of each."""
     program = compiling.jit(partial(last_features, config, begin))
     faces: list[np.ndarray] = []
     rows: list[int] = []
@@ -72,12 +72,12 @@ def fit_linear(
     weights: Float[np.ndarray, " n"],
     penalty: float,
 ) -> tuple[Float[np.ndarray, "F K"], Float[np.ndarray, " K"]]:
-    """Kernel and bias of the softmax that is likeliest to give soft labels, less penalty * |kernel|^2.
+    """Kernel and bias of the softmax that maximize the mean log-likelihood of soft labels minus penalty * ||kernel||^2.
 
     Args:
-        x: features, each about as varied as another.
-        weights: of the examples.
-        penalty: of the kernel, in nats.
+        x: features of similar variance.
+        weights: weights of the examples; they are normalized.
+        penalty: weight of the squared norm of the kernel, in nats.
     """
     from scipy.optimize import minimize
 
@@ -106,9 +106,9 @@ def fit_readout(
     variables: Mapping[str, Any],
     sources: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The variables with a last layer that is fitted to the faces of sources.
+    """The variables with a last layer that is fitted to the faces of the sources.
 
-    A face counts as often as `face_batches` draws it.
+    The weight of a face is the frequency with which `face_batches` draws it.
     """
     params, shares = variables["params"], data.shares or [1.0] * len(sources)
     kinds, smoothing = data.kinds or (0,) * len(sources), data.smoothing or (0.0,) * len(sources)

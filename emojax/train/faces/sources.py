@@ -1,7 +1,7 @@
 """Sources of labelled faces: random access to face archives and to ExpW as it is distributed.
 
 A face archive is an .npz with `jpeg` (uint8, all JPEG files one after another), `offsets` (int64 [n + 1]), `label` (uint8
-[n]) and `split` (string [n]), and a .csv of the same name with a row per face. Columns `votes_*`, if there are any, are the
+[n]) and `split` (string [n]), and a .csv of the same name with a row per face. Columns `votes_*`, if there are any, hold the
 votes of several people (FER+) and become soft labels.
 """
 
@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 
-# FER+'s names for our seven; contempt, unknown and non-face votes are dropped.
+# FER+'s names of our seven emotions; votes for contempt, unknown and non-face are dropped.
 VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 
 
@@ -34,27 +34,27 @@ class FaceConfig:
     archives: tuple[str, ...] = ()
     """face archives, .npz files"""
     margins: tuple[float, ...] = ()
-    """what the crops of each archive show beyond the face's box; empty: 0.2 if its name has expw in it, else 0"""
+    """margin around the face's box in the crops of each archive; empty: 0.2 if its name contains expw, else 0"""
     root: str = ""
     """ExpW as it is distributed: the folder with label.lst and origin/"""
     prepared: str = ""
     """where ExpW is prepared for reading; empty: a folder beside it"""
     shares: tuple[float, ...] = ()
-    """how often a face of each archive, and last of ExpW's folder, is drawn relative to the others; empty: 1 each"""
+    """how often a face of each source is drawn relative to the others: the archives, then ExpW's folder; empty: 1 each"""
     smoothing: tuple[float, ...] = ()
     """share of each label that is spread over all classes, in the order of shares; empty: 0 each"""
     kinds: tuple[int, ...] = ()
     """the kind of each source's faces (see the model's kinds), in the order of shares; empty: 0 each"""
     limit: int | None = None
-    """at most so many training faces of each source, of every class as many as it has; none: all"""
+    """largest number of training faces of each source, taken from every class in turn; none: all"""
     balance: float = 1.0
-    """1: every class of a source is drawn equally often, 0: as often as it occurs; in between: a compromise"""
+    """1: every class of a source is drawn equally often; 0: as often as it occurs; values in between are a compromise"""
     soft_labels: bool = True
     """use the votes of several people as labels where an archive has them"""
     sharpness: float = 1.0
-    """exponent of the shares of those votes in training, before they are made to sum to 1: above 1 sharpens the labels"""
+    """exponent of the shares of those votes in training, before they are normalized; above 1 sharpens the labels"""
     workers: int = 2
-    """threads that decode"""
+    """number of threads that decode"""
 
     def __post_init__(self) -> None:
         if self.margins and len(self.margins) != len(self.archives):
@@ -75,8 +75,8 @@ class FaceConfig:
     def margin(self, index: int) -> float:
         """The margin of an archive's crops.
 
-        The ExpW crops were cut with 0.2. FER2013's and muxspace's faces show no more than the box: the median height of
-        a detected face is 0.72 of ExpW's crops (1 / 1.4), but 1.04 of FER2013's and 0.98 of muxspace's.
+        The ExpW crops were cut with a margin of 0.2. FER2013's and muxspace's faces show no more than the box: the median
+        height of a detected face is 0.72 of ExpW's crops (about 1 / 1.4), but 1.04 of FER2013's and 0.98 of muxspace's.
         """
         if self.margins:
             return self.margins[index]
@@ -129,7 +129,7 @@ class FaceArchive:
         table = self.path.with_suffix(".csv")
         if soft_labels and table.exists():
             votes = _soften(votes, table)
-            votes = (votes / votes.max(1, keepdims=True)) ** sharpness  # the largest is 1, so that not all underflow
+            votes = (votes / votes.max(1, keepdims=True)) ** sharpness  # the largest becomes 1: not all underflow
             votes /= votes.sum(1, keepdims=True)
         self._votes = votes
 
@@ -150,7 +150,7 @@ class FaceArchive:
 
 
 def _soften(votes: Float[np.ndarray, "n 7"], table: Path) -> Float[np.ndarray, "n 7"]:
-    """Replaces one-hot labels by the shares of the votes for our classes; a face without any keeps its label."""
+    """Replaces one-hot labels by the shares of the votes for our classes; a face without such votes keeps its label."""
     try:
         with table.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -166,7 +166,7 @@ def _soften(votes: Float[np.ndarray, "n 7"], table: Path) -> Float[np.ndarray, "
 
 
 def open_faces(config: FaceConfig, split: str, aligned: bool = False) -> dict[str, FaceSource]:
-    """The sources of a split by name, in the order of `FaceConfig.shares`; those without faces are there, empty.
+    """The sources of a split by name, in the order of `FaceConfig.shares`, including empty ones.
 
     Args:
         aligned: whether the faces have "landmarks"; they are found once, see `FacesWithLandmarks`.
@@ -183,7 +183,7 @@ def open_faces(config: FaceConfig, split: str, aligned: bool = False) -> dict[st
             raise UserError(f"two sources of faces are called {name!r}: rename one")
         sources[name] = FaceArchive(path, split, config.margin(index), config.soft_labels, config.sharpness)
     if config.root:
-        # TFDS is loaded only by those who read ExpW's own folder.
+        # Import TFDS only if ExpW's own folder is read.
         from emojax.train.faces.expw import ExpwFaces, prepare_expw
 
         builder = prepare_expw(config.root, config.prepared or None)
@@ -198,7 +198,7 @@ def open_faces(config: FaceConfig, split: str, aligned: bool = False) -> dict[st
 
 
 class _FirstFaces:
-    """Some faces of a source: every class in turn, in a fixed random order, until there are so many."""
+    """A number of faces of a source: from every class in turn, in a fixed random order."""
 
     def __init__(self, source: FaceSource, limit: int) -> None:
         self.source, rng, labels = source, np.random.default_rng(0), np.asarray(source.labels())

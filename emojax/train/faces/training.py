@@ -1,7 +1,7 @@
 """Training the classifier: labelled faces -> augmentation -> cross-entropy.
 
-As in the paper: Adam, rare classes are drawn more often, and each draw is augmented anew. Where we deviate: only training
-faces are augmented, after the split.
+As in the paper, the optimizer is Adam, rare classes are drawn more often, and each draw is augmented anew. Unlike in the
+paper, only training faces are augmented, after the split.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ RANDOM = "random"
 def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformation) -> Step:
     """The training step, `(state, constants, batch, axis_name) -> (state, metrics)`; pure.
 
-    The batch is {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "kind": float32 [N, K], "seed": uint32 [N]}, and
-    with `config.begin` "image" is float16 [N, h, w, C]; metrics are the means "loss" and "accuracy" (of the label's largest
-    entry). `state.params` are the layers that learn, `constants` the others.
+    The batch is {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "kind": float32 [N, K], "seed": uint32 [N]}; with
+    `config.begin`, "image" is float16 [N, h, w, C]. The metrics are the means "loss" and "accuracy" (of the label's largest
+    entry). `state.params` are the trained layers, `constants` the others.
     """
     if config.model.kinds > 1 or config.begin:
         return _make_kinds_step(config, optimizer)
@@ -105,7 +105,7 @@ def _updated(
 
 
 def _make_kinds_step(config: ClassifierTraining, optimizer: optax.GradientTransformation) -> Step:
-    """The step of a network with a last layer for each kind of faces, or that begins behind its first blocks."""
+    """The step of a network with several kinds of faces, or of one whose first blocks are computed beforehand."""
     weights = jnp.array(config.class_weights) if config.class_weights else None
 
     def step(state: TrainState, constants: Mapping[str, Any], batch: Mapping[str, Any], axis_name: str | None):
@@ -152,7 +152,7 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
     """Loss and accuracy on each held-out source, and their means over the sources; the score is the mean accuracy.
 
     The metric "temperature" calibrates the probabilities (see `classify`). It is fitted on the sources with expw in their
-    name, whose faces come from photos as a user's do, or on all sources if there is none.
+    name, because their faces are cut from photos like a user's, or on all sources if there is none.
     """
     compiled = compiling.jit(partial(_logits_behind, config.model, config.begin))
 
@@ -180,7 +180,7 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
 
 
 def _logits_behind(model: ClassifierConfig, begin: int, variables: Mapping[str, Any], faces: jax.Array) -> jax.Array:
-    """`classifier_logits`; with `begin`, of the features that the blocks before it made."""
+    """`classifier_logits`; with `begin`, `faces` are the outputs of the blocks before it."""
     if not begin:
         return classifier_logits(model, variables, faces)
     logits = FaceNet(model, jnp.float32).apply({"params": variables["params"]}, faces, begin=begin)
@@ -191,7 +191,7 @@ def _logits_behind(model: ClassifierConfig, begin: int, variables: Mapping[str, 
 def inference_variables(
     state: TrainState, constants: Mapping[str, Any], metrics: Mapping[str, float]
 ) -> dict[str, Any]:
-    """What `classify` needs: the moving average if there is one, and the temperature of `metrics`, by default 1."""
+    """The variables for `classify`: the moving average if there is one, and the temperature in `metrics`, by default 1."""
     params, stats = (state.params, state.stats) if state.ema is None else state.ema
     temperature = np.float32(metrics.get("temperature", 1.0))
     return {"params": {**constants, **params}, "batch_stats": stats, "temperature": temperature}
@@ -215,7 +215,7 @@ def initial_variables(config: ClassifierTraining) -> dict[str, Any]:
 
 
 def split_layers(config: ClassifierTraining, variables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The layers that learn, and those that do not (`config.frozen`), which are constants of the step.
+    """The trained layers, and the frozen ones (`config.frozen`), which are constants of the step.
 
     Raises:
         UserError: a layer that the network does not have.
@@ -235,7 +235,7 @@ def split_layers(config: ClassifierTraining, variables: Mapping[str, Any]) -> tu
 def initial_state(
     config: ClassifierTraining, variables: Mapping[str, Any], optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """The state before the first step; its `params` are the layers that learn, see `split_layers`."""
+    """The state before the first step; its `params` are the trained layers, see `split_layers`."""
     params, _ = split_layers(config, variables)
     return TrainState.create(
         params, optimizer, config.seed, stats=variables["batch_stats"], with_ema=config.ema_decay > 0
@@ -271,7 +271,7 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
     blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     if (done := finished_state(described, initial_state(config, blank, optimizer), config.length())) is not None:
         return done
-    # Layers that do not learn are not part of the state, so a run that is resumed takes them from its own checkpoint.
+    # Frozen layers are not part of the state, so a resumed run takes them from its own checkpoint.
     newest = described.newest()
     variables = from_checkpoint(config.model, newest.path) if newest else initial_variables(config)
     wrap = partial(_featured, config, variables["params"], Path(config.features or run / "features"))
@@ -298,7 +298,7 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
 
 
 def _train_readout(config: ClassifierTraining, run: Path) -> TrainState:
-    """Fits the last layer and writes the run's only checkpoint; returns its state, as if it were trained."""
+    """Fits the last layer and writes the run's only checkpoint; returns the state, as after training."""
     variables, folder = initial_variables(config), Path(config.features or run / "features")
     wraps = (partial(_featured, config, variables["params"], folder),) if config.begin else ()
     sources = open_faces(config.data, "train", config.model.aligned)

@@ -32,7 +32,7 @@ def from_vgg16(variables: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[str
     """
     params = dict(variables["params"])
     first = dict(vgg["conv1_1"])
-    # 127.5 x + 127.5 - mean, where x is -1 to 1
+    # VGG16's input is 127.5 x + 127.5 - mean, where x is -1 to 1.
     first["bias"] = first["bias"] + np.einsum("hwio,i->o", first["kernel"], 127.5 - vgg["mean"])
     first["kernel"] = first["kernel"] * 127.5
     if params["conv1_1"]["kernel"].shape[2] == 1:
@@ -55,7 +55,7 @@ _ZOO_EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surpris
 def from_mobilefacenet(variables: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
     """Variables of the architecture mobilefacenet with the weights of the OpenCV model zoo's expression network.
 
-    The last layer is the zoo's for every kind of faces, and no kind is likelier than another.
+    Every kind of faces starts with the zoo's last layer, and all kinds are equally likely.
 
     Args:
         variables: see `init_classifier`; of "params" only the shapes matter.

@@ -22,8 +22,8 @@ EXPW = ClassifierTraining(
 #   python train_classifier.py default --data.archives ferplus48.npz expw_crops112.npz muxspace112.npz --vgg16 VGG16.safetensors
 # on 22,473 training faces, on 2 CPU cores, 1.1 s a step. It was stopped (Ctrl-C) at step 2214 of 3687, after 41 minutes, with a
 # validation accuracy of 80.2 % on FER+ and 41.3 % on ExpW at step 2200.
-# An ExpW face is drawn 2.5 times as often as another: users' photos resemble ExpW's, and there are four times as many FER2013
-# faces. ExpW's labels are smoothed the most, since they are the least certain; FER+'s are soft and not smoothed. With mixup and
+# An ExpW face is drawn 2.5 times as often as another, because users' photos resemble ExpW's and there are four times as many
+# FER2013 faces. ExpW's labels are the least certain and are smoothed the most; FER+'s are soft and not smoothed. With mixup and
 # soft votes the network is underconfident on FER+, hence the sharpness.
 DEFAULT = ClassifierTraining(
     batch_size=128,
@@ -68,7 +68,7 @@ LAYERS21 = ClassifierTraining(
     loop=LoopConfig(log_every=20, evaluate_every=175, save_every=175),
 )
 
-# MobileFaceNet on aligned faces, from the expression network of the OpenCV model zoo; the last three blocks and the head learn:
+# MobileFaceNet on aligned faces, from the expression network of the OpenCV model zoo; it trains the last 3 blocks and the head:
 #   python train_classifier.py mobilefacenet --initial mobilefacenet_fer.safetensors \
 #       --data.archives ferplus48.npz expw_crops112.npz
 FACENET = ClassifierTraining(
@@ -92,10 +92,10 @@ FACENET = ClassifierTraining(
     loop=LoopConfig(log_every=20, evaluate_every=100, save_every=100),
 )
 
-# The same network with its blocks as they are and only the last layer fitted: the first thing to try.
+# The same network with frozen blocks, of which only the last layer is fitted. Try this first.
 READOUT = dataclasses.replace(FACENET, readout=0.05)
 
-# Seconds, not minutes: for tests.
+# For tests: takes seconds.
 TINY = ClassifierTraining(
     batch_size=8,
     steps=4,

@@ -9,7 +9,7 @@ from emojax.train.loop import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.styles.config import PhotoConfig, StyleLossConfig, StyleTraining
 
-# The painting of each emotion for the paper's recipe, where an emotion's folder holds several.
+# The painting of each emotion for the paper's recipe, if the emotion's folder has several.
 PRIMARY_PAINTINGS = (
     "russolo_la_rivolta.jpg",
     "kandinsky_the_blue_rider.jpg",
@@ -20,8 +20,8 @@ PRIMARY_PAINTINGS = (
     "seurat_la_grande_jatte.jpg",
 )
 
-# The paintings that the packaged network learned: those with warm and cold colours side by side and broad strokes, which a jury
-# kept; it kept no picture of a single hue. Three of them are not used below. See docs/results.md.
+# The paintings that the packaged network learned. A jury kept those with broad strokes and with warm and cold colours side by
+# side; it kept no picture of a single hue. Three of these paintings are not used below. See docs/results.md.
 LEARNED_PAINTINGS = (
     "delaunay_champs_de_mars_red_tower",
     "marc_picture_with_cattle",
@@ -35,7 +35,7 @@ LEARNED_PAINTINGS = (
     "seurat_la_grande_jatte",
 )
 
-# Parts with brushwork and contrast; the lower parts of these paintings have one colour.
+# The parts with brushwork and contrast; the lower parts of these paintings have a single colour.
 PAINTING_CROPS = (
     "toulouse_lautrec_at_the_moulin_rouge=0.15,0,1,0.62",
     "kandinsky_the_blue_rider=0,0,1,0.55",
@@ -44,7 +44,7 @@ PAINTING_CROPS = (
     "seurat_la_grande_jatte=0,0,1,0.6",
 )
 
-# The packaged styles: mixes have richer colours than most single paintings, and jurors read their moods right.
+# The packaged styles. Mixes have richer colours than most single paintings, and jurors recognize their moods.
 EMOTION_MIXES = (
     "angry=kandinsky_composition_vii:0.5,munch_the_scream:0.5",
     "disgust=kandinsky_the_blue_rider:0.5,marc_picture_with_cattle:0.5",
@@ -55,7 +55,7 @@ EMOTION_MIXES = (
     "neutral=seurat_la_grande_jatte:0.34,delaunay_champs_de_mars_red_tower:0.33,munch_melancholy:0.33",
 )
 
-# The packaged default has no layers at the photo's full size, which take a CPU the most time; see docs/results.md.
+# The packaged default has no layers at the photo's full size, since those take the most time on a CPU; see docs/results.md.
 DEFAULT_MODEL = StylizerConfig(width=16, patch=2)
 
 # The paper: one network per emotion (choose it with --emotion), 5 epochs over the photos, batch 4, 256 x 256.
@@ -81,9 +81,9 @@ EMOTIONS = StyleTraining(
 # The packaged styles, on a GPU in one command that trains by the clock, mixes, scores and writes a release folder:
 #   python train_style.py gpu --minutes 9 --initial CHECKPOINT --data.photos content_mix.tar --data.paintings styles
 #       --data.faces faces.json --score_on content/val --release mine
-# and on two CPU cores the same with --batch_size 2 --data.crop 224 --data.workers 1 --dtype float32 and more minutes.
-# The shallow layers' Gram errors, as heavy as in Johnson's absolute loss, make strokes; transport and moments give the palette;
-# self-similarity inside faces keeps people who they are; flatness keeps halos and blotches away.
+# On two CPU cores, add --batch_size 2 --data.crop 224 --data.workers 1 --dtype float32 and use more minutes.
+# Gram errors of the shallow layers, weighted as in Johnson's absolute loss, produce strokes; transport and moments give the
+# palette; self-similarity inside faces preserves people's identity; flatness prevents halos and blotches.
 GPU = replace(
     EMOTIONS,
     model=replace(DEFAULT_MODEL, styles=(*LEARNED_PAINTINGS, PHOTO)),
@@ -115,11 +115,11 @@ GPU = replace(
         steadiness=0.3,
     ),
     optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=20, schedule="cosine", clip_norm=1.0),
-    # Without an evaluation: compiling it takes a GPU as long as hundreds of steps.
+    # No evaluation: compiling it for a GPU takes as long as hundreds of steps.
     loop=LoopConfig(log_every=20, evaluate_every=0, save_every=100_000, save_minutes=1.0),
 )
 
-# The smaller packaged network, "fast": it learns the default's pictures.
+# The smaller packaged network, "fast", which learns the pictures of the default.
 #   python train_style.py fast --data.photos content_mix.tar --release fast
 FAST = replace(
     EMOTIONS,
@@ -132,7 +132,7 @@ FAST = replace(
     loop=LoopConfig(log_every=50, evaluate_every=1000, save_every=200),
 )
 
-# One more style for a trained network, `train_style.py add`. Only a row of scales and shifts learns, at a high rate.
+# One more style for a trained network, `train_style.py add`. Only a row of scales and shifts is trained, at a high rate.
 ADD = StyleTraining(
     batch_size=2,
     steps=200,

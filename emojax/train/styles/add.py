@@ -1,8 +1,8 @@
 """`emojax style add`: learns the style of one more painting for a trained network, and writes a style file.
 
-painting -> Gram matrices -> one new row of scales and shifts -> NAME.pack. The convolutions do not change. The row starts at
-the style of the network that is nearest to the painting; Dumoulin et al. 2017 (section 3.2) start at random. A row that is
-learned alone follows its painting too far for most photos, so the style file has a mix of it and the network's row "photo".
+painting -> Gram matrices -> one new row of scales and shifts -> NAME.pack. The convolutions do not change. The row starts from
+the network's style that is nearest to the painting; Dumoulin et al. 2017 (section 3.2) start at random. A row that is learned
+alone is too strong for most photos, so the style file has a mix of it and the network's row "photo".
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ PREVIEW_SIDE = 128
 
 
 def run_folder(name: str, network: str, painting: Path) -> Path:
-    """The default folder of a style's training; it differs for another network or painting."""
+    """The default folder of a style's training; every network and painting has its own."""
     inputs = network.encode() + painting.read_bytes()
     return Path("runs") / f"add_{name}_{hashlib.sha256(inputs).hexdigest()[:8]}"
 
 
 def check_run(run: Path, model: StylizerConfig, network: str) -> bool:
-    """Whether a run has begun; raises UserError if its network is another one."""
+    """Whether a run has begun; raises UserError if it belongs to another network."""
     for path in ckpt.checkpoints_in(run)[-1:]:
         expected = jax.eval_shape(lambda: init_stylizer(model, jax.random.PRNGKey(0)))
         params = ckpt.load_params(ckpt.read_checkpoint(path, "styles"), expected)
@@ -62,7 +62,7 @@ def check_run(run: Path, model: StylizerConfig, network: str) -> bool:
 
 
 def nearest_row(config: StyleTraining, shared: StylizerConfig, params: Any, constants: Any) -> int:
-    """The style of a network whose loss is least on the held-out photos, for the one painting of `constants`."""
+    """The index of the network's style with the smallest loss on the held-out photos, for the one painting in `constants`."""
     held_out = photo_batches(config.data, config.batch_size, 1, config.seed).held_out
     evaluate, constants = make_evaluation(config, held_out), jax.device_put(constants)
 
@@ -78,7 +78,7 @@ def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]
     """Learns the one style of `config` for the network `config.initial`, or resumes.
 
     Args:
-        run: the folder of its checkpoints; none: see `run_folder`.
+        run: the folder of its checkpoints; None: see `run_folder`.
 
     Returns:
         The config and parameters of that network with the new style as its only one.
@@ -92,7 +92,7 @@ def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]
         raise UserError(f"{config.initial} is a set of networks with one style each: give a network of several styles")
     (name,) = config.model.styles
     model = dataclasses.replace(shared, styles=(name,))
-    # Every device gets a photo at least; the batch is not the user's to choose.
+    # Every device needs at least one photo, and the user cannot choose the batch size here.
     config = dataclasses.replace(config, model=model, batch_size=math.lcm(config.batch_size, jax.device_count()))
     network = network_fingerprint(params["network"])
     run = run or run_folder(name, network, find_paintings(config.data, (name,))[name])
@@ -163,7 +163,7 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
         loss=dataclasses.replace(defaults.loss, strengths=(args.style_weight,)),
         data=dataclasses.replace(
             defaults.data,
-            # One photo is on both sides: the score only tells how far the learning is.
+            # The same photo is used for training and validation: the score only shows the progress.
             photos=tuple(args.photos or [str(example)] * 2),
             held_out=defaults.data.held_out if args.photos else 1,
             paintings=(f"{args.name}={args.painting}",),

@@ -44,18 +44,18 @@ class PhotoConfig:
     painting_size: int = PAINTING_SIDE
     """short side of the paintings, in pixels: larger gives bolder strokes"""
     painting_sizes: tuple[str, ...] = ()
-    """other short sides for single paintings, sad=560: what has fine strokes is shown larger"""
+    """short sides of single paintings, e.g. sad=560: larger for paintings with fine strokes"""
     painting_crops: tuple[str, ...] = ()
     """the part of a painting to learn from, e.g. happy=0,0.33,1,1 (left, top, right, bottom as fractions); none: all of it"""
     find_faces: bool = False
     """find the faces in the photos, so that the loss can give them weight (face_similarity)"""
     faces: str = ""
-    """a JSON file of the faces in the photos, for `find_faces`: written if it is missing, so that they are found only once;
-    without it faces are found when a photo is first drawn"""
+    """a JSON file of the faces in the photos, for `find_faces`; it is written if it is missing, so that faces are found only
+    once; empty: faces are found when a photo is first drawn"""
     held_out: int = 8
     """photos kept out of training for the validation loss"""
     workers: int = 2
-    """threads that decode"""
+    """number of threads that decode"""
 
     def __post_init__(self) -> None:
         if self.crop < 16 or self.crop % 4:
@@ -109,7 +109,7 @@ class StyleLossConfig:
     tv: float = 0.5
     """weight of the total variation of the stylized photo (0 to 1)"""
     flatness: float = 0.0
-    """weight of the variation where the photo has none, against halos and blotches; see `flatness_loss`"""
+    """weight of the variation where the photo is flat, against halos and blotches; see `flatness_loss`"""
     strengths: tuple[float, ...] = ()
     """factor of the style, transport and moments weights, one per style with a painting, in their order; none: 1 for all"""
     similarity: float = 0.0
@@ -125,7 +125,7 @@ class StyleLossConfig:
     columns: tuple[str, ...] = COLUMN_LAYERS
     """feature maps of a hypercolumn, which self-similarity, transport and moments compare"""
     positions: int = 512
-    """random positions of each picture that a step compares, with twice as many of the painting"""
+    """number of random positions of each picture that a step compares with twice as many of the painting"""
     photo: float = 10.0
     """weight of the relative difference to the photo, for the style "photo", which has no painting"""
     steadiness: float = 0.0
@@ -148,14 +148,14 @@ class StyleLossConfig:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Feature maps that the terms with weight need; VGG16 is computed up to the deepest of them."""
+        """Feature maps that the terms with a weight above 0 need; VGG16 is computed up to the deepest of them."""
         style = [name for name, weight in zip(self.style_layers, self.style_layer_weights, strict=True) if weight]
         used = (CONTENT_LAYER,) * bool(self.content) + tuple(style) * bool(self.style)
         return tuple(dict.fromkeys(used + self.columns * self.compares_columns))
 
     @property
     def compares_columns(self) -> bool:
-        """Whether a term that compares hypercolumns or colours has weight."""
+        """Whether a term that compares hypercolumns or colours has a weight above 0."""
         return any((self.similarity, self.face_similarity, self.transport, self.moments, self.palette))
 
 
@@ -174,10 +174,10 @@ class StyleTraining:
     score_on: tuple[str, ...] = ()
     """photos on which the best checkpoint is scored when training is done, as by `train_style.py evaluate`"""
     release: str | None = None
-    """the release folder: where the best checkpoint is written, without its training state, when training is done"""
+    """the release folder, into which the best checkpoint is written without its training state when training is done"""
     mixes: tuple[str, ...] = ()
-    """the styles of the release as mixes of those that are trained, angry=the_scream:0.5,composition_vii:0.5 ...; "photo" is
-    added where it is trained; none: the trained styles"""
+    """the styles of the release as mixes of the trained ones, e.g. angry=the_scream:0.5,composition_vii:0.5; "photo" is added
+    if it is trained; none: the trained styles"""
     emotion: str | None = None
     """train only this emotion (a network with one style, as in the paper) instead of the model's styles"""
     batch_size: int = 4
@@ -187,7 +187,7 @@ class StyleTraining:
     steps: int | None = None
     """total number of steps; none: as many as the epochs take"""
     minutes: float | None = None
-    """minutes to train instead, scoring and release included; the learning rate follows the clock"""
+    """minutes to train, scoring and release included, instead of steps or epochs; the learning rate follows the clock"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """precision of the convolutions; parameters, norm statistics and losses are float32"""
     seed: int = 0
@@ -195,7 +195,7 @@ class StyleTraining:
     parallel: Mode = "jit"
     """how devices share a batch: jit (sharded arrays) or pmap"""
     teacher: str | None = None
-    """a checkpoint with these styles, or "default", whose pictures are learned instead of paintings: for smaller networks"""
+    """a checkpoint with these styles, or "default", whose pictures a smaller network learns instead of paintings"""
     initial: str | None = None
     """a checkpoint or run of the same shape and with these styles to start from; none: random weights"""
     vgg16: str | None = None
@@ -256,14 +256,14 @@ class StyleTraining:
         return Length(steps=self.steps, epochs=None if self.steps else self.epochs)
 
     def training_seconds(self) -> float | None:
-        """The part of `minutes` that is for training; a tenth, at most a minute, is kept for scoring and the release."""
+        """The seconds of `minutes` that are for training; a tenth, at most a minute, is kept for scoring and the release."""
         if self.minutes is None:
             return None
         reserved = min(0.1 * self.minutes, 1.0) if self.score_on or self.release else 0.0
         return 60 * (self.minutes - reserved)
 
     def resolved_model(self) -> StylizerConfig:
-        """The model's config, with the one style of `emotion` if that is given."""
+        """The model's config; if `emotion` is given, it has only that style."""
         return dataclasses.replace(self.model, styles=(self.emotion,)) if self.emotion else self.model
 
 

@@ -35,15 +35,15 @@ def _boxes(photo: Image.Image) -> list[Box]:
 
 
 def content_id(data: bytes | np.ndarray) -> str:
-    """What names a photo wherever its file lies: 16 hexadecimal digits of its SHA-256."""
+    """An identifier of a photo that does not depend on its path: 16 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes()).hexdigest()[:16]
 
 
 def known_faces(source: EncodedPhotos | TfdsPhotos, path: Path) -> dict[str, list[Box]]:
     """The boxes of the faces of all photos, by `content_id`: read from a JSON file, or found and written there.
 
-    A photo that cannot be read has none. The file may hold other photos' faces, too; those of a photo that it lacks are
-    found when it is drawn.
+    A photo that cannot be read has none. The file may also contain the faces of other photos. If it lacks a photo, the
+    faces of that photo are found when it is drawn.
 
     Raises:
         UserError: a file that is not of this kind.
@@ -122,7 +122,7 @@ class _Crops:
         self, source: EncodedPhotos | TfdsPhotos, photos: np.ndarray, config: PhotoConfig, styles: int
     ) -> None:
         self.source, self.photos, self.config, self.styles = source, photos, config, styles
-        self.faces: dict[int, Sequence[Box]] = {}  # of the photos that were drawn before
+        self.faces: dict[int, Sequence[Box]] = {}  # faces of the photos that were drawn before
         self.known = known_faces(source, Path(config.faces)) if config.find_faces and config.faces else {}
         self.bad = Unreadable("training photos", len(source))
 
@@ -165,8 +165,8 @@ def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) 
 
     photo: uint8 [N, C, C, 3]; faces: uint8 [N, C / 4, C / 4], see `Square.face_map`; style: int32 [N].
 
-    Every photo comes once per epoch, in an order that the seed determines. The shares of all hosts at a step are together what
-    a single host draws for it.
+    Every photo comes once per epoch, in an order that the seed determines. The shares of all hosts at a step together are the
+    batch that a single host would draw.
 
     Raises:
         UserError: see `open_photos`; no more photos than are held out; no photo that can be read.

@@ -1,7 +1,7 @@
 """Distillation: a small transform net learns the pictures of a larger one.
 
-The pictures of a transform net are a function of the photo that a smaller net can approximate, which takes far fewer steps than
-learning it from paintings, and no VGG16. Hinton, Vinyals, Dean 2015 (arXiv:1503.02531) distil classifiers; this loss is ours.
+A smaller net can approximate the pictures of a transform net directly. This takes far fewer steps than learning from paintings,
+and needs no VGG16. Hinton, Vinyals, Dean 2015 (arXiv:1503.02531) distil classifiers; this loss is ours.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """`emojax evaluate styles`: scores of a transform net on photos, as a table, metrics.json and a contact sheet.
 
-checkpoint, photos, paintings -> stylized photos -> losses, similarity, nearest painting, emotions kept -> means per style;
-and of the pictures as users get them: faces found again, steadiness, motifs.
-With `--optimum N` it also measures, on N of the photos at 256 x 256, how many steps an optimizer of the pixels takes to the
-objective that the network reaches in one pass.
+checkpoint, photos, paintings -> stylized photos -> losses, similarity, nearest painting, emotions kept -> means per style.
+It also scores the pictures as users get them: faces found again, steadiness, motifs. With `--optimum N` it measures, on N of
+the photos at 256 x 256, how many steps an optimizer of the pixels needs to reach the network's objective.
 """
 
 from __future__ import annotations

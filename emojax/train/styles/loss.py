@@ -49,7 +49,7 @@ def perceptual_losses(
     features = vgg16_features(vgg, to_255(stylized), weights.layers)
     content_layers = (CONTENT_LAYER,) * bool(weights.content) + weights.columns * weights.compares_columns
     target = vgg16_features(vgg, to_255(photos), content_layers)
-    # The style "photo" has no painting; it is compared with the last one, with weight 0.
+    # The style "photo" has no painting; it is compared with the last painting with weight 0.
     with_painting = jnp.asarray([style != PHOTO for style in model.styles], jnp.float32)[styles]
     rows = jnp.minimum(styles, len(painted(model.styles)) - 1)
     paintings = jax.tree.map(lambda table: table[rows], constants["paintings"])

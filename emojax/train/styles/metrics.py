@@ -1,7 +1,7 @@
 """Style metrics: scores of a stylized photo that do not depend on the training, and its distance to the optimum.
 
-Photos are float32 [1, H, W, 3], 0 to 1. The objective is content (relu2_2) + 3 * style for every
-painting, whatever weights the training had, so checkpoints can be compared.
+Photos are float32 [1, H, W, 3], 0 to 1. The objective is content (relu2_2) + 3 * style for every painting. It does not depend
+on the weights of the training, so checkpoints can be compared.
 """
 
 from __future__ import annotations
@@ -94,12 +94,12 @@ def structural_similarity(one: Float[Array, "N H W 1"], other: Float[Array, "N H
 
 @dataclass(frozen=True)
 class Optimum:
-    """How an optimizer came down to a network's objective."""
+    """How an optimizer of the pixels approaches a network's objective."""
 
     curve: list[float]
     """the objective before the first step and after each"""
     steps: int | None
-    """after how many the objective is at most the network's; None: not reached"""
+    """number of steps after which the objective is at most the network's; None: not reached"""
 
 
 def steps_to_goal(
@@ -111,13 +111,13 @@ def steps_to_goal(
 ) -> Optimum:
     """Minimizes the objective over the pixels, from the photo, until it is at most `goal`.
 
-    As in Gatys et al. 2016 (CVPR, section 3), but with the optimizer of `emojax.paint.painter`, at one scale: see
-    `emojax.paint.descent`. Pixels may leave 0 to 1, which a network's cannot; that only makes the optimizer's task easier.
+    As in Gatys et al. 2016 (CVPR, section 3), but with the optimizer of `emojax.paint.painter`, at one scale; see
+    `emojax.paint.descent`. Unlike the network's pixels, these may leave 0 to 1, which makes the optimizer's task easier.
 
     Args:
         gram: of the one painting.
         goal: the objective that a network has reached on this photo.
-        most: steps to try.
+        most: largest number of steps.
     """
     content, step = _programs()
     curve: list[float] = []

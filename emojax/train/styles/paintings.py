@@ -1,4 +1,4 @@
-"""The paintings of the styles: which file, which part of it, which size. Paintings are uint8 [H, W, 3], RGB."""
+"""The paintings of the styles: their files, crops and sizes. Paintings are uint8 [H, W, 3], RGB."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emojax.train.styles.sources import SUFFIXES
 
 
 def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path]:
-    """The painting of each style: the file that the config names, or one in the folder of that emotion, or of that name.
+    """The painting of each style: the file that the config names, or a file in the folder of the emotion or style.
 
     Raises:
         UserError: a painting or folder that is missing, a folder that is empty or holds several paintings of which none
@@ -59,7 +59,7 @@ def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path
 
 
 def painting_size(style_scale: float, side: int = PAINTING_SIDE) -> int:
-    """The short side, in pixels, of a painting at a style scale, where it is `side` pixels at a scale of 1.
+    """The short side, in pixels, of a painting at a style scale; at a scale of 1 it is `side`.
 
     Raises:
         UserError: a scale outside 0.1 to 8.

@@ -1,4 +1,4 @@
-"""What people see in pictures and losses do not: stamped motifs, and pictures that change by noise. NumPy, on the host."""
+"""Metrics of defects that people see but losses do not: stamped motifs, and sensitivity to noise. NumPy, on the host."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from jaxtyping import UInt8
 from PIL import Image, ImageFilter
 
 WINDOW = 128
-"""side of the window, in pixels, in which motifs are looked for"""
+"""side, in pixels, of the window that is searched for motifs"""
 NEAREST = 6
-"""pixels from which a repetition counts: nearer ones are the strokes themselves"""
+"""smallest distance, in pixels, at which a repetition counts; nearer ones are the strokes themselves"""
 NOISE = 2.0
 """standard deviation of the noise, in levels of 255"""
 
@@ -19,8 +19,9 @@ NOISE = 2.0
 def motif_strength(picture: UInt8[np.ndarray, "H W 3"], photo: UInt8[np.ndarray, "H W 3"] | None = None) -> float:
     """How much a picture repeats itself where its photo is flattest: lattices and stamped motifs are near 1, noise near 0.
 
-    The highest off-centre peak of the autocorrelation of the high-passed lightness, in the window with the least contrast of
-    the photo (by default, of the picture itself, as for a painting). A picture smaller than the window is taken whole.
+    The highest off-centre peak of the autocorrelation of the high-passed lightness, in the window where the photo has the
+    least contrast. Without a photo, as for a painting, the window is where the picture itself has the least contrast. If the
+    picture is smaller than the window, all of it is used.
     """
     grey = Image.fromarray(picture).convert("L")
     detail = np.asarray(grey, np.float32) - np.asarray(grey.filter(ImageFilter.GaussianBlur(8)), np.float32)
@@ -43,7 +44,7 @@ def motif_strength(picture: UInt8[np.ndarray, "H W 3"], photo: UInt8[np.ndarray,
 
 
 def flattest_window(photo: UInt8[np.ndarray, "H W 3"]) -> tuple[int, int, int]:
-    """(top, left, side) of the square of at most `WINDOW` pixels with the least contrast, on a grid of a quarter of that."""
+    """(top, left, side) of the square of at most `WINDOW` pixels with the least contrast, on a grid of side / 4."""
     grey = np.asarray(Image.fromarray(photo).convert("L"), np.float32)
     side = min(WINDOW, *grey.shape)
     step = max(1, side // 4)
@@ -55,7 +56,7 @@ def flattest_window(photo: UInt8[np.ndarray, "H W 3"]) -> tuple[int, int, int]:
 
 
 def noise_gain(stylize: Callable[[np.ndarray], np.ndarray], photo: UInt8[np.ndarray, "H W 3"], seed: int = 0) -> float:
-    """Mean change of a stylized photo by noise of two levels in the photo, over the mean size of that noise.
+    """Mean change of a stylized photo if noise of two levels is added to the photo, divided by the mean size of that noise.
 
     Args:
         stylize: a photo uint8 [H, W, 3] -> a picture of its size and type.

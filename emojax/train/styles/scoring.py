@@ -29,7 +29,7 @@ from emojax.util.words import tell
 from emojax.weights.load import load_classifier
 
 SMALLEST_FACE = 32
-"""shortest side of a face's box, in pixels, whose emotion counts"""
+"""smallest short side, in pixels, of the box of a face whose emotion counts"""
 
 
 def read_photos(paths: Sequence[str], size: int, limit: int | None) -> dict[str, np.ndarray]:
@@ -90,8 +90,8 @@ def score_photos(
 ) -> dict[str, dict[str, float]]:
     """Means over the photos, style -> score.
 
-    The scores are those of `style_scores`, "style" being the loss to the style's own painting; "objective"; "style_ratio" and
-    "objective_ratio", the means of their ratios to the unstylized photo's; and, where there are several styles,
+    The scores are those of `style_scores`, where "style" is the loss to the style's own painting; "objective"; "style_ratio"
+    and "objective_ratio", the means of their ratios to those of the unstylized photo; and, if there are several styles,
     "nearest_painting", the share of photos whose nearest painting is the style's own.
 
     Args:
@@ -120,7 +120,7 @@ def score_photos(
 
 
 class Retention:
-    """Counts the faces whose emotion is read as the same before and after."""
+    """Counts the faces in which the same emotion is read before and after stylization."""
 
     def __init__(self, classifier: Path, styles: int) -> None:
         """Loads a classifier; raises UserError if there is none."""
@@ -148,7 +148,7 @@ class Retention:
 def distance_to_optimum(
     config: StylizerConfig, params: Any, vgg: Any, grams: Any, photos: Mapping[str, np.ndarray], most: int
 ) -> Iterator[dict[str, Any]]:
-    """How many steps an optimizer takes to the network's objective: a row per photo and style; see `steps_to_goal`."""
+    """The number of steps that an optimizer needs to reach the network's objective, a row per photo and style."""
     pairs = [(name, index) for name in photos for index in range(len(painted(config.styles)))]
     for name, index in track(pairs, "picture", "optimizing"):
         photo = photos[name][None]
@@ -160,7 +160,7 @@ def distance_to_optimum(
 
 
 def optimum_summary(rows: Sequence[Mapping[str, Any]], most: int) -> dict[str, float]:
-    """Mean steps per style and over the styles; where the optimizer did not reach the objective, `most` counts."""
+    """Mean steps per style and over the styles; `most` counts if the optimizer did not reach the objective."""
     styles = dict.fromkeys(row["style"] for row in rows)
     counts = [(row["style"], most if row["steps"] is None else row["steps"]) for row in rows]
     means = {style: float(np.mean([count for name, count in counts if name == style])) for style in styles}
@@ -170,7 +170,7 @@ def optimum_summary(rows: Sequence[Mapping[str, Any]], most: int) -> dict[str, f
 def even_strengths(scores: Mapping[str, Mapping[str, float]]) -> list[float]:
     """Factors of the strengths for the next training, see `StyleLossConfig`: each style ratio over their mean.
 
-    A style whose loss remains large, relative to that of the unstylized photos, then gets more weight.
+    A style whose loss is large relative to that of the unstylized photos gets more weight.
     """
     ratios = np.array([row["style_ratio"] for row in scores.values()])
     return [round(float(strength), 2) for strength in ratios / ratios.mean()]

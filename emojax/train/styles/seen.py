@@ -1,4 +1,4 @@
-"""What people see first in a model's pictures, as numbers: faces, steadiness, motifs.
+"""Scores of what people notice first in a model's pictures: faces, steadiness, motifs.
 
 photos -> pictures as users get them (`Model.__call__` with a named style) -> means per style.
 """
@@ -20,7 +20,7 @@ from emojax.train.styles.scoring import SMALLEST_FACE
 from emojax.util.progress import track
 
 OVERLAP = 0.5
-"""intersection over union of two boxes that are the same face's"""
+"""smallest intersection over union of two boxes of the same face"""
 
 
 def overlap(one: Face, other: Face) -> float:
@@ -36,9 +36,9 @@ def scores_as_seen(
 ) -> dict[str, dict[str, float]]:
     """Means over the photos, style -> score.
 
-    "faces_found": the share of the faces, of at least `SMALLEST_FACE` pixels, that the detector finds again; "emotion_kept": of
-    those whose strongest emotion is read as before, at the same place; both are left out without faces. "noise_gain" and
-    "motif": see `emojax.train.styles.pictures`.
+    "faces_found": the share of the faces of at least `SMALLEST_FACE` pixels that the detector finds again. "emotion_kept": the
+    share of those faces whose strongest emotion, read at the same place, does not change. Both are left out if there are no
+    faces. "noise_gain" and "motif": see `emojax.train.styles.pictures`.
 
     Args:
         options: of `StylizeOptions`.
@@ -64,7 +64,7 @@ def scores_as_seen(
 
 
 def _emotions(model: Model, picture: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
-    """The strongest emotion of each face, as it is read in a picture of them."""
+    """The index of the strongest emotion of each face, as read in a picture."""
     margin = model.classifier.margin
     crops = [cut_crop(picture, face, margin, model.classifier.size) for face in faces]
     if not crops:

@@ -29,7 +29,7 @@ class _Slice:
 
 
 class EncodedPhotos:
-    """A random access source of encoded photos (bytes): those of folders and tar files, and single ones."""
+    """A random access source of encoded photos (bytes) from folders, tar files and single files."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         """Lists the photos; raises UserError for a path that is missing or damaged, or where there are none."""

@@ -1,8 +1,8 @@
 """`emojax style swatches`: textures with a painting's colours and brushwork.
 
-paintings of a style's mix -> optimization of noise without a photo -> EMOTION.jpg. `stylize.py --quality best` uses them as
-styles, so that the package contains no painting. Texture synthesis by optimization: Gatys, Ecker, Bethge 2015
-(arXiv:1505.07376), with the terms of Kolkin et al. 2019.
+paintings of a style's mix -> optimization of noise without a photo -> EMOTION.jpg. `stylize.py --quality best` uses the
+swatches as styles, so the package contains no painting. The method is texture synthesis by optimization (Gatys, Ecker, Bethge
+2015, arXiv:1505.07376) with the terms of Kolkin et al. 2019.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 CONFIG = PaintConfig(
     similarity=0.0, face_similarity=0.0, least_similarity=0.0, flatness=0.0, steps=(60, 150), coarsest=160
 )
-"""Without coarse scales, so that brushwork, palette and fragments are learned, and not the composition."""
+"""no coarse scales, so that a swatch shows brushwork, palette and fragments, but not the composition"""
 
 
 def synthesize(painter: Painter, region: Region, size: int, seed: int = 0) -> np.ndarray:
-    """A square uint8 [size, size, 3] of a texture of paintings; the painter's config has no weight on content."""
+    """A square texture uint8 [size, size, 3] of paintings; the painter's config must have no weight on content."""
     rng = np.random.default_rng(seed)
     pixels = np.concatenate([painting.reshape(-1, 3) for painting in region.paintings])
     noise = pixels[rng.integers(len(pixels), size=(size // 8, size // 8))]
@@ -47,7 +47,7 @@ def main(argv: Sequence[str], defaults: StyleTraining) -> int:
     """The command; returns its exit code.
 
     Args:
-        defaults: the training whose paintings, their crops and mixes these are.
+        defaults: the training config with the paintings, their crops and the mixes.
 
     Raises:
         UserError: paintings that are missing, a size out of range, an output that exists.

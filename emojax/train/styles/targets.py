@@ -31,7 +31,7 @@ def painting_grams(
     """Gram matrices of the styles' paintings: layer -> float32 [S, C, C].
 
     Args:
-        of: part of the features to use; by default without their border, see `interior`.
+        of: selects the part of the features to use; by default all but the border, see `interior`.
     """
     found = []
     for features in _painting_features(vgg, config, styles, STYLE_LAYERS):
@@ -46,10 +46,10 @@ def painting_targets(vgg: Any, config: PhotoConfig, loss: StyleLossConfig, style
         "grams": style layer -> float32 [S, C, C]; and where the loss compares hypercolumns, `Samples` with a leading axis S.
     """
     program, paintings = _targets_program(loss), read_paintings(config, styles)
-    # Each shape of a painting is a program, which takes a GPU much longer to compile than a CPU to compile and run.
+    # Each shape of a painting needs its own program. A CPU compiles and runs it much faster than a GPU compiles it.
     try:
         cpu = jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS names another platform alone
+    except RuntimeError:  # JAX_PLATFORMS excludes the CPU
         cpu = jax.local_devices()[0]
     vgg = jax.device_put(vgg, cpu)
 

@@ -1,7 +1,7 @@
 """Training the styles: photos + paintings -> perceptual loss -> one transform net for all emotions, or for one.
 
-Johnson et al. 2016 with conditional instance normalization (Dumoulin et al. 2017): each photo of a batch draws its style;
-the convolutions learn from all photos, the scales and shifts of a style from its own.
+Johnson et al. 2016 with conditional instance normalization (Dumoulin et al. 2017): a style is drawn for each photo of a batch.
+The convolutions learn from all photos, the scales and shifts of a style from the photos with that style.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def make_step(losses: Losses, optimizer: optax.GradientTransformation) -> Step:
 def make_evaluation(
     config: StyleTraining, held_out: Mapping[str, np.ndarray], losses: Losses | None = None
 ) -> Evaluation:
-    """Mean losses over the held-out photos, leaves [M, ...] of a batch, in every style; the score is minus the loss."""
+    """Mean losses over the held-out photos (a batch with leaves [M, ...]) in every style; the score is minus the loss."""
     losses = losses or functools.partial(perceptual_losses, config)
 
     @compiling.jit
@@ -81,7 +81,7 @@ def make_evaluation(
 def initial_params(config: StyleTraining) -> Any:
     """The initial parameters: random, or a checkpoint's with the rows of the trained styles.
 
-    Emotions have to be in the checkpoint; other styles that it lacks, such as paintings by name, start from the mean of all
+    The checkpoint must have the emotions. Other styles that it lacks, such as single paintings, start from the mean of all
     its rows.
 
     Raises:
@@ -124,7 +124,7 @@ def train(config: StyleTraining, run: Path, started: float | None = None) -> Tra
     blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     if (done := finished(config, run, blank, started)) is not None:
         return done
-    params = initial_params(config)  # first, since what is wrong with it shows at once
+    params = initial_params(config)  # first, because it fails fast
     if config.teacher:
         teacher, constants = load_teacher(config)
         return train_params(
@@ -153,7 +153,7 @@ def load_teacher(config: StyleTraining) -> tuple[StylizerConfig, dict[str, Any]]
 
 
 def release(config: StyleTraining, run: Path, path: Path) -> None:
-    """Writes a run's best checkpoint at `path`, with the styles of the release and without what only training needs."""
+    """Writes a run's best checkpoint at `path`, with the styles of the release and without the training state."""
     model, params = load_styles(run)
     found = ckpt.read_checkpoint(run, "styles")
     styles = config.release_styles()
@@ -164,10 +164,10 @@ def release(config: StyleTraining, run: Path, path: Path) -> None:
 
 
 def finished(config: StyleTraining, run: Path, params: Any, started: float | None = None) -> TrainState | None:
-    """The last state of a run that is finished, or None; it needs neither photos nor VGG16.
+    """The last state of a finished run, else None; photos and VGG16 are not needed.
 
     Args:
-        params: any values, of the shapes of the trained parameters.
+        params: any values in the shapes of the trained parameters.
     """
     state = TrainState.create(params, config.optimizer.build(), config.seed)
     return finished_state(Run(run, "styles", config.resolved_model(), config), state, config.length(), started)
@@ -185,7 +185,7 @@ def train_params(
 
     Args:
         params: the trained part of what `init_stylizer` returns.
-        constants: the rest of it as "network", and `make_constants`.
+        constants: the result of `make_constants`, and the parameters that are not trained as "network".
         losses: by default `perceptual_losses`.
     """
     model, losses = config.resolved_model(), losses or functools.partial(perceptual_losses, config)

@@ -47,7 +47,7 @@ class _Photo:
 
 
 def _hash_photo(origin: Path, name: str, faces: tuple[FaceLabel, ...]) -> tuple[_Photo | None, list[str]]:
-    """A photo with the hashes of it and its faces, and messages of what cannot be read."""
+    """A photo with its hashes and those of its faces, and messages about what cannot be read."""
     problems: list[str] = []
     good: list[FaceLabel] = []
     hashed: list[np.ndarray] = []
@@ -79,7 +79,7 @@ def _encode_faces(origin: Path, name: str, faces: tuple[FaceLabel, ...]) -> list
 
 
 def _in_threads(function: Callable[..., Any], *columns: Sequence[Any]) -> Iterator[Any]:
-    """`map` in threads, at most 256 rows ahead; a pool's own map is not limited, and its results fill the memory."""
+    """`map` in threads, at most 256 rows ahead; a pool's own map has no limit, so its results would fill the memory."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(columns[0]), 256):
             yield from pool.map(function, *(column[start : start + 256] for column in columns))
@@ -173,7 +173,7 @@ def _fingerprint(root: Path) -> str:
 
 
 def prepare_expw(root: str | Path, data_dir: str | Path | None = None) -> Expw:
-    """Prepares ExpW for reading, unless it is prepared already. Progress is shown.
+    """Prepares ExpW for reading, unless that is done already. Progress is shown.
 
     Args:
         root: the folder with `origin/` and `label.lst`.
@@ -192,10 +192,10 @@ def prepare_expw(root: str | Path, data_dir: str | Path | None = None) -> Expw:
         with (
             interruptible(),
             contextlib.redirect_stdout(io.StringIO()),
-        ):  # TFDS announces a download that does not take place
+        ):  # TFDS announces a download although none takes place
             builder.download_and_prepare(download_dir=where, download_config=config, file_format="array_record")
-    except (OSError, RuntimeError) as error:  # array_record raises RuntimeError where it cannot write
-        if (finished := Expw(data_dir=where)).is_prepared():  # by another process, in the meantime
+    except (OSError, RuntimeError) as error:  # array_record raises RuntimeError if it cannot write
+        if (finished := Expw(data_dir=where)).is_prepared():  # another process may have prepared it in the meantime
             return finished
         raise UserError(
             f"cannot prepare ExpW in {where} ({' '.join(str(error).split())[:200]}): choose another folder for the "

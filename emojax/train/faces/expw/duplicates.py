@@ -2,9 +2,9 @@
 
 1. A photo, and each labelled face in it, gets a perceptual hash (`imagehash.phash`: the signs of the 256 lowest frequencies
    of a cosine transform against their median), and a second one of its mirror image.
-2. Two photos belong together if their hashes, or one's hash and the other's mirrored hash, differ in at most
-   `PHOTO_BITS` bits, or those of two of their faces in at most `FACE_BITS` (a photo cropped in two ways). Every
-   pair is compared, as machine words in blocks: under a minute for 90,000 photos. Groups are the connected components.
+2. Two photos belong together if their hashes, or the hash of one and the mirrored hash of the other, differ in at most
+   `PHOTO_BITS` bits, or if those of two of their faces differ in at most `FACE_BITS` bits (a photo cropped in two ways). All
+   pairs are compared, as machine words in blocks: under a minute for 90,000 photos. Groups are the connected components.
 
 Measured: JPEG quality 30, half size and mirroring change at most 6 bits, a caption bar over 8% of the height 54, 3% cropped
 off each side 62 in 90% of photos; among 1.3 million pairs of unrelated photos none was within 80 bits. 1 of 13 million
@@ -29,7 +29,7 @@ FACE_BITS = 40
 
 def perceptual_hashes(picture: Image.Image) -> UInt64[np.ndarray, "2 w"]:
     """The perceptual hash of a picture and that of its mirror image, as machine words."""
-    side = 4 * HASH_SIDE  # the size that phash itself works at
+    side = 4 * HASH_SIDE  # the size at which phash works
     small = picture.convert("L").resize((side, side), Image.Resampling.LANCZOS)
     bits = [imagehash.phash(view, hash_size=HASH_SIDE).hash.ravel() for view in (small, ImageOps.mirror(small))]
     return np.packbits(np.stack(bits), axis=1).view(np.uint64)

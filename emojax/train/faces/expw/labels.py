@@ -1,7 +1,7 @@
 """ExpW's list of labelled faces, and the crop of each. Crops are uint8 [s, s, 3], RGB.
 
-The label's box is made square around its centre and enlarged by 20% on each side (`MARGIN`); edges are replicated where it
-leaves the photo, so that a face never changes its aspect. Crops above 112 pixels are shrunk to that; none is enlarged.
+The label's box is made square around its centre and enlarged by 20% on each side (`MARGIN`). Outside the photo its edges are
+replicated, so the aspect of a face never changes. Crops above 112 pixels are shrunk to 112; smaller ones are not enlarged.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FaceLabel:
 
 
 def _parse_line(line: str) -> FaceLabel:
-    """One line of `label.lst`; raises ValueError that says what is wrong with it."""
+    """Parses one line of `label.lst`; raises ValueError with the reason if it is malformed."""
     fields = line.split()
     if len(fields) != 8:
         raise ValueError(f"{len(fields)} fields instead of 8 ({FIELDS})")
@@ -68,7 +68,7 @@ def _numbers(kind: type, fields: Sequence[str]) -> list[Any]:
 
 
 def parse_labels(path: Path) -> list[FaceLabel]:
-    """The faces of a `label.lst`, sorted, each once; empty lines are passed over.
+    """The faces of a `label.lst`, sorted and without duplicates; empty lines are ignored.
 
     Raises:
         UserError: a missing, unreadable or empty file, or malformed lines: file, line number and reason of the first five.
@@ -107,7 +107,7 @@ def cut_face(photo: Image.Image, face: FaceLabel) -> UInt8[np.ndarray, "s s 3"]:
         raise ValueError(f"the box of face {face.face_id} lies outside the photo of {width}x{height} pixels")
     side = round(box * (1 + 2 * MARGIN))
     left, top = round(x - side / 2), round(y - side / 2)
-    # Only the part that exists is decoded to RGB; the rest repeats its edges.
+    # Only the part inside the photo is converted to RGB; the rest repeats its edges.
     known = (max(left, 0), max(top, 0), min(left + side, width), min(top + side, height))
     pixels = np.asarray(photo.crop(known).convert("RGB"))
     rows = np.clip(np.arange(top, top + side), known[1], known[3] - 1) - known[1]

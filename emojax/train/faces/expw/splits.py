@@ -1,9 +1,9 @@
 """The split of each ExpW photo: 70% train, 10% val, 20% test, by groups of near-duplicates.
 
-No photo and no copy of one is in two splits. A group is named after its first photo in alphabetical order; this name and a
-seed decide its split, so the order of the files does not matter. Photos of the face archive expw_crops112
-(`expw_packed_splits.txt`) keep the split that they have there, and the rest of their group goes with them; if a group holds
-archived photos of several splits, the rest goes to test before val before train.
+A photo and its copies are always in the same split. A group is named after its first photo in alphabetical order. This name
+and a seed determine its split, so the order of the files does not matter. Photos of the face archive expw_crops112
+(`expw_packed_splits.txt`) keep the split that they have there, and the rest of their group gets the same split. If a group has
+archived photos in several splits, the rest goes to the first of test, val and train among them.
 """
 
 from __future__ import annotations
