@@ -15,7 +15,7 @@ from emojax.errors import UserError
 from emojax.faces.find import Face
 from emojax.nets.stylizer import StylizerConfig
 from emojax.paint import photo as best
-from emojax.paint.painter import PaintConfig
+from emojax.paint.config import PaintConfig
 from emojax.pipeline import Model
 
 CONFIG = PaintConfig(steps=(2,), positions=16)

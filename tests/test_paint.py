@@ -10,8 +10,9 @@ from emojax.faces.find import Face
 from emojax.losses.objective import PAINTING_POSITIONS, mix_samples
 from emojax.losses.terms import palette_loss
 from emojax.paint import painter as paint
+from emojax.paint.config import PaintConfig
 from emojax.paint.descent import from_pyramid, laplacian_pyramid
-from emojax.paint.painter import PaintConfig, Painter, Region, carry_up, face_map
+from emojax.paint.painter import Painter, Region, carry_up, face_map
 from emojax.weights.vgg16_file import load_vgg16
 
 CONFIG = PaintConfig(steps=(6, 6), positions=32, learning_rate=0.03)

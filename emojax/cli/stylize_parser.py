@@ -1,4 +1,7 @@
-"""The flags of `emojax stylize`, and the checks that need no photo."""
+"""The flags of `emojax stylize`, and the checks that need no photo.
+
+This file is longer than others: whoever looks for a flag of photos or clips finds all of them here.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ Where we deviate: nearest-neighbour upsampling and a convolution in place of tra
 checkerboard), reflection padding at every layer instead of once at the input, a sigmoid at the end instead of a
 scaled tanh. With patches of more than one pixel (Shi et al. 2016, arXiv:1609.05158, at both ends), the network has no layers
 at the photo's full size. On a CPU these are the most expensive for their benefit.
+
+This file is longer than others: the config, the parameters and the layers of one network have to agree.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ pictures are float32 [1, H, W, 3], 0 to 1.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,72 +25,15 @@ from PIL import Image
 from emojax.errors import UserError
 from emojax.faces.find import Face, rasterize
 from emojax.images import to_255, to_uint8, to_unit
-from emojax.losses.objective import CELL, COLUMN_LAYERS, Samples, mix_samples, sample_painting, transport_terms
+from emojax.losses.objective import CELL, Samples, mix_samples, sample_painting, transport_terms
 from emojax.losses.terms import flatness_loss, total_variation
 from emojax.nets.vgg16 import vgg16_features
 from emojax.paint import descent
 from emojax.paint.carry import carry_up
+from emojax.paint.config import LARGEST, MULTIPLE, SMALLEST, PaintConfig
 from emojax.util import compiling
 
-SMALLEST, LARGEST = 64, 2048
-"""the smallest and the largest long side that a picture can be painted at, in pixels"""
-_MULTIPLE = 8  # the sides at every scale are multiples of it, so that the cells of all feature maps are aligned
 _OUTSIDE = 10.0  # weight of the mean squared distance of pixels from the range 0 to 1
-
-
-@dataclass(frozen=True)
-class PaintConfig:
-    """The objective's weights, and how it is minimized."""
-
-    similarity: float = 32.0
-    """weight of the self-similarity to the photo at the coarsest scale; it falls by `decay` from scale to scale"""
-    face_similarity: float = 6.0
-    """weight of the self-similarity inside faces, at every scale"""
-    decay: float = 0.75
-    """factor of `similarity` from one scale to the next finer one (Kolkin et al.: 0.5)"""
-    least_similarity: float = 20.0
-    """the least weight that `decay` reduces `similarity` to"""
-    transport: float = 1.0
-    """weight of the relaxed optimal transport between features"""
-    moments: float = 1.0
-    """weight of the difference between the features' means and covariances"""
-    palette: float = 2.0
-    """weight of the relaxed optimal transport between colours"""
-    tv: float = 1.0
-    """weight of the total variation, against grain"""
-    flatness: float = 60.0
-    """weight of the picture's colour differences where the photo is flat, against lattices in skies"""
-    columns: tuple[str, ...] = COLUMN_LAYERS
-    """feature maps of a hypercolumn"""
-    positions: int = 1024
-    """the most random positions that a step compares; there is one for every 64 pixels, but at least 256"""
-    steps: tuple[int, ...] = (60, 100, 150, 200, 250)
-    """steps at the finest scale, at the next coarser one, and so on; the last number also holds for all coarser ones"""
-    coarsest: int = SMALLEST
-    """approximate long side of the coarsest scale; larger values keep the layout of large areas"""
-    learning_rate: float = descent.LEARNING_RATE
-    """Adam's learning rate at the start of every scale; it falls to a fiftieth, so that the random positions leave no grain"""
-
-    def __post_init__(self) -> None:
-        if not self.steps or min(self.steps) < 1 or self.positions < 8 or self.learning_rate <= 0:
-            raise UserError(
-                f"steps {self.steps}, positions {self.positions}, rate {self.learning_rate}: at least 1, 8, > 0"
-            )
-
-    def at(self, height: int, width: int) -> PaintConfig:
-        """The config with the number of positions for a picture of this size."""
-        fewer = max(min(256, self.positions), min(self.positions, height * width // 64))
-        return dataclasses.replace(self, positions=fewer)
-
-    def scales(self, height: int, width: int) -> list[tuple[int, int]]:
-        """The (height, width) of every scale, coarsest first; the finest is the given size, rounded to multiples of 8."""
-        sides: list[tuple[int, int]] = []
-        factor = 1.0
-        while not sides or max(height, width) * factor >= 0.75 * self.coarsest:
-            rows, columns = (max(2 * _MULTIPLE, _MULTIPLE * round(x * factor / _MULTIPLE)) for x in (height, width))
-            sides.append((rows, columns))
-            factor /= 2
-        return list(dict.fromkeys(reversed(sides)))
 
 
 @dataclass(frozen=True)
@@ -339,7 +281,7 @@ def _resize(picture: np.ndarray | None, size: tuple[int, int]) -> Any:
 def _fit(painting: np.ndarray, side: int) -> np.ndarray:
     """Resizes a painting to a long side of about `side`, in multiples of 8, so that its strokes match the picture's scale."""
     factor = side / max(painting.shape[:2])
-    sides = (max(_MULTIPLE, _MULTIPLE * round(x * factor / _MULTIPLE)) for x in painting.shape[:2])
+    sides = (max(MULTIPLE, MULTIPLE * round(x * factor / MULTIPLE)) for x in painting.shape[:2])
     return _resize(painting, tuple(sides))
 
 

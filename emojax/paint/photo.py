@@ -21,7 +21,8 @@ from emojax.faces.find import Face, find_faces
 from emojax.images import IMAGE_SUFFIXES, MaskLike, Photo, PhotoLike, read_photo, to_picture, to_unit
 from emojax.images.finish import Colors, check_finish, finish
 from emojax.options import StylizeOptions
-from emojax.paint.painter import SMALLEST, PaintConfig, Painter, Progress, Region
+from emojax.paint.config import SMALLEST, PaintConfig
+from emojax.paint.painter import Painter, Progress, Region
 from emojax.pipeline.regions import paint_mask
 from emojax.util.files import PACKAGED
 from emojax.util.interrupts import InterruptFlag

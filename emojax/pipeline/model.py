@@ -130,7 +130,7 @@ class Model:
             name = ("whole", options.mix, options.per_face, regional, mask is not None, places)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
             program = self.programs.get(name, padded.shape[:2], self._whole(options.mix, options.per_face))
-            seen = _padded_mask(small_mask, padded)
+            seen = tiles.pad_mask(small_mask, padded)
             reading, stylized = program(self.params, padded, *reads, size, boxes, share, face_share, seen)
         else:
             reader = self.programs.get(("read", options.mix, places), None, self._reader(options.mix))
@@ -323,7 +323,7 @@ class Model:
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
             program = self.programs.get(name, padded.shape[:2], self._given())
             if regions is not None and small_mask is not None:
-                regions = regions._replace(mask=_padded_mask(small_mask, padded)[None])
+                regions = regions._replace(mask=tiles.pad_mask(small_mask, padded)[None])
             stylized = program(self.params["styles"], padded[None], code[None], size, regions)
             stylized = np.asarray(stylized)[0, : small.shape[0], : small.shape[1]]
         else:
@@ -344,11 +344,6 @@ class Model:
     def _is_regional(self, options: StylizeOptions, mask: np.ndarray | None) -> bool:
         """Whether the style code varies over the picture."""
         return options.per_face or spares_faces(self.styles, options) or mask is not None
-
-
-def _padded_mask(mask: np.ndarray | None, padded: np.ndarray) -> Any:
-    """A mask uint8 [H, W] as [H2, W2, 1], padded like its photo."""
-    return None if mask is None else tiles.pad(mask[..., None], *padded.shape[:2])[0]
 
 
 def _share(mask: np.ndarray | None) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -90,6 +90,11 @@ def pad(photo: UInt8[np.ndarray, "H W C"], height: int, width: int) -> tuple[np.
     h, w = (network_side(side) for side in photo.shape[:2])
     picture = np.pad(photo, ((0, h - photo.shape[0]), (0, w - photo.shape[1]), (0, 0)), mode="reflect")
     return np.pad(picture, ((0, height - h), (0, width - w), (0, 0))), np.array([h, w], np.int32)
+
+
+def pad_mask(mask: np.ndarray | None, padded: np.ndarray) -> Any:
+    """A mask uint8 [H, W] as [H2, W2, 1], padded like its photo uint8 [H2, W2, 3]."""
+    return None if mask is None else pad(mask[..., None], *padded.shape[:2])[0]
 
 
 def cut(

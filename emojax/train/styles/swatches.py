@@ -19,7 +19,8 @@ from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.images import write_image
-from emojax.paint.painter import PaintConfig, Painter, Region
+from emojax.paint.config import PaintConfig
+from emojax.paint.painter import Painter, Region
 from emojax.train.styles.config import StyleTraining
 from emojax.train.styles.paintings import read_paintings
 from emojax.util.files import make_folder, refuse_existing
