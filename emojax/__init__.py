@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from emojax.pipeline import Model, ReadFace, Result, available_models, load
     from emojax.video.run import stylize_video
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = [
     "EMOTIONS",
     "CheckpointError",

@@ -21,7 +21,7 @@ from emojax.faces.find import Face, find_faces
 from emojax.images import IMAGE_SUFFIXES, MaskLike, Photo, PhotoLike, read_photo, to_picture, to_unit
 from emojax.images.finish import Colors, check_finish, finish
 from emojax.options import StylizeOptions
-from emojax.paint.config import SMALLEST, PaintConfig
+from emojax.paint.config import LARGEST, SMALLEST, PaintConfig
 from emojax.paint.painter import Painter, Progress, Region
 from emojax.pipeline.regions import paint_mask
 from emojax.util.files import PACKAGED
@@ -131,8 +131,8 @@ def paint_photo(
 
 def _check_numbers(size: object, seconds: object, seed: object) -> None:
     """Raises InputError for values that are not numbers, or are out of range."""
-    if size is not None and not (is_whole(size) and 64 <= size <= 4096):  # type: ignore[operator]
-        raise InputError(f"`size` {size!r}: it is 64 to 4096 pixels", "size")
+    if size is not None and not (is_whole(size) and SMALLEST <= size <= LARGEST):  # type: ignore[operator]
+        raise InputError(f"`size` {size!r}: it is {SMALLEST} to {LARGEST} pixels", "size")
     if seconds is not None and not (is_number(seconds) and seconds > 0):  # type: ignore[operator]
         raise InputError(f"`seconds` {seconds!r}: give a number above 0", "seconds")
     if not (is_whole(seed) and 0 <= seed < 2**32):  # type: ignore[operator]
