@@ -130,7 +130,7 @@ def tiny_style_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def tiny_face_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Flags for train_classifier.py: a archive of small faces (blocks of colour), two of each class and split."""
+    """Flags for train_classifier.py: an archive of small faces (blocks of colour), two of each class and split."""
     import csv
     import io
 

@@ -250,6 +250,14 @@ def resize_margin(
     return cut_box(crop, (left, top, width - left, height - top), size)
 
 
+def overlap(one: Face, other: Face) -> float:
+    """The intersection over union of two faces' boxes, 0 to 1."""
+    width = min(one.x + one.w, other.x + other.w) - max(one.x, other.x)
+    height = min(one.y + one.h, other.y + other.h) - max(one.y, other.y)
+    both = max(width, 0.0) * max(height, 0.0)
+    return both / (one.w * one.h + other.w * other.h - both)
+
+
 def rasterize(boxes: Sequence[tuple[float, float, float, float]], grid: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
     """Weights of the cells of a grid: 0 outside faces, 1 in a face's box, 3 from its brows to its mouth.
 

@@ -14,7 +14,7 @@ import jax
 import platformdirs
 
 from emojax.errors import EmojaxError, ResourceError
-from emojax.util.machine import bound_heap, check_machine, lack
+from emojax.util.machine import check_machine, lack
 from emojax.util.program_cache import ProgramCache, use_program_cache
 
 # XLA's CPU backend of jax 0.10 hands convolutions to a library that is slow for these networks. Restricting it to
@@ -46,7 +46,6 @@ def start_backend() -> list[jax.Device]:
     """
     check_process()
     check_machine()
-    bound_heap()
     try:
         return jax.devices()
     except Exception as error:  # JAX raises AssertionError, RuntimeError and errors of the driver's library

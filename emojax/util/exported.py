@@ -84,8 +84,10 @@ def _compile(function: Callable[..., Any], arguments: Sequence[Any], shapes: Has
 @contextlib.contextmanager
 def _without_scipy(exported: jax.export.Exported) -> Iterator[None]:
     """Skips JAX's import of SciPy (0.2 s) for modules on a CPU that do not call LAPACK; JAX imports it for every module."""
-    from jax._src.export import _export
-
+    try:
+        from jax._src.export import _export
+    except ImportError:  # another version of JAX
+        _export = None  # type: ignore[assignment]
     name, needed = "_ensure_backends_initialized", b"lapack" in exported.mlir_module_serialized
     if needed or not hasattr(_export, name):
         yield

@@ -23,8 +23,6 @@ ADDRESS_SPACE = 2_000_000_000
 """bytes that JAX and its compiler reserve at least on two cores; with less they end the process instead of raising an error"""
 _THREADS = 8
 """smallest number of threads that JAX and our readers and writers start in addition to one per core"""
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # option numbers of glibc's mallopt
-_LARGE, _HEAPS = 4 << 20, 2
 
 _MEMORY = "not enough memory: take a smaller photo, end other programs, or raise the limit (ulimit -v)"
 _LACKS = (
@@ -80,18 +78,6 @@ def _try_threads(number: int) -> None:
         end.set()
         for thread in started:
             thread.join()
-
-
-def bound_heap() -> None:
-    """Makes glibc, if it is the C library, return large blocks of memory to the system as soon as they are free.
-
-    By default glibc keeps free blocks of up to 32 MB, in many heaps for many threads: a process that paints photos of many
-    sizes grows by some hundreds of MB that nothing uses. Blocks below `_LARGE` are kept, since returning them costs time.
-    """
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(_M_MMAP_THRESHOLD, _LARGE)
-        library.mallopt(_M_ARENA_MAX, _HEAPS)
 
 
 def return_memory() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from emojax.emotions import EMOTIONS
-from emojax.faces.find import Face
+from emojax.faces.find import Face, overlap
 
 MEMORY = 0.7
 """time constant of the moving average of the readings, in seconds"""
@@ -57,14 +57,6 @@ class Track:
     """weight of the face while it fades in or out, 0 to 1"""
     seen: bool = True
     """whether it was found in the last key frame"""
-
-
-def overlap(a: Face, b: Face) -> float:
-    """Intersection over union of two faces' boxes, 0 to 1."""
-    width = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    height = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    shared = max(0.0, width) * max(0.0, height)
-    return shared / (a.w * a.h + b.w * b.h - shared)
 
 
 def match(tracks: Sequence[Track], faces: Sequence[Face]) -> dict[int, int]:

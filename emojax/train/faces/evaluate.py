@@ -24,7 +24,7 @@ from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.faces.crops import cut_face, find_landmarks, recut
-from emojax.faces.find import Face, cut_crop, find_faces
+from emojax.faces.find import Face, cut_crop, find_faces, overlap
 from emojax.images import read_photo
 from emojax.nets.classifier import ClassifierConfig, classify
 from emojax.train.faces.data import HeldOutFaces, held_out_faces
@@ -141,14 +141,6 @@ def _labelled_crop(config: ClassifierConfig, photo: np.ndarray, box: Face) -> np
         return cut_crop(photo, box, config.margin, config.size)
     crop = cut_crop(photo, box, EXPW_MARGIN, ARCHIVE_SIDE)
     return recut(crop, EXPW_MARGIN, find_landmarks(crop, EXPW_MARGIN), config.margin, config.size, True)
-
-
-def overlap(one: Face, other: Face) -> float:
-    """Intersection over union of two boxes."""
-    width = min(one.x + one.w, other.x + other.w) - max(one.x, other.x)
-    height = min(one.y + one.h, other.y + other.h) - max(one.y, other.y)
-    both = max(width, 0.0) * max(height, 0.0)
-    return both / (one.w * one.h + other.w * other.h - both)
 
 
 def table(scores: Mapping[str, Mapping[str, Any]]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from emojax.faces.find import Face, cut_crop, find_faces
+from emojax.faces.find import Face, cut_crop, find_faces, overlap
 from emojax.pipeline.model import Model
 from emojax.train.styles.config import painted
 from emojax.train.styles.pictures import motif_strength, noise_gain
@@ -21,14 +21,6 @@ from emojax.util.progress import track
 
 OVERLAP = 0.5
 """smallest intersection over union of two boxes of the same face"""
-
-
-def overlap(one: Face, other: Face) -> float:
-    """Intersection over union of two faces' boxes."""
-    width = min(one.x + one.w, other.x + other.w) - max(one.x, other.x)
-    height = min(one.y + one.h, other.y + other.h) - max(one.y, other.y)
-    shared = max(width, 0) * max(height, 0)
-    return shared / (one.w * one.h + other.w * other.h - shared)
 
 
 def scores_as_seen(

@@ -3,13 +3,12 @@ import pytest
 from PIL import Image
 
 from emojax.emotions import PHOTO
-from emojax.faces.find import Face
+from emojax.faces.find import Face, overlap
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig
 from emojax.pipeline import Model, Result
 from emojax.train.styles import seen
 from emojax.train.styles.pictures import flattest_window, motif_strength, noise_gain
-from emojax.train.styles.seen import overlap
 
 
 def grey(x):
