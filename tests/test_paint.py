@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,6 +86,8 @@ def test_the_seed_decides(painter, course, photo, red):
 
 
 def test_masks_choose_the_painting(painter, photo, red):
+    # Gram matrices of random features say nothing about colours; masks of Gram matrices: see test_losses.py.
+    painter = Painter(painter.vgg, dataclasses.replace(CONFIG, style=0.0, content=0.0, flatness=0.0))
     left = np.zeros((32, 32), np.float32)
     left[:, :16] = 1
     blue = np.ascontiguousarray(red[..., ::-1])
@@ -125,6 +129,12 @@ def test_mixed_paintings_give_their_shares():
     np.testing.assert_allclose(mixed["mean"], [0.75, 0.75], atol=1e-3)
     np.testing.assert_allclose(mixed["covariance"], np.full((2, 2), 0.1875), atol=1e-3)
     assert mixed["colors"].shape == (PAINTING_POSITIONS, 3)
+
+
+def test_mixed_paintings_average_their_gram_matrices():
+    rows = np.zeros((PAINTING_POSITIONS, 2), np.float32)
+    samples = [{"columns": rows, "colors": rows, "grams": {"relu1_2": value * np.eye(2)}} for value in (1, 5)]
+    np.testing.assert_allclose(mix_samples(samples, [3, 1])["grams"]["relu1_2"], 2 * np.eye(2), rtol=1e-6)
 
 
 def test_the_palette_term_asks_for_every_colour_of_the_painting():

@@ -53,7 +53,8 @@ class TransportWeights(Protocol):
 
 
 Samples = dict[str, Any]
-"""A painting at random positions: "columns" float32 [Q, D], "colors" [Q, 3], "mean" [D] and "covariance" [D, D]."""
+"""A painting at random positions: "columns" float32 [Q, D], "colors" [Q, 3], "mean" [D] and "covariance" [D, D]; and, where
+the loss compares them, "grams": layer -> [C, C]."""
 
 
 def sample_painting(
@@ -67,18 +68,22 @@ def sample_painting(
 
 
 def mix_samples(samples: Sequence[Samples], weights: Sequence[float]) -> Samples:
-    """Mixes several paintings: each contributes positions in proportion to its weight.
+    """Mixes several paintings: each contributes positions in proportion to its weight, and Gram matrices are averaged.
 
     Args:
         weights: not negative, with a sum above 0.
     """
-    shares = np.asarray(weights, np.float64) / np.sum(weights)
+    shares = (np.asarray(weights, np.float64) / np.sum(weights)).astype(np.float32)
     counts = np.diff(np.round(np.cumsum([0, *shares]) * PAINTING_POSITIONS).astype(int))
     columns, colors = (
         jnp.concatenate([sample[name][:count] for sample, count in zip(samples, counts, strict=True)])
         for name in ("columns", "colors")
     )
-    return {"columns": columns, "colors": colors, **_moments(columns)}
+    mixed = {"columns": columns, "colors": colors, **_moments(columns)}
+    if "grams" in samples[0]:
+        grams = (sample["grams"] for sample in samples)
+        mixed["grams"] = jax.tree.map(lambda *leaves: jnp.einsum("s,scd->cd", shares, jnp.stack(leaves)), *grams)
+    return mixed
 
 
 def _moments(columns: Float[Array, "Q D"]) -> dict[str, jax.Array]:

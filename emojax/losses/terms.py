@@ -18,12 +18,22 @@ CONTENT_LAYER = "relu2_2"
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 
 
-def gram_matrix(features: Float[Array, "N H W C"]) -> Float[Array, "N C C"]:
-    """Channel correlations in float32: the mean of f f^T over positions (Johnson et al. also divide by C)."""
+def gram_matrix(
+    features: Float[Array, "N H W C"], weights: Float[Array, "N H W"] | None = None
+) -> Float[Array, "N C C"]:
+    """Channel correlations in float32: the mean of f f^T over positions (Johnson et al. also divide by C).
+
+    Args:
+        weights: weights of the positions in the mean, not negative; by default equal.
+    """
     n, h, w, c = features.shape
     flat = features.reshape(n, h * w, c)
     # Divide first: the sum over a photo of squared Caffe-family activations is too large to be exact.
-    flat = flat / jnp.sqrt(jnp.asarray(h * w, flat.dtype))
+    if weights is None:
+        flat = flat / jnp.sqrt(jnp.asarray(h * w, flat.dtype))
+    else:
+        shares = weights.reshape(n, h * w, 1) / jnp.maximum(weights.sum((1, 2)), 1e-6)[:, None, None]
+        flat = flat * jnp.sqrt(shares).astype(flat.dtype)
     return jnp.einsum("nxc,nxd->ncd", flat, flat, preferred_element_type=jnp.float32)
 
 
@@ -53,16 +63,17 @@ def style_loss(
     features: Mapping[str, Float[Array, "N _h _w _c"]],
     painting_grams: Mapping[str, Float[Array, "N _c _c"]],
     shares: Mapping[str, float] | None = None,
+    where: Mapping[str, Float[Array, "N _h _w"]] | None = None,
 ) -> Float[Array, " N"]:
     """Sum over the layers of share * ||G - A||^2 / ||A||^2 per example (Johnson's equation 4, relative).
 
     Args:
         shares: the layers' weights; by default equal, with a sum of 1.
+        where: weights of each layer's positions, see `gram_matrix`.
     """
     shares = shares or dict.fromkeys(painting_grams, 1 / len(painting_grams))
-    errors = [
-        shares[layer] * relative_error(gram_matrix(features[layer]), gram) for layer, gram in painting_grams.items()
-    ]
+    grams = {layer: gram_matrix(features[layer], where and where[layer]) for layer in painting_grams}
+    errors = [shares[layer] * relative_error(grams[layer], gram) for layer, gram in painting_grams.items()]
     return jnp.stack(errors).sum(0)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from emojax.errors import UserError
 from emojax.losses.objective import COLUMN_LAYERS
+from emojax.losses.terms import CONTENT_LAYER
 from emojax.paint import descent
 
 SMALLEST, LARGEST = 64, 2048
@@ -19,23 +20,27 @@ MULTIPLE = 8
 class PaintConfig:
     """The objective's weights, and how it is minimized."""
 
-    similarity: float = 32.0
-    """weight of the self-similarity to the photo at the coarsest scale; it falls by `decay` from scale to scale"""
-    face_similarity: float = 6.0
-    """weight of the self-similarity inside faces, at every scale"""
-    decay: float = 0.75
-    """factor of `similarity` from one scale to the next finer one (Kolkin et al.: 0.5)"""
-    least_similarity: float = 20.0
-    """the least weight that `decay` reduces `similarity` to"""
-    transport: float = 1.0
+    content: float = 6.0
+    """weight of the relative content loss at relu2_2 (Johnson et al. 2016)"""
+    similarity: float = 8.0
+    """weight of the self-similarity to the photo"""
+    face_similarity: float = 20.0
+    """weight of the self-similarity inside faces"""
+    style: float = 30.0
+    """weight of the relative Gram errors of the style layers (Johnson et al. 2016), which produce strokes"""
+    style_layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_1")
+    """feature maps whose Gram matrices are compared"""
+    style_layer_weights: tuple[float, ...] = (1.0, 1.0, 0.2, 0.05)
+    """weight of each of these layers; shallow ones count as much more as in Johnson's absolute loss"""
+    transport: float = 3.0
     """weight of the relaxed optimal transport between features"""
-    moments: float = 1.0
+    moments: float = 2.0
     """weight of the difference between the features' means and covariances"""
-    palette: float = 2.0
+    palette: float = 4.0
     """weight of the relaxed optimal transport between colours"""
-    tv: float = 1.0
+    tv: float = 2.0
     """weight of the total variation, against grain"""
-    flatness: float = 60.0
+    flatness: float = 150.0
     """weight of the picture's colour differences where the photo is flat, against lattices in skies"""
     columns: tuple[str, ...] = COLUMN_LAYERS
     """feature maps of a hypercolumn"""
@@ -53,6 +58,15 @@ class PaintConfig:
             raise UserError(
                 f"steps {self.steps}, positions {self.positions}, rate {self.learning_rate}: at least 1, 8, > 0"
             )
+        if len(self.style_layers) != len(self.style_layer_weights):
+            raise UserError(
+                f"{len(self.style_layer_weights)} weights for {len(self.style_layers)} style layers: one each"
+            )
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The feature maps that the terms compare."""
+        return tuple(dict.fromkeys((CONTENT_LAYER, *self.columns, *self.style_layers)))
 
     def at(self, height: int, width: int) -> PaintConfig:
         """The config with the number of positions for a picture of this size."""

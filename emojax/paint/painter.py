@@ -2,10 +2,11 @@
 
 photo + painting -> coarse to fine: features, terms of `emojax.losses.objective`, Adam on a Laplacian pyramid -> picture
 
-Kolkin, Salavon, Shakhnarovich 2019 (arXiv:1904.12785, "STROTSS"). Where we deviate: VGG16 up to relu4_1; Adam instead of
-RMSprop; content counts more inside faces, so that persons stay recognizable; a large photo is painted at a smaller size, and
-the paint is enlarged with the photo's own edges (`carry_up`). The interface takes and returns uint8 [H, W, 3]; internally,
-pictures are float32 [1, H, W, 3], 0 to 1.
+Kolkin, Salavon, Shakhnarovich 2019 (arXiv:1904.12785, "STROTSS"). Where we deviate: Gram matrices and the content loss of
+Johnson et al. 2016 (arXiv:1603.08155) are part of the objective, because transport alone gives the palette but no bold strokes;
+VGG16 up to relu4_1; Adam instead of RMSprop; content counts more inside faces, so that persons stay recognizable; a large photo
+is painted at a smaller size, and the paint is enlarged with the photo's own edges (`carry_up`).
+The interface takes and returns uint8 [H, W, 3]; internally, pictures are float32 [1, H, W, 3], 0 to 1.
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ from emojax.errors import UserError
 from emojax.faces.find import Face, rasterize
 from emojax.images import to_255, to_uint8, to_unit
 from emojax.losses.objective import CELL, Samples, mix_samples, sample_painting, transport_terms
-from emojax.losses.terms import flatness_loss, total_variation
+from emojax.losses.terms import (
+    CONTENT_LAYER,
+    content_loss,
+    flatness_loss,
+    gram_matrix,
+    interior,
+    style_loss,
+    total_variation,
+)
 from emojax.nets.vgg16 import vgg16_features
 from emojax.paint import descent
 from emojax.paint.carry import carry_up
@@ -74,7 +83,6 @@ def paint_loss(
     samples: Sequence[Samples],
     masks: Float[Array, "R h w"],
     faces: Float[Array, "1 h w"],
-    similarity: Float[Array, ""],
     key: jax.Array,
 ) -> dict[str, jax.Array]:
     """The terms of a picture, scalars by their names, and their weighted sum, "loss". Pure.
@@ -82,12 +90,13 @@ def paint_loss(
     Args:
         samples: samples of each region's painting.
         masks: the mask of each region, on a grid of cells; a region counts in proportion to its share of the picture.
-        similarity: the weight of the term "similarity" at this scale.
     """
     inside = jnp.clip(picture, 0, 1)
     features = _features_of(config, vgg, inside)
     shares = masks.sum((1, 2)) / jnp.maximum(masks.sum(), 1e-6)
     found: dict[str, jax.Array] = {"tv": total_variation(inside)[0]}
+    if config.content:
+        found["content"] = content_loss(features[CONTENT_LAYER], photo_features[CONTENT_LAYER])[0]
     if config.flatness:
         found["flatness"] = flatness_loss(inside, photo)[0]
     for index, sample in enumerate(samples):
@@ -95,15 +104,32 @@ def paint_loss(
         where = masks[index][None] if len(samples) > 1 else None
         region_key = jax.random.fold_in(key, index)
         terms = transport_terms(config, features, photo_features, inside, one, faces, region_key, where)
+        if config.style:
+            terms["style"] = _style_loss(config, features, one["grams"], where)
         for name, term in terms.items():
             found[name] = found.get(name, 0.0) + shares[index] * term[0]
-    weights = {name: getattr(config, name) for name in found} | {"similarity": similarity}
-    loss = sum(weights[name] * term for name, term in found.items())
+    loss = sum(getattr(config, name) * term for name, term in found.items())
     return {**found, "loss": loss + _OUTSIDE * jnp.square(picture - inside).mean()}
 
 
 def _features_of(config: PaintConfig, vgg: Mapping[str, Any], picture: Float[Array, "1 H W 3"]) -> dict[str, jax.Array]:
-    return vgg16_features(vgg, to_255(picture), config.columns)
+    return vgg16_features(vgg, to_255(picture), config.layers)
+
+
+def _style_loss(
+    config: PaintConfig,
+    features: Mapping[str, jax.Array],
+    grams: Mapping[str, Float[Array, "1 _c _c"]],
+    where: Float[Array, "1 h w"] | None,
+) -> Float[Array, " 1"]:
+    """`style_loss` of the region `where` without the picture's border, see `interior`."""
+    inner = {layer: interior(features[layer]) for layer in config.style_layers}
+    weights = None
+    if where is not None:
+        sizes = {layer: features[layer].shape[1:3] for layer in config.style_layers}
+        masks = {layer: jax.image.resize(where[..., None], (1, *size, 1), "linear") for layer, size in sizes.items()}
+        weights = {layer: interior(mask)[..., 0] for layer, mask in masks.items()}
+    return style_loss(inner, grams, dict(zip(config.style_layers, config.style_layer_weights, strict=True)), weights)
 
 
 class Painter:
@@ -112,18 +138,20 @@ class Painter:
     def __init__(self, vgg: Mapping[str, Any], config: PaintConfig | None = None) -> None:
         """Takes VGG16's parameters, see `load_vgg16`; compiles nothing yet."""
         self.config = config = config or PaintConfig()
-        self._vgg = jax.device_put(dict(vgg))
+        self.vgg = jax.device_put(dict(vgg))
 
         def features_of(vgg, picture):
             # Half the memory of float32; the features of large pictures take most of the memory.
             return jax.tree.map(lambda map: map.astype(jnp.bfloat16), _features_of(config, vgg, picture))
 
         def samples_of(vgg, painting, key):
-            return sample_painting(list(_features_of(config, vgg, painting).values()), painting, key)
+            features = _features_of(config, vgg, painting)
+            grams = {layer: gram_matrix(interior(features[layer]))[0] for layer in config.style_layers}
+            return {"grams": grams, **sample_painting([features[layer] for layer in config.columns], painting, key)}
 
-        def loss_of(picture, vgg, photo, photo_features, samples, masks, faces, similarity, key):
+        def loss_of(picture, vgg, photo, photo_features, samples, masks, faces, key):
             at_size = config.at(*picture.shape[1:3])
-            terms = paint_loss(at_size, vgg, picture, photo, photo_features, samples, masks, faces, similarity, key)
+            terms = paint_loss(at_size, vgg, picture, photo, photo_features, samples, masks, faces, key)
             return terms["loss"], terms
 
         self._features, self._samples = compiling.jit(features_of), compiling.jit(samples_of)
@@ -176,7 +204,7 @@ class Painter:
                 share = ends[index] - first
                 done = max((number - 1) / plan[index], (spent - first) / share)
                 last = number == plan[index] or bool(done >= 1)
-                canvas.advance(self._similarity(index), self.config.learning_rate * max(0.02, float(1 - done)))
+                canvas.advance(self.config.learning_rate * max(0.02, float(1 - done)))
                 yield Progress(
                     scale,
                     number,
@@ -191,7 +219,7 @@ class Painter:
 
     def features(self, picture: Float[Array, "1 H W 3"]) -> dict[str, jax.Array]:
         """The feature maps of a picture."""
-        return self._features(self._vgg, picture)
+        return self._features(self.vgg, picture)
 
     def samples(self, regions: Sequence[Region], scale: tuple[int, int]) -> tuple[list[Samples], Float[Array, " 3"]]:
         """The samples of each region's painting at a scale, and the mean colour of the first one."""
@@ -199,22 +227,17 @@ class Painter:
         for index, region in enumerate(regions):
             key = jax.random.PRNGKey(index)
             paintings = [_unit(_fit(painting, max(scale))) for painting in region.paintings]
-            samples = [self._samples(self._vgg, painting, key) for painting in paintings]
+            samples = [self._samples(self.vgg, painting, key) for painting in paintings]
             found.append(mix_samples(samples, region.weights))
         return found, found[0]["colors"].mean(0)
 
-    def step(self, descended: descent.Descended, rate: Any, targets: tuple[Any, ...], similarity: Any, key: Any) -> Any:
+    def step(self, descended: descent.Descended, rate: Any, targets: tuple[Any, ...], key: Any) -> Any:
         """One step of Adam; see `descent.make_step`."""
-        return self._step(descended, rate, self._vgg, *targets, similarity, key)
+        return self._step(descended, rate, self.vgg, *targets, key)
 
     def _steps(self, coarser: int) -> int:
         """Steps at the scale that is `coarser` scales above the finest."""
         return self.config.steps[min(coarser, len(self.config.steps) - 1)]
-
-    def _similarity(self, index: int) -> float:
-        """The weight of the term "similarity" at scale `index`, counted from the coarsest."""
-        config = self.config
-        return max(config.similarity * config.decay**index, min(config.least_similarity, config.similarity))
 
 
 _OVERHEAD = 40_000  # the fixed cost of a step, in pixels whose features take as long
@@ -242,15 +265,13 @@ class _Canvas:
         self._descended = descent.begin(_recolored(small, mean_color) if before is None else _unit(before))
         self._key, self._number, self._pending = jax.random.fold_in(jax.random.PRNGKey(seed), max(scale)), 0, None
 
-    def advance(self, similarity: float, rate: float) -> None:
+    def advance(self, rate: float) -> None:
         """Takes one step; waits for the previous one, so that measured times are right."""
         if self._pending is not None:
             jax.block_until_ready(self._pending)
         key = jax.random.fold_in(self._key, self._number)
         targets = (self._photo, self._photo_features, self._samples, self._masks, self._faces)
-        self._descended, self._pending, _ = self._painter.step(
-            self._descended, np.float32(rate), targets, np.float32(similarity), key
-        )
+        self._descended, self._pending, _ = self._painter.step(self._descended, np.float32(rate), targets, key)
         self._number += 1
 
     def picture(self) -> UInt8[np.ndarray, "H W 3"]:

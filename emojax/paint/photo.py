@@ -164,7 +164,7 @@ def _within(region: Region, mask: np.ndarray) -> Region:
 def softened(config: PaintConfig, strength: float) -> PaintConfig:
     """The config with content weights divided by the strength, which is taken to be at least 0.1."""
     more = 1 / max(strength, 0.1)
-    fields = ("similarity", "face_similarity", "least_similarity")
+    fields = ("content", "similarity", "face_similarity")
     return (
         config
         if strength == 1

@@ -92,6 +92,13 @@ def test_gram_matrix_is_symmetric_positive_and_blind_to_order():
     np.testing.assert_allclose(gram_matrix(np.tile(x, (1, 2, 3, 1))), gram, rtol=1e-5)  # size does not matter
 
 
+def test_gram_matrix_of_a_part_is_that_of_its_positions():
+    x = features(2)
+    weights = np.zeros(x.shape[:3], np.float32)
+    weights[:, :2, :3] = 0.5
+    np.testing.assert_allclose(gram_matrix(x, weights), gram_matrix(x[:, :2, :3]), rtol=1e-5)
+
+
 def test_gram_matrix_of_caffe_sized_bfloat16_activations_is_finite():
     assert np.isfinite(gram_matrix(np.full((1, 64, 64, 4), 14000, ml_dtypes.bfloat16))).all()
 

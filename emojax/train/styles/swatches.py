@@ -28,9 +28,7 @@ from emojax.util.progress import track
 from emojax.util.words import tell
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
-CONFIG = PaintConfig(
-    similarity=0.0, face_similarity=0.0, least_similarity=0.0, flatness=0.0, steps=(60, 150), coarsest=160
-)
+CONFIG = PaintConfig(content=0.0, similarity=0.0, face_similarity=0.0, flatness=0.0, steps=(60, 150), coarsest=160)
 """no coarse scales, so that a swatch shows brushwork, palette and fragments, but not the composition"""
 
 
