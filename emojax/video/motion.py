@@ -14,31 +14,31 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter
 
-SIDE, SMALLEST = 256, 8
+SIDE, MIN_SIDE = 256, 8
 """long side of the small pictures, in pixels; short side in pixels below which no motion is estimated"""
-STEPS, SETTLED = 6, 0.01
+STEPS, CONVERGED = 6, 0.01
 """largest number of refinement steps; step size, in pixels of the small picture, below which the refinement ends"""
-TURNING = 0.05
+MIN_ROTATION = 0.05
 """pixels of the small picture; a turn or zoom that moves its corners by less is ignored"""
-STILL, WHOLE = 0.15, 0.1
+MIN_MOTION, WHOLE_PIXEL = 0.15, 0.1
 """pixels of the frame; smaller motions than the first are ignored, and a translation that is closer than the second to whole
 pixels is rounded to them"""
 CUT = 22.0
 """levels; two frames are of different scenes if their mean difference after motion compensation is larger and their colours
 differ, too"""
-CUT_COLOURS = 0.35
+CUT_COLOUR_CHANGE = 0.35
 """smallest share of the pixels whose colours differ after a cut"""
 SAME, OTHER = 4.0, 14.0
 """levels of the local mean difference: up to the first a place shows the same, from the second on something else"""
-MOST_NOISE = 6.0
+MAX_NOISE = 6.0
 
 Affine = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f): the point at (x, y) was at (a x + b y + c, d x + e y + f) in the previous frame, in pixels"""
-STAYED: Affine = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+IDENTITY: Affine = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
-class Small:
+class SmallFrame:
     """A small version of a frame."""
 
     pixels: UInt8[np.ndarray, "h w 3"]
@@ -57,33 +57,33 @@ class Change:
     """1 where the frame shows the same as the moved previous one, 0 elsewhere, on the grid of the small picture"""
 
 
-def grid_of(height: int, width: int) -> tuple[int, int]:
+def grid_shape(height: int, width: int) -> tuple[int, int]:
     """The (height, width) of the small picture of a frame."""
     factor = min(1.0, SIDE / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def shrink(frame: UInt8[np.ndarray, "H W 3"], painted: tuple[int, int] | None = None) -> Small:
+def shrink(frame: UInt8[np.ndarray, "H W 3"], painted: tuple[int, int] | None = None) -> SmallFrame:
     """A frame at the size at which motion is estimated; `painted`: (height, width) of the painted frame, by default its own."""
     height, width = frame.shape[:2]
-    size = grid_of(height, width)[::-1]
+    size = grid_shape(height, width)[::-1]
     picture = Image.fromarray(frame)
     small = picture if size == (width, height) else picture.resize(size, Image.Resampling.BOX)
     grey = np.asarray(small.convert("L"), np.float32)
     rows, columns = painted or (height, width)
-    return Small(np.asarray(small), grey, (columns / size[0], rows / size[1]))
+    return SmallFrame(np.asarray(small), grey, (columns / size[0], rows / size[1]))
 
 
-def compare(before: Small, after: Small) -> Change:
+def compare(before: SmallFrame, after: SmallFrame) -> Change:
     """The change between two frames."""
-    motion = estimate(before.grey, after.grey)
+    motion = estimate_motion(before.grey, after.grey)
     moved = np.asarray(warp(before.pixels, motion))
     difference = np.abs(moved.astype(np.int16) - after.pixels).mean(-1).astype(np.float32)
     inside = _inside(motion, after.grey.shape)
     seen = difference[inside] if inside.any() else difference.ravel()
-    if float(seen.mean()) > CUT and _other_colours(before.pixels, after.pixels) > CUT_COLOURS:
-        return Change(True, STAYED, np.zeros(after.grey.shape, np.float32))
-    noise = min(2 * float(np.median(seen)), MOST_NOISE)
+    if float(seen.mean()) > CUT and _other_colours(before.pixels, after.pixels) > CUT_COLOUR_CHANGE:
+        return Change(True, IDENTITY, np.zeros(after.grey.shape, np.float32))
+    noise = min(2 * float(np.median(seen)), MAX_NOISE)
     quarters = Image.fromarray(np.uint8(np.minimum(4 * difference, 255)))
     around = np.asarray(quarters.filter(ImageFilter.BoxBlur(1)), np.float32) / 4  # averages the noise out
     same = ((OTHER + noise - around) / (OTHER - SAME)).clip(0, 1) * inside
@@ -98,7 +98,7 @@ def warp(picture: UInt8[np.ndarray, "H W 3"], motion: Affine) -> UInt8[np.ndarra
     Pillow supports it only for motions without rotation. With rotation, the results of Pillow's other two filters are averaged:
     bilinear blurs, bicubic sharpens.
     """
-    if motion == STAYED:
+    if motion == IDENTITY:
         return picture
     height, width = picture.shape[:2]
     # The centre of the first pixel is (0.5, 0.5) in Pillow and (0, 0) here.
@@ -107,7 +107,7 @@ def warp(picture: UInt8[np.ndarray, "H W 3"], motion: Affine) -> UInt8[np.ndarra
     right, bottom = left + a * width, top + e * height
     margin = math.ceil(max(0.0, -left, -top, right - width, bottom - height, 0.0)) + 1
     padded = Image.fromarray(np.pad(picture, ((margin, margin), (margin, margin), (0, 0)), mode="edge"))
-    if max(abs(b) * height, abs(d) * width) < STILL:
+    if max(abs(b) * height, abs(d) * width) < MIN_MOTION:
         box = (left + margin, top + margin, right + margin, bottom + margin)
         return np.asarray(padded.resize((width, height), Image.Resampling.LANCZOS, box))
     data = (a, b, left + margin, d, e, top + margin)
@@ -118,10 +118,10 @@ def warp(picture: UInt8[np.ndarray, "H W 3"], motion: Affine) -> UInt8[np.ndarra
     return np.asarray(Image.blend(soft, sharp, 0.5))
 
 
-def estimate(before: Float[np.ndarray, "h w"], after: Float[np.ndarray, "h w"]) -> Affine:
+def estimate_motion(before: Float[np.ndarray, "h w"], after: Float[np.ndarray, "h w"]) -> Affine:
     """The motion between two small grey pictures, in pixels of these pictures."""
-    if min(after.shape) < SMALLEST:
-        return STAYED
+    if min(after.shape) < MIN_SIDE:
+        return IDENTITY
     rows, columns = np.mgrid[: after.shape[0], : after.shape[1]].astype(np.float32)
     dx, dy = _translation(before, after)
     matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float64)
@@ -147,11 +147,11 @@ def estimate(before: Float[np.ndarray, "h w"], after: Float[np.ndarray, "h w"]) 
             break
         matrix += step.reshape(2, 3)
         corner = np.abs(step.reshape(2, 3) @ np.array([after.shape[1], after.shape[0], 1.0])).max()
-        if corner < SETTLED:
+        if corner < CONVERGED:
             break
     centre = np.array([(after.shape[1] - 1) / 2, (after.shape[0] - 1) / 2])
     turning = matrix[:, :2] - np.eye(2)
-    if np.abs(turning @ centre).max() < TURNING:
+    if np.abs(turning @ centre).max() < MIN_ROTATION:
         return (
             1.0,
             0.0,
@@ -209,14 +209,14 @@ def _other_colours(before: np.ndarray, after: np.ndarray) -> float:
     """The share of pixels whose colours differ: half the L1 distance of colour histograms with 64 bins, 0 to 1."""
 
     def histogram(pixels: np.ndarray) -> np.ndarray:
-        kinds = (pixels >> 6).astype(np.int32) @ np.array([16, 4, 1], np.int32)
-        return np.bincount(kinds.ravel(), minlength=64) / kinds.size
+        bins = (pixels >> 6).astype(np.int32) @ np.array([16, 4, 1], np.int32)
+        return np.bincount(bins.ravel(), minlength=64) / bins.size
 
     return float(np.abs(histogram(before) - histogram(after)).sum() / 2)
 
 
-def _in_frame(motion: Affine, small: Small) -> Affine:
-    """Converts a motion of small pictures to pixels of the frame, with the roundings of `STILL` and `WHOLE`."""
+def _in_frame(motion: Affine, small: SmallFrame) -> Affine:
+    """Converts a motion of small pictures to pixels of the frame, with the roundings of `MIN_MOTION` and `WHOLE_PIXEL`."""
     a, b, c, d, e, f = motion
     sx, sy = small.scale
     # The frame's x is sx * (x of the small picture + 0.5) - 0.5.
@@ -226,9 +226,9 @@ def _in_frame(motion: Affine, small: Small) -> Affine:
     height, width = small.grey.shape[0] * sy, small.grey.shape[1] * sx
     corners = [(x, y) for x in (0, width) for y in (0, height)]
     moves = [((a - 1) * x + b * y + c, d * x + (e - 1) * y + f) for x, y in corners]
-    if max(abs(m) for move in moves for m in move) < STILL:
-        return STAYED
+    if max(abs(m) for move in moves for m in move) < MIN_MOTION:
+        return IDENTITY
     whole = round(moves[0][0]), round(moves[0][1])
-    if all(abs(m - n) < WHOLE for move in moves for m, n in zip(move, whole, strict=True)):
+    if all(abs(m - n) < WHOLE_PIXEL for move in moves for m, n in zip(move, whole, strict=True)):
         return (1.0, 0.0, float(whole[0]), 0.0, 1.0, float(whole[1]))
     return a, b, c, d, e, f

@@ -24,13 +24,25 @@ from emojax.pipeline.forward import stylize_frame
 from emojax.pipeline.large import estimate_statistics, stylize_in_tiles
 from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_mask, scaled_boxes
 from emojax.pipeline.styles import code_and_amount, explicit_style, spares_faces, style_dict
+from emojax.video.analysis import Segment
 from emojax.video.frames import Frame
 from emojax.video.motion import Change, warp
 from emojax.video.result import FrameReading
-from emojax.video.seen import Segment
-from emojax.video.tracks import HOLD, MEMORY, Mood, Track, advance, begin, between, felt, follow, glide, target
+from emojax.video.tracks import (
+    HOLD,
+    TIME_CONSTANT,
+    SmoothedEmotion,
+    Track,
+    advance_track,
+    initial_emotion,
+    interpolate,
+    move_style,
+    target_style,
+    update_emotion,
+    update_tracks,
+)
 
-SETTLING, GLIDING = 0.5, 0.1
+STATISTICS_TIME, TRANSITION_STATISTICS_TIME = 0.5, 0.1
 """seconds: time constants of the norm statistics, normally and while the style changes"""
 
 
@@ -54,17 +66,17 @@ class _Canvas:
 
 
 class ClipPainter:
-    """The state of a clip that is being painted: the faces, the mood, the last picture."""
+    """The state of a clip that is being painted: the faces, the emotion, the last picture."""
 
     def __init__(self, model: Model, options: StylizeOptions, steady: float, grid: tuple[int, int]) -> None:
         """Takes the model, the options of the pictures, `VideoOptions.steady`, and the shape of `Change.same`."""
         self.model, self.options, self.steady, self._grid = model, options, steady, grid
         self.names = model.styles.styles
-        self.faces_seen = 0
+        self.face_count = 0
         self._given = None if options.emotion is None else explicit_style(model.styles, options.emotion)
         self._tracks: list[Track] = []
-        self._mood: Mood | None = None
-        self._faceless = math.inf  # seconds since a face was seen
+        self._emotion: SmoothedEmotion | None = None
+        self._seconds_without_face = math.inf
         self._canvas: _Canvas | None = None
         self._index = 0
         self._time: Fraction | None = None
@@ -73,48 +85,48 @@ class ClipPainter:
     def paint(self, segment: Segment) -> Iterator[Painted]:
         """Paints the frames of a segment."""
         if segment.begins:
-            tracks = self._follow([], segment.start, 0.0)
+            tracks = self._update_tracks([], segment.start, 0.0)
             self._tracks = [replace(track, presence=1.0) for track in tracks]
         places = {track.number: track.face for track in self._tracks}
         span = segment.end.time - segment.start.time
         if span > 0:
-            self._tracks = self._follow(self._tracks, segment.end, float(span))
-        self._feel(float(span))
+            self._tracks = self._update_tracks(self._tracks, segment.end, float(span))
+        self._update_emotion(float(span))
         for frame, change in segment.frames:
             step = 0.0 if self._time is None else float(frame.time - self._time)
             self._time = frame.time
             share = float((frame.time - segment.start.time) / span) if span > 0 else 0.0
-            self._advance(step)
+            self._advance_styles(step)
             found = [
-                (track, between(places.get(track.number, track.face), track.face, share))
+                (track, interpolate(places.get(track.number, track.face), track.face, share))
                 for track in self._tracks
                 if track.presence > 0
             ]
             yield self._paint(frame, change, found, step)
 
-    def _follow(self, tracks: list[Track], key: Any, seconds: float) -> list[Track]:
-        mix, first = self.options.mix, self.faces_seen
-        found = follow(tracks, key.faces, key.probabilities, seconds, self.names, mix, first)
-        self.faces_seen = max([first, *(track.number + 1 for track in found)])
+    def _update_tracks(self, tracks: list[Track], key: Any, seconds: float) -> list[Track]:
+        mix, first = self.options.mix, self.face_count
+        found = update_tracks(tracks, key.faces, key.probabilities, seconds, self.names, mix, first)
+        self.face_count = max([first, *(track.number + 1 for track in found)])
         return found
 
-    def _feel(self, seconds: float) -> None:
+    def _update_emotion(self, seconds: float) -> None:
         """Updates the clip's emotion after a key frame."""
-        reading = self._reading()
+        reading = self._mean_probabilities()
         if reading is not None:
-            self._faceless = 0.0
+            self._seconds_without_face = 0.0
         else:
-            self._faceless += seconds
-            if self._faceless < HOLD:
+            self._seconds_without_face += seconds
+            if self._seconds_without_face < HOLD:
                 return
             reading = np.eye(len(EMOTIONS), dtype=np.float32)[NEUTRAL]
-        if self._mood is None:
-            self._mood = begin(self.names, reading, self.options.mix)
-        self._mood = felt(self._mood, reading, seconds, MEMORY / 2)
+        if self._emotion is None:
+            self._emotion = initial_emotion(self.names, reading, self.options.mix)
+        self._emotion = update_emotion(self._emotion, reading, seconds, TIME_CONSTANT / 2)
 
-    def _reading(self) -> Float[np.ndarray, " 7"] | None:
+    def _mean_probabilities(self) -> Float[np.ndarray, " 7"] | None:
         """The mean probabilities of the selected faces, weighted by their areas; None if there are none."""
-        seen = [track for track in self._tracks if track.seen]
+        seen = [track for track in self._tracks if track.detected]
         if self.options.face == "largest":
             seen = sorted(seen, key=lambda track: -track.face.w * track.face.h)[:1]
         elif self.options.face != "all":
@@ -122,31 +134,35 @@ class ClipPainter:
         if not seen:
             return None
         areas = np.array([track.face.w * track.face.h for track in seen], np.float32)
-        return (areas / areas.sum()) @ np.stack([track.mood.probabilities for track in seen])
+        return (areas / areas.sum()) @ np.stack([track.emotion.probabilities for track in seen])
 
-    def _advance(self, seconds: float) -> None:
+    def _advance_styles(self, seconds: float) -> None:
         """Moves the styles towards their goals."""
         mix = self.options.mix
-        self._tracks = [advance(track, seconds, self.names, mix) for track in self._tracks]
-        if self._mood is not None:
-            goal = target(self.names, self._mood.probabilities, self._mood.strongest, mix)
-            self._mood = replace(self._mood, style=glide(self._mood.style, goal, seconds))
+        self._tracks = [advance_track(track, seconds, self.names, mix) for track in self._tracks]
+        if self._emotion is not None:
+            goal = target_style(self.names, self._emotion.probabilities, self._emotion.strongest, mix)
+            self._emotion = replace(self._emotion, style=move_style(self._emotion.style, goal, seconds))
 
     def _paint(self, frame: Frame, change: Change | None, found: list[tuple[Track, Face]], step: float) -> Painted:
         options = self.options
-        assert self._mood is not None
-        style = self._mood.style if self._given is None else self._given
+        assert self._emotion is not None
+        style = self._emotion.style if self._given is None else self._given
         moving = self._given is None and not np.array_equal(
-            style, target(self.names, self._mood.probabilities, self._mood.strongest, options.mix)
+            style, target_style(self.names, self._emotion.probabilities, self._emotion.strongest, options.mix)
         )
         small = rescale(frame.pixels, 1 / options.style_scale)
         mask = self._mask(found, frame.pixels.shape[:2])
         regions = self._regions(found, frame.pixels, small, style, mask)
-        rate = 1.0 if self.steady == 0 else 1 - math.exp(-step / (GLIDING if moving else SETTLING))
+        rate = (
+            1.0
+            if self.steady == 0
+            else 1 - math.exp(-step / (TRANSITION_STATISTICS_TIME if moving else STATISTICS_TIME))
+        )
         fresh = self._canvas is None or change is None or change.cut
         small_mask = None if mask is None else resize_mask(mask, small.shape[:2])
         picture = self._repaint(small, self._with_strength(style), regions, small_mask, change, 1.0 if fresh else rate)
-        reading = self._tell(frame, found, style)
+        reading = self._report(frame, found, style)
         self._index += 1
         return Painted(frame, picture, mask, reading)
 
@@ -181,7 +197,7 @@ class ClipPainter:
         if options.per_face and found:
             weights = np.zeros((MAX_REGIONS, len(self.names)), np.float32) + self._with_strength(style)[None]
             for index, (track, _) in enumerate(found):
-                weights[index] = self._with_strength(style + presence[index] * (track.mood.style - style))
+                weights[index] = self._with_strength(style + presence[index] * (track.emotion.style - style))
         if strengths is None and weights is None and mask is None:
             return None
         return Regions(boxes, weights, strengths)
@@ -248,18 +264,18 @@ class ClipPainter:
         self._canvas = _Canvas(painted, used)
         return painted
 
-    def _tell(self, frame: Frame, found: list[tuple[Track, Face]], style: np.ndarray) -> FrameReading:
+    def _report(self, frame: Frame, found: list[tuple[Track, Face]], style: np.ndarray) -> FrameReading:
         """The reading of a frame for users."""
-        assert self._mood is not None
+        assert self._emotion is not None
         own, read = self.options.per_face, self._given is None
         faces = {
             track.number: ReadFace(
                 face,
-                as_dict(track.mood.probabilities),
-                style_dict(self.model.styles, track.mood.style) if own else None,
+                as_dict(track.emotion.probabilities),
+                style_dict(self.model.styles, track.emotion.style) if own else None,
             )
             for track, face in found
         }
-        emotion = as_dict(self._mood.probabilities) if read and self._faceless < HOLD else None
+        emotion = as_dict(self._emotion.probabilities) if read and self._seconds_without_face < HOLD else None
         faces = faces if read else {}
         return FrameReading(self._index, float(frame.time), faces, emotion, style_dict(self.model.styles, style))

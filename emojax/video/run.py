@@ -22,15 +22,15 @@ from emojax.pipeline import Model
 from emojax.pipeline.styles import check_options, code_and_amount, spares_faces
 from emojax.util.files import SLOW, new_file, refuse_existing
 from emojax.util.interrupts import InterruptFlag
+from emojax.video.analysis import ClipAnalyzer
 from emojax.video.formats import ANIMATIONS, WRITTEN
 from emojax.video.frames import ClipInfo, Frame
-from emojax.video.motion import grid_of
+from emojax.video.motion import grid_shape
 from emojax.video.options import VideoOptions
 from emojax.video.painter import ClipPainter, Painted
 from emojax.video.read import Clip, open_clip
 from emojax.video.result import ClipResult, FrameReading
-from emojax.video.seen import Watcher
-from emojax.video.threads import Behind, ahead
+from emojax.video.threads import Consumer, prefetch
 from emojax.video.write import write_clip
 
 SEGMENTS, FRAMES = 2, 4
@@ -112,14 +112,14 @@ def _run(
 ) -> ClipResult:
     """Paints an open clip into a temporary file, which is removed if the clip is skipped."""
     read, sums = options.emotion is None, _Sums()
-    watcher = Watcher(
+    analyzer = ClipAnalyzer(
         model,
         scaled_size(*clip.info.size, 1 / options.style_scale),
         faces=read or spares_faces(model.styles, options) or options.faces_only or options.background_only,
         read=read,
         compares=video.steady > 0,
     )
-    painter = ClipPainter(model, options, video.steady, grid_of(*clip.info.size))
+    painter = ClipPainter(model, options, video.steady, grid_shape(*clip.info.size))
     _, amount = code_and_amount(model.styles, options.strength)
 
     def write(painted: Iterator[Painted]) -> list[str]:
@@ -128,9 +128,9 @@ def _run(
         return write_clip(temporary, frames, clip.info, video.crf, sound, clip.origin)
 
     with InterruptFlag() as flag:
-        writer = Behind(write, FRAMES)
+        writer = Consumer(write, FRAMES)
         try:
-            with ahead(watcher.segments(clip.frames), SEGMENTS) as segments:
+            with prefetch(analyzer.segments(clip.frames), SEGMENTS) as segments:
                 for painted in itertools.chain.from_iterable(map(painter.paint, segments)):
                     writer.put(painted)
                     sums.add(painted)
@@ -145,14 +145,14 @@ def _run(
         raise InputError(f"no frame of {source} lies between start and end: choose another `start` or `end`", "start")
     if interrupted:
         notes.append(f"stopped by Ctrl-C after {float(sums.end):.2f} s")
-    if skipped := read and not painter.faces_seen:
+    if skipped := read and not painter.face_count:
         notes.append(_without_a_face(options, temporary))
     gone = skipped and options.no_face == "skip"
     return ClipResult(
         None if gone else output,
         sums.frames,
         float(sums.end),
-        painter.faces_seen if read else 0,
+        painter.face_count if read else 0,
         dict(zip(EMOTIONS, (sums.emotion / sums.read).tolist(), strict=True)) if sums.read else None,
         {name: weight / sums.frames for name, weight in sums.style.items()},
         "; ".join(notes) or None,

@@ -15,7 +15,7 @@ _WAIT = 0.1  # seconds between two checks whether the other side is still runnin
 
 
 @contextlib.contextmanager
-def ahead(items: Iterator[Item], depth: int) -> Iterator[Iterator[Item]]:
+def prefetch(items: Iterator[Item], depth: int) -> Iterator[Iterator[Item]]:
     """Reads up to `depth` items ahead in a thread, which ends with the block."""
     made: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)
     stop = threading.Event()
@@ -54,7 +54,7 @@ def ahead(items: Iterator[Item], depth: int) -> Iterator[Iterator[Item]]:
         thread.join()
 
 
-class Behind(Generic[Item, Answer]):
+class Consumer(Generic[Item, Answer]):
     """Runs a function of an iterator in a thread, and hands it one item after the other."""
 
     def __init__(self, function: Callable[[Iterator[Item]], Answer], depth: int) -> None:

@@ -10,7 +10,7 @@ from emojax.errors import InputError, UserError
 from emojax.video.frames import ClipInfo
 from emojax.video.options import VideoOptions
 from emojax.video.read import is_ours, open_clip, planned_count
-from emojax.video.threads import Behind, ahead
+from emojax.video.threads import Consumer, prefetch
 from emojax.video.write import write_clip
 
 av = pytest.importorskip("av", reason="clips need PyAV: pip install emojax[video]")
@@ -183,17 +183,17 @@ def test_items_are_made_ahead_and_failures_come_out():
             yield index
         raise KeyError("at the end")
 
-    with ahead(items(), 2) as taken:
+    with prefetch(items(), 2) as taken:
         assert next(taken) == 0
         with pytest.raises(KeyError, match="at the end"):
             list(taken)
     assert made == [0, 1, 2, 3, 4]
-    with ahead(iter(range(10**9)), 2) as taken:  # the thread ends with the block
+    with prefetch(iter(range(10**9)), 2) as taken:  # the thread ends with the block
         assert next(taken) == 0
 
 
 def test_work_behind():
-    worker = Behind(lambda items: [item * item for item in items], 2)
+    worker = Consumer(lambda items: [item * item for item in items], 2)
     for index in range(5):
         worker.put(index)
     assert worker.finish() == [0, 1, 4, 9, 16]
@@ -202,7 +202,7 @@ def test_work_behind():
         next(items)
         raise KeyError("early")
 
-    worker = Behind(fails, 1)
+    worker = Consumer(fails, 1)
     with pytest.raises(KeyError, match="early"):
         [worker.put(index) for index in range(10)]
     with pytest.raises(KeyError, match="early"):

@@ -8,7 +8,7 @@ from PIL import Image
 
 import emojax
 from emojax.util.files import PACKAGED
-from emojax.video.motion import STAYED, compare, grid_of, shrink, warp
+from emojax.video.motion import IDENTITY, compare, grid_shape, shrink, warp
 
 PHOTO = Path(emojax.__file__).parent.parent / "examples" / "astronaut.jpg"
 
@@ -49,14 +49,14 @@ def test_the_motion_of_the_camera_is_found(photo, camera):
     moved = warp(before, change.motion)
     inner = (slice(50, -50), slice(60, -60))
     assert np.abs(moved[inner].astype(int) - after[inner]).mean() < 3
-    assert change.same.shape == grid_of(300, 400) and change.same[40:-40, 50:-50].mean() > 0.7
+    assert change.same.shape == grid_shape(300, 400) and change.same[40:-40, 50:-50].mean() > 0.7
 
 
 def test_noise_is_no_motion(photo):
     rng, (frame, _) = np.random.default_rng(0), shown(photo)
     a, b = ((frame + rng.normal(0, 5, frame.shape)).clip(0, 255).astype(np.uint8) for _ in range(2))
     change = compare(shrink(a), shrink(b))
-    assert change.motion == STAYED and change.same.min() > 0.9
+    assert change.motion == IDENTITY and change.same.min() > 0.9
 
 
 def test_what_moves_by_itself_is_not_the_same(photo):
@@ -67,7 +67,7 @@ def test_what_moves_by_itself_is_not_the_same(photo):
     after[100:160, 180:240] = (250, 20, 20)
     change = compare(shrink(before), shrink(after))
     rows, columns = (slice(round(a * 0.64) + 2, round(b * 0.64) - 2) for a, b in ((100, 160), (100, 160)))
-    assert change.motion == STAYED
+    assert change.motion == IDENTITY
     assert change.same[rows, columns].max() == 0 and change.same[:40].min() > 0.9 and change.same[150:].min() > 0.9
 
 
@@ -77,7 +77,7 @@ def test_cuts(photo):
     assert compare(shrink(frame), shrink(other)).cut
     assert not compare(shrink(frame), shrink((frame * 0.9).astype(np.uint8))).cut  # the light changes
     flat = np.full((300, 400, 3), 90, np.uint8)
-    assert compare(shrink(flat), shrink(flat)).motion == STAYED
+    assert compare(shrink(flat), shrink(flat)).motion == IDENTITY
 
 
 def test_whole_pixels_keep_their_values(photo):
@@ -101,7 +101,7 @@ def test_moving_there_and_back_neither_blurs_nor_sharpens(x, y):
 def test_frames_of_any_size(size):
     frames = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype(np.uint8)
     change = compare(shrink(frames[0]), shrink(frames[1]))
-    assert change.same.shape == grid_of(*size)
+    assert change.same.shape == grid_shape(*size)
     assert warp(frames[0], change.motion).shape == frames[0].shape
 
 

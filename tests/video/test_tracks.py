@@ -7,18 +7,18 @@ from emojax.emotions import EMOTIONS
 from emojax.faces.find import Face
 from emojax.video.tracks import (
     FADE,
-    GLIDE,
-    MARGIN,
+    HYSTERESIS,
+    TRANSITION,
     Track,
-    advance,
-    begin,
-    between,
-    felt,
-    follow,
-    glide,
-    match,
+    advance_track,
+    initial_emotion,
+    interpolate,
+    match_faces,
+    move_style,
     overlap,
-    target,
+    target_style,
+    update_emotion,
+    update_tracks,
 )
 
 STYLES = (*EMOTIONS, "photo")
@@ -33,7 +33,7 @@ def reading(emotion, certain=1.0):
 
 
 def track(number, face, emotion=HAPPY, presence=1.0):
-    return Track(number, face, begin(STYLES, reading(emotion), "dominant"), presence)
+    return Track(number, face, initial_emotion(STYLES, reading(emotion), "dominant"), presence)
 
 
 def test_overlap_of_known_boxes():
@@ -47,22 +47,22 @@ def test_faces_that_pass_each_other_keep_their_numbers():
     left, right = Face(0.0, 0.0, 20.0, 20.0, 0.9), Face(60.0, 0.0, 20.0, 20.0, 0.9)
     tracks = [track(0, left), track(1, right)]
     moved = [Face(55.0, 3.0, 20.0, 20.0, 0.9), Face(4.0, 2.0, 20.0, 20.0, 0.9), Face(30.0, 40.0, 20.0, 20.0, 0.9)]
-    assert match(tracks, moved) == {0: 1, 1: 0}
-    found = follow(tracks, moved, np.stack([reading(SAD)] * 3), 0.3, STYLES, "dominant", first=2)
+    assert match_faces(tracks, moved) == {0: 1, 1: 0}
+    found = update_tracks(tracks, moved, np.stack([reading(SAD)] * 3), 0.3, STYLES, "dominant", first=2)
     assert {one.number: one.face.x for one in found} == {0: 4.0, 1: 55.0, 2: 30.0}
-    assert found[2].presence == 0 and found[2].seen
+    assert found[2].presence == 0 and found[2].detected
 
 
 def test_a_face_that_is_lost_fades_and_is_dropped():
-    tracks = follow(
+    tracks = update_tracks(
         [track(0, Face(0.0, 0.0, 9.0, 9.0, 0.9))], [], np.zeros((0, 7), np.float32), 0.3, STYLES, "dominant", 1
     )
-    assert not tracks[0].seen
-    tracks = [advance(tracks[0], FADE / 2, STYLES, "dominant")]
+    assert not tracks[0].detected
+    tracks = [advance_track(tracks[0], FADE / 2, STYLES, "dominant")]
     assert tracks[0].presence == pytest.approx(0.5)
-    tracks = [advance(tracks[0], FADE, STYLES, "dominant")]
+    tracks = [advance_track(tracks[0], FADE, STYLES, "dominant")]
     assert tracks[0].presence == 0
-    assert follow(tracks, [], np.zeros((0, 7), np.float32), 0.3, STYLES, "dominant", 1) == []
+    assert update_tracks(tracks, [], np.zeros((0, 7), np.float32), 0.3, STYLES, "dominant", 1) == []
 
 
 @given(
@@ -73,48 +73,48 @@ def test_a_face_that_is_lost_fades_and_is_dropped():
 def test_a_style_never_flips(a, b, seconds):
     a, b = (np.array(x, np.float32) + 1e-3 for x in (a, b))
     a, b = a / a.sum(), b / b.sum()
-    moved = glide(a, b, seconds)
-    assert np.abs(moved - a).sum() / 2 <= seconds / GLIDE + 1e-5
+    moved = move_style(a, b, seconds)
+    assert np.abs(moved - a).sum() / 2 <= seconds / TRANSITION + 1e-5
     assert moved.sum() == pytest.approx(1, abs=1e-5) and moved.min() >= 0
     assert np.abs(moved - b).sum() <= np.abs(a - b).sum() + 1e-5
 
 
 def test_from_one_style_to_another_takes_the_time_of_a_glide():
     style, goal, seconds = (
-        target(STYLES, reading(HAPPY), HAPPY, "dominant"),
-        target(STYLES, reading(SAD), SAD, "dominant"),
+        target_style(STYLES, reading(HAPPY), HAPPY, "dominant"),
+        target_style(STYLES, reading(SAD), SAD, "dominant"),
         0,
     )
     while not np.array_equal(style, goal):
-        style, seconds = glide(style, goal, 0.04), seconds + 0.04
-    assert seconds == pytest.approx(GLIDE, abs=0.05)
+        style, seconds = move_style(style, goal, 0.04), seconds + 0.04
+    assert seconds == pytest.approx(TRANSITION, abs=0.05)
 
 
 def test_readings_that_waver_do_not_change_the_strongest_emotion():
-    mood = begin(STYLES, reading(HAPPY, 0.5), "dominant")
+    emotion = initial_emotion(STYLES, reading(HAPPY, 0.5), "dominant")
     for step in range(40):
-        mood = felt(mood, reading((SAD, HAPPY)[step % 2], 0.5), 0.3)
-        assert mood.strongest == HAPPY
+        emotion = update_emotion(emotion, reading((SAD, HAPPY)[step % 2], 0.5), 0.3)
+        assert emotion.strongest == HAPPY
     for _ in range(20):
-        mood = felt(mood, reading(SAD, 0.5), 0.3)
-    assert mood.strongest == SAD
+        emotion = update_emotion(emotion, reading(SAD, 0.5), 0.3)
+    assert emotion.strongest == SAD
 
 
 def test_another_emotion_has_to_be_clearly_stronger():
-    mood = begin(STYLES, reading(HAPPY), "dominant")
-    nearly = (reading(HAPPY) * (1 - MARGIN) + reading(SAD) * (1 + MARGIN * 0.9)) / 2
-    assert felt(mood, nearly / nearly.sum(), 1e3).strongest == HAPPY
-    assert felt(mood, reading(SAD), 1e3).strongest == SAD
+    emotion = initial_emotion(STYLES, reading(HAPPY), "dominant")
+    nearly = (reading(HAPPY) * (1 - HYSTERESIS) + reading(SAD) * (1 + HYSTERESIS * 0.9)) / 2
+    assert update_emotion(emotion, nearly / nearly.sum(), 1e3).strongest == HAPPY
+    assert update_emotion(emotion, reading(SAD), 1e3).strongest == SAD
 
 
 def test_styles_of_an_emotion():
-    mixed = target(STYLES, reading(HAPPY, 0.4), HAPPY, "probabilities")
+    mixed = target_style(STYLES, reading(HAPPY, 0.4), HAPPY, "probabilities")
     np.testing.assert_allclose(mixed, [*reading(HAPPY, 0.4), 0], rtol=1e-6)
-    np.testing.assert_array_equal(target(("sad", "angry"), reading(HAPPY, 0.4), HAPPY, "dominant"), [1, 0])
-    np.testing.assert_array_equal(target(("joy",), reading(HAPPY), HAPPY, "probabilities"), [1])
+    np.testing.assert_array_equal(target_style(("sad", "angry"), reading(HAPPY, 0.4), HAPPY, "dominant"), [1, 0])
+    np.testing.assert_array_equal(target_style(("joy",), reading(HAPPY), HAPPY, "probabilities"), [1])
 
 
 def test_a_face_moves_evenly():
     a, b = (Face(x, 2 * x, 10.0 + x, 10.0, 0.9, ((x, 0.0),)) for x in (0.0, 8.0))
-    found = between(a, b, 0.25)
+    found = interpolate(a, b, 0.25)
     assert (found.x, found.y, found.w, found.landmarks) == (2, 4, 12, ((2, 0),))

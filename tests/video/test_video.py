@@ -20,10 +20,10 @@ from emojax.errors import InputError, NoFaceError, UserError
 from emojax.faces.find import Face
 from emojax.nets.stylizer import StylizerConfig
 from emojax.pipeline import Model, tiles
-from emojax.video import run, seen
+from emojax.video import analysis, run
 from emojax.video import write as writing
 from emojax.video.run import stylize_video
-from emojax.video.tracks import GLIDE
+from emojax.video.tracks import TRANSITION
 
 av = pytest.importorskip("av", reason="clips need PyAV: pip install emojax[video]")
 STYLES = StylizerConfig(width=4, blocks=1, styles=(*EMOTIONS, PHOTO))
@@ -158,9 +158,9 @@ def test_the_style_glides_and_never_flips(model, scene, written, tmp_path):
     _, readings, result = painted(model, source, written)
     assert readings[0].style == {"happy": 1} and readings[-1].style == {"sad": 1}
     shares = [reading.style.get("sad", 0.0) for reading in readings]
-    assert max(np.abs(np.diff(shares))) <= 0.04 / GLIDE + 1e-5 and sorted(shares) == shares
+    assert max(np.abs(np.diff(shares))) <= 0.04 / TRANSITION + 1e-5 and sorted(shares) == shares
     between = [share for share in shares if 0 < share < 1]
-    assert len(between) == pytest.approx(GLIDE / 0.04, abs=2)
+    assert len(between) == pytest.approx(TRANSITION / 0.04, abs=2)
     assert {number for reading in readings for number in reading.faces} == {0} and result.faces == 1
 
 
@@ -185,7 +185,7 @@ def test_faces_move_evenly_between_key_frames(model, scene, written, clip):
 
 
 def test_key_frames_of_large_clips_are_near(model, scene, written, clip, monkeypatch):
-    monkeypatch.setattr(seen, "ROOM", 2 * SIZE[0] * SIZE[1] * 3)
+    monkeypatch.setattr(analysis, "MAX_SEGMENT_BYTES", 2 * SIZE[0] * SIZE[1] * 3)
     painted(model, clip, written)
     assert scene.looks == 11  # of 20 frames: every second one, and the last
 

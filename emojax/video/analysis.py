@@ -17,14 +17,14 @@ from emojax.pipeline.planning import PLACES
 from emojax.video.frames import Frame
 from emojax.video.motion import Change, compare, shrink
 
-KEY = Fraction(3, 10)
+KEY_INTERVAL = Fraction(3, 10)
 """seconds between two key frames"""
-ROOM = 100_000_000
+MAX_SEGMENT_BYTES = 100_000_000
 """largest number of bytes of the frames between two key frames; key frames of large clips are closer to each other"""
 
 
 @dataclass(frozen=True, eq=False)
-class Key:
+class KeyFrame:
     """The faces of a key frame, largest first, and their readings."""
 
     time: Fraction
@@ -39,13 +39,13 @@ class Segment:
 
     frames: list[tuple[Frame, Change | None]]
     """each frame with the change since the previous one; None: not known"""
-    start: Key
-    end: Key
+    start: KeyFrame
+    end: KeyFrame
     begins: bool
     """whether it is the first segment of its scene"""
 
 
-class Watcher:
+class ClipAnalyzer:
     """Finds the faces and the changes in the frames of a clip."""
 
     def __init__(self, model: Model, painted: tuple[int, int], *, faces: bool, read: bool, compares: bool) -> None:
@@ -67,9 +67,11 @@ class Watcher:
                 yield Segment(held, start, self._end(held, start), begins)
                 held, start, begins = [], None, True
             if start is None:
-                start = self._look(frame)
-            elif self._faces and (frame.time - start.time >= KEY or len(held) * frame.pixels.nbytes >= ROOM):
-                end = self._look(frame)
+                start = self._detect(frame)
+            elif self._faces and (
+                frame.time - start.time >= KEY_INTERVAL or len(held) * frame.pixels.nbytes >= MAX_SEGMENT_BYTES
+            ):
+                end = self._detect(frame)
                 yield Segment(held, start, end, begins)
                 held, start, begins = [], end, False
             elif not self._faces and held:  # without faces, no key frame has to be waited for
@@ -79,10 +81,10 @@ class Watcher:
         if held and start is not None:
             yield Segment(held, start, self._end(held, start), begins)
 
-    def _end(self, held: list[tuple[Frame, Change | None]], start: Key) -> Key:
-        return self._look(held[-1][0]) if len(held) > 1 else start
+    def _end(self, held: list[tuple[Frame, Change | None]], start: KeyFrame) -> KeyFrame:
+        return self._detect(held[-1][0]) if len(held) > 1 else start
 
-    def _look(self, frame: Frame) -> Key:
+    def _detect(self, frame: Frame) -> KeyFrame:
         """The faces of a frame."""
         found = find_faces(frame.pixels, turned=False)[: PLACES[-1]] if self._faces else []
         probabilities = np.zeros((len(found), len(EMOTIONS)), np.float32)
@@ -93,4 +95,4 @@ class Watcher:
             )
         elif found:
             probabilities[:, NEUTRAL] = 1
-        return Key(frame.time, found, probabilities)
+        return KeyFrame(frame.time, found, probabilities)
