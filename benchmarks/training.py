@@ -67,7 +67,8 @@ def faces_batch(config: ClassifierTraining) -> dict[str, np.ndarray]:
     rng, count, side = np.random.default_rng(0), config.batch_size, config.model.size
     faces = rng.integers(0, 256, (count, side, side, 3)).astype(np.uint8)
     labels = np.eye(7, dtype=np.float32)[rng.integers(7, size=count)]
-    return {"image": faces, "label": labels, "seed": np.arange(count, dtype=np.uint32)}
+    domains, seeds = np.ones((count, 1), np.float32), np.arange(count, dtype=np.uint32)
+    return {"image": faces, "label": labels, "domain": domains, "seed": seeds}
 
 
 class OurStep:

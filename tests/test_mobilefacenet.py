@@ -14,10 +14,10 @@ from emojax.nets.mobilefacenet import BLOCKS, MobileFaceNet, layers_before
 from emojax.train.faces.transfer import from_mobilefacenet
 
 CONFIG = ClassifierConfig(
-    "mobilefacenet", widths=(4, 4, 4), dense=8, size=16, channels=3, aligned=True, kinds=2, dense_dropout=0.0
+    "mobilefacenet", widths=(4, 4, 4), dense=8, size=16, channels=3, aligned=True, domains=2, dense_dropout=0.0
 )
 ZOO = ClassifierConfig("mobilefacenet", widths=(64, 128, 128), dense=512, size=112, channels=3, aligned=True)
-mix_kinds = tiny.compiled(classifier.mix_kinds, static_argnums=0)
+mix_domains = tiny.compiled(classifier.mix_domains, static_argnums=0)
 
 
 def faces(count=3, size=16, seed=0):
@@ -79,7 +79,7 @@ def test_a_network_can_begin_behind_its_first_blocks():
     whole, rest, logits = rows_and_halves(tiny.classifier_variables(CONFIG), faces())
     assert whole.shape == (3, 2 * 8) and logits.shape == (3, 7)
     np.testing.assert_allclose(whole, rest, atol=1e-5)
-    np.testing.assert_allclose(mix_kinds(CONFIG, whole), logits, atol=1e-5)
+    np.testing.assert_allclose(mix_domains(CONFIG, whole), logits, atol=1e-5)
 
 
 def test_groups_are_read_like_single_faces():
@@ -101,11 +101,11 @@ def test_kinds_are_mixed_by_how_likely_they_are():
         powers = np.exp(x)
         return powers / powers.sum(-1, keepdims=True)
 
-    kinds = softmax(rows[:, 14:])
-    mixed = kinds[:, :1] * softmax(rows[:, :7]) + kinds[:, 1:] * softmax(rows[:, 7:14])
-    np.testing.assert_allclose(np.exp(mix_kinds(CONFIG, rows)), mixed, atol=1e-6)
+    domains = softmax(rows[:, 14:])
+    mixed = domains[:, :1] * softmax(rows[:, :7]) + domains[:, 1:] * softmax(rows[:, 7:14])
+    np.testing.assert_allclose(np.exp(mix_domains(CONFIG, rows)), mixed, atol=1e-6)
     sure = np.concatenate([rows[:, :14], np.full((5, 1), 60, np.float32), np.zeros((5, 1), np.float32)], axis=1)
-    np.testing.assert_allclose(np.exp(mix_kinds(CONFIG, sure)), softmax(rows[:, :7]), atol=1e-6)
+    np.testing.assert_allclose(np.exp(mix_domains(CONFIG, sure)), softmax(rows[:, :7]), atol=1e-6)
 
 
 def test_the_start_reads_the_same_whatever_the_kind(tmp_path):
@@ -138,8 +138,8 @@ def test_the_start_reads_the_same_whatever_the_kind(tmp_path):
     [
         ({"widths": (4, 4)}, "mobilefacenet has 3 stages"),
         ({"size": 15}, "at least 16 pixels"),
-        ({"kinds": 0}, "kinds 0"),
-        ({"architecture": "paper", "kinds": 2}, "only mobilefacenet has more than 1"),
+        ({"domains": 0}, "domains 0"),
+        ({"architecture": "paper", "domains": 2}, "only mobilefacenet has more than 1"),
     ],
 )
 def test_invalid_configs(bad, part):

@@ -48,8 +48,9 @@ class ClassifierConfig:
     """margin of the crop around the face's box on each side, as a fraction of the box"""
     aligned: bool = False
     """whether crops are aligned by the eyes, nose and mouth (`emojax.faces.align`) instead of cut by the face's box"""
-    kinds: int = 1
-    """number of kinds of faces, each with its own last layer, see `mix_kinds`; only mobilefacenet can have several"""
+    domains: int = 1
+    """number of domains, such as FER+'s faces and ExpW's, each with its own last layer, see `mix_domains`; only mobilefacenet
+    can have several"""
     conv_dropout: float = 0.25
     """dropout rate after each block (vgg16: each but the last)"""
     dense_dropout: float = 0.5
@@ -75,8 +76,8 @@ class ClassifierConfig:
                 f"widths {self.widths} and size {self.size}: mobilefacenet has {len(STAGES)} stages and faces of at least "
                 f"{REDUCTION} pixels"
             )
-        if self.kinds < 1 or (self.kinds > 1 and self.architecture != "mobilefacenet"):
-            raise UserError(f"kinds {self.kinds}: at least 1, and only mobilefacenet has more than 1")
+        if self.domains < 1 or (self.domains > 1 and self.architecture != "mobilefacenet"):
+            raise UserError(f"domains {self.domains}: at least 1, and only mobilefacenet has more than 1")
         if not self.widths or min(self.widths) < 1 or self.dense < 1:
             raise UserError(
                 f"widths {self.widths} and dense {self.dense}: give at least one block, each at least 1 wide"
@@ -158,7 +159,7 @@ class Vgg16Net(nn.Module):
 
 
 class FaceNet(nn.Module):
-    """MobileFaceNet, dropout, and one dense layer whose outputs are the logits of each kind of faces and of the kinds."""
+    """MobileFaceNet, dropout, and one dense layer whose outputs are the logits of each domain and of the domains."""
 
     config: ClassifierConfig
     dtype: Any
@@ -168,41 +169,41 @@ class FaceNet(nn.Module):
     def __call__(
         self, x: Float[Array, "N H W C"], train: bool = False, begin: int = 0, mixed: bool = True
     ) -> Float[Array, "N R"]:
-        """Logits float [N, 7], or the input of `mix_kinds` if not `mixed`; see `MobileFaceNet` for `begin`."""
+        """Logits float [N, 7], or the input of `mix_domains` if not `mixed`; see `MobileFaceNet` for `begin`."""
         config = self.config
         network = MobileFaceNet(config.widths, config.dense, self.dtype)
         nn.share_scope(self, network)
         x = nn.Dropout(config.dense_dropout)(network(x, begin), deterministic=not train)
         rows = nn.Dense(readout_width(config), dtype=self.dtype)(x)
-        return mix_kinds(config, rows) if mixed else rows
+        return mix_domains(config, rows) if mixed else rows
 
 
 def readout_width(config: ClassifierConfig) -> int:
-    """Outputs of the last layer: seven for each kind of faces, and one more for each kind if there are several."""
-    return config.kinds * (len(EMOTIONS) + (config.kinds > 1))
+    """Outputs of the last layer: seven for each domain, and one more for each domain if there are several."""
+    return config.domains * (len(EMOTIONS) + (config.domains > 1))
 
 
-def mix_kinds(config: ClassifierConfig, rows: Float[Array, "N R"]) -> Float[Array, "N 7"]:
-    """Logits from the last layer's outputs: with several kinds, log p(emotion) = log sum_k p(k) p(emotion | k).
+def mix_domains(config: ClassifierConfig, rows: Float[Array, "N R"]) -> Float[Array, "N 7"]:
+    """Logits from the last layer's outputs: with several domains, log p(emotion) = log sum_k p(k) p(emotion | k).
 
     The faces of FER+ and ExpW differ in how certain their labels are, in the frequencies of the classes, and in what the
-    annotators call an expression. So each kind of faces has its own last layer, and p(kind) is predicted from the face's
-    features: a mixture of experts (Jacobs et al. 1991) with linear experts.
+    annotators call an expression: they are two domains. So each domain has its own last layer, and p(domain) is predicted from
+    the face's features: a mixture of experts (Jacobs et al. 1991) with linear experts.
     """
-    if config.kinds == 1:
+    if config.domains == 1:
         return rows
-    emotions, kinds = split_kinds(config, rows)
-    return jax.nn.logsumexp(emotions + kinds[:, :, None], axis=1)
+    emotions, domains = split_domains(config, rows)
+    return jax.nn.logsumexp(emotions + domains[:, :, None], axis=1)
 
 
-def split_kinds(
+def split_domains(
     config: ClassifierConfig, rows: Float[Array, "N R"]
 ) -> tuple[Float[Array, "N K 7"], Float[Array, "N K"]]:
-    """log p(emotion | kind) and log p(kind) from the last layer's outputs."""
+    """log p(emotion | domain) and log p(domain) from the last layer's outputs."""
     rows = rows.astype(jnp.float32)
-    emotions = rows[:, : config.kinds * len(EMOTIONS)].reshape(len(rows), config.kinds, len(EMOTIONS))
-    kinds = rows[:, emotions[0].size :] if config.kinds > 1 else jnp.zeros((len(rows), 1))
-    return jax.nn.log_softmax(emotions), jax.nn.log_softmax(kinds)
+    emotions = rows[:, : config.domains * len(EMOTIONS)].reshape(len(rows), config.domains, len(EMOTIONS))
+    domains = rows[:, emotions[0].size :] if config.domains > 1 else jnp.zeros((len(rows), 1))
+    return jax.nn.log_softmax(emotions), jax.nn.log_softmax(domains)
 
 
 class Classifier(nn.Module):

@@ -21,8 +21,14 @@ from emojax.errors import EmojaxError, InputError, with_flags
 from emojax.util.words import nearest
 
 Config = TypeVar("Config")
-RENAMED = {"data.packs": "data.archives", "pack": "release", "model.bank": "model.network_per_style"}
-"""field of version 0.1 -> the same field today"""
+RENAMED = {
+    "data.packs": "data.archives",
+    "pack": "release",
+    "model.bank": "model.network_per_style",
+    "data.kinds": "data.domains",
+    "model.kinds": "model.domains",
+}
+"""earlier name of a field -> its name today"""
 
 
 def parse_preset(

@@ -35,7 +35,7 @@ LARGEST_DESCRIPTION = 1 << 20
 """largest size of model.json in bytes"""
 _BLOCK = 1 << 20
 _LONGEST = 120  # characters of a library's error that a message quotes
-_RENAMED = {"bank": "network_per_style"}  # fields of configs that version 0.1 wrote
+_RENAMED = {"bank": "network_per_style", "kinds": "domains"}  # earlier names of fields of configs
 Kind = Literal["classifier", "styles"]
 Config = TypeVar("Config")
 

@@ -17,7 +17,7 @@ import numpy as np
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.nets.classifier import ClassifierConfig, FaceNet, network_input, split_kinds
+from emojax.nets.classifier import ClassifierConfig, FaceNet, network_input, split_domains
 from emojax.train.faces.data import HeldOutFaces
 from emojax.train.faces.evaluate import BATCH, labelled_faces, score_faces
 from emojax.train.faces.scores import fit_temperature, fit_temperature_and_bias
@@ -42,14 +42,14 @@ def with_calibration(variables: Mapping[str, Any], temperature: float, bias: np.
     return {**variables, "params": params, "temperature": np.float32(temperature)}
 
 
-def kind_rows(config: ClassifierConfig, variables: Mapping[str, Any], crops: np.ndarray) -> np.ndarray:
-    """The outputs of the last layer for each kind of faces, float32 [N, K, 7], for crops uint8 [N, S, S, 3]."""
+def domain_logits(config: ClassifierConfig, variables: Mapping[str, Any], crops: np.ndarray) -> np.ndarray:
+    """The outputs of the last layer for each domain, float32 [N, K, 7], for crops uint8 [N, S, S, 3]."""
 
     def emotions(variables: Mapping[str, Any], crops: Any) -> Any:
         x = network_input(config, crops)
         rows = FaceNet(config, np.float32).apply({"params": variables["params"]}, x, mixed=False)
         assert isinstance(rows, jax.Array)
-        return split_kinds(config, rows)[0]
+        return split_domains(config, rows)[0]
 
     program = compiling.jit(emotions)
     filled = np.pad(crops, ((0, -len(crops) % BATCH), (0, 0), (0, 0), (0, 0)))
@@ -57,35 +57,35 @@ def kind_rows(config: ClassifierConfig, variables: Mapping[str, Any], crops: np.
     return np.concatenate(rows)[: len(crops)]
 
 
-def calibrate_kinds(
+def calibrate_domains(
     config: ClassifierConfig,
     variables: Mapping[str, Any],
     found: Mapping[str, HeldOutFaces],
-    kinds: Sequence[int],
+    domains: Sequence[int],
     penalty: float | None,
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """The variables with each kind's last layer calibrated on the sources of that kind, and the fitted values.
+    """The variables with each domain's last layer calibrated on the sources of that domain, and the fitted values.
 
     softmax(logits / T + b) equals a last layer with another kernel and bias, so `classify` needs no further parameters.
 
     Args:
-        kinds: the kind of each source; a kind without sources is not changed.
+        domains: the domain of each source; a domain without sources is not changed.
         penalty: weight of the squared norm of the bias; None: fit only a temperature.
     """
     last, metrics = {name: np.array(leaf) for name, leaf in variables["params"]["Dense_0"].items()}, {}
-    for kind in sorted(set(kinds)):
-        mine = [faces for faces, own in zip(found.values(), kinds, strict=True) if own == kind]
-        logits = np.concatenate([kind_rows(config, variables, faces.images)[:, kind] for faces in mine])
-        labels = np.concatenate([faces.labels for faces in mine])
+    for domain in sorted(set(domains)):
+        sources = [faces for faces, own in zip(found.values(), domains, strict=True) if own == domain]
+        logits = np.concatenate([domain_logits(config, variables, faces.images)[:, domain] for faces in sources])
+        labels = np.concatenate([faces.labels for faces in sources])
         if penalty is None:
             temperature, bias = fit_temperature(logits, labels), np.zeros(len(EMOTIONS))
         else:
             temperature, bias = fit_temperature_and_bias(logits, labels, penalty)
-        columns = slice(kind * len(EMOTIONS), (kind + 1) * len(EMOTIONS))
+        columns = slice(domain * len(EMOTIONS), (domain + 1) * len(EMOTIONS))
         last["kernel"][:, columns] /= temperature
         last["bias"][columns] = last["bias"][columns] / temperature + bias
-        metrics[f"temperature_{kind}"] = temperature
-        metrics |= {f"bias_{kind}_{name}": float(b) for name, b in zip(EMOTIONS, bias, strict=True)}
+        metrics[f"temperature_{domain}"] = temperature
+        metrics |= {f"bias_{domain}_{name}": float(b) for name, b in zip(EMOTIONS, bias, strict=True)}
     params = {**variables["params"], "Dense_0": last}
     return {**variables, "params": params, "temperature": np.float32(1)}, metrics
 
@@ -115,10 +115,11 @@ def main(argv: Sequence[str]) -> int:
         "--bias", action="store_true", help="fit a bias per class too, for class frequencies that differ from training"
     )
     parser.add_argument(
+        "--domains",
         "--kinds",
         nargs="+",
         type=int,
-        help="the kind of each data set's faces, for a network that tells kinds apart: each kind is calibrated by itself",
+        help="the domain of each data set's faces, for a network that tells domains apart: each domain is calibrated by itself",
     )
     parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
     parser.add_argument("--force", action="store_true", help="replace an existing one")
@@ -126,8 +127,8 @@ def main(argv: Sequence[str]) -> int:
     found = ckpt.read_checkpoint(args.checkpoint, "classifier")
     ckpt.check_output(args.output, [found.path], args.force)
     config, variables = load_classifier(found.path)
-    if config.kinds > 1 or args.kinds is not None:
-        return _write_kinds(args, found, config, variables)
+    if config.domains > 1 or args.domains is not None:
+        return _write_domains(args, found, config, variables)
     raw = {**variables, "temperature": np.float32(1)}
     rows = score_faces(config, raw, args.data, args.split)
     logits = np.concatenate([np.log(np.maximum(probabilities, 1e-30)) for probabilities, _ in rows.values()])
@@ -155,19 +156,19 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _write_kinds(
+def _write_domains(
     args: argparse.Namespace, found: ckpt.Checkpoint, config: ClassifierConfig, variables: Mapping[str, Any]
 ) -> int:
-    """Calibrates a network with several kinds of faces; returns the exit code."""
-    kinds = args.kinds or []
-    if len(kinds) != len(args.data) or any(not 0 <= kind < config.kinds for kind in kinds):
+    """Calibrates a network with several domains; returns the exit code."""
+    domains = args.domains or []
+    if len(domains) != len(args.data) or any(not 0 <= domain < config.domains for domain in domains):
         raise UserError(
-            f"--kinds {kinds} for {len(args.data)} data sets: give one each, 0 to {config.kinds - 1}, as in training"
+            f"--domains {domains} for {len(args.data)} data sets: give one each, 0 to {config.domains - 1}, as in training"
         )
     faces = labelled_faces(config, args.data, args.split)
     if len(faces) != len(args.data):
         raise UserError(f"only {', '.join(faces)} have faces in the split {args.split!r}: choose another --split")
-    variables, metrics = calibrate_kinds(config, variables, faces, kinds, PENALTY if args.bias else None)
+    variables, metrics = calibrate_domains(config, variables, faces, domains, PENALTY if args.bias else None)
     ckpt.save_checkpoint(args.output, "classifier", config, variables, step=found.step, metrics=metrics)
     fitted = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
     print(f"{sum(len(part.labels) for part in faces.values())} faces of {', '.join(faces)}: {fitted}")

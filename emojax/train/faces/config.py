@@ -96,9 +96,9 @@ class ClassifierTraining:
             raise UserError(
                 f"readout {self.readout}: at least 0, and only the last layer of mobilefacenet is fitted so"
             )
-        kinds = max(self.data.kinds, default=0)
-        if kinds >= self.model.kinds:
-            raise UserError(f"`data.kinds` {kinds}: this network has the kinds 0 to {self.model.kinds - 1}")
+        domains = max(self.data.domains, default=0)
+        if domains >= self.model.domains:
+            raise UserError(f"`data.domains` {domains}: this network has the domains 0 to {self.model.domains - 1}")
         if self.mixup and self.batch_size % 2:
             raise UserError(f"batch size {self.batch_size} with mixup, which mixes pairs: choose an even one")
         if self.class_weights and (len(self.class_weights) != len(EMOTIONS) or min(self.class_weights) < 0):

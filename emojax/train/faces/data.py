@@ -1,6 +1,6 @@
 """Labelled faces for training the classifier, as batches for the device.
 
-sources -> Grain: balanced draws, shuffle, decode, cut -> {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "kind":
+sources -> Grain: balanced draws, shuffle, decode, cut -> {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "domain":
 float32 [N, K], "seed": uint32 [N]}
 
 If the features of the first blocks are computed beforehand (`emojax.train.faces.features`), "image" is float16 [N, h, w, C].
@@ -42,11 +42,11 @@ class _Decode:
         self,
         sources: Sequence[FaceSource],
         smoothing: Sequence[float],
-        kinds: Sequence[int],
+        domains: Sequence[int],
         model: ClassifierConfig,
     ) -> None:
         self.sources, self.smoothing, self.model = sources, smoothing, model
-        self.kinds = np.eye(model.kinds, dtype=np.float32)[list(kinds)]
+        self.domains = np.eye(model.domains, dtype=np.float32)[list(domains)]
         self.ends = np.cumsum([len(source) for source in sources])
         self.bad = Unreadable("training faces", int(self.ends[-1]))
 
@@ -57,8 +57,8 @@ class _Decode:
                 face = self.sources[source][index]
                 looks = face.get("features")  # features of the face, and perhaps of its mirror image
                 image = decode_face(face, self.model) if looks is None else looks[rng.integers(len(looks))]
-                label, kind = smooth_label(face["votes"], self.smoothing[source]), self.kinds[source]
-                return {"image": image, "label": label, "kind": kind, "seed": np.uint32(rng.integers(2**32))}
+                label, domain = smooth_label(face["votes"], self.smoothing[source]), self.domains[source]
+                return {"image": image, "label": label, "domain": domain, "seed": np.uint32(rng.integers(2**32))}
             except UNREADABLE as error:
                 self.bad.report((source, index), f"number {index} of {self.sources[source]!r}", error)
                 place = int(rng.integers(self.ends[-1]))
@@ -118,7 +118,7 @@ def face_batches(
     named = open_faces(config, "train", model.aligned)
     sources = [wrap(name, source, "train") for name, source in named.items()]
     total = sum(map(len, sources))
-    for name, values in (("shares", config.shares), ("smoothing", config.smoothing), ("kinds", config.kinds)):
+    for name, values in (("shares", config.shares), ("smoothing", config.smoothing), ("domains", config.domains)):
         if values and len(values) != len(sources):
             raise UserError(f"{len(values)} values of `data.{name}` for {len(sources)} sources of faces: give one each")
     if not total:
@@ -134,8 +134,8 @@ def face_batches(
             own_seed = int(np.random.SeedSequence([seed, number, int(label)]).generate_state(1)[0]) >> 1
             parts.append(grain.MapDataset.source(elements).seed(own_seed).shuffle().repeat())
             part_weights.append(float(weights[number, label]))
-    smoothing, kinds = config.smoothing or [0.0] * len(sources), config.kinds or [0] * len(sources)
-    decode = _Decode(sources, smoothing, kinds, model)
+    smoothing, domains = config.smoothing or [0.0] * len(sources), config.domains or [0] * len(sources)
+    decode = _Decode(sources, smoothing, domains, model)
     stream = batches_of(grain.MapDataset.mix(parts, part_weights), decode, batch_size, seed, config.workers)
     return FaceBatches(stream, total, lambda: len(decode.bad))
 

@@ -1,6 +1,6 @@
 """Fits only the last layer, to its optimum, on features that are computed once: seconds instead of hours of training.
 
-The fit is a multinomial logistic regression with soft labels, one for each kind of faces and one for the kinds themselves.
+The fit is a multinomial logistic regression with soft labels, one for each domain and one for the domains themselves.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def fit_readout(
     The weight of a face is the frequency with which `face_batches` draws it.
     """
     params, shares = variables["params"], data.shares or [1.0] * len(sources)
-    kinds, smoothing = data.kinds or (0,) * len(sources), data.smoothing or (0.0,) * len(sources)
+    domains, smoothing = data.domains or (0,) * len(sources), data.smoothing or (0.0,) * len(sources)
     labels = [np.asarray(source.labels()) for source in sources.values()]
     drawn = draw_weights(np.stack([np.bincount(found, minlength=7) for found in labels]), shares, data.balance)
     parts = []
@@ -120,8 +120,8 @@ def fit_readout(
         soft = np.stack([smooth_label(source[int(row)]["votes"], smoothing[number]) for row in rows])
         counts = np.bincount(labels[number][rows], minlength=7)
         weights = drawn[number][labels[number][rows]] / np.maximum(counts, 1)[labels[number][rows]]
-        parts.append((x.astype(np.float64), soft, weights, np.full(len(rows), kinds[number])))
-    x, soft, weights, kind = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        parts.append((x.astype(np.float64), soft, weights, np.full(len(rows), domains[number])))
+    x, soft, weights, domain = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     centre, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
     x = (x - centre) / spread
 
@@ -129,8 +129,8 @@ def fit_readout(
         kernel, bias = fit_linear(x[chosen], labels[chosen], weights[chosen], penalty)
         return kernel / spread[:, None], bias - centre / spread @ kernel
 
-    layers = [fit(kind == number, soft) for number in range(model.kinds)]
-    if model.kinds > 1:
-        layers.append(fit(np.ones(len(x), bool), np.eye(model.kinds)[kind]))
+    layers = [fit(domain == number, soft) for number in range(model.domains)]
+    if model.domains > 1:
+        layers.append(fit(np.ones(len(x), bool), np.eye(model.domains)[domain]))
     kernel, bias = (np.concatenate(columns, axis=-1).astype(np.float32) for columns in zip(*layers, strict=True))
     return {**variables, "params": {**params, "Dense_0": {"kernel": kernel, "bias": bias}}}

@@ -43,8 +43,8 @@ class FaceConfig:
     """how often a face of each source is drawn relative to the others: the archives, then ExpW's folder; empty: 1 each"""
     smoothing: tuple[float, ...] = ()
     """share of each label that is spread over all classes, in the order of shares; empty: 0 each"""
-    kinds: tuple[int, ...] = ()
-    """the kind of each source's faces (see the model's kinds), in the order of shares; empty: 0 each"""
+    domains: tuple[int, ...] = ()
+    """the domain of each source's faces (see the model's domains), in the order of shares; empty: 0 each"""
     limit: int | None = None
     """largest number of training faces of each source, taken from every class in turn; none: all"""
     balance: float = 1.0
@@ -67,8 +67,8 @@ class FaceConfig:
             raise UserError(f"sharpness {self.sharpness}: it is a number above 0")
         if any(not 0 <= smoothing < 1 for smoothing in self.smoothing):
             raise UserError(f"smoothing {self.smoothing}: each is at least 0 and below 1")
-        if any(kind < 0 for kind in self.kinds) or (self.limit is not None and self.limit < 1):
-            raise UserError(f"kinds {self.kinds}, limit {self.limit}: kinds are at least 0, the limit at least 1")
+        if any(domain < 0 for domain in self.domains) or (self.limit is not None and self.limit < 1):
+            raise UserError(f"domains {self.domains}, limit {self.limit}: domains are at least 0, the limit at least 1")
         if self.workers < 1:
             raise UserError(f"{self.workers} workers: at least 1")
 

@@ -24,16 +24,16 @@ from emojax.nets.classifier import (
     FaceNet,
     classifier_logits,
     init_classifier,
-    mix_kinds,
+    mix_domains,
     network_input,
-    split_kinds,
+    split_domains,
 )
 from emojax.nets.mobilefacenet import layers_before
 from emojax.train.faces.augment import augment_faces, mix_pairs
 from emojax.train.faces.config import ClassifierTraining
 from emojax.train.faces.data import HeldOutFaces, face_batches, held_out_faces
 from emojax.train.faces.features import MANY, with_features
-from emojax.train.faces.loss import cross_entropy, kinds_cross_entropy
+from emojax.train.faces.loss import cross_entropy
 from emojax.train.faces.readout import fit_readout
 from emojax.train.faces.scores import fit_temperature, negative_log_likelihood
 from emojax.train.faces.sources import FaceSource, open_faces
@@ -55,62 +55,19 @@ RANDOM = "random"
 def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformation) -> Step:
     """The training step, `(state, constants, batch, axis_name) -> (state, metrics)`; pure.
 
-    The batch is {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "kind": float32 [N, K], "seed": uint32 [N]}; with
+    The batch is {"image": uint8 [N, S, S, 3], "label": float32 [N, 7], "domain": float32 [N, K], "seed": uint32 [N]}; with
     `config.begin`, "image" is float16 [N, h, w, C]. The metrics are the means "loss" and "accuracy" (of the label's largest
     entry). `state.params` are the trained layers, `constants` the others.
     """
-    if config.model.kinds > 1 or config.begin:
-        return _make_kinds_step(config, optimizer)
     weights = jnp.array(config.class_weights) if config.class_weights else None
+    # `Classifier` returns the logits; the loss of several domains needs those of each.
+    by_domain = config.model.architecture == "mobilefacenet"
+    network, options = (FaceNet, {"begin": config.begin, "mixed": False}) if by_domain else (Classifier, {})
 
     def step(state: TrainState, constants: Mapping[str, Any], batch: Mapping[str, Any], axis_name: str | None):
-        model = Classifier(config.model, jnp.dtype(config.dtype), axis_name)
+        model = network(config.model, jnp.dtype(config.dtype), axis_name)
         augment_key, dropout_key, mix_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
         # A face's key comes from its own seed, so that its augmentation does not depend on its device.
-        keys, mix_keys = (
-            jax.vmap(lambda seed, key=key: jax.random.fold_in(key, seed))(batch["seed"])
-            for key in (augment_key, mix_key)
-        )
-        faces = augment_faces(config.augment, keys, network_input(config.model, batch["image"]))
-        labels = batch["label"]
-        if config.mixup:
-            faces, labels = mix_pairs(config.mixup, mix_keys, faces, labels)
-        if axis_name is not None:
-            dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
-
-        def loss_of(params):
-            variables = {"params": {**constants, **params}, "batch_stats": state.stats}
-            rngs = {"dropout": dropout_key}
-            logits, new = model.apply(variables, faces, train=True, rngs=rngs, mutable=["batch_stats"])
-            loss = cross_entropy(logits, labels, weights).mean()
-            return loss, (
-                new.get("batch_stats", state.stats),
-                {"loss": loss, "accuracy": correct(logits, labels).mean()},
-            )
-
-        gradients, (stats, metrics) = jax.grad(loss_of, has_aux=True)(state.params)
-        gradients, metrics = mean_over(axis_name, (gradients, metrics))
-        return _updated(config, optimizer, state, gradients, stats), metrics
-
-    return step
-
-
-def _updated(
-    config: ClassifierTraining, optimizer: optax.GradientTransformation, state: TrainState, gradients: Any, stats: Any
-) -> TrainState:
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, progress=state.progress)
-    params = optax.apply_updates(state.params, updates)
-    state = state.replace(step=state.step + 1, params=params, stats=stats, opt_state=opt_state)
-    return state.with_ema_update(config.ema_decay) if config.ema_decay else state
-
-
-def _make_kinds_step(config: ClassifierTraining, optimizer: optax.GradientTransformation) -> Step:
-    """The step of a network with several kinds of faces, or of one whose first blocks are computed beforehand."""
-    weights = jnp.array(config.class_weights) if config.class_weights else None
-
-    def step(state: TrainState, constants: Mapping[str, Any], batch: Mapping[str, Any], axis_name: str | None):
-        model = FaceNet(config.model, jnp.dtype(config.dtype), axis_name)
-        augment_key, dropout_key, mix_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
         keys, mix_keys = (
             jax.vmap(lambda seed, key=key: jax.random.fold_in(key, seed))(batch["seed"])
             for key in (augment_key, mix_key)
@@ -119,26 +76,27 @@ def _make_kinds_step(config: ClassifierTraining, optimizer: optax.GradientTransf
             faces = batch["image"].astype(jnp.float32)
         else:
             faces = augment_faces(config.augment, keys, network_input(config.model, batch["image"]))
-        labels = jnp.concatenate([batch["label"], batch["kind"]], axis=1)
+        labels = jnp.concatenate([batch["label"], batch["domain"]], axis=1)
         if config.mixup:
             faces, labels = mix_pairs(config.mixup, mix_keys, faces, labels)
-        emotion, kind = jnp.split(labels, [len(EMOTIONS)], axis=1)
+        label, domain = jnp.split(labels, [len(EMOTIONS)], axis=1)
         if axis_name is not None:
             dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
 
         def loss_of(params):
-            variables, rngs = {"params": {**constants, **params}}, {"dropout": dropout_key}
-            rows = model.apply(variables, faces, train=True, begin=config.begin, mixed=False, rngs=rngs)
-            assert isinstance(rows, jax.Array)
-            losses = kinds_cross_entropy(*split_kinds(config.model, rows), emotion, kind)
-            if weights is not None:
-                losses = losses * (emotion * weights[None, :]).sum(-1)
-            hits = correct(mix_kinds(config.model, rows), emotion)
-            return losses.mean(), {"loss": losses.mean(), "accuracy": hits.mean()}
+            variables = {"params": {**constants, **params}, "batch_stats": state.stats}
+            rngs = {"dropout": dropout_key}
+            rows, new = model.apply(variables, faces, train=True, rngs=rngs, mutable=["batch_stats"], **options)
+            loss = cross_entropy(*split_domains(config.model, rows), label, domain, weights).mean()
+            accuracy = correct(mix_domains(config.model, rows), label).mean()
+            return loss, (new.get("batch_stats", state.stats), {"loss": loss, "accuracy": accuracy})
 
-        gradients, metrics = jax.grad(loss_of, has_aux=True)(state.params)
+        gradients, (stats, metrics) = jax.grad(loss_of, has_aux=True)(state.params)
         gradients, metrics = mean_over(axis_name, (gradients, metrics))
-        return _updated(config, optimizer, state, gradients, state.stats), metrics
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, progress=state.progress)
+        params = optax.apply_updates(state.params, updates)
+        state = state.replace(step=state.step + 1, params=params, stats=stats, opt_state=opt_state)
+        return state.with_ema_update(config.ema_decay) if config.ema_decay else state, metrics
 
     return step
 

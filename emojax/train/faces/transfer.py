@@ -55,7 +55,7 @@ _ZOO_EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surpris
 def from_mobilefacenet(variables: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
     """Variables of the architecture mobilefacenet with the weights of the OpenCV model zoo's expression network.
 
-    Every kind of faces starts with the zoo's last layer, and all kinds are equally likely.
+    Every domain starts with the zoo's last layer, and all domains are equally likely.
 
     Args:
         variables: see `init_classifier`; of "params" only the shapes matter.
@@ -75,8 +75,8 @@ def from_mobilefacenet(variables: Mapping[str, Any], path: str | Path) -> dict[s
     for part in ("kernel", "bias"):
         last = ours["Dense_0", part]
         zoo = tensors.pop(("dense", part), np.zeros((1, len(EMOTIONS)), np.float32))[..., order]
-        kinds = last.shape[-1] // len(EMOTIONS)
-        rows = np.concatenate([zoo] * kinds, axis=-1)
+        domains = last.shape[-1] // len(EMOTIONS)
+        rows = np.concatenate([zoo] * domains, axis=-1)
         tensors["Dense_0", part] = np.concatenate(
             [rows, np.zeros((*rows.shape[:-1], last.shape[-1] - rows.shape[-1]), np.float32)], axis=-1
         )
@@ -96,7 +96,7 @@ def from_checkpoint(config: ClassifierConfig, path: str | Path) -> dict[str, Any
         UserError: see `load_classifier`; a checkpoint of another shape.
     """
     found, variables = load_classifier(path)
-    for name in ("architecture", "widths", "dense", "size", "channels", "aligned", "kinds"):
+    for name in ("architecture", "widths", "dense", "size", "channels", "aligned", "domains"):
         ours, theirs = getattr(config, name), getattr(found, name)
         if ours != theirs:
             raise UserError(f"checkpoint {path} has {name} {theirs}, this run {ours}: make them alike")

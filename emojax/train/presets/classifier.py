@@ -77,7 +77,7 @@ FACENET = ClassifierTraining(
     begin=12,
     mixup=0.2,
     ema_decay=0.995,
-    data=FaceConfig(balance=0.5, shares=(1.0, 2.0), smoothing=(0.0, 0.2), kinds=(1, 0)),
+    data=FaceConfig(balance=0.5, shares=(1.0, 2.0), smoothing=(0.0, 0.2), domains=(1, 0)),
     model=ClassifierConfig(
         architecture="mobilefacenet",
         widths=(64, 128, 128),
@@ -85,7 +85,7 @@ FACENET = ClassifierTraining(
         size=112,
         channels=3,
         aligned=True,
-        kinds=2,
+        domains=2,
         dense_dropout=0.3,
     ),
     optimizer=OptimizerConfig(learning_rate=3e-4, warmup_steps=50, schedule="cosine", clip_norm=1.0, weight_decay=0.05),

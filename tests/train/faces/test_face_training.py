@@ -44,6 +44,7 @@ def batch(seed, count=8, size=16):
     return {
         "image": rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8),
         "label": np.eye(7, dtype=np.float32)[rng.integers(0, 7, count)],
+        "domain": np.ones((count, 1), np.float32),
         "seed": rng.integers(0, 2**32, count).astype(np.uint32),
     }
 

@@ -13,7 +13,7 @@ from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.mobilefacenet import layers_before
 from emojax.train.faces import calibrate, landmarks
 from emojax.train.faces.data import HeldOutFaces
-from emojax.train.faces.loss import kinds_cross_entropy
+from emojax.train.faces.loss import cross_entropy
 from emojax.train.faces.readout import fit_linear
 from emojax.train.faces.sources import FaceConfig, open_faces
 from emojax.train.faces.training import train
@@ -44,7 +44,7 @@ def config_of(preset, data, start, *flags):
         preset,
         *data,
         *MODEL,
-        "--data.kinds",
+        "--data.kinds",  # the earlier name
         "1",
         "--batch_size",
         "8",
@@ -102,7 +102,7 @@ def test_the_last_layer_alone_is_fitted(found, tiny_face_data, tmp_path):
     train(config, tmp_path / "run")
     before, after = layers(config, tmp_path / "run")
     assert {name for name in before if not same(before[name], after[name])} == {"Dense_0"}
-    assert after["Dense_0"]["bias"][14:].argmax() == 1  # all faces are of the kind 1
+    assert after["Dense_0"]["bias"][14:].argmax() == 1  # all faces are of the domain 1
 
 
 def test_a_fit_is_an_optimum():
@@ -127,20 +127,22 @@ def test_a_fit_is_an_optimum():
 
 def test_the_loss_is_that_of_the_faces_own_kind():
     rng = np.random.default_rng(0)
-    emotions, kinds = (np.log(rng.dirichlet(np.ones(n), size)).astype(np.float32) for n, size in ((7, (3, 2)), (2, 3)))
-    labels, of_kind = np.eye(7, dtype=np.float32)[[0, 4, 6]], np.eye(2, dtype=np.float32)[[0, 1, 1]]
-    losses = tiny.compiled(kinds_cross_entropy)(emotions, kinds, labels, of_kind)
-    expected = [-emotions[i, k, label] - kinds[i, k] for i, k, label in ((0, 0, 0), (1, 1, 4), (2, 1, 6))]
+    emotions, domains = (
+        np.log(rng.dirichlet(np.ones(n), size)).astype(np.float32) for n, size in ((7, (3, 2)), (2, 3))
+    )
+    labels, of_domain = np.eye(7, dtype=np.float32)[[0, 4, 6]], np.eye(2, dtype=np.float32)[[0, 1, 1]]
+    losses = tiny.compiled(cross_entropy)(emotions, domains, labels, of_domain)
+    expected = [-emotions[i, k, label] - domains[i, k] for i, k, label in ((0, 0, 0), (1, 1, 4), (2, 1, 6))]
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
 def test_each_kind_is_calibrated_by_itself():
-    config = ClassifierConfig("mobilefacenet", widths=(4, 4, 4), dense=8, size=16, channels=3, kinds=2)
+    config = ClassifierConfig("mobilefacenet", widths=(4, 4, 4), dense=8, size=16, channels=3, domains=2)
     variables, rng = tiny.classifier_variables(config), np.random.default_rng(0)
     crops = rng.integers(0, 256, (40, 16, 16, 3)).astype(np.uint8)
     faces = HeldOutFaces(crops, np.eye(7, dtype=np.float32)[rng.integers(0, 7, 40)])
-    found, metrics = calibrate.calibrate_kinds(config, variables, {"ferplus48": faces}, [1], 0.05)
-    before, after = (calibrate.kind_rows(config, which, crops) for which in (variables, found))
+    found, metrics = calibrate.calibrate_domains(config, variables, {"ferplus48": faces}, [1], 0.05)
+    before, after = (calibrate.domain_logits(config, which, crops) for which in (variables, found))
     np.testing.assert_allclose(after[:, 0], before[:, 0], atol=1e-5)
     bias = np.array([value for name, value in metrics.items() if name.startswith("bias_1_")])
     expected = np.exp(before[:, 1] / metrics["temperature_1"] + bias)
@@ -152,10 +154,10 @@ def test_each_kind_is_calibrated_by_itself():
     [
         (["--begin", "16"], "begin 16"),
         (["--readout", "-1"], "readout -1"),
-        (["--data.kinds", "2"], "kinds 2"),
+        (["--data.domains", "2"], "domains 2"),
         (["--frozen", "stem"], "leave out --frozen"),
         (["--data.limit", "0"], "limit 0"),
-        (["--model.architecture", "vgg16", "--model.kinds", "1"], "only mobilefacenet"),
+        (["--model.architecture", "vgg16", "--model.domains", "1"], "only mobilefacenet"),
     ],
 )
 def test_invalid_configs(flags, part):
