@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from emojax.faces.crops import cut_face, find_landmarks, recut
+from emojax.faces.crops import convert_crop, cut_face, find_landmarks
 from emojax.faces.find import Face, cut_aligned, cut_crop, resize_margin
 
 ASTRONAUT = ((204.3, 104.8), (248.2, 105.1), (225.3, 128.5), (205.4, 144.0), (244.1, 144.1))
@@ -30,6 +30,6 @@ def test_a_face_without_landmarks_is_cut_by_its_box():
 def test_a_crop_is_cut_again_by_its_landmarks_or_its_margin():
     crop = photo()
     by_margin = resize_margin(crop, 0.2, 0.0, 32)
-    np.testing.assert_array_equal(recut(crop, 0.2, None, 0.0, 32, True), by_margin)
-    np.testing.assert_array_equal(recut(crop, 0.2, ASTRONAUT, 0.0, 32, False), by_margin)
-    np.testing.assert_array_equal(recut(crop, 0.2, ASTRONAUT, 0.0, 32, True), cut_aligned(crop, ASTRONAUT, 32))
+    np.testing.assert_array_equal(convert_crop(crop, 0.2, None, 0.0, 32, True), by_margin)
+    np.testing.assert_array_equal(convert_crop(crop, 0.2, ASTRONAUT, 0.0, 32, False), by_margin)
+    np.testing.assert_array_equal(convert_crop(crop, 0.2, ASTRONAUT, 0.0, 32, True), cut_aligned(crop, ASTRONAUT, 32))

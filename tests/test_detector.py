@@ -4,7 +4,16 @@ import pytest
 from PIL import Image
 
 from emojax.faces import detector
-from emojax.faces.detector import MAXIMUM, STRIDES, Found, decode, detector_outputs, load_detector, overlaps, suppress
+from emojax.faces.detector import (
+    MAXIMUM,
+    STRIDES,
+    Detections,
+    decode,
+    detector_outputs,
+    load_detector,
+    overlaps,
+    suppress,
+)
 from emojax.util.compiling import jit
 
 HEADS = ("cls", "obj", "bbox", "kps")
@@ -110,7 +119,7 @@ def faces(*rows):
     rows = np.array(rows, np.float32)
     landmarks = np.zeros((len(rows), 5, 2), np.float32)
     landmarks[:, 0, 0] = np.arange(len(rows))
-    return Found(rows[:, 0], rows[:, 1:], landmarks)
+    return Detections(rows[:, 0], rows[:, 1:], landmarks)
 
 
 def test_overlaps():
@@ -144,7 +153,7 @@ def test_the_unsure_and_those_beyond_the_maximum_are_not_kept(kept):
 def test_the_order_of_the_cells_does_not_matter(kept):
     found = faces(*((0.55 + 0.04 * i, 7 * i, 0, 7 * i + 10, 10) for i in range(10)))
     mixed = np.random.default_rng(0).permutation(10)
-    assert kept(Found(*(part[mixed] for part in found)), maximum=9) == kept(found, maximum=9)
+    assert kept(Detections(*(part[mixed] for part in found)), maximum=9) == kept(found, maximum=9)
 
 
 def test_the_result_has_a_fixed_size():

@@ -6,7 +6,7 @@ from PIL import Image
 
 from emojax.errors import UserError
 from emojax.faces import views
-from emojax.faces.detector import Found
+from emojax.faces.detector import Detections
 from emojax.faces.find import (
     Detection,
     Face,
@@ -43,8 +43,8 @@ def boxes(monkeypatch):
         numbers = np.array(found, np.float32).reshape(-1, 5)
         corners = np.concatenate([numbers[:, :2], numbers[:, :2] + numbers[:, 2:4]], axis=1)
         landmarks = np.repeat(corners[:, None, :2], 5, axis=1)
-        look = Found(numbers[:, 4], corners, landmarks)
-        monkeypatch.setattr(views, "look", lambda pixels: seen.append(pixels.shape) or look)
+        look = Detections(numbers[:, 4], corners, landmarks)
+        monkeypatch.setattr(views, "detect_in_view", lambda pixels: seen.append(pixels.shape) or look)
         return seen
 
     return give
@@ -128,9 +128,9 @@ def test_a_photo_is_turned_for_a_surer_face_only(monkeypatch):
         sure = {turn: confidences.get(turn, 0.0) for turn in (0, 90, 180, 270)}
 
         def search(looks, turn, sure=sure):
-            return Found(np.array([sure[turn]]), np.array([[10.0, 10, 30, 30]]), np.zeros((1, 5, 2)))
+            return Detections(np.array([sure[turn]]), np.array([[10.0, 10, 30, 30]]), np.zeros((1, 5, 2)))
 
-        monkeypatch.setattr(views, "search", search)
+        monkeypatch.setattr(views, "detect_in_views", search)
         assert detect_faces(np.zeros((40, 40, 3), np.uint8)).rotation == rotation
 
 

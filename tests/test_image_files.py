@@ -19,7 +19,6 @@ from emojax.images import (
     IMAGE_SUFFIXES,
     PHOTO_SUFFIXES,
     formats,
-    kinds,
     mend,
     opening,
     read_photo,
@@ -123,13 +122,13 @@ def test_the_size_of_a_jpeg_xl_is_known_before_its_plugin_decodes_it(no_plugins,
     # from the specification: height 40,000 in 18 bits, then the ratio 1:1
     bits = 0 | 2 << 1 | 39_999 << 3 | 1 << 21
     data = b"\xff\x0a" + bits.to_bytes(20, "little")
-    assert kinds.jxl_size(io.BytesIO(data)) == (40_000, 40_000)
+    assert signatures.jxl_size(io.BytesIO(data)) == (40_000, 40_000)
     with pytest.raises(UserError, match="1600 megapixels, more than 100"):
         read_photo(data)
     small = b"\xff\x0a" + (1 | 3 << 1 | 0 << 6 | 9 << 9).to_bytes(20, "little")  # (3 + 1) * 8 x (9 + 1) * 8
-    assert kinds.jxl_size(io.BytesIO(small)) == (32, 80)
+    assert signatures.jxl_size(io.BytesIO(small)) == (32, 80)
     boxed = JXL[:32] + struct.pack(">I", 8 + len(small)) + b"jxlc" + small
-    assert kinds.jxl_size(io.BytesIO(boxed)) == (32, 80)
+    assert signatures.jxl_size(io.BytesIO(boxed)) == (32, 80)
 
 
 # --- RAW

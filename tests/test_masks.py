@@ -135,7 +135,7 @@ def test_tiles_have_no_seams(model, monkeypatch):
     photo = np.asarray(Image.fromarray(photo).resize(size[::-1], Image.Resampling.BICUBIC))
     options = {"emotion": "sad", "mask": left_half(size), "face_strength": 1}
     whole = np.asarray(model(photo, **options).image)
-    monkeypatch.setattr(tiles, "whole", lambda config: size[0] * size[1] - 1)
+    monkeypatch.setattr(tiles, "max_pixels", lambda config: size[0] * size[1] - 1)
     tiled = np.asarray(model(photo, **options).image)
     assert apart(whole, tiled).mean() < 4  # the statistics are estimated: see tests/test_tiles.py
     np.testing.assert_array_equal(tiled[:, :60], photo[:, :60])

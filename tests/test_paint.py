@@ -14,7 +14,7 @@ from emojax.losses.terms import palette_loss
 from emojax.paint import painter as paint
 from emojax.paint.config import PaintConfig
 from emojax.paint.descent import from_pyramid, laplacian_pyramid
-from emojax.paint.painter import Painter, Region, carry_up, face_map
+from emojax.paint.painter import Painter, Region, enlarge_with_detail, face_map
 from emojax.weights.vgg16_file import load_vgg16
 
 CONFIG = PaintConfig(steps=(6, 6), positions=32, learning_rate=0.03)
@@ -154,11 +154,11 @@ def test_carried_up_paint_keeps_the_colours_and_the_photos_edges():
     photo = np.full((96, 96, 3), 90, np.uint8)
     photo[:, 48:] = 200
     small = np.full((24, 24, 3), (40, 120, 60), np.uint8)
-    large = carry_up(small, photo).astype(int)
+    large = enlarge_with_detail(small, photo).astype(int)
     assert large.shape == photo.shape
     np.testing.assert_array_equal(large[:, :20], np.broadcast_to((40, 120, 60), (96, 20, 3)))
     assert large[50, 48, 1] > large[50, 47, 1]  # the edge is there, and where it was
-    np.testing.assert_array_equal(carry_up(photo, photo), photo)
+    np.testing.assert_array_equal(enlarge_with_detail(photo, photo), photo)
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ def test_every_expected_photo_fits_its_bucket_and_there_are_few(quarters):
     assert Buckets().plan(sizes) == planned and set(plan_buckets(sizes[::-1])) >= set(planned)
     alone = sum(-(-h // 32) * -(-w // 32) * 32 * 32 for h, w in sizes)
     if len(planned) < planning.PLANNED:  # each merge has padded less than a compilation costs
-        assert sum(y * x for y, x in chosen) < alone + len(set(sizes)) * planning.COMPILATION
+        assert sum(y * x for y, x in chosen) < alone + len(set(sizes)) * planning.COMPILE_COST
 
 
 def test_the_benchmarks_folder_is_padded_little_with_few_programs():
@@ -513,7 +513,7 @@ def test_a_photo_without_faces_has_the_whole_strength(sparing, no_faces):
 def test_faces_in_tiles_have_less_strength_too(sparing, faces, monkeypatch, emotion):
     whole = sparing(photo(), emotion=emotion, face_strength=0.3).image
     full = sparing(photo(), emotion=emotion, face_strength=1.0).image
-    monkeypatch.setattr(tiles, "whole", lambda config: 40 * 49)
+    monkeypatch.setattr(tiles, "max_pixels", lambda config: 40 * 49)
     found = sparing(photo(), emotion=emotion, face_strength=0.3).image
     assert apart(found, whole).mean() < 0.5 * apart(found, full).mean()
 

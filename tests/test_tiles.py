@@ -116,7 +116,7 @@ def test_a_sample_lies_inside_the_photo_and_goes_through_at_once(height, width, 
         along = len(np.unique(corners[:, axis]))
         assert along == 1 if length <= side else along == tiles.SAMPLES or length < 2 * side
     assert (corners[:, 0] + min(side, width)).max() <= width and (corners[:, 1] + min(side, height)).max() <= height
-    assert side == tiles.SMALLEST or (side % 8 == 0 and whole / 2 < tiles.SAMPLES**2 * side**2 <= whole)
+    assert side == tiles.MIN_SAMPLE_SIDE or (side % 8 == 0 and whole / 2 < tiles.SAMPLES**2 * side**2 <= whole)
 
 
 def test_a_correction_needs_no_variance_to_divide_by():
@@ -147,7 +147,7 @@ def test_tiles_with_the_exact_statistics_are_the_untiled_picture(monkeypatch, pa
     params, image, weights = styles_params(config), photo(h, w), np.eye(7, dtype=np.float32)[3]
     expected, exact = untiled(config, params, image, weights)
     monkeypatch.setattr(pipeline.large, "estimate_statistics", lambda *args: exact)
-    tiled = stylize_in_tiles(Programs(), config, params, image, weights, most=SIDE)
+    tiled = stylize_in_tiles(Programs(), config, params, image, weights, max_side=SIDE)
     assert tiled.shape == image.shape and tiled.dtype == np.uint8
     assert apart(tiled, expected).max() <= 1
     assert tiled.std() > 5
@@ -160,7 +160,7 @@ def test_a_style_per_face_goes_on_over_the_tiles(monkeypatch, params):
     regions = Regions(boxes, np.eye(7, dtype=np.float32)[[0, 5, 1]])
     expected, exact = untiled(STYLES, params, image, weights, regions)
     monkeypatch.setattr(pipeline.large, "estimate_statistics", lambda *args: exact)
-    tiled = stylize_in_tiles(Programs(), STYLES, params, image, weights, regions, most=SIDE)
+    tiled = stylize_in_tiles(Programs(), STYLES, params, image, weights, regions, max_side=SIDE)
     assert apart(tiled, expected).max() <= 1
     assert apart(expected, untiled(STYLES, params, image, weights)[0]).max() > 10
 
@@ -175,7 +175,9 @@ def test_the_estimate_is_near_the_exact_statistics(params, regions):
     expected, _ = paint(image, regions=regions)
     halved = None if regions is None else Regions(regions.boxes / 2, regions.weights)
     _, plain = paint(rescale(image, 0.5), regions=halved)
-    estimate = jax.device_get(estimate_statistics(Programs(), STYLES, params, image, weights, regions, whole=20_000))
+    estimate = jax.device_get(
+        estimate_statistics(Programs(), STYLES, params, image, weights, regions, max_pixels=20_000)
+    )
     assert estimate.keys() == plain.keys()
     errors = [apart(paint(image, regions=regions, statistics=s)[0], expected).mean() for s in (estimate, plain)]
     assert errors[0] <= NEAR < errors[1]
@@ -183,7 +185,9 @@ def test_the_estimate_is_near_the_exact_statistics(params, regions):
 
 def test_a_photo_of_one_colour_stays_one(params):
     image = np.full((150, 203, 3), 128, np.uint8)
-    out = stylize_in_tiles(Programs(), STYLES, params, image, np.eye(7, dtype=np.float32)[3], whole=8000, most=SIDE)
+    out = stylize_in_tiles(
+        Programs(), STYLES, params, image, np.eye(7, dtype=np.float32)[3], max_pixels=8000, max_side=SIDE
+    )
     assert (out.max((0, 1)).astype(int) - out.min((0, 1))).max() <= 1
 
 
@@ -199,7 +203,7 @@ def model(params):
 def small_tiles(monkeypatch):
     """The whole way in the size of a test: what has more than 20000 pixels is large."""
     paint = tiles.paint
-    monkeypatch.setattr(tiles, "whole", lambda config: 20_000)
+    monkeypatch.setattr(tiles, "max_pixels", lambda config: 20_000)
     monkeypatch.setattr(tiles, "paint", lambda photo, radius, painter, most: paint(photo, radius, painter, SIDE))
 
 
@@ -213,7 +217,7 @@ def test_every_way_into_the_model(model, monkeypatch, small_tiles, options):
     monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: list(FOUND))
     image = photo()
     large = model(image, **options)
-    monkeypatch.setattr(tiles, "whole", lambda config: image.size)
+    monkeypatch.setattr(tiles, "max_pixels", lambda config: image.size)
     whole = model(image, **options)
     assert large.style == pytest.approx(whole.style, abs=1e-5)
     assert large.emotion == pytest.approx(whole.emotion, abs=1e-5)
@@ -246,10 +250,10 @@ def test_just_above_the_limit():
     """The real sizes of tiles, of a photo that they take the largest windows for."""
     config = dataclasses.replace(STYLES, width=32, blocks=0)
     model, image = Model(FACES, config, {"classifier": None, "styles": styles_params(config)}), photo(980, 1090)
-    assert not tiles.fits(image, tiles.whole(config)) and tiles.fits(image[:974], tiles.whole(config))
+    assert not tiles.fits(image, tiles.max_pixels(config)) and tiles.fits(image[:974], tiles.max_pixels(config))
     assert model.stylize(image, EMOTIONS[0]).shape == image.shape
 
 
 def test_a_network_with_smaller_layers_takes_larger_photos_at_once():
-    widths = {patch: tiles.whole(StylizerConfig(width=16, patch=patch)) for patch in (1, 2, 4)}
+    widths = {patch: tiles.max_pixels(StylizerConfig(width=16, patch=patch)) for patch in (1, 2, 4)}
     assert widths[4] == 2 * widths[2] == 4 * widths[1] and widths[2] >= 2048 * 2048

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emojax.faces import detector, views
-from emojax.faces.detector import MULTIPLE, Found
+from emojax.faces.detector import MULTIPLE, Detections
 from emojax.faces.views import TILE, TILE_OVERLAP, bucket, merge, plan_views, search, turn_back
 from emojax.util.compiling import jit
 
@@ -18,7 +18,7 @@ sizes = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
 def found(*rows):
     """Faces from rows of (score, left, top, right, bottom)."""
     rows = np.array(rows, np.float32).reshape(-1, 5)
-    return Found(rows[:, 0], rows[:, 1:], np.repeat(rows[:, None, 1:3], 5, axis=1))
+    return Detections(rows[:, 0], rows[:, 1:], np.repeat(rows[:, None, 1:3], 5, axis=1))
 
 
 # --- what is looked at
@@ -101,7 +101,7 @@ def test_boxes_of_turned_tiles_lie_where_they_were_seen(monkeypatch, rotation):
             return found()
         return found((0.9, columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
 
-    monkeypatch.setattr(views, "look", look)
+    monkeypatch.setattr(views, "detect_in_view", look)
     photo = np.zeros((1500, 2000, 3), np.uint8)
     photo[900:960, 1500:1580] = 255
     seen = search(plan_views(photo), rotation)
@@ -112,7 +112,7 @@ def test_boxes_of_turned_tiles_lie_where_they_were_seen(monkeypatch, rotation):
 
 
 def test_large_boxes_are_left_to_the_whole(monkeypatch):
-    monkeypatch.setattr(views, "look", lambda pixels: found((0.9, 0, 0, 300, 300)))
+    monkeypatch.setattr(views, "detect_in_view", lambda pixels: found((0.9, 0, 0, 300, 300)))
     photo = np.zeros((1500, 2000, 3), np.uint8)
     assert len(search(plan_views(photo), 0).scores) == 1
     assert len(search(plan_views(photo)[1:], 0).scores) == 0

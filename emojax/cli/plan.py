@@ -19,9 +19,9 @@ from pathlib import Path
 from PIL import Image
 
 from emojax.cli.files import check_folder, check_output, descriptor, identity, place, protected
-from emojax.cli.find import find
+from emojax.cli.inputs import find_inputs
 from emojax.cli.job import STREAM, Job, compound_name, reason, style_name
-from emojax.cli.kinds import PHOTOS, Kind
+from emojax.cli.media import PHOTOS, Media
 from emojax.emotions import COMPOUNDS, EMOTIONS
 from emojax.errors import EmojaxError, InputError
 from emojax.images import PHOTO_SUFFIXES
@@ -36,7 +36,7 @@ def plan(
     recursive: bool = False,
     as_json: bool = False,
     skip_existing: bool = False,
-    kind: Kind = PHOTOS,
+    media: Media = PHOTOS,
 ) -> list[Job]:
     """Finds the photos (or files of another kind), and checks where their outputs go.
 
@@ -47,7 +47,7 @@ def plan(
         force: replace outputs that exist.
         recursive: look into subfolders, too.
         as_json: whether standard output is used for JSON.
-        kind: of the files.
+        media: photos or clips.
         skip_existing: skip photos that an earlier run has painted; its outputs are recognized by name and mark.
 
     Returns:
@@ -56,54 +56,54 @@ def plan(
     Raises:
         InputError: the request as a whole makes no sense.
     """
-    jobs = list(find(inputs, recursive, kind))
+    jobs = list(find_inputs(inputs, recursive, media))
     if STREAM in inputs and output is None:
         raise InputError("--input - needs --output: a file, a folder, or - for standard output")
     if output == STREAM and as_json:
         raise InputError("--output - and --json both want standard output: give --output a file or a folder")
-    to_one = output == STREAM or (output is not None and _is_file_name(output, kind))
+    to_one = output == STREAM or (output is not None and _is_file_name(output, media))
     if to_one and len(jobs) > 1:
-        raise InputError(f"--output {output} is one file, but there are {len(jobs)} {kind.word}s: give a folder")
+        raise InputError(f"--output {output} is one file, but there are {len(jobs)} {media.word}s: give a folder")
     emotion = None if style is None else style_name(style)
-    jobs = [_aim(job, output, to_one, emotion, kind) for job in jobs]
+    jobs = [_aim(job, output, to_one, emotion, media) for job in jobs]
     taken = protected(jobs)
-    jobs = _refuse_collisions([_check_kind(job, kind) for job in jobs])
+    jobs = _refuse_collisions([_check_media(job, media) for job in jobs])
     if skip_existing:  # after the collisions, because of two photos with one name only the first is done
         names_in = functools.cache(_emotional_names)
-        jobs = [dataclasses.replace(job, done=_find_done(job, taken, names_in, kind)) for job in jobs]
+        jobs = [dataclasses.replace(job, done=_find_done(job, taken, names_in, media)) for job in jobs]
     return [_check_early(job, taken, force) for job in jobs]
 
 
-def _check_kind(job: Job, kind: Kind) -> Job:
+def _check_media(job: Job, media: Media) -> Job:
     """Adds a problem if the file's format cannot be read, so that no model is loaded for it."""
     if job.problem or job.source == STREAM:
         return job
-    refused = kind.refusal(job.source)
+    refused = media.refusal(job.source)
     return job if refused is None else dataclasses.replace(job, problem=f"cannot read {job.source}: {refused}")
 
 
-def _is_file_name(output: str, kind: Kind) -> bool:
+def _is_file_name(output: str, media: Media) -> bool:
     """Whether an output is a file; raises InputError for the suffix of a format that emojax does not write."""
     suffix = Path(output).suffix.lower()
     if output.endswith(("/", os.sep)) or os.path.isdir(output):
         return False
-    if suffix in kind.written:
+    if suffix in media.written:
         return True
-    others = {*Image.registered_extensions(), *PHOTO_SUFFIXES, *kind.read}
-    near = difflib.get_close_matches(suffix, kind.written, n=1, cutoff=0.75)  # .jpgg, .pgn
+    others = {*Image.registered_extensions(), *PHOTO_SUFFIXES, *media.read}
+    near = difflib.get_close_matches(suffix, media.written, n=1, cutoff=0.75)  # .jpgg, .pgn
     if suffix in others or near:
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise InputError(
-            f"cannot write {output}: the suffix {suffix} is none of {' '.join(kind.written)}{hint};"
+            f"cannot write {output}: the suffix {suffix} is none of {' '.join(media.written)}{hint};"
             f" for a folder of this name write {output}/"
         )
     return False
 
 
-def _aim(job: Job, output: str | None, to_one: bool, emotion: str | None, kind: Kind) -> Job:
+def _aim(job: Job, output: str | None, to_one: bool, emotion: str | None, media: Media) -> Job:
     """Fills in where a job's output goes."""
     source = Path("stdin.png" if job.source == STREAM else job.source)
-    suffix = source.suffix if source.suffix.lower() in kind.keeps else kind.default
+    suffix = source.suffix if source.suffix.lower() in media.keeps else media.default
     folder = source.parent if output is None else Path(output, job.below)
     job = dataclasses.replace(job, prefix=str(folder / source.stem), suffix=suffix)
     if to_one:
@@ -130,7 +130,7 @@ def _find_done(
     job: Job,
     taken: set[tuple[int, int]],
     names_in: Callable[[Path], Mapping[tuple[str, str], list[str]]],
-    kind: Kind,
+    media: Media,
 ) -> str | None:
     """The output of an earlier run for a job; in any emotion, if the job's emotion is not known yet."""
     if job.problem or job.output == STREAM:
@@ -138,13 +138,13 @@ def _find_done(
     folder, start = Path(job.prefix).parent, Path(job.prefix).name
     names = names_in(folder).get((start, job.suffix), []) if job.output is None else []
     outputs = [job.output] if job.output is not None else [str(folder / name) for name in names]
-    return next((output for output in outputs if identity(output) not in taken and _is_made(output, kind)), None)
+    return next((output for output in outputs if identity(output) not in taken and _is_made(output, media)), None)
 
 
-def _is_made(output: str, kind: Kind) -> bool:
+def _is_made(output: str, media: Media) -> bool:
     """Whether emojax made an output, as far as its format can say so."""
-    unmarked = Path(output).suffix.lower() in kind.unmarked
-    return os.path.isfile(output) and (unmarked or kind.is_ours(output))
+    unmarked = Path(output).suffix.lower() in media.unmarked
+    return os.path.isfile(output) and (unmarked or media.is_ours(output))
 
 
 def _refuse_collisions(jobs: Iterable[Job]) -> list[Job]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from emojax.cli import work
 from emojax.cli.files import check_output, identity, protected
 from emojax.cli.job import Job, style_name
-from emojax.cli.kinds import Kind
+from emojax.cli.media import Media
 from emojax.cli.parser import run
 from emojax.cli.plan import plan
 from emojax.cli.report import emotional_state, faces_of, report, say_json
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # they import JAX
     from emojax.video.frames import ClipInfo
     from emojax.video.result import ClipResult, FrameReading
 
-CLIPS = Kind("clip", "clips", CLIP_SUFFIXES, WRITTEN, WRITTEN, DEFAULT_SUFFIX, is_ours, (), lambda path: None)
+CLIPS = Media("clip", "clips", CLIP_SUFFIXES, WRITTEN, WRITTEN, DEFAULT_SUFFIX, is_ours, (), lambda path: None)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -58,7 +58,7 @@ def video(argv: Sequence[str]) -> int:
         force=options.force,
         recursive=options.recursive,
         skip_existing=options.skip_existing,
-        kind=CLIPS,
+        media=CLIPS,
     )
     open_jobs = [job for job in jobs if job.is_open]
     if any(Path(name).suffix.lower() not in ANIMATIONS for job in open_jobs for name in (job.source, _target(job))):

@@ -12,7 +12,7 @@ from emojax.cli.job import STREAM
 from emojax.cli.parser import Parser
 from emojax.cli.stylize_parser import add_inputs, add_messages, add_style, check_style, parse_inputs
 from emojax.errors import InputError
-from emojax.video.options import MOST_STEADY, VideoOptions
+from emojax.video.options import MAX_STEADY, VideoOptions
 
 _DESCRIPTION = "Repaints clips in the style of the emotion on their faces: video with its sound, animated GIF and WebP."
 _EPILOG = """\
@@ -71,7 +71,7 @@ def _add_video(made: Parser) -> None:
         default=VideoOptions.steady,
         metavar="N",
         help="how much of the paint stays where the clip shows the same, 0 (every frame by itself) to "
-        f"{MOST_STEADY} (default: {VideoOptions.steady})",
+        f"{MAX_STEADY} (default: {VideoOptions.steady})",
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from emojax.faces import views
-from emojax.faces.find import Face, cut_aligned, cut_crop, resize_margin, straighten
+from emojax.faces.find import Face, cut_aligned, cut_crop, realign, resize_margin
 
 Landmarks = tuple[tuple[float, float], ...]
 
@@ -30,14 +30,14 @@ def find_landmarks(crop: UInt8[np.ndarray, "H W 3"], margin: float) -> Landmarks
         margin: what the crop shows beyond the face's box.
     """
     seen = resize_margin(crop, margin, _MARGIN, _SIDE)
-    found = views.look(seen, _CONFIDENCE)
+    found = views.detect_in_view(seen, _CONFIDENCE)
     away = np.abs((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - _SIDE / 2).max(axis=1)
     near = np.flatnonzero(away < _AWAY * _SIDE)
     if not len(near):
         return None
     best = near[0]  # the one with the highest score
     points = tuple((float(x), float(y)) for x, y in found.landmarks[best])
-    face = straighten(seen, Face(0, 0, _SIDE, _SIDE, float(found.scores[best]), points))
+    face = realign(seen, Face(0, 0, _SIDE, _SIDE, float(found.scores[best]), points))
     size, share = np.array([crop.shape[1], crop.shape[0]]), (1 + 2 * _MARGIN) / (1 + 2 * margin)
     points = (np.array(face.landmarks) / _SIDE - 0.5) * size[None] * share + size[None] / 2
     return tuple((float(x), float(y)) for x, y in points)
@@ -52,7 +52,7 @@ def cut_face(
     return cut_crop(photo, face, margin, size)
 
 
-def recut(
+def convert_crop(
     crop: UInt8[np.ndarray, "H W 3"],
     margin: float,
     landmarks: Landmarks | None,
@@ -70,9 +70,9 @@ def recut(
     return resize_margin(crop, margin, to_margin, size)
 
 
-def recut_found(
+def detect_and_convert_crop(
     crop: UInt8[np.ndarray, "H W 3"], margin: float, to_margin: float, size: int, aligned: bool
 ) -> UInt8[np.ndarray, "S S 3"]:
-    """`recut` for a crop whose landmarks are unknown: they are detected if needed."""
+    """`convert_crop` for a crop whose landmarks are unknown: they are detected if needed."""
     landmarks = find_landmarks(crop, margin) if aligned else None
-    return recut(crop, margin, landmarks, to_margin, size, aligned)
+    return convert_crop(crop, margin, landmarks, to_margin, size, aligned)

@@ -41,7 +41,7 @@ _HEADS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 2 * LANDMARKS}
 
 
 @kept_on_disk
-class Found(NamedTuple):
+class Detections(NamedTuple):
     """Detected faces, by descending score; after the last face, scores are 0."""
 
     scores: Float[Numbers, " N"]
@@ -142,7 +142,7 @@ def _head(params: Params, x: Float[Array, "h w c"], stride: int) -> Float[Array,
     return jnp.concatenate([jax.nn.sigmoid(y[..., :2]), y[..., 2:]], axis=-1)
 
 
-def decode(outputs: Mapping[int, Float[Numbers, "_ _ 16"]]) -> Found:
+def decode(outputs: Mapping[int, Float[Numbers, "_ _ 16"]]) -> Detections:
     """One face per cell of each stride; its score is the geometric mean of the two probabilities."""
     scores, boxes, landmarks = [], [], []
     for stride, output in outputs.items():
@@ -154,7 +154,7 @@ def decode(outputs: Mapping[int, Float[Numbers, "_ _ 16"]]) -> Found:
         scores.append(jnp.sqrt(cells[:, 0] * cells[:, 1]))
         boxes.append(jnp.concatenate([centres - halves, centres + halves], axis=1))
         landmarks.append(points)
-    return Found(jnp.concatenate(scores), jnp.concatenate(boxes), jnp.concatenate(landmarks))
+    return Detections(jnp.concatenate(scores), jnp.concatenate(boxes), jnp.concatenate(landmarks))
 
 
 def overlaps(box: Float[Numbers, " 4"], boxes: Float[Numbers, "N 4"]) -> Float[Array, " N"]:
@@ -165,7 +165,7 @@ def overlaps(box: Float[Numbers, " 4"], boxes: Float[Numbers, "N 4"]) -> Float[A
     return both / jnp.maximum(either, 1e-9)
 
 
-def suppress(found: Found, minimum: Float[Array, ""] | float, maximum: int = MAXIMUM) -> Found:
+def suppress(found: Detections, minimum: Float[Array, ""] | float, maximum: int = MAXIMUM) -> Detections:
     """Non-maximum suppression: repeatedly keeps the face with the highest score and drops those that overlap it.
 
     Args:
@@ -192,9 +192,9 @@ def suppress(found: Found, minimum: Float[Array, ""] | float, maximum: int = MAX
     start = jnp.int32(0), jnp.zeros(maximum, jnp.int32), jnp.asarray(found.scores)
     count, kept, _ = lax.while_loop(unfinished, keep, start)
     scores = jnp.where(jnp.arange(maximum) < count, found.scores[kept], 0)
-    return Found(scores, found.boxes[kept], found.landmarks[kept])
+    return Detections(scores, found.boxes[kept], found.landmarks[kept])
 
 
-def detect(params: Params, image: UInt8[Numbers, "H W 3"], minimum: Float[Array, ""] | float) -> Found:
+def detect(params: Params, image: UInt8[Numbers, "H W 3"], minimum: Float[Array, ""] | float) -> Detections:
     """The faces of an image with a score of at least `minimum` (0 to 1), by descending score, at most `MAXIMUM`."""
     return suppress(decode(detector_outputs(params, image)), minimum)

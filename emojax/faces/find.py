@@ -23,22 +23,22 @@ from emojax.faces.align import TEMPLATE_SIZE, Similarity, fit_similarity, templa
 from emojax.options import check_choice
 from emojax.util.compiling import jit
 
-SURE = 0.91
+CONFIDENT = 0.91
 """a photo whose highest face score is below this is also searched in the other orientations"""
-SURE_TURNED = 0.8
+CONFIDENT_TURNED = 0.8
 """the minimum score of a face in another orientation for the photo to count as turned"""
 
 # The detector's box compared with ExpW's square, for the 55 labelled faces of the sample photos: the square's side is 1.19
 # times the geometric mean of the box's sides (median of mean / side 0.839, quartiles 0.77 and 0.91), and its centre lies higher
 # by 7% of its side (median 6.9%; the horizontal offset is 2%).
-_SIDE, _RAISE = 1.19, 0.07
+SQUARE_SCALE, SQUARE_RISE = 1.19, 0.07
 
 # The detector places the landmarks of a tilted face as if it were less tilted: aligned by them, faces tilted by 20, 40 and 60
 # degrees are still tilted by 10, 23 and 22 (medians). Detecting them again in the aligned crop, up to three times, leaves 4, 3
 # and 4.
-_TILTED, _STRAIGHTENINGS = 8, 3
+MIN_TILT, MAX_REALIGNMENTS = 8, 3
 """the minimum tilt, in degrees, at which landmarks are detected again, and how many times at most"""
-_STRAIGHT_SIZE, _STRAIGHT_MARGIN = 160, 0.4
+REALIGNED_SIZE, REALIGNED_MARGIN = 160, 0.4
 """side of the crop for that, in pixels, and its margin around the template's square"""
 _DETAIL = 1.5
 """pixels of the part cut out of a photo per pixel of an aligned crop; enough to rotate it without losing sharpness"""
@@ -81,33 +81,33 @@ def detect_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> Dete
     """The faces of a photo, at most `detector.MAXIMUM`. Boxes are squares like those of ExpW, clipped to the photo.
 
     Faces of about `views.SMALLEST_FACE` pixels are found in photos of up to 4000 x 3000 pixels; in larger photos, faces have to
-    be larger in proportion. A photo without a face of score `SURE` is also searched when turned by 90, 270 and 180 degrees; the
-    orientation with the highest score gives all faces. Landmarks are also right for tilted faces. The detector's memory does
-    not grow with the photo, because it sees one tile at a time.
+    be larger in proportion. A photo without a face of score `CONFIDENT` is also searched when turned by 90, 270 and 180
+    degrees; the orientation with the highest score gives all faces. Landmarks are also right for tilted faces. The detector's
+    memory does not grow with the photo, because it sees one tile at a time.
 
     Args:
         turned: whether the photo may be turned; frames of a clip are not, because their rotation flag is known.
     """
-    looks = views.plan_views(photo)
+    planned = views.plan_views(photo)
 
     def upright(rotation: int) -> list[Face]:
-        found = zip(*views.search(looks, rotation), strict=True)
+        found = zip(*views.detect_in_views(planned, rotation), strict=True)
         faces = (_face(*face, photo.shape[:2], rotation) for face in found)
         return [face for face in faces if face is not None]
 
     faces, best = upright(0), 0
     for rotation in (90, 270, 180) if turned else ():
-        sure = _surest(faces)
-        if sure >= SURE:
+        confidence = _highest_confidence(faces)
+        if confidence >= CONFIDENT:
             break
         other = upright(rotation)
-        if _surest(other) >= max(SURE_TURNED, sure):
+        if _highest_confidence(other) >= max(CONFIDENT_TURNED, confidence):
             faces, best = other, rotation
-    faces = [straighten(photo, face) for face in faces]
+    faces = [realign(photo, face) for face in faces]
     return Detection(tuple(sorted(faces, key=lambda face: (-face.w * face.h, face.x, face.y))), best if faces else 0)
 
 
-_UP = {0: (0, -1), 90: (-1, 0), 180: (0, 1), 270: (1, 0)}
+UP = {0: (0, -1), 90: (-1, 0), 180: (0, 1), 270: (1, 0)}
 """rotation -> direction (x, y) from a face's centre to its forehead, in the photo before it is turned"""
 
 
@@ -119,8 +119,8 @@ def _face(
     rotation: int,
 ) -> Face | None:
     """A face with a square box like those of ExpW; None if it lies outside the photo of (height, width) `size`."""
-    side = _SIDE * math.sqrt((box[2:] - box[:2]).prod())
-    centre = (box[:2] + box[2:]) / 2 + _RAISE * side * np.array(_UP[rotation])
+    side = SQUARE_SCALE * math.sqrt((box[2:] - box[:2]).prod())
+    centre = (box[:2] + box[2:]) / 2 + SQUARE_RISE * side * np.array(UP[rotation])
     left, top = np.maximum(centre - side / 2, 0)
     right, bottom = np.minimum(centre + side / 2, size[::-1])
     if min(right - left, bottom - top) < 1:
@@ -130,24 +130,24 @@ def _face(
     return Face(x, y, w, h, min(float(score), 1.0), points, rotation)
 
 
-def straighten(photo: UInt8[np.ndarray, "H W 3"], face: Face) -> Face:
+def realign(photo: UInt8[np.ndarray, "H W 3"], face: Face) -> Face:
     """Corrects the landmarks of a tilted face: they are detected again in the crop that the old landmarks align."""
-    for _ in range(_STRAIGHTENINGS):
+    for _ in range(MAX_REALIGNMENTS):
         factor, _ = _place(TEMPLATE_SIZE, 0.0)(np.array(face.landmarks, np.float32))
         tilt = -math.degrees(cmath.phase(complex(factor))) - face.rotation  # the factor maps to the photo
-        if abs((tilt + 180) % 360 - 180) < _TILTED:
+        if abs((tilt + 180) % 360 - 180) < MIN_TILT:
             break
-        crop, to_photo = _aligned(photo, face.landmarks, _STRAIGHT_SIZE, _STRAIGHT_MARGIN)
-        found = views.look(crop)
-        away = np.abs((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - _STRAIGHT_SIZE / 2).max(axis=1)
-        if not len(away) or away.min() > _STRAIGHT_SIZE / 8:
+        crop, to_photo = _aligned(photo, face.landmarks, REALIGNED_SIZE, REALIGNED_MARGIN)
+        found = views.detect_in_view(crop)
+        away = np.abs((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - REALIGNED_SIZE / 2).max(axis=1)
+        if not len(away) or away.min() > REALIGNED_SIZE / 8:
             break
         points = np.asarray(to_photo(found.landmarks[away.argmin()]))
         face = replace(face, landmarks=tuple((float(x), float(y)) for x, y in points))
     return face
 
 
-def _surest(faces: Sequence[Face]) -> float:
+def _highest_confidence(faces: Sequence[Face]) -> float:
     return max((face.confidence for face in faces), default=0.0)
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from emojax.faces import detector
-from emojax.faces.detector import MULTIPLE, Found, Numbers
+from emojax.faces.detector import MULTIPLE, Detections, Numbers
 from emojax.util.exported import Exported
 
 MINIMUM_CONFIDENCE = 0.6
@@ -34,9 +34,9 @@ short side that is one of these fractions of it."""
 # 1.7 times as long per pixel. The labelled faces of the sample photos were pasted side by side into larger pictures: the
 # detector finds 95% of them at 16 pixels, 85% at 12 and 72% at 10 (fewer without neighbours: 80% at 15). So faces of 24 pixels
 # have at least 15 pixels in the finer picture, for photos of up to 12 megapixels (4 x 3).
-TILE, TILE_OVERLAP, MOST_TILES = 704, 80, 4
+TILE, TILE_OVERLAP, MAX_TILES = 704, 80, 4
 """maximum side and minimum overlap of the tiles, in pixels, and the most tiles along the long side"""
-SMALLEST_FACE, SMALLEST_SEEN = 24, 15
+SMALLEST_FACE, SMALLEST_DETECTABLE = 24, 15
 LARGEST_IN_TILE = 192
 """pixels; larger boxes are left to the view of the whole photo, because a tile may show only a part of a face"""
 
@@ -56,10 +56,10 @@ class View:
 
 def plan_views(photo: UInt8[np.ndarray, "H W 3"]) -> list[View]:
     """A view of the whole photo, and tiles of a finer picture unless the whole view shows the smallest faces well enough."""
-    needed = max(photo.shape) * SMALLEST_SEEN / SMALLEST_FACE
+    needed = max(photo.shape) * SMALLEST_DETECTABLE / SMALLEST_FACE
     if needed <= WHOLE_SIDE:
         return _tiles(_shrink(photo, WHOLE_SIDE), photo.shape, math.inf)
-    fine = _shrink(photo, WHOLE_SIDE * min(math.ceil(needed / WHOLE_SIDE), MOST_TILES))
+    fine = _shrink(photo, WHOLE_SIDE * min(math.ceil(needed / WHOLE_SIDE), MAX_TILES))
     return _tiles(_shrink(fine, WHOLE_SIDE), photo.shape, math.inf) + _tiles(fine, photo.shape, LARGEST_IN_TILE)
 
 
@@ -98,7 +98,7 @@ def bucket(height: int, width: int) -> tuple[int, int]:
 
 
 @functools.cache
-def _programs() -> tuple[Callable[..., Found], Callable[..., Found]]:
+def _programs() -> tuple[Callable[..., Detections], Callable[..., Detections]]:
     """The detector and the suppression, compiled for each shape on first use; there are few shapes, see `bucket`."""
     params = jax.device_put(detector.load_detector())
     return functools.partial(Exported(detector.detect, limit=_SHAPES), params), Exported(
@@ -106,24 +106,26 @@ def _programs() -> tuple[Callable[..., Found], Callable[..., Found]]:
     )
 
 
-def look(pixels: UInt8[np.ndarray, "h w 3"], minimum: float = MINIMUM_CONFIDENCE) -> Found:
+def detect_in_view(pixels: UInt8[np.ndarray, "h w 3"], minimum: float = MINIMUM_CONFIDENCE) -> Detections:
     """The faces of a view with a score of at least `minimum`, in pixels of the view."""
     padded = np.zeros((*bucket(*pixels.shape[:2]), 3), np.uint8)
     padded[: pixels.shape[0], : pixels.shape[1]] = pixels
     found = jax.device_get(_programs()[0](padded, np.float32(minimum)))
     count = np.count_nonzero(found.scores)
     # The detector's origin is the centre of the first pixel (measured with the same faces at two sizes), ours is its edge.
-    return Found(found.scores[:count], found.boxes[:count] + np.float32(0.5), found.landmarks[:count] + np.float32(0.5))
+    return Detections(
+        found.scores[:count], found.boxes[:count] + np.float32(0.5), found.landmarks[:count] + np.float32(0.5)
+    )
 
 
-def search(views: Sequence[View], rotation: int) -> Found:
+def detect_in_views(views: Sequence[View], rotation: int) -> Detections:
     """The faces of a photo that are upright after a turn by `rotation`, by descending score, at most `detector.MAXIMUM`."""
-    return merge([_seen(view, rotation) for view in views])
+    return merge([_detect_in_photo(view, rotation) for view in views])
 
 
-def _seen(view: View, rotation: int) -> Found:
+def _detect_in_photo(view: View, rotation: int) -> Detections:
     """The faces that the detector finds in a turned view, in pixels of the photo."""
-    found = look(np.rot90(view.pixels, -rotation // 90))
+    found = detect_in_view(np.rot90(view.pixels, -rotation // 90))
     small = found.boxes[:, 3] - found.boxes[:, 1] <= view.largest
 
     def place(points: Numbers) -> np.ndarray:
@@ -132,10 +134,10 @@ def _seen(view: View, rotation: int) -> Found:
 
     corners = place(found.boxes[small]).reshape(-1, 2, 2)
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
-    return Found(found.scores[small], boxes, place(found.landmarks[small]).reshape(-1, 5, 2))
+    return Detections(found.scores[small], boxes, place(found.landmarks[small]).reshape(-1, 5, 2))
 
 
-def merge(found: Sequence[Found]) -> Found:
+def merge(found: Sequence[Detections]) -> Detections:
     """Merges the faces of several views; duplicates are suppressed."""
     if len(found) == 1:
         return found[0]
@@ -143,8 +145,8 @@ def merge(found: Sequence[Found]) -> Found:
     room = 2 ** math.ceil(math.log2(max(len(scores), detector.MAXIMUM)))  # a power of 2: few programs are compiled
     empty = room - len(scores)
     padded = (np.pad(part, [(0, empty)] + [(0, 0)] * (part.ndim - 1)) for part in (scores, boxes, landmarks))
-    kept = jax.device_get(_programs()[1](Found(*padded), np.float32(MINIMUM_CONFIDENCE)))
-    return Found(*(part[: np.count_nonzero(kept.scores)] for part in kept))
+    kept = jax.device_get(_programs()[1](Detections(*padded), np.float32(MINIMUM_CONFIDENCE)))
+    return Detections(*(part[: np.count_nonzero(kept.scores)] for part in kept))
 
 
 def turn_back(points: Float[np.ndarray, "N 2"], size: tuple[int, int], rotation: int) -> Float[np.ndarray, "N 2"]:

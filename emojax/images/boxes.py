@@ -9,8 +9,8 @@ import struct
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-_MOST_META = 1 << 24  # bytes; a real `meta` box has some kilobytes
-_MOST_BOXES = 10_000
+_MAX_META = 1 << 24  # bytes; a real `meta` box has some kilobytes
+_MAX_BOXES = 10_000
 
 
 @runtime_checkable
@@ -24,7 +24,7 @@ class SeekableFile(Protocol):
 
 def boxes(data: bytes, start: int = 0) -> Iterator[tuple[bytes, bytes]]:
     """Yields the (type, content) of each box that is complete in the data."""
-    for _ in range(_MOST_BOXES):
+    for _ in range(_MAX_BOXES):
         head = _box_head(data[start : start + 16])
         if head is None:
             return
@@ -49,7 +49,7 @@ def find(data: bytes, *path: bytes) -> bytes | None:
 def top_box(file: SeekableFile, wanted: bytes) -> bytes | None:
     """Returns the content of a file's first box of a type, without reading the others."""
     position = 0
-    for _ in range(_MOST_BOXES):
+    for _ in range(_MAX_BOXES):
         file.seek(position)
         head = _box_head(file.read(16))
         if head is None:
@@ -57,7 +57,7 @@ def top_box(file: SeekableFile, wanted: bytes) -> bytes | None:
         kind, header, size = head
         if kind == wanted:
             file.seek(position + header)
-            content = file.read(min(size - header, _MOST_META) if size else _MOST_META)
+            content = file.read(min(size - header, _MAX_META) if size else _MAX_META)
             return content
         if not size:
             return None
@@ -124,7 +124,7 @@ def _properties_of_primary(meta: bytes) -> list[int]:
         long_ids, long_indices = associations[0] >= 1, associations[3] & 1
         (count,) = struct.unpack_from(">I", associations, 4)
         at = 8
-        for _ in range(min(count, _MOST_BOXES)):
+        for _ in range(min(count, _MAX_BOXES)):
             item = int.from_bytes(associations[at : at + (4 if long_ids else 2)], "big")
             at += 4 if long_ids else 2
             number, at = associations[at], at + 1

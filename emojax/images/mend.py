@@ -46,8 +46,8 @@ class Mended:
     """whether Pillow has to be told to accept a truncated file"""
 
 
-def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
-    """Repairs an encoded file; missing pixels are completed only in pictures of at most `most_pixels`.
+def mend(data: bytes, max_pixels: float = math.inf) -> Mended | str | None:
+    """Repairs an encoded file; missing pixels are completed only in pictures of at most `max_pixels`.
 
     Returns:
         The repaired file; or the reason why it cannot be repaired; or None if nothing is wrong, or no repair is known.
@@ -55,7 +55,7 @@ def mend(data: bytes, most_pixels: float = math.inf) -> Mended | str | None:
     if data.startswith(b"\xff\xd8"):
         return _mend_jpeg(data)
     if data.startswith(_PNG):
-        return _mend_png(data, most_pixels)
+        return _mend_png(data, max_pixels)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _mend_webp(data)
     if data.startswith(b"GIF8"):
@@ -193,7 +193,7 @@ def _has_light_and_colours(data: bytes) -> bool:
 # --- PNG ----------------------------------------------------------------------------------------------------------
 
 
-def _mend_png(data: bytes, most_pixels: float) -> Mended | str | None:
+def _mend_png(data: bytes, max_pixels: float) -> Mended | str | None:
     """Drops damaged chunks that are not essential, and completes the pixels."""
     before: list[bytes] = []
     after: list[bytes] = []
@@ -215,7 +215,7 @@ def _mend_png(data: bytes, most_pixels: float) -> Mended | str | None:
         return None
     packed, share = b"".join(pixels), 0.0
     width, height = struct.unpack(">II", header[:8])
-    if width * height <= most_pixels:  # larger pictures are refused when they are opened
+    if width * height <= max_pixels:  # larger pictures are refused when they are opened
         packed, share = _complete_pixels(header, packed)
     if share > MAY_MISS:
         return truncated(share)

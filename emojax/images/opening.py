@@ -20,7 +20,7 @@ from typing import IO, Any, Protocol, cast, runtime_checkable
 
 from PIL import Image, ImageFile
 
-from emojax.images import kinds
+from emojax.images import signatures
 from emojax.images.boxes import SeekableFile
 from emojax.images.formats import OPENED
 from emojax.images.sizes import check_size
@@ -29,7 +29,7 @@ MAX_BYTES = 1 << 30
 """the most bytes that are read from a pipe or open file"""
 
 _pillow_lock = threading.Lock()
-_PLUGINS = {kinds.HEIF: ("a HEIC photo", "pillow_heif"), kinds.JXL: ("a JPEG XL photo", "pillow_jxl")}
+_PLUGINS = {signatures.HEIF: ("a HEIC photo", "pillow_heif"), signatures.JXL: ("a JPEG XL photo", "pillow_jxl")}
 """kind -> (its name in messages, the module of the plugin that reads it)"""
 
 
@@ -116,13 +116,13 @@ def open_image(stream: SeekableFile, name: str = "", max_megapixels: float = mat
         Refused: a known format that is not read, or a plugin that is missing.
         UserError: a picture above the size limit.
     """
-    reason = kinds.reason_to_refuse(stream, name)
+    reason = signatures.reason_to_refuse(stream, name)
     if reason is not None:
         raise Refused(reason)
-    plugin = kinds.needed_plugin(stream)
+    plugin = signatures.needed_plugin(stream)
     if plugin is not None:
         require_plugin(plugin)
-    if plugin == kinds.JXL and (size := kinds.jxl_size(stream)) is not None:
+    if plugin == signatures.JXL and (size := signatures.jxl_size(stream)) is not None:
         check_size(math.prod(size), max_megapixels, name)
     stream.seek(0)
     return Image.open(cast(IO[bytes], stream), formats=OPENED if plugin is None else (plugin,))
@@ -136,7 +136,7 @@ def refuse_opened(image: Image.Image, stream: SeekableFile) -> None:
     if image.format not in ("EPS", "TIFF"):
         return
     position = stream.tell()
-    reason = kinds.reason_to_refuse(stream, os.fsdecode(getattr(image, "filename", "")))
+    reason = signatures.reason_to_refuse(stream, os.fsdecode(getattr(image, "filename", "")))
     stream.seek(position)
     if reason is not None:
         raise Refused(reason)
@@ -150,7 +150,7 @@ def require_plugin(kind: str) -> None:
     hint = "pip install emojax[formats]"
     try:
         plugin = importlib.import_module(module)
-        if kind == kinds.HEIF:
+        if kind == signatures.HEIF:
             plugin.register_heif_opener()
     except ModuleNotFoundError as error:
         if error.name == module:
@@ -168,8 +168,8 @@ def refusal(path: str | os.PathLike) -> str | None:
         return None
     try:
         with open_stream(path) as stream:
-            reason = kinds.reason_to_refuse(stream, os.fsdecode(path))
-            if reason is None and (plugin := kinds.needed_plugin(stream)) is not None:
+            reason = signatures.reason_to_refuse(stream, os.fsdecode(path))
+            if reason is None and (plugin := signatures.needed_plugin(stream)) is not None:
                 require_plugin(plugin)
             return reason
     except Refused as error:

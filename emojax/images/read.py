@@ -22,7 +22,6 @@ from emojax.images.boxes import SeekableFile
 from emojax.images.colour import alpha_of, over_white, to_srgb
 from emojax.images.declared import Declared, declared_in_file
 from emojax.images.formats import OPENED
-from emojax.images.kinds import jxl_size, unidentified
 from emojax.images.mend import MAY_MISS, Mended, is_filled_up, is_mendable, mend, missing_share, truncated
 from emojax.images.metadata import harmless_metadata
 from emojax.images.opening import (
@@ -38,6 +37,7 @@ from emojax.images.opening import (
     refuse_opened,
     stream_of,
 )
+from emojax.images.signatures import jxl_size, unidentified
 from emojax.images.sizes import MAX_MEGAPIXELS, check_megapixels, check_size
 
 _NOT_ANIMATED = frozenset({"MPO", "PSD", "HEIF"})  # their further frames are previews, layers or other photos

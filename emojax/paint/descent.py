@@ -24,7 +24,7 @@ _ADAM = optax.scale_by_adam()
 
 Objective = Callable[..., tuple[jax.Array, Any]]
 """(picture [1, H, W, 3], further arguments) -> (loss [], further values)"""
-Descended = tuple[list[Array], Any]
+DescentState = tuple[list[Array], Any]
 """the state of the optimization: the picture's pyramid and Adam's state"""
 
 
@@ -47,36 +47,36 @@ def from_pyramid(pyramid: Sequence[Array]) -> Float[Array, "1 H W 3"]:
     return picture
 
 
-def begin(picture: Float[Array, "1 H W 3"]) -> Descended:
+def initial_state(picture: Float[Array, "1 H W 3"]) -> DescentState:
     """The state before the first step; the number of levels follows the short side."""
     levels = max(1, round(np.log2(min(picture.shape[1:3]) / SMALLEST_LEVEL)))
     pyramid = laplacian_pyramid(picture, levels)
     return pyramid, _ADAM.init(pyramid)
 
 
-def make_step(objective: Objective) -> Callable[..., tuple[Descended, jax.Array, Any]]:
-    """The compiled step: (descended, rate, further arguments) -> (descended, loss, further values).
+def make_step(objective: Objective) -> Callable[..., tuple[DescentState, jax.Array, Any]]:
+    """The compiled step: (state, rate, further arguments) -> (state, loss, further values).
 
     Loss and values are those of the picture before the step. The state is donated. The step is compiled once per size.
     """
 
-    def step(descended, rate, *arguments):
-        pyramid, state = descended
+    def step(state, rate, *arguments):
+        pyramid, adam = state
 
         def loss_of(pyramid):
             loss, values = objective(from_pyramid(pyramid), *arguments)
             return loss, (loss, values)
 
         gradients, (loss, values) = jax.grad(loss_of, has_aux=True)(pyramid)
-        updates, state = _ADAM.update(gradients, state, pyramid)
+        updates, adam = _ADAM.update(gradients, adam, pyramid)
         pyramid = jax.tree.map(lambda x, update: x - rate * update, pyramid, updates)
-        return (pyramid, state), loss, values
+        return (pyramid, adam), loss, values
 
     return compiling.jit(step, donate_argnums=0)
 
 
 def losses(
-    step: Callable[..., tuple[Descended, jax.Array, Any]], picture: Float[Array, "1 H W 3"], *arguments: Any
+    step: Callable[..., tuple[DescentState, jax.Array, Any]], picture: Float[Array, "1 H W 3"], *arguments: Any
 ) -> Iterator[float]:
     """The loss of the picture, then after each step at `LEARNING_RATE`, without end.
 
@@ -84,7 +84,7 @@ def losses(
         step: see `make_step`.
         arguments: further arguments of the objective.
     """
-    descended = begin(picture)
+    state = initial_state(picture)
     while True:
-        descended, loss, _ = step(descended, np.float32(LEARNING_RATE), *arguments)
+        state, loss, _ = step(state, np.float32(LEARNING_RATE), *arguments)
         yield float(loss)

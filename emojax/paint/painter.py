@@ -5,7 +5,7 @@ photo + painting -> coarse to fine: features, terms of `emojax.losses.objective`
 Kolkin, Salavon, Shakhnarovich 2019 (arXiv:1904.12785, "STROTSS"). Where we deviate: Gram matrices and the content loss of
 Johnson et al. 2016 (arXiv:1603.08155) are part of the objective, because transport alone gives the palette but no bold strokes;
 VGG16 up to relu4_1; Adam instead of RMSprop; content counts more inside faces, so that persons stay recognizable; a large photo
-is painted at a smaller size, and the paint is enlarged with the photo's own edges (`carry_up`).
+is painted at a smaller size, and the paint is enlarged with the photo's own edges (`enlarge_with_detail`).
 The interface takes and returns uint8 [H, W, 3]; internally, pictures are float32 [1, H, W, 3], 0 to 1.
 """
 
@@ -38,8 +38,8 @@ from emojax.losses.terms import (
 )
 from emojax.nets.vgg16 import vgg16_features
 from emojax.paint import descent
-from emojax.paint.carry import carry_up
 from emojax.paint.config import LARGEST, MULTIPLE, SMALLEST, PaintConfig
+from emojax.paint.enlarge import enlarge_with_detail
 from emojax.util import compiling
 
 _OUTSIDE = 10.0  # weight of the mean squared distance of pixels from the range 0 to 1
@@ -172,7 +172,8 @@ class Painter:
 
         Args:
             regions: which parts are painted like which paintings; where the masks leave a gap, the style is not constrained.
-            size: the long side to paint at, `SMALLEST` to `LARGEST`; for a larger photo, the paint is enlarged by `carry_up`.
+            size: the long side to paint at, `SMALLEST` to `LARGEST`; for a larger photo, the paint is enlarged, see
+                `enlarge_with_detail`.
             faces: the faces of the photo; content counts more inside them.
             start: a picture of the photo's size to start from, such as the network's; by default the photo's shapes around
                 the mean colour of the first region's painting.
@@ -231,9 +232,9 @@ class Painter:
             found.append(mix_samples(samples, region.weights))
         return found, found[0]["colors"].mean(0)
 
-    def step(self, descended: descent.Descended, rate: Any, targets: tuple[Any, ...], key: Any) -> Any:
+    def step(self, state: descent.DescentState, rate: Any, targets: tuple[Any, ...], key: Any) -> Any:
         """One step of Adam; see `descent.make_step`."""
-        return self._step(descended, rate, self.vgg, *targets, key)
+        return self._step(state, rate, self.vgg, *targets, key)
 
     def _steps(self, coarser: int) -> int:
         """Steps at the scale that is `coarser` scales above the finest."""
@@ -262,7 +263,7 @@ class _Canvas:
         self._masks = jnp.stack([_cells(region.mask, scale) for region in regions])
         self._faces = jnp.asarray(face_map(photo.shape[:2], faces, scale))[None]
         self._photo_features = painter.features(small)
-        self._descended = descent.begin(_recolored(small, mean_color) if before is None else _unit(before))
+        self._state = descent.initial_state(_recolored(small, mean_color) if before is None else _unit(before))
         self._key, self._number, self._pending = jax.random.fold_in(jax.random.PRNGKey(seed), max(scale)), 0, None
 
     def advance(self, rate: float) -> None:
@@ -271,15 +272,15 @@ class _Canvas:
             jax.block_until_ready(self._pending)
         key = jax.random.fold_in(self._key, self._number)
         targets = (self._photo, self._photo_features, self._samples, self._masks, self._faces)
-        self._descended, self._pending, _ = self._painter.step(self._descended, np.float32(rate), targets, key)
+        self._state, self._pending, _ = self._painter.step(self._state, np.float32(rate), targets, key)
         self._number += 1
 
     def picture(self) -> UInt8[np.ndarray, "H W 3"]:
         """The picture so far, at this scale."""
-        return to_uint8(np.asarray(descent.from_pyramid(self._descended[0])[0]))
+        return to_uint8(np.asarray(descent.from_pyramid(self._state[0])[0]))
 
     def finished(self, photo: np.ndarray) -> np.ndarray:
-        return carry_up(self.picture(), photo)
+        return enlarge_with_detail(self.picture(), photo)
 
 
 def _unit(pixels: np.ndarray) -> jax.Array:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Real, UInt8
 
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO
-from emojax.faces.whole import cut_faces, see_faces
+from emojax.faces.exportable import cut_faces, detect_faces
 from emojax.images import to_uint8, to_unit
 from emojax.nets import classifier as cnn
 from emojax.nets.classifier import ClassifierConfig
@@ -51,12 +51,12 @@ class Reading(NamedTuple):
     """weights of each face's styles"""
 
 
-class Whole(NamedTuple):
+class StylizedPhoto(NamedTuple):
     """The result of `classify_then_stylize`; rows after the last face are undefined."""
 
     picture: UInt8[Array, "H W 3"]
     number: Int[Array, ""]
-    """number of faces, at most `emojax.faces.whole.FACES`"""
+    """number of faces, at most `emojax.faces.exportable.MAX_FACES`"""
     boxes: Float[Array, "F 4"]
     """(x, y, w, h), largest first"""
     landmarks: Float[Array, "F 5 2"]
@@ -71,17 +71,17 @@ def classify_then_stylize(
     mix: str,
     params: Mapping[str, Any],
     photo: UInt8[Array, "H W 3"],
-) -> Whole:
+) -> StylizedPhoto:
     """The whole model: finds the faces, aligns and reads them, chooses the style, repaints the photo. Pure.
 
     It does the same as `Model.__call__` with default options, except that `mix` can be chosen. The first three arguments are
-    static. The photo is painted in one pass, so memory limits its size. `emojax.faces.whole` says which faces are found.
+    static. The photo is painted in one pass, so memory limits its size. `emojax.faces.exportable` says which faces are found.
 
     Args:
         params: {"detector": see `load_detector`, "classifier": linen variables, "styles": see `init_stylizer`}.
         photo: of any size from 16 x 16 up; its sides may be symbolic.
     """
-    seen = see_faces(params["detector"], photo)
+    seen = detect_faces(params["detector"], photo)
     crops = cut_faces(photo, seen, classifier.margin, classifier.size, classifier.aligned)
     areas = seen.boxes[:, 2] * seen.boxes[:, 3]
     weights = areas / jnp.maximum(areas.sum(), 1e-9)
@@ -92,7 +92,7 @@ def classify_then_stylize(
         boxes, strength = seen.boxes[:MAX_REGIONS], jnp.float32(StylizeOptions.face_strength)
         regions = face_regions(styles.styles, reading, boxes, None, strength, False)
     picture = stylize_padded(styles, params["styles"], photo[None], reading.style[None], regions)[0]
-    return Whole(picture, seen.number, seen.boxes, seen.landmarks, reading.probabilities, reading.style)
+    return StylizedPhoto(picture, seen.number, seen.boxes, seen.landmarks, reading.probabilities, reading.style)
 
 
 def stylize_padded(

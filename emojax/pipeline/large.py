@@ -25,8 +25,8 @@ def stylize_in_tiles(
     photo: UInt8[np.ndarray, "H W 3"],
     weights: Float[Any, " S"],
     regions: Regions | None = None,
-    whole: int | None = None,
-    most: int = tiles.SIDE,
+    max_pixels: int | None = None,
+    max_side: int = tiles.MAX_SIDE,
     mask: UInt8[np.ndarray, "H W"] | None = None,
     statistics: Statistics | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
@@ -34,13 +34,13 @@ def stylize_in_tiles(
 
     Args:
         regions: regions without a mask.
-        whole: pixels of the largest photo whose statistics are measured at once; by default `tiles.whole`.
-        most: the largest side of a window.
+        max_pixels: pixels of the largest photo whose statistics are measured at once; by default `tiles.max_pixels`.
+        max_side: the largest side of a window.
         mask: how much of the photo is painted, see `paint_mask`.
         statistics: by default those of `estimate_statistics`.
     """
     if statistics is None:
-        statistics = estimate_statistics(programs, config, params, photo, weights, regions, whole, mask)
+        statistics = estimate_statistics(programs, config, params, photo, weights, regions, max_pixels, mask)
 
     def painter(window: np.ndarray, size: np.ndarray, corner: np.ndarray) -> np.ndarray:
         name = ("window", mask is not None)
@@ -48,7 +48,7 @@ def stylize_in_tiles(
         seen = _with_mask(regions, mask, corner, *window.shape[1:3])
         return np.asarray(program(params, window, weights[None], size, seen, statistics, corner))[0]
 
-    return tiles.paint(photo, config.receptive_radius, painter, most)
+    return tiles.paint(photo, config.receptive_radius, painter, max_side)
 
 
 def estimate_statistics(
@@ -58,7 +58,7 @@ def estimate_statistics(
     photo: UInt8[np.ndarray, "H W 3"],
     weights: Float[Any, " S"],
     regions: Regions | None = None,
-    whole: int | None = None,
+    max_pixels: int | None = None,
     mask: UInt8[np.ndarray, "H W"] | None = None,
 ) -> Statistics:
     """Estimates the norm statistics of a photo of any size from one pass over the photo, halved until it is small enough.
@@ -67,19 +67,19 @@ def estimate_statistics(
     that are spread over the photo, at both sizes (a control variate; with several halvings, the multilevel Monte Carlo method
     of Giles 2008, doi:10.1287/opre.1070.0496, with fixed samples).
     """
-    whole, name = whole or tiles.whole(config), ("statistics", mask is not None)
+    max_pixels, name = max_pixels or tiles.max_pixels(config), ("statistics", mask is not None)
 
     def measure(photos: np.ndarray, size: np.ndarray, *others: Any) -> Statistics:
         program = programs.get(name, photos.shape[1:3], lambda: functools.partial(measure_statistics, config))
         return program(params, photos, weights, size, *others)
 
-    if tiles.fits(photo, whole):
+    if tiles.fits(photo, max_pixels):
         padded, size = pad_to_bucket(photo, programs.buckets(name))
         return measure(padded[None], size, _with_mask(regions, mask, np.zeros((1, 2), np.int32), *padded.shape[:2]))
     half = rescale(photo, 0.5)
     half_mask = None if mask is None else resize_mask(mask, half.shape[:2])
     halved = None if regions is None else regions._replace(boxes=regions.boxes / 2)
-    side, corners = tiles.sample_windows(photo.shape[0], photo.shape[1], whole)
+    side, corners = tiles.sample_windows(photo.shape[0], photo.shape[1], max_pixels)
 
     def sample(
         photo: np.ndarray, corners: np.ndarray, side: int, regions: Regions | None, mask: np.ndarray | None
@@ -89,7 +89,7 @@ def estimate_statistics(
 
     windows = sample(photo, corners, side, regions, mask)
     halves = sample(half, corners // 2, side // 2, halved, half_mask)
-    of_half = estimate_statistics(programs, config, params, half, weights, halved, whole, half_mask)
+    of_half = estimate_statistics(programs, config, params, half, weights, halved, max_pixels, half_mask)
     return tiles.corrected(of_half, halves, windows)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
 from emojax.errors import InputError, NoFaceError, UserError
-from emojax.faces.crops import cut_face, recut_found
+from emojax.faces.crops import cut_face, detect_and_convert_crop
 from emojax.faces.find import Face, face_weights, find_faces
 from emojax.images import ArrayLike, Photo, PhotoLike, read_photo, rescale, resize_like, resize_mask, to_picture
 from emojax.images.finish import finish
@@ -38,7 +38,7 @@ from emojax.pipeline.forward import (
 )
 from emojax.pipeline.inputs import as_pictures, as_style_files, check_many
 from emojax.pipeline.large import stylize_in_tiles
-from emojax.pipeline.planning import PLACES, plan_programs
+from emojax.pipeline.planning import FACE_COUNTS, plan_programs
 from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_mask, scaled_boxes
 from emojax.pipeline.result import ReadFace, Result
@@ -107,13 +107,13 @@ class Model:
             notes.append("no face found, " + ("nothing is painted" if chosen.faces_only else "used the neutral style"))
         if chosen.per_face and len(faces) > MAX_REGIONS:
             notes.append(f"{len(faces)} faces found, the {MAX_REGIONS} largest have a style of their own")
-        return self._read_and_repaint(photo, faces[: PLACES[-1]], chosen, notes)
+        return self._read_and_repaint(photo, faces[: FACE_COUNTS[-1]], chosen, notes)
 
     def _read_and_repaint(
         self, photo: Photo, faces: Sequence[Face], options: StylizeOptions, notes: list[str]
     ) -> Result:
         """Reads the faces and repaints the photo, in one program if the photo is small enough."""
-        side, places = self.classifier.size, next(places for places in PLACES if places >= len(faces))
+        side, places = self.classifier.size, next(places for places in FACE_COUNTS if places >= len(faces))
         crops = np.zeros((places, side, side, 3), np.uint8)
         for index, found in enumerate(faces):
             crops[index] = cut_face(photo.pixels, found, self.classifier.margin, side, self.classifier.aligned)
@@ -126,7 +126,7 @@ class Model:
         boxes = scaled_boxes(faces, photo.pixels, small) if regional else None
         share, amount = code_and_amount(self.styles, options.strength)
         face_share = np.float32(options.face_strength) if spares_faces(self.styles, options) else None
-        if tiles.fits(small, tiles.whole(self.styles)):
+        if tiles.fits(small, tiles.max_pixels(self.styles)):
             name = ("whole", options.mix, options.per_face, regional, mask is not None, places)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
             program = self.programs.get(name, padded.shape[:2], self._whole(options.mix, options.per_face))
@@ -249,7 +249,7 @@ class Model:
             raise InputError(f"`margin` {margin!r}: it is a fraction of the face's box, 0 to 10", "margin")
         pictures = as_pictures(crops)
         config = self.classifier
-        ready = [recut_found(crop, margin, config.margin, config.size, config.aligned) for crop in pictures]
+        ready = [detect_and_convert_crop(crop, margin, config.margin, config.size, config.aligned) for crop in pictures]
         rows = [np.zeros((0, len(EMOTIONS)), np.float32)]
         for start in range(0, len(ready), CLASSIFY_BATCH):
             batch = np.stack(ready[start : start + CLASSIFY_BATCH])
@@ -260,8 +260,8 @@ class Model:
         return np.concatenate(rows)
 
     def read_crops(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """The probabilities float32 [N, 7] of at most `PLACES[-1]` faces, cut as the classifier needs them."""
-        places = next(places for places in PLACES if places >= len(crops))
+        """The probabilities float32 [N, 7] of at most `FACE_COUNTS[-1]` faces, cut as the classifier needs them."""
+        places = next(places for places in FACE_COUNTS if places >= len(crops))
         filled = np.zeros((places, self.classifier.size, self.classifier.size, 3), np.uint8)
         filled[: len(crops)] = crops
         program = self.programs.get("faces", places, lambda: functools.partial(read_faces, self.classifier))
@@ -318,7 +318,7 @@ class Model:
             boxes = scaled_boxes(faces, photo, small)
             strengths = face_strengths(boxes, np.float32(options.face_strength)).astype(np.float32)
             regions = Regions(boxes, None, strengths if spares else None)
-        if tiles.fits(small, tiles.whole(self.styles)):
+        if tiles.fits(small, tiles.max_pixels(self.styles)):
             name = ("given", regions is not None, mask is not None)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
             program = self.programs.get(name, padded.shape[:2], self._given())

@@ -19,10 +19,10 @@ from emojax.pipeline.regions import MAX_REGIONS, Regions
 if TYPE_CHECKING:
     from emojax.pipeline.model import Model
 
-PLACES = (16, 64, 256)
+FACE_COUNTS = (16, 64, 256)
 """Numbers of faces that programs are compiled for, multiples of `READ_AT_ONCE`. The first suffices for nearly all photos; the
 last is the most that the detector finds."""
-assert all(places % READ_AT_ONCE == 0 for places in PLACES)
+assert all(places % READ_AT_ONCE == 0 for places in FACE_COUNTS)
 
 
 def plan_programs(
@@ -39,7 +39,7 @@ def plan_programs(
     shape = jax.ShapeDtypeStruct
     size, weights = shape((2,), np.int32), shape((1, len(model.styles.styles)), np.float32)
     side = model.classifier.size
-    faces = shape((PLACES[0], side, side, 3), np.uint8), shape((), np.int32), shape((PLACES[0],), np.float32)
+    faces = shape((FACE_COUNTS[0], side, side, 3), np.uint8), shape((), np.int32), shape((FACE_COUNTS[0],), np.float32)
     neutral = shape((len(EMOTIONS),), np.float32)
     share = shape((), np.float32) if PHOTO in model.styles.styles else None
     spares = PHOTO in model.styles.styles and face_strength < 1
@@ -48,7 +48,7 @@ def plan_programs(
     face_share = share if spares else None
     strengths = shape((MAX_REGIONS,), np.float32) if spares else None
     regions = None if boxes is None else Regions(boxes, None, strengths)
-    name = ("whole", mix, per_face, regional, masked, PLACES[0]) if read else ("given", regional, masked)
+    name = ("whole", mix, per_face, regional, masked, FACE_COUNTS[0]) if read else ("given", regional, masked)
 
     def compile(bucket: tuple[int, int]) -> None:
         mask = shape((*bucket, 1), np.uint8) if masked else None
@@ -63,7 +63,7 @@ def plan_programs(
             program.compile(model.params["styles"], shape((1, *bucket, 3), np.uint8), weights, size, seen)
 
     small = (scaled_size(height, width, 1 / style_scale) for height, width in sizes)
-    most = tiles.whole(model.styles)
-    whole = [size for size in small if math.prod(size) <= most]  # the others are painted in tiles
-    sides = [(tiles.network_side(height), tiles.network_side(width)) for height, width in whole]
+    max_pixels = tiles.max_pixels(model.styles)
+    fitting = [size for size in small if math.prod(size) <= max_pixels]  # the others are painted in tiles
+    sides = [(tiles.network_side(height), tiles.network_side(width)) for height, width in fitting]
     return [functools.partial(compile, bucket) for bucket in model.programs.buckets(name).plan(sides)]

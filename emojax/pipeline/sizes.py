@@ -11,14 +11,14 @@ import numpy as np
 
 from emojax.pipeline import tiles
 
-PLANNED, PHOTOS_EACH, MOST_PLANNED = 12, 4, 40
-"""The limit on programs for one run: `PLANNED`, or one program per `PHOTOS_EACH` photos if that is more, but at most
-`MOST_PLANNED`. A model keeps only `programs.PROGRAMS` in memory; dropped ones are loaded from disk again."""
-COMPILATION = 750_000
+PLANNED, PHOTOS_PER_PROGRAM, MAX_PLANNED = 12, 4, 40
+"""The limit on programs for one run: `PLANNED`, or one program per `PHOTOS_PER_PROGRAM` photos if that is more, but at most
+`MAX_PLANNED`. A model keeps only `programs.PROGRAMS` in memory; dropped ones are loaded from disk again."""
+COMPILE_COST = 750_000
 """Pixels of padding that justify compiling a program. By time alone it would be 2 million (2 s of one core, while others
 paint), but then photos would be padded by more than a third."""
 _STEP = 32  # planned buckets' sides are multiples of it; with finer steps, later photos would find fewer programs in the cache
-_MOST_COMPARED = 256
+_MAX_COMPARED = 256
 
 
 def bucket_side(side: int) -> int:
@@ -46,21 +46,21 @@ def plan_buckets(sizes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         own: Counter[tuple[int, int]] = Counter()
         for (h, w), count in photos.items():
             own[-(-h // step) * step, -(-w // step) * step] += count
-        if len(own) <= _MOST_COMPARED:
+        if len(own) <= _MAX_COMPARED:
             break
         step *= 2
     if not own:
         return []
     heights, widths = np.array(sorted(own)).T
     counts = np.array([own[bucket] for bucket in sorted(own)])
-    most = max(PLANNED, min(counts.sum() // PHOTOS_EACH, MOST_PLANNED))
+    limit = max(PLANNED, min(counts.sum() // PHOTOS_PER_PROGRAM, MAX_PLANNED))
     while len(counts) > 1:
         tall, wide = np.maximum.outer(heights, heights), np.maximum.outer(widths, widths)
         pixels = heights * widths * counts
         padding = tall * wide * np.add.outer(counts, counts) - np.add.outer(pixels, pixels)
         np.fill_diagonal(padding, np.iinfo(padding.dtype).max)
         i, j = np.unravel_index(padding.argmin(), padding.shape)
-        if len(counts) <= most and padding[i, j] >= COMPILATION:
+        if len(counts) <= limit and padding[i, j] >= COMPILE_COST:
             break
         heights[i], widths[i], counts[i] = tall[i, j], wide[i, j], counts[i] + counts[j]
         heights, widths, counts = (np.delete(values, j) for values in (heights, widths, counts))
@@ -109,8 +109,8 @@ class Buckets:
         own = bucket_side(h), bucket_side(w)
         self._wanted[own] += 1
         if own not in self.compiled and self._wanted[own] <= self.PATIENCE:
-            most = 2 * own[0] * own[1]
-            larger = [(y * x, y, x) for y, x in self.compiled if y >= h and x >= w and y * x <= most]
+            largest = 2 * own[0] * own[1]
+            larger = [(y * x, y, x) for y, x in self.compiled if y >= h and x >= w and y * x <= largest]
             if larger:
                 return min(larger)[1:]
         self.compiled.add(own)

@@ -19,14 +19,14 @@ from jaxtyping import Array, Int, Int32, UInt8
 from emojax.nets.layers import EPSILON
 from emojax.nets.stylizer import MINIMUM, MULTIPLE, Statistics, StylizerConfig
 
-VALUES = 34_000_000
-"""the maximum number of values in the largest layer of a photo that is painted in one pass, see `whole`; the command then takes
-0.8 GB, or 1.0 GB with a style per face"""
-SIDE = 1088
+MAX_VALUES = 34_000_000
+"""the maximum number of values in the largest layer of a photo that is painted in one pass, see `max_pixels`; the command
+then takes 0.8 GB, or 1.0 GB with a style per face"""
+MAX_SIDE = 1088
 """side of the largest window, a multiple of `STEP`"""
 STEP = 64
 """The sides of windows are multiples of this, so that few programs serve all photos and little is painted twice."""
-SAMPLES, SMALLEST = 4, 192
+SAMPLES, MIN_SAMPLE_SIDE = 4, 192
 """windows along each axis that sample a photo, and their minimum side in pixels; near its border, a window shows a reflection
 instead of the photo, so the statistics of small windows are biased"""
 
@@ -41,14 +41,14 @@ class Span(NamedTuple):
     """the part that is kept: from `first` up to, but excluding, `last`"""
 
 
-def whole(config: StylizerConfig) -> int:
+def max_pixels(config: StylizerConfig) -> int:
     """Pixels of the largest photo that is painted in one pass: 4.25 million for the packaged default network."""
-    return VALUES * config.patch**2 // config.channels(config.patch)
+    return MAX_VALUES * config.patch**2 // config.channels(config.patch)
 
 
-def fits(photo: UInt8[np.ndarray, "H W 3"], most: int) -> bool:
-    """Whether a photo has at most `most` pixels."""
-    return photo.shape[0] * photo.shape[1] <= most
+def fits(photo: UInt8[np.ndarray, "H W 3"], max_pixels: int) -> bool:
+    """Whether a photo has at most `max_pixels` pixels."""
+    return photo.shape[0] * photo.shape[1] <= max_pixels
 
 
 def network_side(side: int) -> int:
@@ -56,20 +56,20 @@ def network_side(side: int) -> int:
     return max(MINIMUM, _up(side, MULTIPLE))
 
 
-def spans(length: int, halo: int, most: int = SIDE) -> tuple[int, list[Span]]:
+def spans(length: int, halo: int, max_length: int = MAX_SIDE) -> tuple[int, list[Span]]:
     """The windows along an axis: as few as possible, and no longer than necessary.
 
     Args:
         length: length of the axis.
         halo: a multiple of 4.
-        most: length of the longest window, a multiple of `STEP`; it is raised where the halos take more than half of it.
+        max_length: length of the longest window, a multiple of `STEP`; it is raised where the halos take more than half of it.
 
     Returns:
         The windows' length, a multiple of `STEP`; and the windows, of which the last may reach beyond a short axis.
     """
-    most = max(most, _up(4 * halo, STEP))
+    max_length = max(max_length, _up(4 * halo, STEP))
     inside = network_side(length)  # the picture as the network sees it in one pass; the last window ends there
-    count = max(1, -(-(inside - 2 * halo) // (most - 2 * halo)))
+    count = max(1, -(-(inside - 2 * halo) // (max_length - 2 * halo)))
     side = _up(-(-(inside - 2 * halo) // count) + 2 * halo, STEP)
     end = max(0, inside - side)
     starts = [*range(0, end, max(MULTIPLE, side - 2 * halo)), end]
@@ -109,7 +109,7 @@ def paint(
     photo: UInt8[np.ndarray, "H W 3"],
     radius: int,
     painter: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-    most: int = SIDE,
+    max_side: int = MAX_SIDE,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Repaints a photo window by window.
 
@@ -117,10 +117,10 @@ def paint(
         radius: how far, in pixels, the kept part of a window depends on its surroundings.
         painter: (window uint8 [1, h, w, 3]; (height, width) of the picture in it, int32 [2]; its corner (x, y) in the photo,
             int [1, 2]) -> the repainted window, uint8 [h, w, 3].
-        most: the largest side of a window.
+        max_side: the largest side of a window.
     """
     halo = _up(radius, MULTIPLE)
-    (height, rows), (width, columns) = (spans(length, halo, most) for length in photo.shape[:2])
+    (height, rows), (width, columns) = (spans(length, halo, max_side) for length in photo.shape[:2])
     painted = np.empty_like(photo)
     for y, top, bottom in rows:
         for x, left, right in columns:
@@ -130,17 +130,18 @@ def paint(
     return painted
 
 
-def sample_windows(height: int, width: int, whole: int) -> tuple[int, Int32[np.ndarray, "N 2"]]:
+def sample_windows(height: int, width: int, max_pixels: int) -> tuple[int, Int32[np.ndarray, "N 2"]]:
     """The windows that sample a photo, spread evenly over it. Few large windows are better than many small ones.
 
     Args:
-        whole: pixels that fit into one pass; all windows together have at most that many, unless `SMALLEST` makes them larger.
+        max_pixels: pixels that fit into one pass; all windows together have at most that many, unless
+            `MIN_SAMPLE_SIDE` makes them larger.
 
     Returns:
         The windows' side, and their distinct corners (x, y). All are multiples of 8, so that their halves are multiples of 4.
         Along an axis that is not longer than a window, there is one window.
     """
-    side = max(SMALLEST, math.isqrt(whole) // SAMPLES // 8 * 8)
+    side = max(MIN_SAMPLE_SIDE, math.isqrt(max_pixels) // SAMPLES // 8 * 8)
     rows, columns = (
         np.unique(np.clip((np.arange(SAMPLES) + 0.5) * length / SAMPLES - side / 2, 0, max(0, length - side)) // 8 * 8)
         for length in (height, width)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow.fs import FileSystem
 
 from emojax.cli.job import reason, style_name
-from emojax.cli.kinds import PHOTOS
+from emojax.cli.media import PHOTOS
 from emojax.cli.report import reading
 from emojax.errors import EmojaxError, InputError
 from emojax.images import FORMATS, encode

@@ -13,7 +13,7 @@ from emojax.emotions import EMOTIONS, NEUTRAL
 from emojax.faces.crops import cut_face
 from emojax.faces.find import Face, find_faces
 from emojax.pipeline import Model
-from emojax.pipeline.planning import PLACES
+from emojax.pipeline.planning import FACE_COUNTS
 from emojax.video.frames import Frame
 from emojax.video.motion import Change, compare, shrink
 
@@ -86,7 +86,7 @@ class ClipAnalyzer:
 
     def _detect(self, frame: Frame) -> KeyFrame:
         """The faces of a frame."""
-        found = find_faces(frame.pixels, turned=False)[: PLACES[-1]] if self._faces else []
+        found = find_faces(frame.pixels, turned=False)[: FACE_COUNTS[-1]] if self._faces else []
         probabilities = np.zeros((len(found), len(EMOTIONS)), np.float32)
         if self._read and found:
             config = self._model.classifier

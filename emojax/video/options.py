@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from emojax.errors import InputError
 
-MOST_STEADY = 0.95
+MAX_STEADY = 0.95
 
 
 @dataclass(frozen=True)
@@ -40,5 +40,5 @@ class VideoOptions:
             raise InputError(f"`every` {self.every}: it is at least 1", "every")
         if not 0 <= self.crf <= 51:
             raise InputError(f"`crf` {self.crf}: it is 0 (best) to 51", "crf")
-        if not 0 <= self.steady <= MOST_STEADY:
-            raise InputError(f"`steady` {self.steady:g}: it is 0 to {MOST_STEADY}", "steady")
+        if not 0 <= self.steady <= MAX_STEADY:
+            raise InputError(f"`steady` {self.steady:g}: it is 0 to {MAX_STEADY}", "steady")

@@ -226,7 +226,7 @@ class ClipPainter:
         if change is not None and self._canvas is not None and rate < 1:
             before, trust = warp(self._canvas.picture, change.motion), np.float32(self.steady) * change.same
         statistics = empty_statistics(config) if self._canvas is None else self._canvas.statistics
-        if not tiles.fits(small, tiles.whole(config)):
+        if not tiles.fits(small, tiles.max_pixels(config)):
             return self._repaint_large(small, weights, regions, mask, before, trust, statistics, rate)
         sides = tiles.network_side(height), tiles.network_side(width)
         if regions is not None and mask is not None:

@@ -165,10 +165,10 @@ def _checked(path: Path, found: Mapping[str, np.ndarray], family: str | None) ->
     return Weights(tensors, family)
 
 
-def _listed(names: Iterable[str], most: int | None = None) -> str:
+def _listed(names: Iterable[str], limit: int | None = None) -> str:
     """The names, or the first `most` of them, separated by commas."""
     names = list(names)
-    return ", ".join(names[:most]) + (", ..." if most and len(names) > most else "") if names else "no tensors"
+    return ", ".join(names[:limit]) + (", ..." if limit and len(names) > limit else "") if names else "no tensors"
 
 
 PACKAGED_VGG16 = PACKAGED / "vgg16" / "vgg16.safetensors"

@@ -264,7 +264,7 @@ def test_frames_in_tiles(model, scene, written, tmp_path, monkeypatch):
     source = write(tmp_path / "pan.mkv", pan(3, size=(100, 140), side=240))
     options = {"emotion": "sad", "face_strength": 1}
     whole, _, _ = painted(model, source, written, **options)
-    monkeypatch.setattr(tiles, "whole", lambda config: 100 * 140 - 1)
+    monkeypatch.setattr(tiles, "max_pixels", lambda config: 100 * 140 - 1)
     tiled, _, _ = painted(model, source, written, **options)
     assert np.mean([apart(a, b).mean() for a, b in zip(whole, tiled, strict=True)]) < 6  # statistics are estimated
 

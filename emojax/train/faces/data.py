@@ -21,7 +21,7 @@ from PIL import Image
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.faces.crops import recut
+from emojax.faces.crops import convert_crop
 from emojax.nets.classifier import ClassifierConfig
 from emojax.train.faces.sources import FaceConfig, FaceSource, open_faces
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
@@ -32,7 +32,7 @@ def decode_face(face: dict[str, Any], model: ClassifierConfig) -> UInt8[np.ndarr
     """A face of a source as the classifier takes it; raises Pillow's errors for damaged data."""
     with Image.open(io.BytesIO(face["image"])) as picture:
         crop = np.asarray(picture.convert("RGB"))
-    return recut(crop, face["margin"], face.get("landmarks"), model.margin, model.size, model.aligned)
+    return convert_crop(crop, face["margin"], face.get("landmarks"), model.margin, model.size, model.aligned)
 
 
 class _Decode:

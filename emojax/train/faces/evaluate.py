@@ -23,7 +23,7 @@ from PIL import Image
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.faces.crops import cut_face, find_landmarks, recut
+from emojax.faces.crops import convert_crop, cut_face, find_landmarks
 from emojax.faces.find import Face, cut_crop, find_faces, overlap
 from emojax.images import read_photo
 from emojax.nets.classifier import ClassifierConfig, classify
@@ -140,7 +140,7 @@ def _labelled_crop(config: ClassifierConfig, photo: np.ndarray, box: Face) -> np
     if not config.aligned:
         return cut_crop(photo, box, config.margin, config.size)
     crop = cut_crop(photo, box, EXPW_MARGIN, ARCHIVE_SIDE)
-    return recut(crop, EXPW_MARGIN, find_landmarks(crop, EXPW_MARGIN), config.margin, config.size, True)
+    return convert_crop(crop, EXPW_MARGIN, find_landmarks(crop, EXPW_MARGIN), config.margin, config.size, True)
 
 
 def table(scores: Mapping[str, Mapping[str, Any]]) -> str:

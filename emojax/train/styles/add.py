@@ -28,7 +28,7 @@ from emojax.images import read_photo
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.pipeline.forward import stylize
 from emojax.train.state import TrainState
-from emojax.train.styles.config import StyleTraining, painted
+from emojax.train.styles.config import StyleTraining, painted_styles
 from emojax.train.styles.crops import center_crop, photo_batches
 from emojax.train.styles.paintings import find_paintings, painting_size
 from emojax.train.styles.targets import make_constants
@@ -71,7 +71,7 @@ def nearest_row(config: StyleTraining, shared: StylizerConfig, params: Any, cons
         state = TrainState(0, {"network": params["network"], "styles": row}, None, None, None)
         return evaluate(state, constants)[0]["loss"]
 
-    return int(np.argmin([loss_of(index) for index in range(len(painted(shared.styles)))]))
+    return int(np.argmin([loss_of(index) for index in range(len(painted_styles(shared.styles)))]))
 
 
 def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]:

@@ -223,7 +223,7 @@ class StyleTraining:
             raise UserError(
                 "a set of networks is not trained as a whole: train its networks one by one, each with its own --emotion"
             )
-        styles = painted(self.resolved_model().styles)
+        styles = painted_styles(self.resolved_model().styles)
         if PHOTO in self.resolved_model().styles[:-1]:
             raise UserError(f"styles {self.resolved_model().styles}: {PHOTO!r} has to be the last")
         self.release_styles()
@@ -267,6 +267,6 @@ class StyleTraining:
         return dataclasses.replace(self.model, styles=(self.emotion,)) if self.emotion else self.model
 
 
-def painted(styles: tuple[str, ...]) -> tuple[str, ...]:
+def painted_styles(styles: tuple[str, ...]) -> tuple[str, ...]:
     """The styles that have a painting."""
     return tuple(style for style in styles if style != PHOTO)

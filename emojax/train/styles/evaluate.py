@@ -24,9 +24,10 @@ from emojax.errors import UserError
 from emojax.nets.stylizer import MULTIPLE, StylizerConfig
 from emojax.pipeline import load
 from emojax.train.faces.evaluate import markdown
-from emojax.train.styles.config import PhotoConfig, painted
+from emojax.train.styles.config import PhotoConfig, painted_styles
 from emojax.train.styles.paintings import painting_size, read_paintings
-from emojax.train.styles.pictures import motif_strength
+from emojax.train.styles.picture_metrics import motif_strength
+from emojax.train.styles.picture_scores import score_pictures
 from emojax.train.styles.scoring import (
     Retention,
     distance_to_optimum,
@@ -35,7 +36,6 @@ from emojax.train.styles.scoring import (
     read_photos,
     score_photos,
 )
-from emojax.train.styles.seen import scores_as_seen
 from emojax.train.styles.targets import painting_grams
 from emojax.util.files import make_folder, write_atomically
 from emojax.util.words import tell
@@ -53,7 +53,7 @@ COLUMNS = (
 )
 
 
-SEEN_COLUMNS = ("faces_found", "emotion_kept", "noise_gain", "motif", "painting_motif")
+PICTURE_COLUMNS = ("faces_found", "emotion_kept", "noise_gain", "motif", "painting_motif")
 
 
 def table(scores: Mapping[str, Mapping[str, float]], columns: Sequence[str] = COLUMNS) -> str:
@@ -84,7 +84,7 @@ class Sheet:
         self.side = side
         self.rows: list[np.ndarray] = []
 
-    def look(self, photo: np.ndarray, pictures: np.ndarray) -> None:
+    def add(self, photo: np.ndarray, pictures: np.ndarray) -> None:
         """Adds a photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3]."""
         small = [
             np.asarray(Image.fromarray(picture).resize((self.side, self.side), Image.Resampling.LANCZOS))
@@ -115,12 +115,12 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     style_files = [read_style_file(path) for path in args.style_files]
     if style_files:
         config, params = only_style_files(config, params, style_files)
-    retention, sheet = Retention(args.classifier, len(painted(config.styles))), Sheet(args.sheet_side)
+    retention, sheet = Retention(args.classifier, len(painted_styles(config.styles))), Sheet(args.sheet_side)
     # The scores are compared between machines: no reduced precision on a GPU or TPU.
     with jax.default_matmul_precision("highest"):
         vgg = load_vgg16(find_vgg16(args.vgg16))
         paintings = PhotoConfig(paintings=tuple(args.paintings), prefer=prefer, painting_size=side)
-        grams = painting_grams(vgg, paintings, painted(config.styles), of=lambda features: features)
+        grams = painting_grams(vgg, paintings, painted_styles(config.styles), of=lambda features: features)
         params, vgg = jax.device_put((params, vgg))
         photos = read_photos(args.photos, args.size, args.limit)
         if (args.output / "sheet.png").resolve() in {Path(name).resolve() for name in photos}:
@@ -129,11 +129,11 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
             )
 
         def look(photo: np.ndarray, pictures: np.ndarray) -> None:
-            sheet.look(photo, pictures)
-            retention.look(photo, pictures)
+            sheet.add(photo, pictures)
+            retention.add(photo, pictures)
 
         scores = score_photos(config, params, vgg, grams, photos, look)
-        for index, style in enumerate(painted(config.styles) if retention.faces else ()):
+        for index, style in enumerate(painted_styles(config.styles) if retention.faces else ()):
             scores[style]["emotion_retention"] = float(retention.same[index] / retention.faces)
         metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "photos": list(photos), "size": args.size}
         metrics |= {"style_scale": args.style_scale, "faces": retention.faces, "scores": scores, "optimum": []}
@@ -141,12 +141,12 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         if not config.network_per_style:
             model = load(classifier=args.classifier, styles=args.checkpoint)
             model = model.with_style_files(style_files) if style_files else model
-            chosen = {style: row for style, row in scores_as_seen(model, photos).items() if style in scores}
+            chosen = {style: row for style, row in score_pictures(model, photos).items() if style in scores}
             for style, painting in zip(
-                painted(config.styles), read_paintings(paintings, painted(config.styles)), strict=True
+                painted_styles(config.styles), read_paintings(paintings, painted_styles(config.styles)), strict=True
             ):
                 chosen[style]["painting_motif"] = motif_strength(painting[0])
-            metrics["seen"] = chosen
+            metrics["pictures"] = chosen
         write_atomically(args.output / "sheet.png", sheet.png())
         _write(args.output, metrics)
         _print_scores(metrics)
@@ -205,8 +205,8 @@ def _print_scores(metrics: Mapping[str, Any]) -> None:
     size, scores = metrics["size"], metrics["scores"]
     print(f"{len(metrics['photos'])} photos at {size} x {size}, style scale {metrics['style_scale']:g}", end=", ")
     print(f"{metrics['faces']} faces\n\n{table(scores)}")
-    if "seen" in metrics:
-        print(f"\nas users see them:\n\n{table(metrics['seen'], SEEN_COLUMNS)}")
+    if "pictures" in metrics:
+        print(f"\nas users see them:\n\n{table(metrics['pictures'], PICTURE_COLUMNS)}")
     if len(scores) > 1:
         print(f"\neven styles: multiply --loss.strengths by {' '.join(map(str, metrics['strengths']))}")
 

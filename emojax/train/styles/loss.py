@@ -21,7 +21,7 @@ from emojax.losses.terms import (
 )
 from emojax.nets.stylizer import mix_styles, stylize_with_code
 from emojax.nets.vgg16 import vgg16_features
-from emojax.train.styles.config import StyleTraining, painted
+from emojax.train.styles.config import StyleTraining, painted_styles
 
 
 def perceptual_losses(
@@ -51,7 +51,7 @@ def perceptual_losses(
     target = vgg16_features(vgg, to_255(photos), content_layers)
     # The style "photo" has no painting; it is compared with the last painting with weight 0.
     with_painting = jnp.asarray([style != PHOTO for style in model.styles], jnp.float32)[styles]
-    rows = jnp.minimum(styles, len(painted(model.styles)) - 1)
+    rows = jnp.minimum(styles, len(painted_styles(model.styles)) - 1)
     paintings = jax.tree.map(lambda table: table[rows], constants["paintings"])
     terms: dict[str, jax.Array] = {"tv": total_variation(stylized)}
     if weights.flatness:

@@ -107,7 +107,7 @@ def steps_to_goal(
     gram: Mapping[str, Float[Array, "1 _c _c"]],
     photo: Float[Array, "1 H W 3"],
     goal: float,
-    most: int = 300,
+    max_steps: int = 300,
 ) -> Optimum:
     """Minimizes the objective over the pixels, from the photo, until it is at most `goal`.
 
@@ -117,11 +117,11 @@ def steps_to_goal(
     Args:
         gram: of the one painting.
         goal: the objective that a network has reached on this photo.
-        most: largest number of steps.
+        max_steps: largest number of steps.
     """
     content, step = _programs()
     curve: list[float] = []
-    for loss in itertools.islice(descent.losses(step, photo, vgg, gram, content(vgg, photo)), most + 1):
+    for loss in itertools.islice(descent.losses(step, photo, vgg, gram, content(vgg, photo)), max_steps + 1):
         curve.append(loss)
         if loss <= goal:
             return Optimum(curve, len(curve) - 1)

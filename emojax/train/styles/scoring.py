@@ -19,7 +19,7 @@ from emojax.images import to_uint8, to_unit
 from emojax.nets.stylizer import StylizerConfig, choose_network, mix_styles, stylize_with_code
 from emojax.train.faces.evaluate import classify_crops
 from emojax.train.stream import UNREADABLE
-from emojax.train.styles.config import painted
+from emojax.train.styles.config import painted_styles
 from emojax.train.styles.crops import center_crop
 from emojax.train.styles.metrics import objective, steps_to_goal, style_scores
 from emojax.train.styles.sources import decode, open_photos
@@ -86,7 +86,7 @@ def score_photos(
     vgg: Any,
     grams: Any,
     photos: Mapping[str, np.ndarray],
-    look: Callable[[np.ndarray, np.ndarray], None],
+    on_photo: Callable[[np.ndarray, np.ndarray], None],
 ) -> dict[str, dict[str, float]]:
     """Means over the photos, style -> score.
 
@@ -95,13 +95,13 @@ def score_photos(
     "nearest_painting", the share of photos whose nearest painting is the style's own.
 
     Args:
-        look: called with each photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3].
+        on_photo: called with each photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3].
     """
-    rows: dict[str, list[dict[str, float]]] = {style: [] for style in painted(config.styles)}
+    rows: dict[str, list[dict[str, float]]] = {style: [] for style in painted_styles(config.styles)}
     for photo in track(photos.values(), "photo", "scoring"):
         before = np.asarray(_unstylized_program()(vgg, grams, to_unit(photo[None])))
-        pictures = np.zeros((len(painted(config.styles)), *photo.shape), np.uint8)
-        for index, style in enumerate(painted(config.styles)):
+        pictures = np.zeros((len(painted_styles(config.styles)), *photo.shape), np.uint8)
+        for index, style in enumerate(painted_styles(config.styles)):
             stylized, scores = _program(config)(params, vgg, grams, photo[None], index)
             pictures[index] = to_uint8(np.asarray(stylized[0]))
             distances = np.asarray(scores["style"])
@@ -109,10 +109,10 @@ def score_photos(
             row |= {"style": float(distances[index]), "style_ratio": float(distances[index] / before[index])}
             row["objective"] = objective(row["content"], row["style"])
             row["objective_ratio"] = row["objective"] / float(objective(0.0, before[index]))
-            if len(painted(config.styles)) > 1:
+            if len(painted_styles(config.styles)) > 1:
                 row["nearest_painting"] = float(distances.argmin() == index)
             rows[style].append(row)
-        look(photo, pictures)
+        on_photo(photo, pictures)
     return {
         style: {name: float(np.mean([row[name] for row in found])) for name in found[0]}
         for style, found in rows.items()
@@ -128,7 +128,7 @@ class Retention:
         self.config, self.variables = config, jax.device_put(variables)
         self.faces, self.same = 0, np.zeros(styles, int)
 
-    def look(self, photo: np.ndarray, pictures: np.ndarray) -> None:
+    def add(self, photo: np.ndarray, pictures: np.ndarray) -> None:
         """Adds a photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3], which have the photo's boxes."""
         faces = [face for face in find_faces(photo) if min(face.w, face.h) >= SMALLEST_FACE]
         if not faces:
@@ -146,23 +146,23 @@ class Retention:
 
 
 def distance_to_optimum(
-    config: StylizerConfig, params: Any, vgg: Any, grams: Any, photos: Mapping[str, np.ndarray], most: int
+    config: StylizerConfig, params: Any, vgg: Any, grams: Any, photos: Mapping[str, np.ndarray], max_steps: int
 ) -> Iterator[dict[str, Any]]:
     """The number of steps that an optimizer needs to reach the network's objective, a row per photo and style."""
-    pairs = [(name, index) for name in photos for index in range(len(painted(config.styles)))]
+    pairs = [(name, index) for name in photos for index in range(len(painted_styles(config.styles)))]
     for name, index in track(pairs, "picture", "optimizing"):
         photo = photos[name][None]
         _, scores = _program(config)(params, vgg, grams, photo, index)
         goal = float(objective(scores["content"], scores["style"][index]))
         gram = {layer: gram[index : index + 1] for layer, gram in grams.items()}
-        found = steps_to_goal(vgg, gram, jnp.asarray(to_unit(photo)), goal, most)
+        found = steps_to_goal(vgg, gram, jnp.asarray(to_unit(photo)), goal, max_steps)
         yield {"photo": name, "style": config.styles[index], "network": goal, **dataclasses.asdict(found)}
 
 
-def optimum_summary(rows: Sequence[Mapping[str, Any]], most: int) -> dict[str, float]:
-    """Mean steps per style and over the styles; `most` counts if the optimizer did not reach the objective."""
+def optimum_summary(rows: Sequence[Mapping[str, Any]], max_steps: int) -> dict[str, float]:
+    """Mean steps per style and over the styles; `max_steps` counts if the optimizer did not reach the objective."""
     styles = dict.fromkeys(row["style"] for row in rows)
-    counts = [(row["style"], most if row["steps"] is None else row["steps"]) for row in rows]
+    counts = [(row["style"], max_steps if row["steps"] is None else row["steps"]) for row in rows]
     means = {style: float(np.mean([count for name, count in counts if name == style])) for style in styles}
     return {**means, "mean": float(np.mean(list(means.values())))}
 

@@ -20,7 +20,7 @@ from emojax.losses.terms import (
     interior,
 )
 from emojax.nets.vgg16 import LAYERS, vgg16_features
-from emojax.train.styles.config import PhotoConfig, StyleLossConfig, StyleTraining, painted
+from emojax.train.styles.config import PhotoConfig, StyleLossConfig, StyleTraining, painted_styles
 from emojax.train.styles.paintings import read_paintings
 from emojax.util import compiling
 
@@ -89,6 +89,6 @@ def _painting_features(vgg: Any, config: PhotoConfig, styles: tuple[str, ...], l
 def make_constants(config: StyleTraining, vgg: Any) -> dict[str, Any]:
     """The constants of `perceptual_losses`: the layers of VGG16 that the loss uses, and `painting_targets`."""
     deepest = max(LAYERS.index(name.removeprefix("relu")) for name in config.loss.layers)
-    targets = painting_targets(vgg, config.data, config.loss, painted(config.resolved_model().styles))
+    targets = painting_targets(vgg, config.data, config.loss, painted_styles(config.resolved_model().styles))
     kept = {"mean", *(f"conv{layer}" for layer in LAYERS[: deepest + 1])}
     return {"vgg": {name: part for name, part in vgg.items() if name in kept}, "paintings": targets}

@@ -125,7 +125,7 @@ def test_the_sheet_shows_photo_and_styles_in_order():
     sheet = evaluate_styles.Sheet(side=4)
     for value in (10, 20):
         photo = np.full((8, 8, 3), value, np.uint8)
-        sheet.look(photo, np.stack([photo + 100, photo + 200]))
+        sheet.add(photo, np.stack([photo + 100, photo + 200]))
     with Image.open(io.BytesIO(sheet.png())) as picture:
         assert np.asarray(picture)[2::4, 2::4, 0].tolist() == [[10, 110, 210], [20, 120, 220]]
 
@@ -135,11 +135,11 @@ def test_emotions_are_compared_face_by_face(flags, monkeypatch):
     retention = scoring.Retention(Path(flags[3]), 2)
     photos = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
     monkeypatch.setattr(scoring, "find_faces", lambda photo: [Face(4, 4, 20, 20, 0.9)])
-    retention.look(photos[0], photos)
+    retention.add(photos[0], photos)
     assert retention.faces == 0
     monkeypatch.setattr(scoring, "find_faces", lambda photo: [Face(4, 4, 40, 40, 0.9), Face(20, 20, 40, 40, 0.9)])
     for photo in photos:
-        retention.look(photo, np.stack([photo, photo]))
+        retention.add(photo, np.stack([photo, photo]))
     assert retention.faces == 4 and retention.same.tolist() == [4, 4]
 
 

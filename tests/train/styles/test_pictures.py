@@ -7,8 +7,8 @@ from emojax.faces.find import Face, overlap
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig
 from emojax.pipeline import Model, Result
-from emojax.train.styles import seen
-from emojax.train.styles.pictures import flattest_window, motif_strength, noise_gain
+from emojax.train.styles import picture_scores
+from emojax.train.styles.picture_metrics import flattest_window, motif_strength, noise_gain
 
 
 def grey(x):
@@ -78,10 +78,10 @@ def test_what_is_seen_of_known_pictures(monkeypatch):
             assert crops.shape[1:] == (16, 16, 3) and margin == self.classifier.margin
             return np.eye(7, dtype=np.float32)[(crops[:, 8, 8, 0] > 200).astype(int)]
 
-    monkeypatch.setattr(seen, "find_faces", find)
-    monkeypatch.setattr(seen, "cut_crop", lambda pixels, *_: pixels[10:26, 10:26])
+    monkeypatch.setattr(picture_scores, "find_faces", find)
+    monkeypatch.setattr(picture_scores, "cut_crop", lambda pixels, *_: pixels[10:26, 10:26])
     model = Painter(ClassifierConfig(size=16), StylizerConfig(styles=("same", "blank", PHOTO)), {})
-    scores = seen.scores_as_seen(model, {"one": photo, "two": grey(noise(5, (64, 96)))})
+    scores = picture_scores.score_pictures(model, {"one": photo, "two": grey(noise(5, (64, 96)))})
     same, blank = scores["same"], scores["blank"]
     assert (same["faces_found"], same["emotion_kept"], same["noise_gain"]) == (1, 1, 1)
     assert (blank["faces_found"], blank["emotion_kept"], blank["noise_gain"], blank["motif"]) == (0, 0, 0, 0)

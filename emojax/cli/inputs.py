@@ -13,10 +13,10 @@ from pathlib import Path
 
 from emojax.cli.files import identity, place
 from emojax.cli.job import STREAM, Job, reason
-from emojax.cli.kinds import PHOTOS, Kind
+from emojax.cli.media import PHOTOS, Media
 
 
-def find(inputs: Iterable[str], recursive: bool, kind: Kind = PHOTOS) -> Iterable[Job]:
+def find_inputs(inputs: Iterable[str], recursive: bool, media: Media = PHOTOS) -> Iterable[Job]:
     """Yields a job per photo (or file of another kind), each file once, in the order of the inputs; folders are sorted."""
     seen = set()
     for item in inputs:
@@ -25,7 +25,7 @@ def find(inputs: Iterable[str], recursive: bool, kind: Kind = PHOTOS) -> Iterabl
         else:
             try:
                 is_folder = stat.S_ISDIR(os.stat(item).st_mode)
-                found = _files_in(item, recursive, kind) if is_folder else [Job(item)]
+                found = _files_in(item, recursive, media) if is_folder else [Job(item)]
             except (OSError, ValueError) as error:  # ValueError: a NUL in the name
                 found = [Job(item, problem=f"cannot read {item}: {reason(error)}")]
         for job in found:
@@ -35,15 +35,15 @@ def find(inputs: Iterable[str], recursive: bool, kind: Kind = PHOTOS) -> Iterabl
                 yield job
 
 
-def _files_in(folder: str, recursive: bool, kind: Kind) -> list[Job]:
+def _files_in(folder: str, recursive: bool, media: Media) -> list[Job]:
     """The files of a folder, without hidden ones and the outputs of emojax; one job with a problem if there are none."""
     files, problems = _walk(folder, recursive)
-    found = [path for path in files if Path(path).suffix.lower() in kind.read]
+    found = [path for path in files if Path(path).suffix.lower() in media.read]
     # Reading a pipe would wait for its other end. A path that does not exist is a broken link, which is a problem to report.
     found = [path for path in found if os.path.isfile(path) or not os.path.exists(path)]
-    paths = [path for path in found if not kind.is_ours(path)]
+    paths = [path for path in found if not media.is_ours(path)]
     if not paths and not problems:
-        what = f"{kind.plural} besides those that emojax made" if found else kind.plural
+        what = f"{media.plural} besides those that emojax made" if found else media.plural
         where = "or its subfolders" if recursive else "(--recursive looks into subfolders)"
         return [Job(folder, problem=f"no {what} in {folder} {where}")]
     below = [os.path.relpath(os.path.dirname(path) or ".", folder) for path in paths]

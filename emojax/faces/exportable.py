@@ -18,15 +18,15 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from emojax.faces import detector, find, views
 from emojax.faces.align import TEMPLATE_SIZE, Similarity, fit_similarity, sample, template
-from emojax.faces.detector import Found
+from emojax.faces.detector import Detections
 
-FACES = 64
+MAX_FACES = 64
 """the maximum number of faces; of more, those with the lowest scores are left out"""
 _FINEST = 8
 """the most samples per pixel and direction that are averaged when a photo is reduced"""
 
 
-class SeenFaces(NamedTuple):
+class DetectedFaces(NamedTuple):
     """Faces, largest first; rows after the last face are undefined unless stated otherwise."""
 
     number: Int[Array, ""]
@@ -40,7 +40,7 @@ class SeenFaces(NamedTuple):
     """by how many degrees clockwise the photo has to be turned for the faces to be upright"""
 
 
-def see_faces(params: Mapping[str, Any], photo: UInt8[Array, "H W 3"]) -> SeenFaces:
+def detect_faces(params: Mapping[str, Any], photo: UInt8[Array, "H W 3"]) -> DetectedFaces:
     """The faces of a photo; see `emojax.faces.find.detect_faces`. Pure.
 
     Args:
@@ -52,32 +52,32 @@ def see_faces(params: Mapping[str, Any], photo: UInt8[Array, "H W 3"]) -> SeenFa
     scales = jnp.stack([width, height]) / sides
     view = _view(photo, scales, sides)
 
-    def unsure(state: tuple[Array, SeenFaces]) -> Array:
+    def unsure(state: tuple[Array, DetectedFaces]) -> Array:
         number, seen = state
-        return (number < 4) & (seen.scores.max() < find.SURE)
+        return (number < 4) & (seen.scores.max() < find.CONFIDENT)
 
-    def look(state: tuple[Array, SeenFaces]) -> tuple[Array, SeenFaces]:
+    def try_orientation(state: tuple[Array, DetectedFaces]) -> tuple[Array, DetectedFaces]:
         number, best = state
         turned = lax.switch(number, [lambda view, k=k: jnp.rot90(view, -k) for k in _QUARTERS], view)
         found = detector.detect(params, turned, views.MINIMUM_CONFIDENCE)
         seen = _upright(found, number, scales, jnp.stack([width, height]))
-        least = jnp.where(number > 0, jnp.maximum(find.SURE_TURNED, best.scores.max()), 0)
+        least = jnp.where(number > 0, jnp.maximum(find.CONFIDENT_TURNED, best.scores.max()), 0)
         better = seen.scores.max() >= least
         return number + 1, jax.tree.map(lambda new, old: jnp.where(better, new, old), seen, best)
 
-    nothing = SeenFaces(
+    nothing = DetectedFaces(
         jnp.int32(0),
-        jnp.zeros((FACES, 4)),
-        jnp.zeros((FACES, 5, 2)),
-        jnp.zeros(FACES),
-        jnp.zeros((FACES, 3)),
+        jnp.zeros((MAX_FACES, 4)),
+        jnp.zeros((MAX_FACES, 5, 2)),
+        jnp.zeros(MAX_FACES),
+        jnp.zeros((MAX_FACES, 3)),
         jnp.int32(0),
     )
-    _, seen = lax.while_loop(unsure, look, (jnp.int32(0), nothing))
+    _, seen = lax.while_loop(unsure, try_orientation, (jnp.int32(0), nothing))
     points = lax.fori_loop(
         0,
         seen.number,
-        lambda index, points: points.at[index].set(_straight(params, photo, points[index], seen.rotation)),
+        lambda index, points: points.at[index].set(_realign(params, photo, points[index], seen.rotation)),
         seen.landmarks,
     )
     return seen._replace(landmarks=points)
@@ -110,7 +110,7 @@ def _averaged(
     return total / (each * each)
 
 
-def _upright(found: Found, number: Array, scales: Array, limits: Array) -> SeenFaces:
+def _upright(found: Detections, number: Array, scales: Array, limits: Array) -> DetectedFaces:
     """Converts faces of a turned view to faces of the photo, see `emojax.faces.find`; faces outside it are dropped."""
     side = views.WHOLE_SIDE
     quarters = jnp.array(_QUARTERS)[number]
@@ -121,12 +121,12 @@ def _upright(found: Found, number: Array, scales: Array, limits: Array) -> SeenF
         xs, ys = (jnp.stack([turn[axis] for turn in turns])[quarters] for axis in (0, 1))
         return jnp.stack([xs, ys], axis=-1) * scales.reshape([1] * (points.ndim - 1) + [2])
 
-    scores, boxes, points = (jnp.asarray(part)[:FACES] for part in found)
+    scores, boxes, points = (jnp.asarray(part)[:MAX_FACES] for part in found)
     boxes, points = back((boxes + 0.5).reshape(-1, 2, 2)), back(points + 0.5)
     low, high = boxes.min(axis=1), boxes.max(axis=1)
-    length = find._SIDE * jnp.sqrt((high - low).prod(axis=1))
-    up = jnp.array([find._UP[rotation] for rotation in (0, 90, 180, 270)], jnp.float32)[quarters]
-    centre = (low + high) / 2 + find._RAISE * length[:, None] * up[None]
+    length = find.SQUARE_SCALE * jnp.sqrt((high - low).prod(axis=1))
+    up = jnp.array([find.UP[rotation] for rotation in (0, 90, 180, 270)], jnp.float32)[quarters]
+    centre = (low + high) / 2 + find.SQUARE_RISE * length[:, None] * up[None]
     start = jnp.maximum(centre - length[:, None] / 2, 0)
     extent = jnp.minimum(centre + length[:, None] / 2, limits[None]) - start
     good = (scores > 0) & (extent.min(axis=1) >= 1)
@@ -135,24 +135,26 @@ def _upright(found: Found, number: Array, scales: Array, limits: Array) -> SeenF
     scores, boxes, points, squares = (
         part[order] for part in (*rows, points, jnp.concatenate([centre, length[:, None]], axis=1))
     )
-    return SeenFaces(good.sum().astype(jnp.int32), boxes, points, scores, squares, (quarters * 90).astype(jnp.int32))
+    return DetectedFaces(
+        good.sum().astype(jnp.int32), boxes, points, scores, squares, (quarters * 90).astype(jnp.int32)
+    )
 
 
-def _straight(
+def _realign(
     params: Mapping[str, Any], photo: UInt8[Array, "H W 3"], points: Float[Array, "5 2"], rotation: Array
 ) -> Float[Array, "5 2"]:
-    """Corrects the landmarks of a tilted face; see `emojax.faces.find.straighten`."""
-    size = find._STRAIGHT_SIZE
+    """Corrects the landmarks of a tilted face; see `emojax.faces.find.realign`."""
+    size = find.REALIGNED_SIZE
 
     def again(state: tuple[Array, Array]) -> Array:
         number, points = state
         factor, _ = fit_similarity(points, template(TEMPLATE_SIZE)).inverse()
         tilt = -jnp.rad2deg(jnp.angle(factor)) - rotation
-        return (number < find._STRAIGHTENINGS) & (jnp.abs((tilt + 180) % 360 - 180) >= find._TILTED)
+        return (number < find.MAX_REALIGNMENTS) & (jnp.abs((tilt + 180) % 360 - 180) >= find.MIN_TILT)
 
     def once(state: tuple[Array, Array]) -> tuple[Array, Array]:
         number, points = state
-        to_photo = fit_similarity(points, template(size, find._STRAIGHT_MARGIN)).inverse()
+        to_photo = fit_similarity(points, template(size, find.REALIGNED_MARGIN)).inverse()
         crop = cut(photo, to_photo, size)
         found = detector.detect(params, crop, views.MINIMUM_CONFIDENCE)
         boxes = jnp.asarray(found.boxes) + 0.5
@@ -160,7 +162,7 @@ def _straight(
         away = jnp.where(jnp.asarray(found.scores) > 0, away, jnp.inf)
         sure = away.min() <= size / 8
         better = to_photo(jnp.asarray(found.landmarks)[away.argmin()] + 0.5)
-        return jnp.where(sure, number + 1, find._STRAIGHTENINGS), jnp.where(sure, better, points)
+        return jnp.where(sure, number + 1, find.MAX_REALIGNMENTS), jnp.where(sure, better, points)
 
     return lax.while_loop(again, once, (jnp.int32(0), points))[1]
 
@@ -173,7 +175,7 @@ def cut(photo: UInt8[Array, "H W 3"], to_photo: Similarity, size: int) -> UInt8[
 
 
 def cut_faces(
-    photo: UInt8[Array, "H W 3"], seen: SeenFaces, margin: float, size: int, aligned: bool
+    photo: UInt8[Array, "H W 3"], seen: DetectedFaces, margin: float, size: int, aligned: bool
 ) -> UInt8[Array, "F S S 3"]:
     """The crops of faces, see `emojax.faces.crops.cut_face`; black after the last face."""
 
@@ -187,4 +189,4 @@ def cut_faces(
             to_photo = Similarity(factor, lax.complex(x, y) - factor * np.complex64(complex(size / 2, size / 2)))
         return crops.at[index].set(cut(photo, to_photo, size))
 
-    return lax.fori_loop(0, seen.number, crop, jnp.zeros((FACES, size, size, 3), jnp.uint8))
+    return lax.fori_loop(0, seen.number, crop, jnp.zeros((MAX_FACES, size, size, 3), jnp.uint8))

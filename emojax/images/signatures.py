@@ -109,7 +109,7 @@ def unidentified(head: bytes) -> str:
 _SUBFILE, _COMPRESSION, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 254, 259, 262, 330, 50706
 _SENSOR = frozenset({32803, 34892})  # photometric interpretations: colour filter array, linear sensor values
 _RAW_COMPRESSIONS = frozenset({32767, 32769, 32770, 34713, 65000, 65535})  # Sony, Epson, Samsung, Nikon, Kodak, Pentax
-_MOST_FOLDERS, _MOST_TAGS = 16, 4096
+_MAX_FOLDERS, _MAX_TAGS = 16, 4096
 
 
 def is_raw_tiff(file: SeekableFile, name: str = "") -> bool:
@@ -122,7 +122,7 @@ def is_raw_tiff(file: SeekableFile, name: str = "") -> bool:
     order = "<" if head[:2] == b"II" else ">"
     (first,) = struct.unpack(order + "I", head[4:8])
     waiting, seen = [first], set[int]()
-    while waiting and len(seen) < _MOST_FOLDERS:
+    while waiting and len(seen) < _MAX_FOLDERS:
         offset = waiting.pop(0)
         if not offset or offset in seen:
             continue
@@ -143,14 +143,14 @@ def _tiff_folder(file: SeekableFile, offset: int, order: str) -> tuple[dict[int,
     try:
         file.seek(offset)
         (count,) = struct.unpack(order + "H", file.read(2))
-        table = file.read(12 * min(count, _MOST_TAGS))
+        table = file.read(12 * min(count, _MAX_TAGS))
         rest = file.read(4)
         following = struct.unpack(order + "I", rest)[0] if len(rest) == 4 else 0
         tags: dict[int, list[int]] = {}
         for at in range(0, len(table) - 11, 12):
             tag, kind, number = struct.unpack_from(order + "HHI", table, at)
             if tag in (_SUBFILE, _COMPRESSION, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION):
-                tags[tag] = _tiff_values(file, table[at + 8 : at + 12], kind, min(number, _MOST_FOLDERS), order)
+                tags[tag] = _tiff_values(file, table[at + 8 : at + 12], kind, min(number, _MAX_FOLDERS), order)
         return tags, following
     except (OSError, ValueError, OverflowError, struct.error):
         return {}, 0

@@ -9,7 +9,7 @@ from emojax.images import FORMATS, PHOTO_SUFFIXES, UNMARKED, is_ours, refusal
 
 
 @dataclass(frozen=True)
-class Kind:
+class Media:
     """One kind of files."""
 
     word: str
@@ -32,7 +32,7 @@ class Kind:
 
 
 _UNMARKED = frozenset(suffix for suffix, format in FORMATS.items() if format in UNMARKED)
-PHOTOS = Kind(
+PHOTOS = Media(
     "photo",
     "images",
     PHOTO_SUFFIXES,

@@ -9,7 +9,9 @@ from PIL import Image
 _STRIP, _DETAIL, _NOISE = 256, 0.5, 4.0  # rows; share of the photo's detail; levels
 
 
-def carry_up(picture: UInt8[np.ndarray, "h w 3"], photo: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
+def enlarge_with_detail(
+    picture: UInt8[np.ndarray, "h w 3"], photo: UInt8[np.ndarray, "H W 3"]
+) -> UInt8[np.ndarray, "H W 3"]:
     """Enlarges a picture that was painted at a smaller size to the size of its photo.
 
     The paint is enlarged, and the lightness of the photo's detail that is too fine for the smaller size is added at half

@@ -14,8 +14,8 @@ from jaxtyping import UInt8
 
 from emojax.faces.find import Face, cut_crop, find_faces, overlap
 from emojax.pipeline.model import Model
-from emojax.train.styles.config import painted
-from emojax.train.styles.pictures import motif_strength, noise_gain
+from emojax.train.styles.config import painted_styles
+from emojax.train.styles.picture_metrics import motif_strength, noise_gain
 from emojax.train.styles.scoring import SMALLEST_FACE
 from emojax.util.progress import track
 
@@ -23,19 +23,21 @@ OVERLAP = 0.5
 """smallest intersection over union of two boxes of the same face"""
 
 
-def scores_as_seen(
+def score_pictures(
     model: Model, photos: Mapping[str, UInt8[np.ndarray, "H W 3"]], **options: Any
 ) -> dict[str, dict[str, float]]:
     """Means over the photos, style -> score.
 
     "faces_found": the share of the faces of at least `SMALLEST_FACE` pixels that the detector finds again. "emotion_kept": the
     share of those faces whose strongest emotion, read at the same place, does not change. Both are left out if there are no
-    faces. "noise_gain" and "motif": see `emojax.train.styles.pictures`.
+    faces. "noise_gain" and "motif": see `emojax.train.styles.picture_metrics`.
 
     Args:
         options: of `StylizeOptions`.
     """
-    rows: dict[str, dict[str, list[float]]] = {style: defaultdict(list) for style in painted(model.styles.styles)}
+    rows: dict[str, dict[str, list[float]]] = {
+        style: defaultdict(list) for style in painted_styles(model.styles.styles)
+    }
     for photo in track(photos.values(), "photo", "looking at pictures"):
         faces = [face for face in find_faces(photo) if min(face.w, face.h) >= SMALLEST_FACE]
         before = _emotions(model, photo, faces)
