@@ -83,11 +83,6 @@ class StylizeOptions:
         """The style that `emotion` or `mood` names; None if the faces are read."""
         return self.emotion if self.mood is None else mood_weights(self.mood)
 
-    @property
-    def is_masked(self) -> bool:
-        """Whether a part of the picture stays the photo."""
-        return self.faces_only or self.background_only or self.mask is not None
-
 
 def options_of(given: Mapping[str, Any]) -> StylizeOptions:
     """The options of a call, by name.

@@ -97,7 +97,7 @@ def loop(path):
     path.symlink_to(path.name)
 
 
-HINT = "pip install emojax[formats]"
+HINT = "pip install 'emojax[formats]'"
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 
 
@@ -202,7 +202,7 @@ def test_files_that_cannot_be_read_here_are_named(here, model, capsys, monkeypat
     captured = capsys.readouterr()
     rows = [json.loads(line) for line in captured.out.splitlines()]
     assert [row["input"] for row in rows] == ["in/a.jpg", "in/b.heic", "in/c.JXL", "in/d.cr2", "in/e.hif"]
-    reasons = ["a HEIC photo is read with a plugin: pip install emojax[formats]", "JPEG XL", "RAW", "empty"]
+    reasons = ["a HEIC photo is read with a plugin: pip install 'emojax[formats]'", "JPEG XL", "RAW", "empty"]
     for row, line, reason in zip(rows[1:], captured.err.splitlines(), reasons, strict=True):
         assert reason in row["error"] and row["input"] in row["error"] and row["error"] in line
     assert (here / "in" / "a.happy.jpg").exists()

@@ -20,7 +20,7 @@ IMAGE_SUFFIXES = frozenset(
 """suffixes of the photos that Pillow reads, in lower case"""
 
 PLUGIN_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif", ".jxl"})
-"""suffixes of the photos that a plugin of Pillow reads (`pip install emojax[formats]`)"""
+"""suffixes of the photos that a plugin of Pillow reads (`pip install 'emojax[formats]'`)"""
 
 RAW_SUFFIXES = frozenset(
     """

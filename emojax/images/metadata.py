@@ -19,8 +19,6 @@ _DETAIL_NAMES = """
     ApertureValue ExposureBiasValue MeteringMode Flash FocalLength FocalLengthIn35mmFilm ExposureMode WhiteBalance
 """
 _DETAILS = frozenset(ExifTags.Base[name] for name in _DETAIL_NAMES.split())
-KEPT = _MAIN | _DETAILS
-"""numbers of the EXIF tags that are kept"""
 _LONGEST = 500  # the most characters of a text that are kept
 WITHOUT = frozenset({"GIF", "BMP", "PPM", "TGA", "JPEG2000"})
 """written formats that cannot store EXIF"""

@@ -147,7 +147,7 @@ def require_plugin(kind: str) -> None:
     if kind in Image.OPEN:
         return
     what, module = _PLUGINS[kind]
-    hint = "pip install emojax[formats]"
+    hint = "pip install 'emojax[formats]'"
     try:
         plugin = importlib.import_module(module)
         if kind == signatures.HEIF:

@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -44,6 +43,7 @@ from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
 from emojax.pipeline.styles import check_options, code_and_amount, explicit_style, spares_faces, style_dict
+from emojax.util.batches import map_batches
 from emojax.util.compiling import own_names
 from emojax.util.numbers import is_number
 from emojax.weights.load import add_style_files
@@ -250,14 +250,10 @@ class Model:
         pictures = as_pictures(crops)
         config = self.classifier
         ready = [detect_and_convert_crop(crop, margin, config.margin, config.size, config.aligned) for crop in pictures]
-        rows = [np.zeros((0, len(EMOTIONS)), np.float32)]
-        for start in range(0, len(ready), CLASSIFY_BATCH):
-            batch = np.stack(ready[start : start + CLASSIFY_BATCH])
-            padded = np.zeros((CLASSIFY_BATCH, *batch.shape[1:]), np.uint8)
-            padded[: len(batch)] = batch
-            program = self.programs.get("classify", None, lambda: functools.partial(classify, config))
-            rows.append(np.asarray(program(self.params["classifier"], padded))[: len(batch)])
-        return np.concatenate(rows)
+        if not ready:
+            return np.zeros((0, len(EMOTIONS)), np.float32)
+        program = self.programs.get("classify", None, lambda: functools.partial(classify, config))
+        return map_batches(functools.partial(program, self.params["classifier"]), np.stack(ready), CLASSIFY_BATCH)
 
     def read_crops(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """The probabilities float32 [N, 7] of at most `FACE_COUNTS[-1]` faces, cut as the classifier needs them."""
@@ -297,11 +293,6 @@ class Model:
         styles, params = add_style_files(self.styles, self.params["styles"], read)
         params = {**self.params, "styles": params}
         return dataclasses.replace(self, styles=styles, params=params, programs=Programs())
-
-    def with_packs(self, style_files: Sequence[StyleFile]) -> Model:
-        """The name of `with_style_files` in version 0.1."""
-        warnings.warn("Model.with_packs is now with_style_files", DeprecationWarning, stacklevel=2)
-        return self.with_style_files(style_files)
 
     def _repaint(
         self, photo: np.ndarray, weights: np.ndarray, options: StylizeOptions

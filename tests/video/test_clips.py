@@ -13,7 +13,7 @@ from emojax.video.read import is_ours, open_clip, planned_count
 from emojax.video.threads import Consumer, prefetch
 from emojax.video.write import write_clip
 
-av = pytest.importorskip("av", reason="clips need PyAV: pip install emojax[video]")
+av = pytest.importorskip("av", reason="clips need PyAV: pip install 'emojax[video]'")
 VARIABLE = [40, 40, 60, 100, 20, 40, 300, 40]
 """milliseconds"""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from emojax.train.faces.data import HeldOutFaces
 from emojax.train.faces.evaluate import BATCH, labelled_faces, score_faces
 from emojax.train.faces.scores import fit_temperature, fit_temperature_and_bias
 from emojax.util import compiling
+from emojax.util.batches import map_batches
 from emojax.util.words import tell
 from emojax.weights import store as ckpt
 from emojax.weights.load import load_classifier
@@ -51,10 +53,7 @@ def domain_logits(config: ClassifierConfig, variables: Mapping[str, Any], crops:
         assert isinstance(rows, jax.Array)
         return split_domains(config, rows)[0]
 
-    program = compiling.jit(emotions)
-    filled = np.pad(crops, ((0, -len(crops) % BATCH), (0, 0), (0, 0), (0, 0)))
-    rows = [np.asarray(program(variables, filled[start : start + BATCH])) for start in range(0, len(filled), BATCH)]
-    return np.concatenate(rows)[: len(crops)]
+    return map_batches(partial(compiling.jit(emotions), variables), crops, BATCH)
 
 
 def calibrate_domains(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,12 +146,6 @@ class HeldOutFaces:
 
     images: UInt8[np.ndarray, "M S S 3"] | Float16[np.ndarray, "M h w C"]
     labels: Float[np.ndarray, "M 7"]
-
-    def batches(self, size: int) -> Iterator[UInt8[np.ndarray, "size S S 3"] | Float16[np.ndarray, "size h w C"]]:
-        """The images, `size` at a time; the last batch is padded with black images."""
-        for start in range(0, len(self.images), size):
-            images = self.images[start : start + size]
-            yield np.pad(images, ((0, size - len(images)), (0, 0), (0, 0), (0, 0)))
 
 
 def held_out_faces(

@@ -31,9 +31,10 @@ from emojax.train.faces.data import HeldOutFaces, held_out_faces
 from emojax.train.faces.scores import BINS, calibration_bins, score
 from emojax.train.faces.sources import FaceConfig
 from emojax.util import compiling
+from emojax.util.batches import map_batches
 from emojax.util.files import write_atomically
 from emojax.util.progress import track
-from emojax.util.words import tell
+from emojax.util.words import markdown_table, tell
 from emojax.weights.load import PACKAGED, load_classifier
 
 BATCH = 32
@@ -52,11 +53,8 @@ def compiled_classifier(config: ClassifierConfig) -> Any:
 
 
 def classify_crops(config: ClassifierConfig, variables: Any, crops: np.ndarray) -> np.ndarray:
-    """Probabilities float32 [N, 7] of crops uint8 [N, S, S, 3], which are cut as in `config`; any N."""
-    program = compiled_classifier(config)
-    filled = np.pad(crops, ((0, -len(crops) % BATCH), (0, 0), (0, 0), (0, 0)))
-    rows = [np.asarray(program(variables, filled[start : start + BATCH])) for start in range(0, len(filled), BATCH)]
-    return np.concatenate([np.zeros((0, len(EMOTIONS)), np.float32), *rows])[: len(crops)]
+    """Probabilities float32 [N, 7] of crops uint8 [N, S, S, 3], which are cut as in `config`; N is at least 1."""
+    return map_batches(partial(compiled_classifier(config), variables), crops, BATCH)
 
 
 def score_faces(
@@ -148,14 +146,7 @@ def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [["%", *scores], ["faces", *(str(values["faces"]) for values in scores.values())]]
     rows += [[name.replace("_", " "), *(_percent(values[name]) for values in scores.values())] for name in PERCENTAGES]
     rows += [[f"recall {name}", *(_percent(values["recall"][name]) for values in scores.values())] for name in EMOTIONS]
-    return markdown(rows)
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of equal length, of which the first is the header, as a Markdown table with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
+    return markdown_table(rows)
 
 
 def _percent(share: float | None) -> str:

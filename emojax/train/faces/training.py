@@ -44,6 +44,7 @@ from emojax.train.parallel import Parallel, Step, check_batch_size, initialize_h
 from emojax.train.resume import Run, finished_state
 from emojax.train.state import TrainState
 from emojax.util import compiling
+from emojax.util.batches import map_batches
 from emojax.util.words import tell
 from emojax.weights import store as ckpt
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
@@ -61,8 +62,10 @@ def make_step(config: ClassifierTraining, optimizer: optax.GradientTransformatio
     """
     weights = jnp.array(config.class_weights) if config.class_weights else None
     # `Classifier` returns the logits; the loss of several domains needs those of each.
-    by_domain = config.model.architecture == "mobilefacenet"
-    network, options = (FaceNet, {"begin": config.begin, "mixed": False}) if by_domain else (Classifier, {})
+    network: Any = Classifier
+    options: dict[str, Any] = {}
+    if config.model.architecture == "mobilefacenet":
+        network, options = FaceNet, {"begin": config.begin, "mixed": False}
 
     def step(state: TrainState, constants: Mapping[str, Any], batch: Mapping[str, Any], axis_name: str | None):
         model = network(config.model, jnp.dtype(config.dtype), axis_name)
@@ -116,11 +119,8 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
 
     def evaluate(state: TrainState, constants: Any) -> tuple[dict[str, float], float]:
         variables = jax.device_put(inference_variables(state, constants, {}))
-        logits = {
-            name: np.concatenate([np.asarray(compiled(variables, part)) for part in faces.batches(EVALUATION_BATCH)])
-            for name, faces in held_out.items()
-        }
-        logits = {name: rows[: len(held_out[name].labels)] for name, rows in logits.items()}
+        program = partial(compiled, variables)
+        logits = {name: map_batches(program, faces.images, EVALUATION_BATCH) for name, faces in held_out.items()}
         losses = {name: negative_log_likelihood(rows, held_out[name].labels) for name, rows in logits.items()}
         hits = {
             name: float((rows.argmax(1) == held_out[name].labels.argmax(1)).mean()) for name, rows in logits.items()

@@ -23,7 +23,6 @@ from emojax.cli.parser import Parser
 from emojax.errors import UserError
 from emojax.nets.stylizer import MULTIPLE, StylizerConfig
 from emojax.pipeline import load
-from emojax.train.faces.evaluate import markdown
 from emojax.train.styles.config import PhotoConfig, painted_styles
 from emojax.train.styles.paintings import painting_size, read_paintings
 from emojax.train.styles.picture_metrics import motif_strength
@@ -38,7 +37,7 @@ from emojax.train.styles.scoring import (
 )
 from emojax.train.styles.targets import painting_grams
 from emojax.util.files import make_folder, write_atomically
-from emojax.util.words import tell
+from emojax.util.words import markdown_table, tell
 from emojax.weights.load import PACKAGED, add_style_files, find_styles, load_styles
 from emojax.weights.style_file import StyleFile, read_style_file
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
@@ -62,7 +61,7 @@ def table(scores: Mapping[str, Mapping[str, float]], columns: Sequence[str] = CO
     mean = {name: float(np.mean([row[name] for row in scores.values()])) for name in names}
     cells = [["", *names]]
     cells += [[style, *(f"{row[name]:.3f}" for name in names)] for style, row in [*scores.items(), ("mean", mean)]]
-    return markdown(cells)
+    return markdown_table(cells)
 
 
 def only_style_files(config: StylizerConfig, params: Any, styles: Sequence[StyleFile]) -> tuple[StylizerConfig, Any]:

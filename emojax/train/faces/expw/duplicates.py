@@ -22,7 +22,6 @@ from PIL import Image, ImageOps
 from scipy import sparse
 
 HASH_SIDE = 16
-WORDS = HASH_SIDE**2 // 64
 PHOTO_BITS = 60
 FACE_BITS = 40
 
