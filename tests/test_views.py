@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from emojax.faces import detector, views
 from emojax.faces.detector import MULTIPLE, Detections
-from emojax.faces.views import TILE, TILE_OVERLAP, bucket, merge, plan_views, search, turn_back
+from emojax.faces.views import TILE, TILE_OVERLAP, bucket, detect_in_views, merge, plan_views, turn_back
 from emojax.util.compiling import jit
 
 sizes = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
@@ -104,7 +104,7 @@ def test_boxes_of_turned_tiles_lie_where_they_were_seen(monkeypatch, rotation):
     monkeypatch.setattr(views, "detect_in_view", look)
     photo = np.zeros((1500, 2000, 3), np.uint8)
     photo[900:960, 1500:1580] = 255
-    seen = search(plan_views(photo), rotation)
+    seen = detect_in_views(plan_views(photo), rotation)
     assert len(seen.scores) == 1
     np.testing.assert_allclose(seen.boxes[0], [1500, 900, 1580, 960], atol=3.5)
     first = {0: (1500, 900), 90: (1500, 960), 180: (1580, 960), 270: (1580, 900)}[rotation]
@@ -114,8 +114,8 @@ def test_boxes_of_turned_tiles_lie_where_they_were_seen(monkeypatch, rotation):
 def test_large_boxes_are_left_to_the_whole(monkeypatch):
     monkeypatch.setattr(views, "detect_in_view", lambda pixels: found((0.9, 0, 0, 300, 300)))
     photo = np.zeros((1500, 2000, 3), np.uint8)
-    assert len(search(plan_views(photo), 0).scores) == 1
-    assert len(search(plan_views(photo)[1:], 0).scores) == 0
+    assert len(detect_in_views(plan_views(photo), 0).scores) == 1
+    assert len(detect_in_views(plan_views(photo)[1:], 0).scores) == 0
 
 
 def test_a_face_that_several_views_show_is_one():

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def map_batches(program: Callable[[np.ndarray], Any], pictures: np.ndarray, size: int) -> np.ndarray:
-    """The rows that a program returns for pictures [N, ...], N at least 1: `size` at a time, the last batch filled with zeros."""
+    """What a program returns for pictures [N, ...], N at least 1: `size` at a time, the last batch filled with zeros."""
     rows = []
     for start in range(0, len(pictures), size):
         batch = pictures[start : start + size]
