@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from emojax.cli.main import COMMANDS, dispatch  # noqa: E402 (the path comes first)
+from emojax.ray.__main__ import main as paint_with_ray  # noqa: E402
 
 FILE = ROOT / "docs" / "cli.md"
 PRESETS = {"train styles": "emotions", "train classifier": "default"}
@@ -21,8 +22,8 @@ PRESETS = {"train styles": "emotions", "train classifier": "default"}
 START = """\
 # Command-line reference
 
-This page is made from the help of the commands by `python docs/make_cli.py`. A command without a verb is `emojax stylize`.
-`python -m emojax` is the same as `emojax`. In a checkout, three scripts are shorter names:
+`python docs/make_cli.py` writes this page from the help of the commands. A command without a verb is `emojax stylize`.
+`python -m emojax` is the same as `emojax`. In the repository, three scripts are other names of commands:
 
 | script | command |
 | --- | --- |
@@ -34,18 +35,18 @@ This page is made from the help of the commands by `python docs/make_cli.py`. A 
 | `python train_classifier.py evaluate ...` | `emojax evaluate classifier ...` |
 | `python train_classifier.py calibrate ...` | `emojax train calibrate ...` |
 
-Training flags name the fields of a config: `--batch-size`, `--data.painting-size`. Underscores are accepted, too, and
-so are `--data.find-faces true` and `false` for `--data.find-faces` and `--data.no-find-faces`. A field that may be None takes
-`none`. Every preset of a command has the same fields, with other defaults.
+Training flags name the fields of a config, such as `--batch-size` and `--data.painting-size`. Underscores are accepted as well,
+and so are `--data.find-faces true` and `--data.find-faces false` for `--data.find-faces` and `--data.no-find-faces`. A field that
+may be None takes `none`. All presets of a command have the same fields, with different defaults.
 """
 
 
-def help_of(words: list[str]) -> str:
+def help_of(words: list[str], command: Callable[[list[str]], int] = dispatch) -> str:
     """Returns the help of a command."""
     printed = io.StringIO()
     width = mock.patch.dict(os.environ, {"COLUMNS": "100"})  # the help is as wide as the terminal
     with width, contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        dispatch([*words, "--help"])
+        command([*words, "--help"])
     return "\n".join(line.rstrip() for line in printed.getvalue().splitlines()).strip()
 
 
@@ -59,6 +60,7 @@ def reference() -> str:
             yield f"## emojax {name}".rstrip() + f"\n\n```\n{help_of(name.split())}\n```\n"
             if preset := PRESETS.get(name):
                 yield f"### emojax {name} {preset}\n\n```\n{help_of([*name.split(), preset])}\n```\n"
+        yield f"## python -m emojax.ray\n\n```\n{help_of([], paint_with_ray)}\n```\n"
 
     return "\n".join(sections())
 

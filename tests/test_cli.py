@@ -246,6 +246,8 @@ def documented():
         words = re.split(r" [<>]", text)[0].split()
         if words[0] == "python" and words[1] in SCRIPTS:
             command, rest = SCRIPTS[words[1]], words[2:]
+        elif words[0] == "emojax" and words[1].endswith((".jpg", "/")):
+            command, rest = "stylize", words[1:]
         elif words[0] == "emojax" and " ".join(words[1:3]) in SCRIPTS.values():
             command, rest = " ".join(words[1:3]), words[3:]
         else:
