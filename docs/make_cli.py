@@ -35,9 +35,9 @@ START = """\
 | `python train_classifier.py evaluate ...` | `emojax evaluate classifier ...` |
 | `python train_classifier.py calibrate ...` | `emojax train calibrate ...` |
 
-Training flags name the fields of a config, such as `--batch-size` and `--data.painting-size`. Underscores are accepted as well,
-and so are `--data.find-faces true` and `--data.find-faces false` for `--data.find-faces` and `--data.no-find-faces`. A field that
-may be None takes `none`. All presets of a command have the same fields, with different defaults.
+Training flags name the fields of a config, such as `--batch-size` and `--data.painting-size`. Underscores are
+accepted as well, and so are `--data.find-faces true` and `--data.find-faces false` for `--data.find-faces` and
+`--data.no-find-faces`. A field that may be None takes `none`. All presets of a command have the same fields, with different defaults.
 """
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms
 
 from emojax import images
-from emojax.images import boxes, read_photo, spaces
+from emojax.images import isobmff, read_photo, spaces
 from emojax.images.spaces import SRGB, ColourSpace
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
@@ -217,20 +217,20 @@ def meta(*colours, own):
 
 
 def test_the_colour_of_the_primary_picture_counts():
-    assert boxes.declared_cicp(meta(1, 12, own=[2])) == (12, 13, True)
-    assert boxes.declared_cicp(meta(1, 12, own=[0x81])) == (1, 13, True)
-    assert boxes.declared_cicp(meta(9, own=[])) == (9, 13, True)  # a grid, whose tiles have it
-    assert boxes.declared_cicp(meta(own=[1])) is None
+    assert isobmff.declared_cicp(meta(1, 12, own=[2])) == (12, 13, True)
+    assert isobmff.declared_cicp(meta(1, 12, own=[0x81])) == (1, 13, True)
+    assert isobmff.declared_cicp(meta(9, own=[])) == (9, 13, True)  # a grid, whose tiles have it
+    assert isobmff.declared_cicp(meta(own=[1])) is None
 
 
 @given(st.binary(max_size=200), st.data())
 def test_damaged_boxes_give_less_and_nothing_else(junk, data):
     good = meta(1, 12, own=[2])
     at = data.draw(st.integers(0, len(good)))
-    boxes.declared_cicp(good[:at] + junk + good[at + len(junk) :])
-    boxes.jpeg2000_colour(junk)
-    boxes.top_box(io.BytesIO(junk), b"meta")
-    boxes.brands(junk)
+    isobmff.declared_cicp(good[:at] + junk + good[at + len(junk) :])
+    isobmff.jpeg2000_colour(junk)
+    isobmff.top_box(io.BytesIO(junk), b"meta")
+    isobmff.brands(junk)
 
 
 # --- other formats

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
-from emojax.images import boxes, spaces
-from emojax.images.boxes import SeekableFile
+from emojax.images import isobmff, spaces
+from emojax.images.isobmff import SeekableFile
 from emojax.images.opening import exif_of, stream_of
 from emojax.images.spaces import ADOBE_PRIMARIES, SRGB, ColourSpace, Primaries
 
@@ -131,15 +131,15 @@ def _from_png_gamma(image: Image.Image) -> Declared:
 
 def _in_boxes(image: Image.Image, stream: SeekableFile) -> Declared:
     """Reads the `nclx` colours of AVIF and HEIF."""
-    meta = None if image.info.get("icc_profile") else boxes.top_box(stream, b"meta")
-    cicp = None if meta is None else boxes.declared_cicp(meta)
+    meta = None if image.info.get("icc_profile") else isobmff.top_box(stream, b"meta")
+    cicp = None if meta is None else isobmff.declared_cicp(meta)
     # The decoder has already converted to full range.
     return _NOTHING if cicp is None else _from_cicp(cicp[0], cicp[1])
 
 
 def _in_jpeg2000(image: Image.Image, stream: SeekableFile) -> Declared:
-    header = boxes.top_box(stream, b"jp2h")
-    colour = None if header is None else boxes.jpeg2000_colour(header)
+    header = isobmff.top_box(stream, b"jp2h")
+    colour = None if header is None else isobmff.jpeg2000_colour(header)
     if isinstance(colour, bytes):
         return Declared(profile=colour)
     if colour is None or colour in _JPEG2000_SPACES:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emojax.images.boxes import SeekableFile
+from emojax.images.isobmff import SeekableFile
 
 MAY_MISS = 0.1
 """the largest share of a picture that may be missing"""

@@ -21,8 +21,8 @@ from typing import IO, Any, Protocol, cast, runtime_checkable
 from PIL import Image, ImageFile
 
 from emojax.images import signatures
-from emojax.images.boxes import SeekableFile
 from emojax.images.formats import OPENED
+from emojax.images.isobmff import SeekableFile
 from emojax.images.sizes import check_size
 
 MAX_BYTES = 1 << 30

@@ -18,10 +18,10 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from emojax.errors import UserError
-from emojax.images.boxes import SeekableFile
 from emojax.images.colour import alpha_of, over_white, to_srgb
 from emojax.images.declared import Declared, declared_in_file
 from emojax.images.formats import OPENED
+from emojax.images.isobmff import SeekableFile
 from emojax.images.mend import MAY_MISS, Mended, is_filled_up, is_mendable, mend, missing_share, truncated
 from emojax.images.metadata import harmless_metadata
 from emojax.images.opening import (

@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 from pathlib import PurePath
 
-from emojax.images import boxes
-from emojax.images.boxes import SeekableFile
+from emojax.images import isobmff
 from emojax.images.formats import RAW_SUFFIXES
+from emojax.images.isobmff import SeekableFile
 
 HEIF, JXL = "HEIF", "JXL"
 """the kinds that need a plugin, by the names that Pillow's plugins register"""
@@ -69,7 +69,7 @@ def needed_plugin(file: SeekableFile) -> str | None:
     head = _head(file)
     if head.startswith((b"\xff\x0a", _JXL_CONTAINER)):
         return JXL
-    brands = boxes.brands(head)
+    brands = isobmff.brands(head)
     if brands & {b"avif", b"avis"}:
         return None
     if brands & _HEIF_BRANDS or (brands & _HEIF_CONTAINERS and b"av01" not in head):
@@ -83,7 +83,7 @@ def reason_to_refuse(file: SeekableFile, name: str = "") -> str | None:
     for magic, offset, reason in _MAGIC:
         if head[offset : offset + len(magic)] == magic:
             return reason
-    brands = boxes.brands(head)
+    brands = isobmff.brands(head)
     if b"crx " in brands or is_raw_tiff(file, name):
         return _RAW
     if brands and not brands & {b"avif", b"avis", *_HEIF_BRANDS, *_HEIF_CONTAINERS}:
@@ -174,7 +174,7 @@ def jxl_size(file: SeekableFile) -> tuple[int, int] | None:
     """Returns the (height, width) in a JPEG XL's header, to check the size before the plugin decodes on opening."""
     head = _head(file)
     if head.startswith(_JXL_CONTAINER):
-        whole, part = boxes.top_box(file, b"jxlc"), boxes.top_box(file, b"jxlp")
+        whole, part = isobmff.top_box(file, b"jxlc"), isobmff.top_box(file, b"jxlp")
         head = whole or (part or b"")[4:]
     if not head.startswith(b"\xff\x0a") or len(head) < 16:
         return None
