@@ -37,7 +37,8 @@ START = """\
 
 Training flags name the fields of a config, such as `--batch-size` and `--data.painting-size`. Underscores are
 accepted as well, and so are `--data.find-faces true` and `--data.find-faces false` for `--data.find-faces` and
-`--data.no-find-faces`. A field that may be None takes `none`. All presets of a command have the same fields, with different defaults.
+`--data.no-find-faces`. A field that may be None takes `none`. All presets of a command have the same fields, with
+different defaults.
 """
 
 

@@ -48,7 +48,7 @@ def export(argv: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="emojax export",
-        description="Writes the networks for use without emojax; docs/export.md tells the inputs and outputs.",
+        description="Writes the networks for use without emojax; docs/export.md describes the inputs and outputs.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--format", choices=FORMATS, required=True, help="web: a page that paints in a browser")

@@ -92,7 +92,7 @@ def usage(verb: str = "") -> str:
             "commands:",
             *lines,
             "",
-            "emojax COMMAND --help tells the flags of a command, emojax --version the version",
+            "emojax COMMAND --help lists the flags of a command, emojax --version prints the version",
         ]
     )
 

@@ -211,7 +211,7 @@ def _add_networks(style: argparse._ArgumentGroup) -> None:
 
 
 def _add_optimization(made: Parser) -> None:
-    best = made.add_argument_group("optimization", "minutes per photo on two CPU cores")
+    best = made.add_argument_group("optimization", "optimizing takes minutes per photo on two CPU cores")
     best.add_argument("--painting", metavar="FILE", help="paint in the style of this picture")
     best.add_argument(
         "--quality",
@@ -224,7 +224,7 @@ def _add_optimization(made: Parser) -> None:
         "--size",
         type=int,
         metavar="N",
-        help="long side that is optimized, 64 to 2048 (default: 512 on a CPU, else 1024); the result is carried over to "
+        help="long side that is optimized, 64 to 2048 (default: 512 on a CPU, else 1024); the result is enlarged for "
         "a larger photo",
     )
     best.add_argument("--minutes", type=float, metavar="N", help="time limit per photo (default: none)")

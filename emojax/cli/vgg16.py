@@ -27,8 +27,8 @@ def port_weights(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--family",
         choices=FAMILIES,
-        help="how the weights want their input (default: what the file says, or what its layout suggests); Caffe weights in "
-        "torchvision's layout need it, because their names do not tell",
+        help="the input convention of the weights (default: what the file says, or its layout suggests); Caffe weights in "
+        "torchvision's layout need it, because their names do not show it",
     )
     parser.add_argument("--force", action="store_true", help="replace DEST")
     args = parser.parse_args(argv)

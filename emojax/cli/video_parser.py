@@ -21,10 +21,10 @@ examples:
   emojax video clip.mp4 --output art.mp4 --emotion sad
   emojax video clip.mp4 --output art.webm --background-only
   emojax video clip.mp4 --every 10 --start 60 --end 90    a preview of half a minute
-  emojax video cat.gif --per-face                     an animation stays one
+  emojax video cat.gif --per-face                     an animated GIF
   emojax video clips/ --output art/ --json            a folder; one JSON object per frame on stdout, and one per clip
 
-Ctrl-C ends the clip early: what is done is written, and can be played. A second Ctrl-C drops it.
+Ctrl-C ends the clip early: what is done is written, and can be played. A second Ctrl-C discards it.
 
 exit codes: 0 all clips are done (a skipped clip counts as done), 1 some of several clips failed, 2 a mistake in the request or
 a single clip that failed, 130 interrupted
@@ -70,7 +70,7 @@ def _add_video(made: Parser) -> None:
         type=float,
         default=VideoOptions.steady,
         metavar="N",
-        help="how much of the paint stays where the clip shows the same, 0 (every frame by itself) to "
+        help="how much of the paint stays where the clip does not change, 0 (every frame by itself) to "
         f"{MAX_STEADY} (default: {VideoOptions.steady})",
     )
 

@@ -206,13 +206,13 @@ def _parse(argv: Sequence[str], defaults: StyleTraining) -> argparse.Namespace:
         "--style-weight",
         type=float,
         default=0.5,
-        help="factor of what pulls towards the painting: larger values keep less of the photo",
+        help="factor of the loss terms of the painting: larger values keep less of the photo",
     )
     add(
         "--strength",
         type=float,
         default=0.7,
-        help="how much of what it learns the style has, 0 to 1; the rest is the photo",
+        help="weight of the learned style in the style file, 0 to 1; the rest is the style photo",
     )
     add("--style-scale", type=float, default=1.0, help="larger values give bolder strokes")
     add("--author", default="", help="the painting's author, written into the style file")

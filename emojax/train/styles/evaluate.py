@@ -185,7 +185,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--limit", type=int, help="the number of photos; none: all")
     add("--sheet-side", type=int, default=THUMBNAIL, help="side of a picture in the contact sheet, in pixels")
     add("--optimum", type=int, default=0, metavar="N", help="the number of photos to optimize directly, at 256 pixels")
-    add("--iterations", type=int, default=300, help="most steps of that optimization")
+    add("--iterations", type=int, default=300, help="the maximum number of steps of that optimization")
     add("--classifier", type=Path, default=PACKAGED / "classifier", help="reads faces before and after")
     add("--output", type=Path, default=Path("runs/evaluate_styles"), help="the folder for metrics.json and the sheet")
     args = parser.parse_args(argv)
