@@ -1,4 +1,4 @@
-"""Imports point one way: a room imports only from those below it."""
+"""Imports point one way: a package imports only from those below it."""
 
 import ast
 from pathlib import Path
@@ -23,7 +23,7 @@ LAYERS = [
     {"util"},
     {"errors", ""},
 ]
-"""rooms from top to bottom; those of one layer may import each other only as `ASIDE` says"""
+"""packages from top to bottom; those of one layer may import each other only as `ASIDE` says"""
 ASIDE = {
     ("cli", "export"),
     ("__main__", "cli"),
@@ -36,27 +36,27 @@ ASIDE = {
     ("pipeline", "paint"),  # `Model.paint`, imported when it is called
 }
 UPWARDS = {("weights", "cli"), ("train", "cli"), ("export", "cli")}
-"""programs that are started as modules of their room take their argument parser from the command line's"""
+"""programs that are started as modules of their package take their argument parser from the command line's"""
 
 
-def room(module):
+def package(module):
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else ""
 
 
 def imports():
-    """(room, room that it imports, file) of every import in the package."""
+    """(package, package that it imports, file) of every import in the package."""
     for path in ROOT.rglob("*.py"):
         name = ".".join(("emojax", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "emojax":
                 targets = [f"emojax.{alias.name}" for alias in node.names] if node.module == "emojax" else [node.module]
-                yield from ((room(name), room(target), path) for target in targets)
+                yield from ((package(name), package(target), path) for target in targets)
 
 
 def test_every_room_is_on_a_layer():
-    rooms = {path.stem for path in ROOT.glob("*.py")} | {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    assert rooms - {"__init__"} == {name for layer in LAYERS for name in layer if name}
+    packages = {path.stem for path in ROOT.glob("*.py")} | {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages - {"__init__"} == {name for layer in LAYERS for name in layer if name}
 
 
 @pytest.mark.parametrize("below", range(len(LAYERS)))

@@ -27,13 +27,13 @@ def stylize_any_size(
     remains, all styles get the same weight, because an exported program cannot raise an error.
     """
     if len(config.styles) == 1:
-        mine = jnp.ones_like(weights[:, :1])
+        shares = jnp.ones_like(weights[:, :1])
     else:
         columns = [EMOTIONS.index(style) if style in EMOTIONS else None for style in config.styles]
-        mine = jnp.stack([jnp.zeros_like(weights[:, 0]) if i is None else weights[:, i] for i in columns], axis=1)
-    total = mine.sum(1, keepdims=True)
-    mine = jnp.where(total > 0, mine / jnp.maximum(total, 1e-12), 1 / mine.shape[1])
-    return stylize_padded(config, params, photos, mine)
+        shares = jnp.stack([jnp.zeros_like(weights[:, 0]) if i is None else weights[:, i] for i in columns], axis=1)
+    total = shares.sum(1, keepdims=True)
+    shares = jnp.where(total > 0, shares / jnp.maximum(total, 1e-12), 1 / shares.shape[1])
+    return stylize_padded(config, params, photos, shares)
 
 
 def export_stylize(config: StylizerConfig, params: Any) -> bytes:

@@ -158,10 +158,10 @@ def corrected(whole: Statistics, before: Statistics, after: Statistics) -> Stati
     """
     return {
         name: {
-            "mean": mine["mean"] + after[name]["mean"] - before[name]["mean"],
-            "variance": _changed(mine["variance"], before[name]["variance"], after[name]["variance"]),
+            "mean": layer["mean"] + after[name]["mean"] - before[name]["mean"],
+            "variance": _changed(layer["variance"], before[name]["variance"], after[name]["variance"]),
         }
-        for name, mine in whole.items()
+        for name, layer in whole.items()
     }
 
 
