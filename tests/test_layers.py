@@ -54,7 +54,7 @@ def imports():
                 yield from ((package(name), package(target), path) for target in targets)
 
 
-def test_every_room_is_on_a_layer():
+def test_every_package_is_on_a_layer():
     packages = {path.stem for path in ROOT.glob("*.py")} | {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert packages - {"__init__"} == {name for layer in LAYERS for name in layer if name}
 
