@@ -10,6 +10,7 @@ import pytest
 import tiny
 
 from emojax.errors import UserError
+from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.weights import store as ckpt
 
@@ -155,6 +156,21 @@ def test_descriptions_that_do_not_fit(copy, params, change, part):
 
     with pytest.raises(UserError, match=part):
         read()
+
+
+@pytest.mark.parametrize(
+    ("earlier", "kind", "config"),
+    [
+        ("bank", "styles", dataclasses.replace(CONFIG, network_per_style=True)),
+        ("kinds", "classifier", ClassifierConfig("mobilefacenet", widths=(4, 4, 4), size=32, channels=3, domains=2)),
+    ],
+)
+def test_fields_are_read_by_their_earlier_names(earlier, kind, config, tmp_path):
+    fields = dataclasses.asdict(config)
+    fields[earlier] = fields.pop({"bank": "network_per_style", "kinds": "domains"}[earlier])
+    earlier_config = dataclasses.make_dataclass("Earlier", fields)(**fields)
+    ckpt.save_checkpoint(tmp_path / "old", kind, earlier_config, {"x": np.zeros(1)})
+    assert ckpt.model_config(ckpt.read_checkpoint(tmp_path / "old", kind), type(config)) == config
 
 
 def test_values_that_no_longer_are_allowed(copy):
