@@ -24,6 +24,7 @@ from emojax.images import (
     read_photo,
     read_size,
     refusal,
+    signatures,
     srgb_profile,
 )
 

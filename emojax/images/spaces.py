@@ -192,8 +192,8 @@ def _compress(light: np.ndarray, peak: float) -> np.ndarray:
         return light
     brightest = light.max(axis=-1, keepdims=True)
     over = np.maximum(brightest - _KNEE, 0) / (1 - _KNEE)
-    most = (peak - _KNEE) / (1 - _KNEE)
-    compressed = _KNEE + (1 - _KNEE) * over * (1 + over / most**2) / (1 + over)
+    highest = (peak - _KNEE) / (1 - _KNEE)
+    compressed = _KNEE + (1 - _KNEE) * over * (1 + over / highest**2) / (1 + over)
     return np.where(brightest > _KNEE, light * (compressed / np.maximum(brightest, _KNEE)), light)
 
 

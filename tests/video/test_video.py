@@ -56,7 +56,7 @@ class Scene:
 @pytest.fixture
 def scene(monkeypatch):
     made = Scene()
-    monkeypatch.setattr(seen, "find_faces", made.find_faces)
+    monkeypatch.setattr(analysis, "find_faces", made.find_faces)
     monkeypatch.setattr(Model, "read_crops", lambda model, crops: made.read_crops(model, crops))
     return made
 

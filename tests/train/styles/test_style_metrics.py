@@ -67,7 +67,7 @@ def test_a_photo_measured_against_itself(vgg):
 def test_the_optimizer_comes_down_and_stops_at_the_goal(vgg):
     start, gram = photo(3), grams_of(vgg, photo(4))
     gram, start = jax.device_put((gram, start))
-    whole = steps_to_goal(vgg, gram, start, goal=0.0, most=8)
+    whole = steps_to_goal(vgg, gram, start, goal=0.0, max_steps=8)
     assert whole.steps is None and len(whole.curve) == 9
     # Adam searches no line, so that a single step may lead up.
     assert all(after < before for before, after in zip(whole.curve, whole.curve[2:], strict=False))
@@ -75,7 +75,7 @@ def test_the_optimizer_comes_down_and_stops_at_the_goal(vgg):
     own = float(style_scores(vgg, gram, start, start)["style"][0])
     np.testing.assert_allclose(whole.curve[0], objective(0.0, own), rtol=1e-4)
     goal = (whole.curve[1] + whole.curve[2]) / 2
-    found = steps_to_goal(vgg, gram, start, goal, most=4)
+    found = steps_to_goal(vgg, gram, start, goal, max_steps=4)
     assert found.steps == 2 and len(found.curve) == 3
     np.testing.assert_allclose(found.curve, whole.curve[:3], rtol=1e-4)
     assert steps_to_goal(vgg, gram, start, goal=1e9).steps == 0
