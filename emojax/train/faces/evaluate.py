@@ -53,7 +53,7 @@ def compiled_classifier(config: ClassifierConfig) -> Any:
 
 
 def classify_crops(config: ClassifierConfig, variables: Any, crops: np.ndarray) -> np.ndarray:
-    """Probabilities float32 [N, 7] of crops uint8 [N, S, S, 3], which are cut as in `config`; N is at least 1."""
+    """Probabilities float32 [N, 7] of crops uint8 [N, S, S, 3], which are cut as in `config`; any N."""
     return map_batches(partial(compiled_classifier(config), variables), crops, BATCH)
 
 
