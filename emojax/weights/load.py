@@ -20,7 +20,7 @@ from emojax.nets import classifier as cnn
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig, init_stylizer, stack_networks
 from emojax.util.compiling import program_cache, start_backend
-from emojax.util.exported import code_hash
+from emojax.util.executables import code_hash
 from emojax.util.files import PACKAGED
 from emojax.weights import store as ckpt
 from emojax.weights.style_file import StyleFile, network_fingerprint
