@@ -262,7 +262,8 @@ class Stylizer(nn.Module):
         channels = dict(config.norm_layers())
 
         def ends(factor: int) -> tuple[Array, Array] | None:
-            return None if size is None else (size[0] // factor, size[1] // factor)
+            shift = factor.bit_length() - 1  # XLA turns a floored division into ten operations, in every layer that uses it
+            return None if size is None else (size[0] >> shift, size[1] >> shift)
 
         def layer(name, inputs, side=3):
             kernel = ConvolutionParams((side, side, inputs, channels[name]), name=name)()["kernel"]
