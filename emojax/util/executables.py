@@ -44,7 +44,10 @@ def kept_on_disk(cls: type[Tuple]) -> type[Tuple]:
 
 
 class Compiled:
-    """A compiled pure function of arrays, on the default device. Thread-safe: only one thread at a time compiles for new shapes."""
+    """A compiled pure function of arrays, on the default device.
+
+    Thread-safe: only one thread at a time compiles for new shapes.
+    """
 
     def __init__(self, function: Callable[..., Any], limit: int = LIMIT) -> None:
         """Takes a module-level function, or a `functools.partial` of one with numbers, strings, tuples and configs."""

@@ -122,5 +122,7 @@ def load_executable(key: str, device: jax.Device) -> Any:
 
         devices = jax.sharding.SingleDeviceSharding(device)._internal_device_list
         return compilation_cache.get_executable_and_time(key, None, device.client, devices)[0]
-    except Exception:  # XLA raises different errors depending on where the format differs, and JAX's interface is not public
+    except (
+        Exception
+    ):  # XLA raises different errors depending on where the format differs, and JAX's interface is not public
         return None
