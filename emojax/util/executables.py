@@ -113,11 +113,11 @@ def _entry(lowered: jax.stages.Lowered, compiled: jax.stages.Compiled, key: str,
     """What is kept of a program whose executable has this key; None if another process could not call it by the key alone."""
     if "custom_call" in lowered.as_text():  # such as LAPACK, which JAX loads when it lowers a function
         return None
-    numbered = jax.tree.unflatten(compiled.out_tree, range(compiled.out_tree.num_leaves))
+    leaves = range(len(jax.tree.leaves(compiled.out_info)))
     try:
         if list(compiled.runtime_executable().local_devices()) != [device]:  # type: ignore[union-attr]
             return None
-        return json.dumps({"executable": key, "result": _described(numbered)}).encode()
+        return json.dumps({"executable": key, "result": _described(jax.tree.unflatten(compiled.out_tree, leaves))}).encode()
     except (TypeError, AttributeError):  # an output that is no tuple of ours, or another version of JAX
         return None
 
