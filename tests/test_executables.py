@@ -84,6 +84,8 @@ def test_what_the_parts_of_the_key_say(monkeypatch):
     assert {part for part, value in facts(device=1).items() if value != before[part]} == {"device"}
     with jax.default_matmul_precision("highest"):
         assert facts()["settings"] != before["settings"]
+    with jax.log_compiles():  # as `--quiet` does, it changes only what is printed
+        assert facts() == before
     for target, name, value, part in (
         (executables, "code_hash", lambda: "other", "code"),
         (executables.importlib.metadata, "version", lambda library: "0.0", "versions"),

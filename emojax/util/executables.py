@@ -14,6 +14,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -32,6 +33,8 @@ Tuple = TypeVar("Tuple", bound=tuple)
 LIMIT = 8
 """number of programs (one per shapes of the arguments) that a function keeps in memory; the least recently used goes first"""
 _LIBRARIES = ("jax", "jaxlib", "flax", "numpy")
+_TELL_ONLY = re.compile("jax_(debug_)?log|cache|traceback")
+"""settings of JAX that change messages and where programs are kept, not the programs"""
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 _PACKAGE = Path(__file__).parent.parent
 _TUPLES: dict[str, type[tuple]] = {}
@@ -117,7 +120,9 @@ def _entry(lowered: jax.stages.Lowered, compiled: jax.stages.Compiled, key: str,
     try:
         if list(compiled.runtime_executable().local_devices()) != [device]:  # type: ignore[union-attr]
             return None
-        return json.dumps({"executable": key, "result": _described(jax.tree.unflatten(compiled.out_tree, leaves))}).encode()
+        return json.dumps(
+            {"executable": key, "result": _described(jax.tree.unflatten(compiled.out_tree, leaves))}
+        ).encode()
     except (TypeError, AttributeError):  # an output that is no tuple of ours, or another version of JAX
         return None
 
@@ -169,7 +174,11 @@ def _facts(name: str, shapes: Hashable, device: jax.Device) -> dict[str, Any]:
         "shapes": shapes,
         "code": code_hash(),
         "versions": [importlib.metadata.version(library) for library in _LIBRARIES],
-        "settings": {name: getattr(jax.config, name, value) for name, value in jax.config.values.items()},
+        "settings": {
+            name: getattr(jax.config, name, value)
+            for name, value in jax.config.values.items()
+            if not _TELL_ONLY.search(name)
+        },
         "flags": [os.environ.get(flag) for flag in _FLAGS],
         "options": compiling.CPU_OPTIONS,
         "device": (device.platform, device.device_kind, device.id, device.client.platform_version),
