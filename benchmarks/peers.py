@@ -1,6 +1,6 @@
 """Our transform net, rebuilt from its parameters as an ONNX graph and as PyTorch functions: NCHW, one style, fixed sizes.
 
-Both compute the same as `emojax.nets.stylizer.Stylizer`, except for the order of the axes.
+Both compute the same as `emojax.nets.transform_net.Stylizer`, except for the order of the axes.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from tiny import classifier_variables, compiled
 
 from emojax.errors import UserError
 from emojax.nets import classifier
-from emojax.nets.classifier import Classifier, ClassifierConfig, init_classifier, layer_names
+from emojax.nets.classifier import ClassifierConfig, init_classifier
+from emojax.nets.classifier_nets import Classifier, layer_names
 
 classify = compiled(classifier.classify, static_argnums=0)
 classifier_logits = compiled(classifier.classifier_logits, static_argnums=0)

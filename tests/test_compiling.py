@@ -15,11 +15,11 @@ def test_options_are_for_the_cpu_only():
 
 def test_this_backend_knows_the_option():
     """It is worth a factor of three: where this fails, measure whether the new version of XLA needs another one."""
-    assert compiling.compiler_options("cpu") == compiling._CPU_OPTIONS
+    assert compiling.compiler_options("cpu") == compiling.CPU_OPTIONS
 
 
 def test_an_option_that_the_backend_does_not_know_is_left_out_and_told(monkeypatch):
-    monkeypatch.setattr(compiling, "_CPU_OPTIONS", {"xla_no_such_option": "1"})
+    monkeypatch.setattr(compiling, "CPU_OPTIONS", {"xla_no_such_option": "1"})
     compiling.compiler_options.cache_clear()
     try:
         with pytest.warns(RuntimeWarning, match=r"xla_no_such_option.*more slowly"):

@@ -196,7 +196,7 @@ def test_a_style_may_be_a_pack(here, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("read", [True, False])
-def test_the_model_hears_of_the_sizes_of_several_photos(here, monkeypatch, read):
+def test_the_model_hears_of_the_sizes_of_the_photos(here, monkeypatch, read):
     pipeline, told = pytest.importorskip("emojax.pipeline"), []
 
     class FakeModel:
@@ -213,7 +213,8 @@ def test_the_model_hears_of_the_sizes_of_several_photos(here, monkeypatch, read)
     fakes.write_photo(here / "b.png", size=(20, 40))
     (here / "c.png").touch()
     options = ["--style-scale", "2", "--per-face"] if read else ["--emotion", "happy"]
-    assert program.main(["--input", "a.png"]) == 0 and told == []  # a single photo needs no plan
+    assert program.main(["--input", "a.png"]) == 0
+    assert told[0][0] == [(20, 30)] and told.pop() == "prepared" and told.pop()
     assert program.main(["--input", ".", "--force", *options]) == 1
     scale = 2.0 if read else 1.0
     given = {"read": read, "masked": False, "mix": "dominant", "per_face": read, "style_scale": scale}

@@ -10,6 +10,7 @@ from jax import lax
 from emojax.errors import UserError
 from emojax.nets import classifier, mobilefacenet
 from emojax.nets.classifier import ClassifierConfig, init_classifier
+from emojax.nets.classifier_nets import FaceNet
 from emojax.nets.mobilefacenet import BLOCKS, MobileFaceNet, layers_before
 from emojax.train.faces.transfer import from_mobilefacenet
 
@@ -29,7 +30,7 @@ def rows_and_halves(variables, crops):
     """The last layer's outputs, the same by way of what block 3 takes, and the logits."""
     config, params = CONFIG, {"params": variables["params"]}
     x = classifier.network_input(config, crops)
-    network = classifier.FaceNet(config, np.float32)
+    network = FaceNet(config, np.float32)
     ours = {name: variables["params"][name] for name in layers_before(3)}
     half = MobileFaceNet(config.widths, config.dense, np.float32).apply({"params": ours}, x, 0, 3)
     whole, rest = (network.apply(params, y, begin=begin, mixed=False) for y, begin in ((x, 0), (half, 3)))

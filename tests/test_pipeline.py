@@ -232,6 +232,12 @@ def compilations():
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
+def test_a_single_planned_photo_has_its_usual_bucket():
+    buckets = Buckets()
+    assert buckets.plan([(300, 212)]) == [(320, 224)] == [Buckets().choose(300, 212)]
+    assert buckets.choose(300, 212) == (320, 224) and buckets.compiled == {(320, 224)}
+
+
 @pytest.mark.parametrize("read", [True, False])
 def test_expected_programs_are_compiled_ahead_and_the_pictures_stay(model, no_faces, compilations, read):
     image, options = photo(150, 90), {} if read else {"emotion": "neutral"}

@@ -13,7 +13,8 @@ from emojax import pipeline
 from emojax.emotions import EMOTIONS
 from emojax.faces.find import Face
 from emojax.images import rescale, to_uint8, to_unit
-from emojax.nets.stylizer import Stylizer, StylizerConfig, mix_styles, remove_checkerboard, vary_styles
+from emojax.nets.stylizer import StylizerConfig, mix_styles, remove_checkerboard, vary_styles
+from emojax.nets.transform_net import Stylizer
 from emojax.pipeline import Model, tiles
 from emojax.pipeline.large import estimate_statistics, stylize_in_tiles
 from emojax.pipeline.programs import Programs

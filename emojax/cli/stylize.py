@@ -104,14 +104,14 @@ def named_style(options: argparse.Namespace) -> tuple[list[StyleFile], dict[str,
 def _load(
     options: argparse.Namespace, style_files: Sequence[StyleFile], style: dict[str, float] | None, jobs: Sequence[Job]
 ) -> tuple[Callable[..., Result], list[Callable[[], Any]]]:
-    """Returns the function that paints a photo, and calls that prepare the model for the sizes of several photos."""
+    """Returns the function that paints a photo, and calls that prepare the model for the sizes of the photos."""
     model = load_model(options, style_files)
     if optimizes(options):
         return _optimizer(options, model, style), []
     shared = {name: getattr(options, name) for name in ("mix", "per_face", "style_scale", "face_strength")}
     masked = options.mask is not None or options.faces_only or options.background_only
-    sizes = work.sizes(jobs, options.max_megapixels) if len(jobs) > 1 else []
-    prepare = model.plan_sizes(sizes, read=style is None, masked=masked, **shared) if len(sizes) > 1 else []
+    sizes = work.sizes(jobs, options.max_megapixels)
+    prepare = model.plan_sizes(sizes, read=style is None, masked=masked, **shared)
     paint = functools.partial(model, emotion=style, **style_options(options))
     return paint, prepare
 

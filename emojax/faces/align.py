@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Real
 
-from emojax.util.exported import kept_on_disk
+from emojax.util.executables import kept_on_disk
 
 TEMPLATE_SIZE = 112
 # The landmarks (right eye, left eye, nose tip, right and left corner of the mouth) in a crop of 112 x 112 pixels, for networks

@@ -22,7 +22,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 from safetensors.numpy import load_file
 
-from emojax.util.exported import kept_on_disk
+from emojax.util.executables import kept_on_disk
 from emojax.util.files import PACKAGED
 
 WEIGHTS = PACKAGED / "yunet" / "params.safetensors"

@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,7 +22,7 @@ from emojax.errors import UserError
 from emojax.faces import views
 from emojax.faces.align import TEMPLATE_SIZE, Similarity, fit_similarity, template
 from emojax.options import check_choice
-from emojax.util.compiling import jit
+from emojax.util.executables import Compiled
 
 CONFIDENT = 0.91
 """a photo whose highest face score is below this is also searched in the other orientations"""
@@ -228,8 +229,12 @@ def _place(size: int, margin: float) -> Callable[[Float[np.ndarray, "5 2"]], Sim
 
 @functools.cache
 def _fit() -> Callable[..., Similarity]:
-    program = jit(lambda landmarks, targets: fit_similarity(landmarks, targets).inverse())
+    program = Compiled(_to_photo)
     return lambda landmarks, targets: jax.device_get(program(landmarks, targets))
+
+
+def _to_photo(landmarks: Float[Any, "5 2"], targets: Float[Any, "5 2"]) -> Similarity:
+    return fit_similarity(landmarks, targets).inverse()
 
 
 def _unclipped(start: float, length: float, side: float, limit: int) -> float:

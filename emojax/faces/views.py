@@ -18,7 +18,7 @@ from PIL import Image
 
 from emojax.faces import detector
 from emojax.faces.detector import MULTIPLE, Detections, Numbers
-from emojax.util.exported import Exported
+from emojax.util.executables import Compiled
 
 MINIMUM_CONFIDENCE = 0.6
 """YuNet's default threshold"""
@@ -101,7 +101,7 @@ def bucket(height: int, width: int) -> tuple[int, int]:
 def _programs() -> tuple[Callable[..., Detections], Callable[..., Detections]]:
     """The detector and the suppression, compiled for each shape on first use; there are few shapes, see `bucket`."""
     params = jax.device_put(detector.load_detector())
-    return functools.partial(Exported(detector.detect, limit=_SHAPES), params), Exported(
+    return functools.partial(Compiled(detector.detect, limit=_SHAPES), params), Compiled(
         detector.suppress, limit=_SHAPES
     )
 

@@ -1,15 +1,15 @@
 """Faces -> probabilities of the seven emotions: the paper's 21 layers, VGG16's first layers, or MobileFaceNet.
 
 Face crops are uint8 [N, S, S, 3], RGB; the network's input is float32 [N, S, S, channels], -1 to 1.
+`emojax.nets.classifier_nets` has the layers as Flax modules; see `emojax.nets.stylizer` for why they are imported late.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
@@ -17,14 +17,16 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.images import to_grey, to_signed
-from emojax.nets.layers import max_pool
-from emojax.nets.mobilefacenet import REDUCTION, STAGES, MobileFaceNet
 from emojax.util.numbers import is_number, is_whole
 
 ARCHITECTURES = ("paper", "vgg16", "mobilefacenet")
 VGG16_DEPTHS = (2, 2, 3, 1)
 """convolutions of each block of the architecture vgg16: as in VGG16, but only the first one of block 4"""
 
+STAGES = ((5, 2), (7, 2), (3, 4))
+"""(blocks, expansion factor of the first block) of each stage of mobilefacenet; the other blocks expand by 2"""
+REDUCTION = 2 ** (1 + len(STAGES))
+"""pixels of mobilefacenet's input per pixel of its last stage"""
 AT_ONCE = 4
 """faces that mobilefacenet reads at once on a CPU; more do not fit into a core's cache and take three times as long"""
 
@@ -92,92 +94,6 @@ class ClassifierConfig:
             raise UserError(f"dropout {self.conv_dropout} and {self.dense_dropout}: rates are at least 0 and below 1")
 
 
-class MaxPool(nn.Module):
-    """`max_pool` as a module, so that it counts as a layer."""
-
-    def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N H2 W2 C"]:
-        return max_pool(x)
-
-
-class PaperNet(nn.Module):
-    """Three blocks of (conv 3x3, batch norm, conv 3x3, batch norm, max pool, dropout), then dense, dropout, dense.
-
-    These are the paper's 21 layers, counted without activations and reshaping. The paper gives the kinds and the number
-    of layers, not their order or widths; this arrangement is ours. A ReLU follows each norm, and a leaky ReLU the hidden
-    dense layer.
-    """
-
-    config: ClassifierConfig
-    dtype: Any
-    axis_name: str | None
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "N S S C"], train: bool = False) -> Float[Array, "N 7"]:
-        config = self.config
-        for width in config.widths:
-            for _ in range(2):
-                x = nn.Conv(width, (3, 3), use_bias=False, dtype=self.dtype)(x)  # the norm's shift is the bias
-                norm = nn.BatchNorm(momentum=0.9, dtype=self.dtype, axis_name=self.axis_name)
-                x = nn.relu(norm(x, use_running_average=not train))
-            x = MaxPool()(x)
-            x = nn.Dropout(config.conv_dropout)(x, deterministic=not train)
-        x = x.reshape(x.shape[0], -1)
-        # The ReLU is leaky because the layer has thousands of non-negative inputs: Adam's first steps can push units far
-        # below 0, where a plain ReLU has no gradient. In a run with a plain ReLU, 4 of 128 units were alive at the end.
-        x = nn.leaky_relu(nn.Dense(config.dense, dtype=self.dtype)(x), 0.1)
-        x = nn.Dropout(config.dense_dropout)(x, deterministic=not train)
-        return nn.Dense(len(EMOTIONS), dtype=self.dtype)(x)
-
-
-class Vgg16Net(nn.Module):
-    """The first eight convolutions of VGG16 (Simonyan & Zisserman, arXiv:1409.1556), then global average, dropout, dense.
-
-    Its convolutions have VGG16's names ("conv1_1", ...) and shapes, so that they can start from its weights; see
-    `emojax.train.faces.transfer`. A ReLU follows each convolution. Batch norm follows each of the last two blocks, because
-    VGG16's activations are in the hundreds. Max pooling and dropout follow each block but the last.
-    """
-
-    config: ClassifierConfig
-    dtype: Any
-    axis_name: str | None
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "N S S C"], train: bool = False) -> Float[Array, "N 7"]:
-        config = self.config
-        for block, width in enumerate(config.widths):
-            if block:
-                x = MaxPool()(x)
-                x = nn.Dropout(config.conv_dropout)(x, deterministic=not train)
-            for index in range(VGG16_DEPTHS[block]):
-                x = nn.relu(nn.Conv(width, (3, 3), dtype=self.dtype, name=f"conv{block + 1}_{index + 1}")(x))
-            if block >= len(config.widths) - 2:
-                norm = nn.BatchNorm(momentum=0.9, dtype=self.dtype, axis_name=self.axis_name)
-                x = norm(x, use_running_average=not train)
-        x = x.mean((1, 2))
-        x = nn.Dropout(config.dense_dropout)(x, deterministic=not train)
-        return nn.Dense(len(EMOTIONS), dtype=self.dtype)(x)
-
-
-class FaceNet(nn.Module):
-    """MobileFaceNet, dropout, and one dense layer whose outputs are the logits of each domain and of the domains."""
-
-    config: ClassifierConfig
-    dtype: Any
-    axis_name: str | None = None
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "N H W C"], train: bool = False, begin: int = 0, mixed: bool = True
-    ) -> Float[Array, "N R"]:
-        """Logits float [N, 7], or the input of `mix_domains` if not `mixed`; see `MobileFaceNet` for `begin`."""
-        config = self.config
-        network = MobileFaceNet(config.widths, config.dense, self.dtype)
-        nn.share_scope(self, network)
-        x = nn.Dropout(config.dense_dropout)(network(x, begin), deterministic=not train)
-        rows = nn.Dense(readout_width(config), dtype=self.dtype)(x)
-        return mix_domains(config, rows) if mixed else rows
-
-
 def readout_width(config: ClassifierConfig) -> int:
     """Outputs of the last layer: seven for each domain, and one more for each domain if there are several."""
     return config.domains * (len(EMOTIONS) + (config.domains > 1))
@@ -206,47 +122,10 @@ def split_domains(
     return jax.nn.log_softmax(emotions), jax.nn.log_softmax(domains)
 
 
-class Classifier(nn.Module):
-    """The network that a config names: `PaperNet`, `Vgg16Net` or `FaceNet`.
-
-    `__call__` takes the float [N, S, S, channels] that `network_input` returns, and returns logits float32 [N, 7]. With
-    `train`, batch norm uses the batch's statistics and dropout needs an rng "dropout".
-    """
-
-    config: ClassifierConfig
-    dtype: Any = jnp.float32
-    """precision of the computation; parameters, norm statistics and logits are float32"""
-    axis_name: str | None = None
-    """mapped axis over which batch norm averages its statistics under `pmap`"""
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "N S S C"], train: bool = False) -> Float[Array, "N 7"]:
-        expected = (self.config.size, self.config.size, self.config.channels)
-        if x.shape[1:] != expected:
-            raise ValueError(f"input of shape {x.shape}: this classifier takes (N, {', '.join(map(str, expected))})")
-        network = {"paper": PaperNet, "vgg16": Vgg16Net, "mobilefacenet": FaceNet}[self.config.architecture]
-        nn.share_scope(self, module := network(self.config, self.dtype, self.axis_name))
-        return module(x.astype(self.dtype), train).astype(jnp.float32)
-
-
-def layer_names(config: ClassifierConfig) -> tuple[str, ...]:
-    """The names of the network's layers in the order in which they run ("Conv_0", "BatchNorm_0", ...)."""
-    names: list[str] = []
-
-    def record(run: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        if context.method_name == "__call__" and not isinstance(
-            context.module, (Classifier, PaperNet, Vgg16Net, FaceNet, MobileFaceNet)
-        ):
-            names.append(context.module.name or type(context.module).__name__)
-        return run(*args, **kwargs)
-
-    with nn.intercept_methods(record):
-        jax.eval_shape(lambda: init_classifier(config, jax.random.PRNGKey(0)))
-    return tuple(names)
-
-
 def init_classifier(config: ClassifierConfig, key: PRNGKeyArray | jax.Array) -> dict[str, Any]:
     """Fresh linen variables and the temperature: {"params": ..., "batch_stats": ..., "temperature": float32 []}."""
+    from emojax.nets.classifier_nets import Classifier
+
     faces = jnp.zeros((1, config.size, config.size, config.channels))
     variables = Classifier(config).init(key, faces)
     return {
@@ -281,6 +160,8 @@ def classifier_logits(
     config: ClassifierConfig, variables: Mapping[str, Any], crops: UInt8[Array, "N S S 3"]
 ) -> Float[Array, "N 7"]:
     """The logits of `classify` before they are divided by the temperature. Pure."""
+    from emojax.nets.classifier_nets import Classifier
+
     network = {name: variables.get(name, {}) for name in ("params", "batch_stats")}
 
     def read(x: Array) -> Array:

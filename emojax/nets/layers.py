@@ -7,7 +7,6 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -96,18 +95,6 @@ def depth_to_space(x: Float[Array, "N H2 W2 D"], patch: int) -> Float[Array, "N 
     channels = depth // (patch * patch)
     x = x.reshape(n, h, w, patch, patch, channels).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(n, h * patch, w * patch, channels)
-
-
-class ConvolutionParams(nn.Module):
-    """The parameters of a convolution: a kernel, and with `bias` a bias (a norm's shift otherwise replaces it)."""
-
-    shape: tuple[int, int, int, int]
-    bias: bool = False
-
-    @nn.compact
-    def __call__(self) -> dict[str, Array]:
-        made = {"kernel": self.param("kernel", nn.initializers.lecun_normal(), self.shape)}
-        return made | ({"bias": self.param("bias", nn.initializers.zeros_init(), self.shape[-1:])} if self.bias else {})
 
 
 def _stack(*arrays: Array) -> Array:

@@ -17,11 +17,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-STAGES = ((5, 2), (7, 2), (3, 4))
-"""(blocks, expansion factor of the first block) of each stage; the other blocks expand by 2"""
+from emojax.nets.classifier import STAGES
+
 BLOCKS = sum(blocks for blocks, _ in STAGES)
-REDUCTION = 2 ** (1 + len(STAGES))
-"""pixels of the input per pixel of the last stage"""
 _SLOPE = 0.25  # initial slope of the PReLUs (He et al. 2015, arXiv:1502.01852)
 
 

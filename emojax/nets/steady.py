@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from emojax.nets.stylizer import Statistics, StyleCode, Stylizer, StylizerConfig, remove_checkerboard
+from emojax.nets.stylizer import Statistics, StyleCode, StylizerConfig, remove_checkerboard
 
 
 def stylize_steadily(
@@ -30,6 +30,8 @@ def stylize_steadily(
     Returns:
         The stylized frame, and the statistics that it was painted with.
     """
+    from emojax.nets.transform_net import Stylizer
+
     variables = {"params": remove_checkerboard(config, network)}
     stylized, sown = Stylizer(config).apply(variables, photos, code, size, statistics, rate, mutable=["statistics"])
     return stylized, sown["statistics"]["norms"]

@@ -10,7 +10,8 @@ checkerboard), reflection padding at every layer instead of once at the input, a
 scaled tanh. With patches of more than one pixel (Shi et al. 2016, arXiv:1609.05158, at both ends), the network has no layers
 at the photo's full size. On a CPU these are the most expensive for their benefit.
 
-This file is longer than others: the config, the parameters and the layers of one network have to agree.
+`emojax.nets.transform_net` has the layers as a Flax module. It is imported when a network is traced: importing Flax takes a
+quarter of a second, and programs that are kept on disk do not need it.
 """
 
 from __future__ import annotations
@@ -23,23 +24,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import UserError
-from emojax.nets.convolutions import convolve, enlarge_and_convolve
-from emojax.nets.layers import (
-    ConvolutionParams,
-    apply_blocks,
-    channel_moments,
-    depth_to_space,
-    instance_norm,
-    reflect_pad,
-    space_to_depth,
-)
 from emojax.util.numbers import is_whole
 
 StyleCode = dict[str, dict[str, jax.Array]]
@@ -56,7 +46,8 @@ MULTIPLE = 4  # the residual blocks work at a quarter of the size: the network's
 MINIMUM = 16  # the 9x9 layer reflects 4 pixels, and the residual blocks need at least 2 at a quarter of the size
 PATCHES = (1, 2, 4)
 _NAME = re.compile(r"\w[\w .-]{0,63}")
-_DOWN, _UP = {1: "down0", 2: "down1", 4: "down2"}, {2: "up0", 1: "up1"}  # how many times smaller -> the layer's name
+DOWN, UP = {1: "down0", 2: "down1", 4: "down2"}, {2: "up0", 1: "up1"}
+"""how many times smaller than the photo -> the name of the layer that makes it so"""
 
 
 @dataclass(frozen=True)
@@ -94,10 +85,10 @@ class StylizerConfig:
     def norm_layers(self) -> Iterator[tuple[str, int]]:
         """(name, channels) of every conditional instance norm, in order."""
         sizes = [factor for factor in (1, 2, 4) if factor >= self.patch]
-        yield from ((_DOWN[factor], self.channels(factor)) for factor in sizes)
+        yield from ((DOWN[factor], self.channels(factor)) for factor in sizes)
         for i in range(self.blocks):
             yield from ((f"block{i}_a", self.channels(4)), (f"block{i}_b", self.channels(4)))
-        yield from ((_UP[factor], self.channels(factor)) for factor in sizes[-2::-1])
+        yield from ((UP[factor], self.channels(factor)) for factor in sizes[-2::-1])
 
     @property
     def kernel(self) -> int:
@@ -201,7 +192,7 @@ def spare_faces(
 
 def _factor(norm_layer: str) -> int:
     """A layer's reduction factor: how many times smaller than the photo its output is."""
-    return next((factor for names in (_DOWN, _UP) for factor, name in names.items() if name == norm_layer), 4)
+    return next((factor for names in (DOWN, UP) for factor, name in names.items() if name == norm_layer), 4)
 
 
 def remove_checkerboard(config: StylizerConfig, network: dict) -> dict:
@@ -230,84 +221,6 @@ def remove_checkerboard(config: StylizerConfig, network: dict) -> dict:
     return {**network, "out": out}
 
 
-class Stylizer(nn.Module):
-    """Johnson's residual transform net. Its parameters are the convolutions; the style is an input, a code.
-
-    Inputs are photos float32 [N, H, W, 3] in 0 to 1, H and W multiples of 4 and at least 16, and a `StyleCode`; the output
-    has the shape and range of the photos. `size` = (h, w), int32 scalars that are multiples of 4 and at least 16, limits the
-    picture to the top left h x w of a larger bucket. With `size`, the residual blocks are a loop, which compiles faster but has
-    a slow gradient. The norms' statistics are each photo's own, those of all photos `together`, or the given `statistics`. A
-    `rate`, 0 to 1, moves the given statistics that far towards the measured ones. Statistics that are not simply the given ones
-    are sown into the collection "statistics". `dtype` is the precision of the convolutions. `stylize_with_code` first applies
-    `remove_checkerboard` to the parameters.
-    """
-
-    config: StylizerConfig
-    dtype: Any = jnp.float32
-    together: bool = False
-
-    @nn.compact
-    def __call__(
-        self,
-        photos: Float[Array, "N H W 3"],
-        code: StyleCode,
-        size: tuple[Int[Array, ""], Int[Array, ""]] | None = None,
-        statistics: Statistics | None = None,
-        rate: Float[Array, ""] | None = None,
-    ) -> Float[Array, "N H W 3"]:
-        height, width = photos.shape[1:3]
-        if height % MULTIPLE or width % MULTIPLE or height < MINIMUM or width < MINIMUM:
-            raise ValueError(f"photos of {height}x{width}: pad both sides to a multiple of {MULTIPLE}, >= {MINIMUM}")
-        config, patch = self.config, self.config.patch
-        channels = dict(config.norm_layers())
-
-        def ends(factor: int) -> tuple[Array, Array] | None:
-            return None if size is None else (size[0] // factor, size[1] // factor)
-
-        def layer(name, inputs, side=3):
-            kernel = ConvolutionParams((side, side, inputs, channels[name]), name=name)()["kernel"]
-            return {"kernel": kernel, **code[name], "statistics": None if statistics is None else statistics[name]}
-
-        def conv(x, kernel, ends, stride=1, enlarge=False):
-            # Enlarging repeats the border: "symmetric" padding before it equals "reflect" padding of the enlarged picture.
-            x = reflect_pad(x, kernel.shape[0] // 2, ends, "symmetric" if enlarge else "reflect")
-            kernel = kernel.astype(self.dtype)
-            return enlarge_and_convolve(x, kernel) if enlarge else convolve(x, kernel, stride)
-
-        def conv_norm(x, layer, factor, stride=1, enlarge=False):
-            before = factor * 2 if enlarge else factor // stride
-            x = conv(x, layer["kernel"], ends(before), stride, enlarge)
-            used = layer["statistics"]
-            if used is None or rate is not None:
-                own = channel_moments(x, ends(factor), self.together)
-                used = own if used is None else jax.tree.map(lambda old, new: old + rate * (new - old), used, own)
-            return instance_norm(x, layer["scale"], layer["shift"], used), used
-
-        def block(x, layers):
-            y, a = conv_norm(x, layers["a"], 4)
-            y, b = conv_norm(nn.relu(y), layers["b"], 4)
-            return x + y, {"a": a, "b": b}
-
-        found = {}
-        x = space_to_depth(photos.astype(self.dtype) - 0.5, patch)
-        for factor in (f for f in (1, 2, 4) if f >= patch):
-            name = _DOWN[factor]
-            side, stride = (config.kernel, 1) if factor == patch else (3, 2)
-            x, found[name] = conv_norm(x, layer(name, x.shape[-1], side), factor, stride)
-            x = nn.relu(x)
-        blocks = [{part: layer(f"block{i}_{part}", x.shape[-1]) for part in "ab"} for i in range(config.blocks)]
-        x, of_blocks = apply_blocks(block, x, blocks, loop=size is not None)
-        found |= {f"block{i}_{part}": used for i, both in enumerate(of_blocks) for part, used in both.items()}
-        for factor in (f for f in (2, 1) if f >= patch):
-            x, found[_UP[factor]] = conv_norm(x, layer(_UP[factor], x.shape[-1]), factor, enlarge=True)
-            x = nn.relu(x)
-        if statistics is None or rate is not None:
-            self.sow("statistics", "norms", found, init_fn=dict, reduce_fn=operator.or_)
-        out = ConvolutionParams((config.kernel, config.kernel, x.shape[-1], 3 * patch * patch), bias=True, name="out")()
-        x = conv(x, out["kernel"], ends(patch)) + out["bias"][None, None, None].astype(self.dtype)
-        return nn.sigmoid(depth_to_space(x, patch).astype(jnp.float32))
-
-
 def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict:
     """Fresh parameters: {"network": convolutions, "styles": style table with leaves [S, C]}.
 
@@ -317,6 +230,8 @@ def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict
         keys = jax.random.split(key, len(config.styles))
         single = dataclasses.replace(config, styles=("one",), network_per_style=False)
         return stack_networks([init_stylizer(single, key) for key in keys])
+    from emojax.nets.transform_net import Stylizer
+
     network_key, style_key = jax.random.split(key)
     code = jax.tree.map(lambda rows: rows[:1, None, None], init_style_table(config))
     photo = jnp.zeros((1, MINIMUM, MINIMUM, 3))
@@ -347,6 +262,8 @@ def stylize_with_code(
     statistics: Statistics | None = None,
 ) -> Float[Array, "N H W 3"]:
     """Applies `remove_checkerboard` and the network; see `Stylizer`. Pure."""
+    from emojax.nets.transform_net import Stylizer
+
     params = remove_checkerboard(config, network)
     stylized = Stylizer(config, dtype).apply({"params": params}, photos, code, size, statistics)
     assert isinstance(stylized, jax.Array)
@@ -365,5 +282,7 @@ def norm_statistics(
     Returns:
         Leaves [1, 1, 1, C].
     """
+    from emojax.nets.transform_net import Stylizer
+
     _, sown = Stylizer(config, together=True).apply({"params": network}, photos, code, size, mutable=["statistics"])
     return sown["statistics"]["norms"]

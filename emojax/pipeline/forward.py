@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Real, UInt8
 
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO
@@ -33,7 +34,7 @@ from emojax.nets.stylizer import (
 )
 from emojax.options import StylizeOptions
 from emojax.pipeline.regions import MAX_REGIONS, Regions, face_shares, face_strengths, weight_changes
-from emojax.util.exported import kept_on_disk
+from emojax.util.executables import kept_on_disk
 
 READ_AT_ONCE = 4
 """Faces in a group. Larger groups contain more filling, and smaller groups mean more passes; both cost time."""
@@ -224,7 +225,7 @@ def with_strength(
     """Mixes weights of styles with the style "photo", to the share 1 - strength; unchanged if the network lacks that style."""
     if strength is None or PHOTO not in styles:
         return weights
-    photo = jax.nn.one_hot(styles.index(PHOTO), len(styles))
+    photo = np.eye(len(styles), dtype=np.float32)[styles.index(PHOTO)]
     return strength * weights + (1 - strength) * photo.reshape([1] * (weights.ndim - 1) + [-1])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from emojax.pipeline.sizes import Buckets
-from emojax.util.exported import Exported
+from emojax.util.executables import Compiled
 
 PROGRAMS = 12
 """Programs that a model keeps, 15 to 20 MB each; the least recently used one is dropped first."""
@@ -40,7 +40,7 @@ class Programs:
         with self._lock:
             key = (name, bucket)
             if key not in self._made:
-                self._made[key] = Exported(make())
+                self._made[key] = Compiled(make())
             self._made.move_to_end(key)
             while len(self._made) > self._limit:
                 (other, dropped), _ = self._made.popitem(last=False)

@@ -85,7 +85,12 @@ class Buckets:
         self._lock = threading.Lock()
 
     def plan(self, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Plans the buckets for photos of these (height, width) and returns them in the order of the photos."""
+        """Plans the buckets for photos of these (height, width) and returns them in the order of the photos.
+
+        A single photo has the bucket that it would have without a plan: other commands have compiled it, or will use it.
+        """
+        if len(sizes) == 1:
+            return [self.choose(*sizes[0])]
         planned = plan_buckets(sizes)
         with self._lock:
             for h, w in sizes:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 import os
+import platform
 import re
 import threading
 
@@ -30,6 +32,9 @@ _LACKS = (
     (r"Too many open files", "too many open files (ulimit -n)"),
     (r"RESOURCE_EXHAUSTED|[Oo]ut of memory|Cannot allocate memory|bad_alloc|failed to map segment", _MEMORY),
 )
+_CPUINFO = 8192  # bytes that are enough for the first processor
+_CHANGES = r"processor|cpu MHz|bogomips|BogoMIPS|core id|physical id|initial apicid|apicid|siblings|cpu cores"
+"""lines that differ between the cores of a machine, or over time"""
 _NUMBERS = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
@@ -78,6 +83,17 @@ def _try_threads(number: int) -> None:
         end.set()
         for thread in started:
             thread.join()
+
+
+@functools.cache
+def processor() -> str:
+    """The processor's model and the instructions that it has, in a text that stays the same while the machine runs."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            first = file.read(_CPUINFO).partition("\n\n")[0]  # they are all alike
+    except OSError:  # not Linux
+        return f"{platform.machine()} {os.environ.get('PROCESSOR_IDENTIFIER', '')}"
+    return "\n".join(line for line in first.splitlines() if not re.match(_CHANGES, line))
 
 
 def return_memory() -> None:

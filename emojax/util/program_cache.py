@@ -10,8 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import threading
 import time
 from pathlib import Path
+from typing import Any
+
+import jax
 
 from emojax.util.files import remove_leftovers, write_atomically
 
@@ -77,8 +81,18 @@ class ProgramCache:
             total -= freed
 
 
+class JaxCache(ProgramCache):
+    """The cache that JAX uses. It remembers the key that JAX asked for last, in each thread."""
+
+    last = threading.local()
+
+    def get(self, key: str) -> bytes | None:
+        self.last.key = key
+        return super().get(key)
+
+
 def use_program_cache() -> bool:
-    """Replaces JAX's own cache by `ProgramCache`; returns whether this version of JAX allows it."""
+    """Replaces JAX's own cache by `JaxCache`; returns whether this version of JAX allows it."""
     try:
         from jax._src import compilation_cache
 
@@ -91,4 +105,24 @@ def use_program_cache() -> bool:
 
 
 def _get_file_cache(path: str) -> tuple[ProgramCache, str]:
-    return ProgramCache(Path(path)), path
+    return JaxCache(Path(path)), path
+
+
+def compile_with_key(lowered: jax.stages.Lowered) -> tuple[jax.stages.Compiled, str | None]:
+    """Compiles a function; also returns the key of its executable in JAX's cache, None if it is not there."""
+    JaxCache.last.key = None
+    compiled = lowered.compile()
+    return compiled, JaxCache.last.key
+
+
+def load_executable(key: str, device: jax.Device) -> Any:
+    """The executable of this key in JAX's cache; None if it is not there, or cannot be loaded."""
+    try:
+        from jax._src import compilation_cache
+
+        devices = jax.sharding.SingleDeviceSharding(device)._internal_device_list
+        return compilation_cache.get_executable_and_time(key, None, device.client, devices)[0]
+    except (
+        Exception
+    ):  # XLA raises different errors depending on where the format differs, and JAX's interface is not public
+        return None

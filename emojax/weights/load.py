@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
-from flax import traverse_util
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import CheckpointError
@@ -20,7 +20,7 @@ from emojax.nets import classifier as cnn
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig, init_stylizer, stack_networks
 from emojax.util.compiling import program_cache, start_backend
-from emojax.util.exported import code_hash
+from emojax.util.executables import code_hash
 from emojax.util.files import PACKAGED
 from emojax.weights import store as ckpt
 from emojax.weights.style_file import StyleFile, network_fingerprint
@@ -72,16 +72,27 @@ def _params(checkpoint: ckpt.Checkpoint, initialize: Callable[[], Any]) -> Any:
     """The parameters of a checkpoint whose hash is verified; see `load`.
 
     With `emojax.util.compiling.enable_cache` a copy is kept in the cache under the checkpoint's hash. This saves half a second
-    for importing Orbax, as long for reading, and the tracing of the network's initialization.
+    for importing Orbax, as long for reading, a quarter for importing Flax, and the tracing of the network's initialization.
     """
     cache, key = program_cache(), f"params-{checkpoint.sha256}-{code_hash()[:16]}"
     kept = None if cache is None else cache.get(key)
     if kept is not None:
-        return traverse_util.unflatten_dict(safetensors.numpy.load(kept), sep="/")
+        return _nested(safetensors.numpy.load(kept))
     params = ckpt.load_params(checkpoint, jax.eval_shape(initialize))
     if cache is not None:
-        cache.put(key, safetensors.numpy.save(traverse_util.flatten_dict(params, sep="/")))
+        leaves = jax.tree_util.tree_leaves_with_path(params)
+        names = (jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves)
+        cache.put(key, safetensors.numpy.save(dict(zip(names, (leaf for _, leaf in leaves), strict=True))))
     return params
+
+
+def _nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Nested dicts from arrays named like "a/b/c"."""
+    nested: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *folders, last = name.split("/")
+        functools.reduce(lambda inner, folder: inner.setdefault(folder, {}), folders, nested)[last] = array
+    return nested
 
 
 def _network_set_folders(path: Path) -> dict[str, Path]:

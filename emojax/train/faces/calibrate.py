@@ -18,7 +18,8 @@ import numpy as np
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
-from emojax.nets.classifier import ClassifierConfig, FaceNet, network_input, split_domains
+from emojax.nets.classifier import ClassifierConfig, network_input, split_domains
+from emojax.nets.classifier_nets import FaceNet
 from emojax.train.faces.data import HeldOutFaces
 from emojax.train.faces.evaluate import BATCH, labelled_faces, score_faces
 from emojax.train.faces.scores import fit_temperature, fit_temperature_and_bias

@@ -19,15 +19,14 @@ import optax
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.nets.classifier import (
-    Classifier,
     ClassifierConfig,
-    FaceNet,
     classifier_logits,
     init_classifier,
     mix_domains,
     network_input,
     split_domains,
 )
+from emojax.nets.classifier_nets import Classifier, FaceNet
 from emojax.nets.mobilefacenet import layers_before
 from emojax.train.faces.augment import augment_faces, mix_pairs
 from emojax.train.faces.config import ClassifierTraining

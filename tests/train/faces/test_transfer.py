@@ -8,7 +8,8 @@ import pytest
 import tiny
 
 from emojax.errors import UserError
-from emojax.nets.classifier import Classifier, ClassifierConfig, init_classifier, network_input
+from emojax.nets.classifier import ClassifierConfig, init_classifier, network_input
+from emojax.nets.classifier_nets import Classifier
 from emojax.train.faces.config import ClassifierTraining
 from emojax.train.faces.training import initial_variables
 from emojax.train.faces.transfer import from_checkpoint, from_vgg16
