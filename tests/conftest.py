@@ -3,11 +3,13 @@
 What is set through the environment also holds for the commands that tests start.
 """
 
+import gc
 import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,18 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # configs/ and the scripts are no part of the installed package
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2".strip()
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+# What is compiled here runs a few times on tiny arrays: optimizing it takes longer than it saves. So does the detour of XLA's
+# fusions through MLIR, more than half of a compilation. The fixture `optimized` is for tests of what users get.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+QUICK: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+USUAL: dict[str, Any] = {"xla_cpu_use_fusion_emitters": True, "xla_cpu_parallel_codegen_split_count": 32}
+if not metadata.version("jaxlib").startswith("0.10."):  # XLA ends a process that has a flag it does not know
+    QUICK = USUAL = {}
+_ours = [f"--{name}={str(value).lower()}" for name, value in QUICK.items()]
+_given = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag not in _ours]  # a worker inherits them
+XLA_FLAGS = " ".join([*_given, "--xla_force_host_platform_device_count=2"])
+os.environ["XLA_FLAGS"] = " ".join([XLA_FLAGS, *_ours])
 for name in ("EMOJAX_VGG16", "JAX_ENABLE_X64"):
     os.environ.pop(name, None)
 
@@ -42,9 +54,6 @@ def pytest_configure(config: pytest.Config) -> None:
     from emojax.util.compiling import enable_cache
 
     enable_cache()
-    # What is compiled here runs a few times on tiny arrays: optimizing it takes longer than it saves. The commands that tests
-    # start optimize as ever, and so do tests that ask for the fixture `optimized`.
-    jax.config.update("jax_disable_most_optimizations", True)
     jax.monitoring.register_event_duration_secs_listener(_count_program)
 
 
@@ -88,14 +97,27 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     return result
 
 
+def pytest_collection_finish() -> None:
+    """What the imports have made stays until the end: the garbage collector would look through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
-def optimized() -> Iterator[None]:
-    """Programs that are compiled in a test are those that users get; for tests of what only they have."""
+def optimized(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What emojax compiles in a test, or in a command that it starts, is what users get; for tests of what only that has."""
     import jax
 
+    from emojax.util import compiling
+
+    monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")
+    monkeypatch.setenv("XLA_FLAGS", XLA_FLAGS)
+    monkeypatch.setattr(compiling, "_CPU_OPTIONS", {**compiling._CPU_OPTIONS, **USUAL})
+    compiling.compiler_options.cache_clear()
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)
+    compiling.compiler_options.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -365,10 +365,9 @@ def test_the_module_is_the_same_program():
     assert done.returncode == 0 and done.stdout == script("--help").stdout
 
 
-def test_a_mistake_is_told_at_once(here):
-    start = time.monotonic()
+def test_a_mistake_is_told_before_jax_starts(here, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "nonsense")  # which would be an error
     done = script("--input", "missing.jpg")
-    assert time.monotonic() - start < 30  # far below what compiling takes; the time itself is not tested
     assert done.returncode == 2 and done.stdout == b""
     assert done.stderr == b"emojax: error: cannot read missing.jpg: No such file or directory\n"
 

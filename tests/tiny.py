@@ -41,12 +41,18 @@ def stylizer_params(config=STYLES, seed=0, apart=0.01):
     Args:
         apart: standard deviation of the styles' scales and shifts.
     """
-    return _filled(jax.eval_shape(functools.partial(init_stylizer, config), KEY), seed, apart)
+    return _filled(_shapes(init_stylizer, config), seed, apart)
 
 
 def classifier_variables(config=FACES, seed=0):
     """What `init_classifier` gives, but for the random numbers."""
-    return _filled(jax.eval_shape(functools.partial(init_classifier, config), KEY), seed)
+    return _filled(_shapes(init_classifier, config), seed)
+
+
+@functools.cache
+def _shapes(init, config):
+    """Those of an initializer's parameters; finding them traces the network, which takes longer than most tests."""
+    return jax.eval_shape(functools.partial(init, config), KEY)
 
 
 def _filled(shapes, seed, apart=0.0):

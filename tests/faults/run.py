@@ -27,7 +27,7 @@ from emojax.weights import store
 from tests.fuzz.run import fake_model
 from tests.train import test_loop as toy
 
-PHOTOS, STEPS = 8, 60
+PHOTOS, STEPS = 8, 30
 LOOP = toy.LoopConfig(log_every=1, evaluate_every=0, save_every=3)
 
 

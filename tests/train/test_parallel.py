@@ -119,8 +119,12 @@ def tiny_run(tiny_face_data, tmp_path_factory):
 
 
 def start(command, **environment):
-    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "EMOJAX_CACHE") if name in os.environ}
-    environment = {**kept, "JAX_PLATFORMS": "cpu", **environment}
+    kept = ("PATH", "PYTHONPATH", "EMOJAX_CACHE", "JAX_PLATFORMS", "JAX_DISABLE_MOST_OPTIMIZATIONS")
+    flags = [
+        flag for flag in os.environ["XLA_FLAGS"].split() if "device_count" not in flag
+    ]  # one device in each process
+    given = {name: os.environ[name] for name in kept if name in os.environ}
+    environment = {**given, "XLA_FLAGS": " ".join(flags), **environment}
     return subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
