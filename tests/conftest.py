@@ -112,7 +112,7 @@ def optimized(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")
     monkeypatch.setenv("XLA_FLAGS", XLA_FLAGS)
-    monkeypatch.setattr(compiling, "_CPU_OPTIONS", {**compiling._CPU_OPTIONS, **USUAL})
+    monkeypatch.setattr(compiling, "CPU_OPTIONS", {**compiling.CPU_OPTIONS, **USUAL})
     compiling.compiler_options.cache_clear()
     jax.config.update("jax_disable_most_optimizations", False)
     yield

@@ -72,7 +72,7 @@ def style_loss(
         where: weights of each layer's positions, see `gram_matrix`.
     """
     shares = shares or dict.fromkeys(painting_grams, 1 / len(painting_grams))
-    grams = {layer: gram_matrix(features[layer], where and where[layer]) for layer in painting_grams}
+    grams = {layer: gram_matrix(features[layer], where[layer] if where else None) for layer in painting_grams}
     errors = [shares[layer] * relative_error(grams[layer], gram) for layer, gram in painting_grams.items()]
     return jnp.stack(errors).sum(0)
 
