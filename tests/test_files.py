@@ -1,8 +1,10 @@
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from emojax.cli.files import identity, is_taken
 from emojax.errors import UserError
 from emojax.util.files import refuse_existing, write_atomically
 
@@ -60,3 +62,15 @@ def test_a_link_stays_and_its_target_is_written(tmp_path):
     (tmp_path / "circle").symlink_to("circle")
     with pytest.raises(UserError, match="symbolic links"):
         write_atomically(tmp_path / "circle", b"")
+
+
+def test_a_replaced_file_is_no_longer_taken(tmp_path):
+    """Another process may replace an output; the file system then gives its number to a new file."""
+    old, new, link = (str(tmp_path / name) for name in ("old.png", "new.png", "link.png"))
+    for path in (old, new):
+        Path(path).touch()
+    os.link(new, link)
+    number = identity(new)
+    assert (
+        is_taken(link, {number: new}) and not is_taken(new, {number: old}) and not is_taken(new, {number: "gone.png"})
+    )

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -137,13 +138,25 @@ PLAIN = {"style_scale": 1.0, "strength": 1.0, "face_strength": 0.35, "colors": "
 PLAIN |= {"faces_only": False, "background_only": False, "mask": None}
 
 
+class FakePainter:
+    """A model without programs to prepare."""
+
+    def plan_sizes(self, sizes, **options):
+        return []
+
+
 def test_the_real_model_gets_the_options(here, monkeypatch):
     pipeline = pytest.importorskip("emojax.pipeline")
     calls = []
 
     def load(classifier, styles):
         calls.append((classifier, styles))
-        return lambda photo, **options: calls.append(options) or fakes.result(photo)
+        return FakeModel()
+
+    class FakeModel(FakePainter):
+        def __call__(self, photo, **options):
+            calls.append(options)
+            return fakes.result(photo)
 
     monkeypatch.setattr(pipeline, "load", load)
     monkeypatch.setattr("emojax.util.compiling.enable_cache", lambda: calls.append("cache"))
@@ -164,7 +177,7 @@ def test_a_style_may_be_a_pack(here, monkeypatch, capsys):
     """The mix names the style file by its own name, and the model gets it."""
     pipeline, calls = pytest.importorskip("emojax.pipeline"), []
 
-    class FakeModel:
+    class FakeModel(FakePainter):
         def with_style_files(self, style_files):
             calls.append([style_file.name for style_file in style_files])
             return self
@@ -197,14 +210,15 @@ def test_a_style_may_be_a_pack(here, monkeypatch, capsys):
 
 @pytest.mark.parametrize("read", [True, False])
 def test_the_model_hears_of_the_sizes_of_the_photos(here, monkeypatch, read):
-    pipeline, told = pytest.importorskip("emojax.pipeline"), []
+    pipeline, told, prepared = pytest.importorskip("emojax.pipeline"), [], threading.Event()
 
     class FakeModel:
         def plan_sizes(self, sizes, **options):
             told.append((sizes, options))
-            return [lambda: told.append("prepared")]
+            return [prepared.set]
 
         def __call__(self, photo, **options):
+            assert prepared.wait(300)  # a command that is done before would drop the call
             return fakes.result(photo)
 
     monkeypatch.setattr(pipeline, "load", lambda classifier, styles: FakeModel())
@@ -214,12 +228,13 @@ def test_the_model_hears_of_the_sizes_of_the_photos(here, monkeypatch, read):
     (here / "c.png").touch()
     options = ["--style-scale", "2", "--per-face"] if read else ["--emotion", "happy"]
     assert program.main(["--input", "a.png"]) == 0
-    assert told[0][0] == [(20, 30)] and told.pop() == "prepared" and told.pop()
+    assert told.pop()[0] == [(20, 30)]
+    prepared.clear()
     assert program.main(["--input", ".", "--force", *options]) == 1
     scale = 2.0 if read else 1.0
     given = {"read": read, "masked": False, "mix": "dominant", "per_face": read, "style_scale": scale}
     given |= {"face_strength": 0.35}
-    assert told == [([(20, 30), (40, 20)], given), "prepared"]
+    assert told == [([(20, 30), (40, 20)], given)]
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,8 @@ def test_every_expected_photo_fits_its_bucket_and_there_are_few(quarters):
     assert all(y % 32 == x % 32 == 0 for y, x in planned)
     assert len(planned) <= planning.PLANNED
     assert planned == list(dict.fromkeys(chosen)) and buckets.compiled == set(planned)
-    assert Buckets().plan(sizes) == planned and set(plan_buckets(sizes[::-1])) >= set(planned)
+    assert Buckets().plan(sizes) == planned
+    assert len(sizes) == 1 or set(plan_buckets(sizes[::-1])) >= set(planned)
     alone = sum(-(-h // 32) * -(-w // 32) * 32 * 32 for h, w in sizes)
     if len(planned) < planning.PLANNED:  # each merge has padded less than a compilation costs
         assert sum(y * x for y, x in chosen) < alone + len(set(sizes)) * planning.COMPILE_COST

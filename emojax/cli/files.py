@@ -28,10 +28,21 @@ def identity(path: str | int) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def protected(jobs: Iterable[Job]) -> set[tuple[int, int]]:
+Taken = dict[tuple[int, int], str | int]
+"""files that must not be written, by their `identity`: the path or the descriptor of each"""
+
+
+def protected(jobs: Iterable[Job]) -> Taken:
     """The files that may never be written: the inputs."""
-    found = {identity(descriptor(sys.stdin) if job.source == STREAM else job.source) for job in jobs}
-    return {file for file in found if file is not None}
+    sources = (descriptor(sys.stdin) if job.source == STREAM else job.source for job in jobs)
+    return {file: source for source in sources if (file := identity(source)) is not None}
+
+
+def is_taken(path: str | int, taken: Taken) -> bool:
+    """Whether a file is, or links to, one in `taken`."""
+    file = identity(path)
+    # A file that another process has replaced meanwhile leaves its number to a new file.
+    return file is not None and file in taken and identity(taken[file]) == file
 
 
 def descriptor(stream: Any) -> int:
@@ -42,9 +53,9 @@ def descriptor(stream: Any) -> int:
         return -1
 
 
-def check_output(path: str, taken: set[tuple[int, int]], force: bool) -> None:
+def check_output(path: str, taken: Taken, force: bool) -> None:
     """Raises InputError if an output may not be written: it is or links to a file in `taken`, or it exists without `force`."""
-    if identity(path) in taken:
+    if is_taken(path, taken):
         raise InputError(f"{path} is, or links to, an input or another output: choose another --output")
     refuse_existing(Path(path), force)
 

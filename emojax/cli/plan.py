@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from emojax.cli.files import check_folder, check_output, descriptor, identity, place, protected
+from emojax.cli.files import Taken, check_folder, check_output, descriptor, is_taken, place, protected
 from emojax.cli.inputs import find_inputs
 from emojax.cli.job import STREAM, Job, compound_name, reason, style_name
 from emojax.cli.media import PHOTOS, Media
@@ -128,7 +128,7 @@ def _emotional_names(folder: Path) -> dict[tuple[str, str], list[str]]:
 
 def _find_done(
     job: Job,
-    taken: set[tuple[int, int]],
+    taken: Taken,
     names_in: Callable[[Path], Mapping[tuple[str, str], list[str]]],
     media: Media,
 ) -> str | None:
@@ -138,7 +138,7 @@ def _find_done(
     folder, start = Path(job.prefix).parent, Path(job.prefix).name
     names = names_in(folder).get((start, job.suffix), []) if job.output is None else []
     outputs = [job.output] if job.output is not None else [str(folder / name) for name in names]
-    return next((output for output in outputs if identity(output) not in taken and _is_made(output, media)), None)
+    return next((output for output in outputs if not is_taken(output, taken) and _is_made(output, media)), None)
 
 
 def _is_made(output: str, media: Media) -> bool:
@@ -164,13 +164,13 @@ def _refuse_collisions(jobs: Iterable[Job]) -> list[Job]:
     return checked
 
 
-def _check_early(job: Job, taken: set[tuple[int, int]], force: bool) -> Job:
+def _check_early(job: Job, taken: Taken, force: bool) -> Job:
     """Adds a problem if the job's output, as far as it is known, may not be written."""
     if not job.is_open:
         return job
     if job.output == STREAM:
         number = descriptor(sys.stdout)
-        if number >= 0 and stat.S_ISREG(os.fstat(number).st_mode) and identity(number) in taken:
+        if number >= 0 and stat.S_ISREG(os.fstat(number).st_mode) and is_taken(number, taken):
             return dataclasses.replace(job, problem="standard output is the photo itself: send it to another file")
         return job
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emojax.cli import work
-from emojax.cli.files import check_output, identity, protected
+from emojax.cli.files import Taken, check_output, identity, protected
 from emojax.cli.job import Job, style_name
 from emojax.cli.media import Media
 from emojax.cli.parser import run
@@ -80,9 +80,7 @@ def _target(job: Job) -> str:
 class _Clip:
     """One clip of the plan."""
 
-    def __init__(
-        self, job: Job, options: argparse.Namespace, style: dict[str, float] | None, taken: set[tuple[int, int]]
-    ) -> None:
+    def __init__(self, job: Job, options: argparse.Namespace, style: dict[str, float] | None, taken: Taken) -> None:
         self.job, self.options, self.style, self.taken = job, options, style, taken
         self.interrupted = False
         self._bar: tqdm | Lines | None = None
@@ -123,7 +121,7 @@ class _Clip:
                     os.replace(result.output, output)
                     row["output"] = output
         if row["output"] is not None and (written := identity(row["output"])) is not None:
-            self.taken.add(written)
+            self.taken[written] = row["output"]
         return result
 
     def _stylize(self, model: Model, output: Path, row: dict[str, Any]) -> ClipResult:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from emojax.cli.files import check_output, identity, protected
+from emojax.cli.files import Taken, check_output, identity, protected
 from emojax.cli.job import STREAM, Job, compound_name, reason, style_name
 from emojax.cli.report import emotional_state, reading, report
 from emojax.emotions import compound
@@ -207,7 +207,7 @@ def _read(job: Job, max_megapixels: float) -> Work:
     return work
 
 
-def _write(work: Work, taken: set[tuple[int, int]], force: bool, keep_metadata: bool, name_compounds: bool) -> None:
+def _write(work: Work, taken: Taken, force: bool, keep_metadata: bool, name_compounds: bool) -> None:
     """Fills the row from the result, and writes the picture unless the photo was skipped."""
     with work.step():
         if (result := work.result) is not None:
@@ -228,7 +228,7 @@ def _write_image(
     result: Result,
     output: str,
     format: str,
-    taken: set[tuple[int, int]],
+    taken: Taken,
     force: bool,
     metadata: Mapping[int, Any],
 ) -> None:
@@ -241,7 +241,7 @@ def _write_image(
     write_image(result.image, output, format, description, metadata)
     written = identity(output)
     if written is not None:
-        taken.add(written)  # on a case-insensitive file system two names may be one file
+        taken[written] = output  # on a case-insensitive file system two names may be one file
 
 
 def _read_stdin() -> bytes:
