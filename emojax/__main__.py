@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -13,7 +14,9 @@ def entry(argv: Sequence[str] | None = None) -> int:
     exit_on_interrupt()
     from emojax.cli.main import main  # may take a moment; Ctrl-C works already
 
-    return main(sys.argv[1:] if argv is None else argv)
+    code = main(sys.argv[1:] if argv is None else argv)
+    gc.freeze()  # or else Python would look through all objects of JAX before it ends
+    return code
 
 
 if __name__ == "__main__":

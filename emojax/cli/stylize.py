@@ -21,7 +21,7 @@ from emojax.emotions import EMOTIONS, as_dict, mood_weights, style_weights
 from emojax.errors import InputError
 from emojax.images import Photo, read_mask, to_picture
 from emojax.images.opening import silence_libtiff
-from emojax.util.machine import check_machine
+from emojax.util.machine import check_machine, collection_paused
 from emojax.util.progress import progress
 from emojax.weights.style_file import StyleFile, read_style_file
 
@@ -119,11 +119,12 @@ def _load(
 def load_model(options: argparse.Namespace, style_files: Sequence[StyleFile]) -> Model:
     """The networks that the flags name. Imports JAX here, because that takes a second."""
     check_machine()
-    from emojax.pipeline import load
-    from emojax.util.compiling import enable_cache
+    with collection_paused():
+        from emojax.pipeline import load
+        from emojax.util.compiling import enable_cache
 
-    enable_cache()
-    model = load(classifier=options.classifier, styles=options.styles)
+        enable_cache()
+        model = load(classifier=options.classifier, styles=options.styles)
     if options.mask is not None:
         read_mask(options.mask, (64, 64))  # a mistake in it is reported before anything is painted
     return model.with_style_files(style_files) if style_files else model

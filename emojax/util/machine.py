@@ -9,10 +9,12 @@ import contextlib
 import ctypes
 import errno
 import functools
+import gc
 import os
 import platform
 import re
 import threading
+from collections.abc import Iterator
 
 from emojax.errors import ResourceError
 
@@ -94,6 +96,20 @@ def processor() -> str:
     except OSError:  # not Linux
         return f"{platform.machine()} {os.environ.get('PROCESSOR_IDENTIFIER', '')}"
     return "\n".join(line for line in first.splitlines() if not re.match(_CHANGES, line))
+
+
+@contextlib.contextmanager
+def collection_paused() -> Iterator[None]:
+    """Pauses Python's garbage collector, then has it ignore all that there is.
+
+    For imports: JAX makes hundreds of thousands of objects that stay, and the collector would look through them every time.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def return_memory() -> None:
