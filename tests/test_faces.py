@@ -183,8 +183,9 @@ def test_small_faces_in_large_pictures_are_found(shared_data, shape, side, textu
         heads.append(np.asarray(head.resize((2 * side, 2 * side), Image.Resampling.BICUBIC, reducing_gap=3.0)))
     background = smooth(*shape)
     if textured:
-        noise = np.random.default_rng(0).normal(0, 12, (*(n // 4 for n in shape), 1))
-        background = np.clip(background + noise.repeat(4, 0).repeat(4, 1), 0, 255).astype(np.uint8)
+        noise = np.random.default_rng(0).normal(0, 12, (*(n // 4 for n in shape), 1)).astype(np.int16)
+        background = background + noise.repeat(4, 0).repeat(4, 1)
+        background = background.clip(0, 255, out=background).astype(np.uint8)
     picture, places = pasted(background, heads, shape[0] // 8, shape[1] // 9)
     centres = [(face.x + face.w / 2, face.y + face.h / 2, face.w) for face in find_faces(picture)]
     found = [
