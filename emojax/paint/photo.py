@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,21 +112,24 @@ def paint_photo(
     size = max(SMALLEST, min(size, max(photo.pixels.shape[:2]))) if size >= SMALLEST else size
     painter = Painter(load_vgg16(find_vgg16()), config)
     work = painter.paint(photo.pixels, regions, size=size, faces=faces, start=start, seconds=seconds, seed=seed)
-    last, interrupted = None, False
-    with InterruptFlag() as flag:
-        for last in work:
-            if on_progress is not None:
-                on_progress(last)
-            if flag.raised:
-                interrupted = last.fraction < 1
-                break
-    assert last is not None
+    last, interrupted = _last_step(work, on_progress)
     if interrupted:
         notes.append(f"stopped by Ctrl-C when {last.fraction:.0%} was done")
     picture = finish(photo.pixels, last.picture(), min(1.0, 2 * strength), colors, painted)
     settings = {"size": size, "seed": seed, "seconds": seconds, "steps": list(config.steps), "strength": strength}
     settings |= {"colors": colors, "paintings": sorted(result.style or {}), "done": round(last.fraction, 3)}
     return _result(result, photo, picture, notes, settings, interrupted)
+
+
+def _last_step(work: Iterable[Progress], on_progress: Callable[[Progress], None] | None) -> tuple[Progress, bool]:
+    """Paints to the end, or until Ctrl-C; returns the last step, and whether it was Ctrl-C."""
+    with InterruptFlag() as flag:
+        for step in work:
+            if on_progress is not None:
+                on_progress(step)
+            if flag.raised:
+                return step, step.fraction < 1
+    return step, False
 
 
 def _check_numbers(size: object, seconds: object, seed: object) -> None:
