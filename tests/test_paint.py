@@ -14,7 +14,7 @@ from emojax.losses.terms import palette_loss
 from emojax.paint import painter as paint
 from emojax.paint.config import PaintConfig
 from emojax.paint.descent import from_pyramid, laplacian_pyramid
-from emojax.paint.painter import Painter, Region, enlarge_with_detail, face_map
+from emojax.paint.painter import Painter, Region, enlarge_with_detail, face_map, paint_loss
 from emojax.weights.vgg16_file import load_vgg16
 
 CONFIG = PaintConfig(steps=(6, 6), positions=32, learning_rate=0.03)
@@ -98,6 +98,29 @@ def test_masks_choose_the_painting(painter, photo, red):
     assert redness[:12].mean() > redness[20:].mean() + 20
 
 
+def test_gram_matrices_are_those_of_the_masked_part(painter, photo, red):
+    """The term "style" does not see what is painted elsewhere, and is 0 for the painting itself."""
+    config = dataclasses.replace(CONFIG, style_layers=("relu1_2",), style_layer_weights=(1.0,))
+    painter, left = Painter(painter.vgg, config), np.zeros((1, 8, 8), np.float32)
+    left[..., :2] = 1  # the first 8 of 32 columns; the features of this layer look 2 pixels around
+    other = np.concatenate([red[:, :24], photo[:, 24:]], axis=1)
+    samples, _ = painter.samples([Region((red,)), Region((red,))], photo.shape[:2])
+
+    features = painter.features(jnp.asarray(photo[None], jnp.float32) / 255)
+
+    @jax.jit
+    def style(picture, masks):
+        unit, faces = picture[None] / 255.0, jnp.zeros((1, 8, 8))
+        targets = (features, samples, masks, faces, jax.random.PRNGKey(0))
+        return paint_loss(config, painter.vgg, unit, unit, *targets)["style"]
+
+    whole = np.ones((2, 8, 8), np.float32)
+    masked = np.concatenate([left, 0 * left])
+    red, photo, other = (x.astype(np.float32) for x in (red, photo, other))
+    assert style(red, whole) < 1e-6 < style(other, whole) < style(photo, whole)
+    assert style(other, masked) == pytest.approx(float(style(red, masked)), rel=1e-4) != style(photo, masked)
+
+
 def test_faces_change_the_picture(painter, photo, red):
     """The term of the faces has weight only where there is one."""
     face = Face(4, 4, 20, 20, 0.9)
@@ -178,3 +201,9 @@ def test_mistakes(painter, photo, red, options, message):
         Region((red,), (0.0,))
     with pytest.raises(UserError, match="at least"):
         PaintConfig(steps=())
+    with pytest.raises(UserError, match="loss weight tv -1.0"):
+        PaintConfig(tv=-1.0)
+    with pytest.raises(UserError, match="3 weights for 4 style layers"):
+        PaintConfig(style_layer_weights=(1.0, 1.0, 1.0))
+    with pytest.raises(UserError, match="layer 'relu9_9'"):
+        PaintConfig(columns=("relu9_9",))

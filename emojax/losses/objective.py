@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emojax.errors import UserError
 from emojax.losses.terms import (
     cosine_distances,
     draw_positions,
@@ -23,13 +24,27 @@ from emojax.losses.terms import (
     relaxed_transport,
     self_similarity_loss,
 )
+from emojax.nets.vgg16 import LAYERS
 
 COLUMN_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_1")
 """The feature maps of a hypercolumn. Deeper maps have little energy and cost a third of VGG16's time."""
+STROKE_WEIGHTS = (1.0, 1.0, 0.2, 0.05)
+"""Weights of the Gram errors of `COLUMN_LAYERS` that produce strokes: about those of Johnson's absolute loss, in which shallow
+layers count the most."""
 PAINTING_POSITIONS = 4096
 """number of a painting's positions whose hypercolumns are kept; every step draws some of them"""
 CELL = 4
 """side of the cells of the grid that weights random positions, in pixels"""
+
+
+def check_layers(layers: Sequence[str], style_layers: Sequence[str], style_layer_weights: Sequence[float]) -> None:
+    """Raises UserError for an unknown feature map among `layers`, or weights that are negative or not one per style layer."""
+    if len(style_layers) != len(style_layer_weights):
+        raise UserError(f"{len(style_layer_weights)} weights for {len(style_layers)} style layers: one each")
+    if min(style_layer_weights, default=0) < 0:
+        raise UserError(f"style layer weights {tuple(style_layer_weights)}: not negative")
+    if unknown := [name for name in layers if name.removeprefix("relu") not in LAYERS]:
+        raise UserError(f"layer {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
 
 
 @runtime_checkable

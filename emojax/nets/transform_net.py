@@ -66,9 +66,8 @@ class Stylizer(nn.Module):
         channels = dict(config.norm_layers())
 
         def ends(factor: int) -> tuple[Array, Array] | None:
-            shift = (
-                factor.bit_length() - 1
-            )  # XLA turns a floored division into ten operations, in every layer that uses it
+            # A shift, because XLA turns a floored division into ten operations, in every layer that uses it.
+            shift = factor.bit_length() - 1
             return None if size is None else (size[0] >> shift, size[1] >> shift)
 
         def layer(name, inputs, side=3):

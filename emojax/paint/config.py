@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from emojax.errors import UserError
-from emojax.losses.objective import COLUMN_LAYERS
+from emojax.losses.objective import COLUMN_LAYERS, STROKE_WEIGHTS, check_layers
 from emojax.losses.terms import CONTENT_LAYER
 from emojax.paint import descent
 
@@ -28,10 +28,10 @@ class PaintConfig:
     """weight of the self-similarity inside faces"""
     style: float = 30.0
     """weight of the relative Gram errors of the style layers (Johnson et al. 2016), which produce strokes"""
-    style_layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_1")
+    style_layers: tuple[str, ...] = COLUMN_LAYERS
     """feature maps whose Gram matrices are compared"""
-    style_layer_weights: tuple[float, ...] = (1.0, 1.0, 0.2, 0.05)
-    """weight of each of these layers; shallow ones count as much more as in Johnson's absolute loss"""
+    style_layer_weights: tuple[float, ...] = STROKE_WEIGHTS
+    """weight of each of these layers"""
     transport: float = 3.0
     """weight of the relaxed optimal transport between features"""
     moments: float = 2.0
@@ -58,10 +58,10 @@ class PaintConfig:
             raise UserError(
                 f"steps {self.steps}, positions {self.positions}, rate {self.learning_rate}: at least 1, 8, > 0"
             )
-        if len(self.style_layers) != len(self.style_layer_weights):
-            raise UserError(
-                f"{len(self.style_layer_weights)} weights for {len(self.style_layers)} style layers: one each"
-            )
+        weights = {name: value for name, value in dataclasses.asdict(self).items() if isinstance(value, float | int)}
+        if negative := [name for name, value in weights.items() if value < 0]:
+            raise UserError(f"loss weight {negative[0]} {weights[negative[0]]}: it is not negative")
+        check_layers(self.layers, self.style_layers, self.style_layer_weights)
 
     @property
     def layers(self) -> tuple[str, ...]:

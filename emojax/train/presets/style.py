@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from emojax.emotions import EMOTIONS as EMOTION_NAMES
 from emojax.emotions import PHOTO
+from emojax.losses.objective import COLUMN_LAYERS, STROKE_WEIGHTS
 from emojax.nets.stylizer import StylizerConfig
 from emojax.train.loop import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
@@ -107,8 +108,8 @@ GPU = replace(
         moments=2.0,
         palette=4.0,
         style=60.0,
-        style_layers=("relu1_2", "relu2_2", "relu3_3", "relu4_1"),
-        style_layer_weights=(1.0, 1.0, 0.2, 0.05),
+        style_layers=COLUMN_LAYERS,
+        style_layer_weights=STROKE_WEIGHTS,
         strengths=(1.0, 1.0, 1.0, 1.0, 0.7, 1.0, 1.0, 0.9, 1.0, 1.0),
         tv=0.3,
         flatness=150.0,

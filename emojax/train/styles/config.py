@@ -10,10 +10,9 @@ import numpy as np
 
 from emojax.emotions import EMOTIONS, PHOTO, nearest, style_weights
 from emojax.errors import UserError
-from emojax.losses.objective import COLUMN_LAYERS
+from emojax.losses.objective import COLUMN_LAYERS, check_layers
 from emojax.losses.terms import CONTENT_LAYER, STYLE_LAYERS
 from emojax.nets.stylizer import StylizerConfig
-from emojax.nets.vgg16 import LAYERS
 from emojax.train.loop import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Mode
@@ -135,14 +134,9 @@ class StyleLossConfig:
         weights = {name: value for name, value in dataclasses.asdict(self).items() if isinstance(value, float | int)}
         if negative := [name for name, value in weights.items() if value < 0]:
             raise UserError(f"loss weight {negative[0]} {weights[negative[0]]}: it is not negative")
-        if min(self.strengths, default=0) < 0 or min(self.style_layer_weights, default=0) < 0:
-            raise UserError(f"strengths {self.strengths}, style layer weights {self.style_layer_weights}: not negative")
-        if len(self.style_layers) != len(self.style_layer_weights):
-            raise UserError(
-                f"{len(self.style_layer_weights)} weights for {len(self.style_layers)} style layers: one each"
-            )
-        if unknown := [name for name in self.layers if name.removeprefix("relu") not in LAYERS]:
-            raise UserError(f"layer {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
+        if min(self.strengths, default=0) < 0:
+            raise UserError(f"strengths {self.strengths}: not negative")
+        check_layers((*self.style_layers, *self.columns), self.style_layers, self.style_layer_weights)
         if self.positions < 2:
             raise UserError(f"{self.positions} positions: at least 2")
 
