@@ -1,6 +1,9 @@
 """The page: what its handlers return, how it is served, and the page itself in a headless Chromium."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -245,3 +248,29 @@ def test_without_gradio_the_command_says_how_to_get_it(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(InputError, match=r"pip install 'emojax\[web\]'"), serve.serve(model):
         pass
+
+
+def test_ctrl_c_while_photos_are_painted():
+    """Python aborts when threads return from compiled code to an interpreter that shuts down: exit code -6."""
+    program = """
+import sys, threading
+import jax, jax.numpy as jnp
+from emojax.cli.main import main
+
+work, matrix = jax.jit(lambda x: (x @ x).sum()), jnp.ones((1500, 1500))
+
+def paint():
+    while True:
+        float(work(matrix))
+
+for _ in range(2):
+    threading.Thread(target=paint, daemon=True).start()
+sys.exit(main(["web", "--no-browser"]))
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stderr.readline().startswith("emojax: http://127.0.0.1:")
+        server.send_signal(signal.SIGINT)
+        assert (server.stderr.read(), server.wait()) == ("", 0)

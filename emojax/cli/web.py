@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
 import webbrowser
 from collections.abc import Sequence
+from typing import NoReturn
 
 from emojax.cli.parser import Parser
 from emojax.errors import InputError
 
 
-def web(argv: Sequence[str] | None = None) -> int:
-    """Runs the command until Ctrl-C; returns its exit code.
+def web(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command until Ctrl-C, which ends the process with exit code 0.
 
     Raises:
         EmojaxError: Gradio is missing, a checkpoint that cannot be read, or a port that is taken.
@@ -45,4 +47,8 @@ def web(argv: Sequence[str] | None = None) -> int:
         if not args.no_browser:
             webbrowser.open(address)
         threading.Event().wait()
-    return 0
+    # Gradio's threads may still paint. Python would abort the process when such a thread returns from compiled code
+    # to an interpreter that is shutting down. All files are deleted by now.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
