@@ -20,28 +20,30 @@ MULTIPLE = 8
 class PaintConfig:
     """The objective's weights, and how it is minimized."""
 
-    content: float = 6.0
+    content: float = 3.0
     """weight of the relative content loss at relu2_2 (Johnson et al. 2016)"""
-    similarity: float = 8.0
+    similarity: float = 6.0
     """weight of the self-similarity to the photo"""
-    face_similarity: float = 20.0
+    face_similarity: float = 10.0
     """weight of the self-similarity inside faces"""
-    style: float = 30.0
+    style: float = 15.0
     """weight of the relative Gram errors of the style layers (Johnson et al. 2016), which produce strokes"""
     style_layers: tuple[str, ...] = COLUMN_LAYERS
     """feature maps whose Gram matrices are compared"""
     style_layer_weights: tuple[float, ...] = STROKE_WEIGHTS
     """weight of each of these layers"""
-    transport: float = 3.0
+    transport: float = 6.0
     """weight of the relaxed optimal transport between features"""
-    moments: float = 2.0
+    moments: float = 4.0
     """weight of the difference between the features' means and covariances"""
-    palette: float = 4.0
+    palette: float = 8.0
     """weight of the relaxed optimal transport between colours"""
-    tv: float = 2.0
+    tv: float = 5.0
     """weight of the total variation, against grain"""
-    flatness: float = 150.0
+    flatness: float = 0.0
     """weight of the picture's colour differences where the photo is flat, against lattices in skies"""
+    style_scale: float = 1.4
+    """size of the painting relative to the picture; larger values make larger strokes. A painting is not enlarged for it."""
     columns: tuple[str, ...] = COLUMN_LAYERS
     """feature maps of a hypercolumn"""
     positions: int = 1024

@@ -227,7 +227,7 @@ class Painter:
         found = []
         for index, region in enumerate(regions):
             key = jax.random.PRNGKey(index)
-            paintings = [_unit(_fit(painting, max(scale))) for painting in region.paintings]
+            paintings = [_unit(_fit(painting, max(scale), self.config.style_scale)) for painting in region.paintings]
             samples = [self._samples(self.vgg, painting, key) for painting in paintings]
             found.append(mix_samples(samples, region.weights))
         return found, found[0]["colors"].mean(0)
@@ -300,9 +300,13 @@ def _resize(picture: np.ndarray | None, size: tuple[int, int]) -> Any:
     return np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.LANCZOS))
 
 
-def _fit(painting: np.ndarray, side: int) -> np.ndarray:
-    """Resizes a painting to a long side of about `side`, in multiples of 8, so that its strokes match the picture's scale."""
-    factor = side / max(painting.shape[:2])
+def _fit(painting: np.ndarray, side: int, style_scale: float) -> np.ndarray:
+    """Resizes a painting to the scale of a picture whose long side is `side`; its own sides are multiples of 8.
+
+    `style_scale` enlarges its strokes, but not beyond the painting's own size: enlarged paintings are blurred.
+    """
+    own = max(painting.shape[:2])
+    factor = max(side, min(style_scale * side, own)) / own
     sides = (max(MULTIPLE, MULTIPLE * round(x * factor / MULTIPLE)) for x in painting.shape[:2])
     return _resize(painting, tuple(sides))
 
