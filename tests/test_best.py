@@ -225,7 +225,7 @@ def test_ctrl_c_writes_what_there_is(command, monkeypatch, flag, tmp_path):
         (["--painting", "any.png", "--faces-only", "--background-only"], "--faces-only"),
         (["--minutes", "3"], "--minutes is for"),
         (["--strength", "7"], "strength 7"),
-        (["--quality", "best", "--style-scale", "2"], "--style-scale"),
+        (["--painting", "any.png", "--style-scale", "9"], "--style-scale 9"),
     ],
 )
 def test_mistakes_in_the_command(command, capsys, argv, message):

@@ -14,7 +14,7 @@ from emojax.losses.terms import palette_loss
 from emojax.paint import painter as paint
 from emojax.paint.config import PaintConfig
 from emojax.paint.descent import from_pyramid, laplacian_pyramid
-from emojax.paint.painter import Painter, Region, enlarge_with_detail, face_map, paint_loss
+from emojax.paint.painter import Painter, Region, enlarge_with_detail, face_map, fit, paint_loss
 from emojax.weights.vgg16_file import load_vgg16
 
 CONFIG = PaintConfig(steps=(6, 6), positions=32, learning_rate=0.03)
@@ -104,7 +104,7 @@ def test_gram_matrices_are_those_of_the_masked_part(painter, photo, red):
     painter, left = Painter(painter.vgg, config), np.zeros((1, 8, 8), np.float32)
     left[..., :2] = 1  # the first 8 of 32 columns; the features of this layer look 2 pixels around
     other = np.concatenate([red[:, :24], photo[:, 24:]], axis=1)
-    samples, _ = painter.samples([Region((red,)), Region((red,))], photo.shape[:2])
+    samples = painter.samples([Region((red,)), Region((red,))], photo.shape[:2])
 
     features = painter.features(jnp.asarray(photo[None], jnp.float32) / 255)
 
@@ -119,6 +119,24 @@ def test_gram_matrices_are_those_of_the_masked_part(painter, photo, red):
     red, photo, other = (x.astype(np.float32) for x in (red, photo, other))
     assert style(red, whole) < 1e-6 < style(other, whole) < style(photo, whole)
     assert style(other, masked) == pytest.approx(float(style(red, masked)), rel=1e-4) != style(photo, masked)
+
+
+def test_every_region_starts_from_its_paintings_colour(painter):
+    grey, masks = jnp.full((1, 32, 32, 3), 0.5), np.zeros((2, 8, 8), np.float32)
+    masks[0, :, :3] = masks[1, :, 5:] = 1
+    samples = [{"colors": jnp.full((4, 3), color)} for color in (0.2, 0.8)]
+    row = np.asarray(painter.start(grey, samples, jnp.asarray(masks)))[0, 0, :, 0]
+    np.testing.assert_allclose(row[[0, 8, 23, 31]], [0.2, 0.2, 0.8, 0.8], rtol=1e-6)  # the gap has the first one's
+
+
+@pytest.mark.parametrize(
+    ("style_scale", "own", "fitted"),
+    [(1.0, 48, 64), (1.5, 48, 64), (1.5, 80, 80), (1.5, 200, 96), (0.5, 48, 32)],
+)
+def test_larger_strokes_need_a_larger_painting(style_scale, own, fitted):
+    """A painting is enlarged to the picture's size, but not beyond."""
+    painting = np.zeros((own, own // 2, 3), np.uint8)
+    assert fit(painting, 64, style_scale).shape[0] == fitted
 
 
 def test_faces_change_the_picture(painter, photo, red):

@@ -135,7 +135,7 @@ def _optimizer(options: argparse.Namespace, model: Model, style: dict[str, float
     from emojax.paint.photo import read_painting
 
     shared: dict[str, Any] = {"strength": options.strength, "colors": options.colors, "seed": options.seed}
-    shared |= {name: getattr(options, name) for name in ("mask", "faces_only", "background_only")}
+    shared |= {name: getattr(options, name) for name in ("style_scale", "mask", "faces_only", "background_only")}
     shared |= {"size": options.size, "seconds": None if options.minutes is None else 60 * options.minutes}
     if options.painting is not None:
         read_painting(options.painting)  # a mistake in it is reported before anything is painted

@@ -358,10 +358,6 @@ def _check_optimization(options: argparse.Namespace) -> None:
     unused = {"--size": options.size, "--minutes": options.minutes}
     if not optimizes(options) and (named := [flag for flag, value in unused.items() if value is not None]):
         raise InputError(f"{named[0]} is for --painting or --quality best: give one of them, too")
-    if optimizes(options) and options.style_scale != 1:
-        raise InputError(
-            "--style-scale is for the network: --size makes strokes larger or smaller in an optimized picture"
-        )
     if optimizes(options) and options.face_strength != StylizeOptions.face_strength:
         raise InputError(
             "--face-strength is for the network: an optimized picture keeps faces by itself", "face_strength"

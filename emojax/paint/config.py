@@ -43,7 +43,7 @@ class PaintConfig:
     flatness: float = 0.0
     """weight of the picture's colour differences where the photo is flat, against lattices in skies"""
     style_scale: float = 1.4
-    """size of the painting relative to the picture; larger values make larger strokes. A painting is not enlarged for it."""
+    """size of the painting relative to the picture; larger values make larger strokes; a painting is not enlarged for that"""
     columns: tuple[str, ...] = COLUMN_LAYERS
     """feature maps of a hypercolumn"""
     positions: int = 1024

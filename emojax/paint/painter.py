@@ -155,6 +155,7 @@ class Painter:
             return terms["loss"], terms
 
         self._features, self._samples = compiling.jit(features_of), compiling.jit(samples_of)
+        self._start = compiling.jit(_recolored)
         self._step = descent.make_step(loss_of)
 
     def paint(
@@ -176,7 +177,7 @@ class Painter:
                 `enlarge_with_detail`.
             faces: the faces of the photo; content counts more inside them.
             start: a picture of the photo's size to start from, such as the network's; by default the photo's shapes around
-                the mean colour of the first region's painting.
+                the mean colour of each region's painting.
             seconds: a time limit that replaces the config's steps; the picture then depends on the machine's speed.
             seed: seed of the random positions; the same seed gives the same picture on the same kind of device.
 
@@ -222,15 +223,21 @@ class Painter:
         """The feature maps of a picture."""
         return self._features(self.vgg, picture)
 
-    def samples(self, regions: Sequence[Region], scale: tuple[int, int]) -> tuple[list[Samples], Float[Array, " 3"]]:
-        """The samples of each region's painting at a scale, and the mean colour of the first one."""
+    def samples(self, regions: Sequence[Region], scale: tuple[int, int]) -> list[Samples]:
+        """The samples of each region's painting at a scale."""
         found = []
         for index, region in enumerate(regions):
             key = jax.random.PRNGKey(index)
-            paintings = [_unit(_fit(painting, max(scale), self.config.style_scale)) for painting in region.paintings]
+            paintings = [_unit(fit(painting, max(scale), self.config.style_scale)) for painting in region.paintings]
             samples = [self._samples(self.vgg, painting, key) for painting in paintings]
             found.append(mix_samples(samples, region.weights))
-        return found, found[0]["colors"].mean(0)
+        return found
+
+    def start(
+        self, photo: Float[Array, "1 H W 3"], samples: Sequence[Samples], masks: Float[Array, "R h w"]
+    ) -> Float[Array, "1 H W 3"]:
+        """The photo's shapes around the mean colours of each region's painting."""
+        return self._start(photo, [sample["colors"] for sample in samples], masks)
 
     def step(self, state: descent.DescentState, rate: Any, targets: tuple[Any, ...], key: Any) -> Any:
         """One step of Adam; see `descent.make_step`."""
@@ -259,11 +266,12 @@ class _Canvas:
     ) -> None:
         self._painter, self.scale = painter, scale
         self._photo = small = _unit(_resize(photo, scale))
-        self._samples, mean_color = painter.samples(regions, scale)
+        self._samples = painter.samples(regions, scale)
         self._masks = jnp.stack([_cells(region.mask, scale) for region in regions])
         self._faces = jnp.asarray(face_map(photo.shape[:2], faces, scale))[None]
         self._photo_features = painter.features(small)
-        self._state = descent.initial_state(_recolored(small, mean_color) if before is None else _unit(before))
+        start = painter.start(small, self._samples, self._masks) if before is None else _unit(before)
+        self._state = descent.initial_state(start)
         self._key, self._number, self._pending = jax.random.fold_in(jax.random.PRNGKey(seed), max(scale)), 0, None
 
     def advance(self, rate: float) -> None:
@@ -287,11 +295,20 @@ def _unit(pixels: np.ndarray) -> jax.Array:
     return jnp.asarray(to_unit(pixels))[None]
 
 
-def _recolored(photo: Float[Array, "1 H W 3"], color: Float[Array, " 3"]) -> Float[Array, "1 H W 3"]:
-    """The photo's detail around one colour: the colours of its large areas are removed."""
+def _recolored(
+    photo: Float[Array, "1 H W 3"], colors: Sequence[Float[Array, "Q 3"]], masks: Float[Array, "R h w"]
+) -> Float[Array, "1 H W 3"]:
+    """The photo's detail around the regions' mean colours instead of those of its large areas.
+
+    Outside all regions, the colour is that of the first one.
+    """
     _, height, width, _ = photo.shape
     coarse = jax.image.resize(photo, (1, max(2, height // 8), max(2, width // 8), 3), "linear")
-    return jnp.clip(photo - jax.image.resize(coarse, photo.shape, "linear") + color.reshape(1, 1, 1, 3), 0, 1)
+    shares = masks.at[0].add((masks.max(0) == 0).astype(masks.dtype))
+    means = jnp.stack([color.mean(0) for color in colors])
+    grid = jnp.einsum("rhw,rc->hwc", shares / shares.sum(0)[None], means)[None]
+    change = jax.image.resize(grid, photo.shape, "linear") - jax.image.resize(coarse, photo.shape, "linear")
+    return jnp.clip(photo + change, 0, 1)
 
 
 def _resize(picture: np.ndarray | None, size: tuple[int, int]) -> Any:
@@ -300,13 +317,13 @@ def _resize(picture: np.ndarray | None, size: tuple[int, int]) -> Any:
     return np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.LANCZOS))
 
 
-def _fit(painting: np.ndarray, side: int, style_scale: float) -> np.ndarray:
-    """Resizes a painting to the scale of a picture whose long side is `side`; its own sides are multiples of 8.
+def fit(painting: np.ndarray, side: int, style_scale: float) -> np.ndarray:
+    """Resizes a painting for a picture whose long side is `side`; the painting's sides are multiples of 8.
 
-    `style_scale` enlarges its strokes, but not beyond the painting's own size: enlarged paintings are blurred.
+    Above 1, `style_scale` does not enlarge beyond the painting's own size, because enlarged paintings are blurred.
     """
     own = max(painting.shape[:2])
-    factor = max(side, min(style_scale * side, own)) / own
+    factor = min(style_scale * side, max(side, own)) / own
     sides = (max(MULTIPLE, MULTIPLE * round(x * factor / MULTIPLE)) for x in painting.shape[:2])
     return _resize(painting, tuple(sides))
 

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError, UserError
 from emojax.faces.find import Face, find_faces
-from emojax.images import IMAGE_SUFFIXES, MaskLike, Photo, PhotoLike, read_photo, to_picture, to_unit
+from emojax.images import IMAGE_SUFFIXES, MaskLike, Photo, PhotoLike, check_style_scale, read_photo, to_picture, to_unit
 from emojax.images.finish import Colors, check_finish, finish
 from emojax.options import StylizeOptions
 from emojax.paint.config import LARGEST, SMALLEST, PaintConfig
@@ -49,6 +49,7 @@ def paint_photo(
     size: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
+    style_scale: float = 1.0,
     strength: float = 1.0,
     colors: Colors = "painting",
     config: PaintConfig | None = None,
@@ -64,6 +65,8 @@ def paint_photo(
         size: the long side to paint at; None: 512 on a CPU, 1024 elsewhere. The result always has the photo's size.
         seconds: a time limit that replaces the config's steps.
         seed: seed of the random positions; the same seed and steps give the same picture.
+        style_scale: size of the strokes, 0.25 to 4, a factor of the config's; a painting is enlarged at most to the picture's
+            size, so that small ones give fine strokes.
         strength: 0 is the photo, 1 the full style; below 1, content counts more; below a half, pixels are also cross-faded.
         colors: "painting" or "photo", see `finish`.
         on_progress: called after every step.
@@ -78,6 +81,7 @@ def paint_photo(
     from emojax.pipeline import Result
 
     check_finish(strength, colors)
+    check_style_scale(style_scale)
     _check_numbers(size, seconds, seed)
     where = StylizeOptions(mask=mask, faces_only=faces_only, background_only=background_only)
     photo = photo if isinstance(photo, Photo) else read_photo(photo)
@@ -108,6 +112,7 @@ def paint_photo(
         result = dataclasses.replace(result, painted_share=float(painted.mean()) / 255)
         regions = [_within(region, to_unit(painted)) for region in regions]
     config = softened(config or PaintConfig(), strength)
+    config = dataclasses.replace(config, style_scale=style_scale * config.style_scale)
     size = size or (SIZE_ON_CPU if jax.default_backend() == "cpu" else SIZE_ELSEWHERE)
     size = max(SMALLEST, min(size, max(photo.pixels.shape[:2]))) if size >= SMALLEST else size
     painter = Painter(load_vgg16(find_vgg16()), config)
@@ -117,7 +122,12 @@ def paint_photo(
         notes.append(f"stopped by Ctrl-C when {last.fraction:.0%} was done")
     picture = finish(photo.pixels, last.picture(), min(1.0, 2 * strength), colors, painted)
     settings = {"size": size, "seed": seed, "seconds": seconds, "steps": list(config.steps), "strength": strength}
-    settings |= {"colors": colors, "paintings": sorted(result.style or {}), "done": round(last.fraction, 3)}
+    settings |= {
+        "style_scale": style_scale,
+        "colors": colors,
+        "paintings": sorted(result.style or {}),
+        "done": round(last.fraction, 3),
+    }
     return _result(result, photo, picture, notes, settings, interrupted)
 
 
