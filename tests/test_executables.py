@@ -13,21 +13,16 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+from emojax.pipeline.regions import Regions
 from emojax.util import compiling, executables
-from emojax.util.executables import Compiled, kept_on_disk
+from emojax.util.executables import Compiled
 
 traced = []
 
 
-@kept_on_disk
-class Pair(NamedTuple):
-    one: jax.Array
-    other: jax.Array | None
-
-
-def scaled(factor, pair):
+def scaled(factor, regions):
     traced.append(factor)
-    return Pair(factor * pair.one, None)
+    return Regions(factor * regions.boxes, None)
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +39,9 @@ def folder(tmp_path, monkeypatch):
 
 def run(factor=2.0, size=3):
     """What a new process would: the function is made anew."""
-    found = Compiled(functools.partial(scaled, factor))(Pair(np.arange(size, dtype=np.float32), None))
-    np.testing.assert_array_equal(found.one, factor * np.arange(size))
-    assert isinstance(found, Pair) and found.other is None
+    found = Compiled(functools.partial(scaled, factor))(Regions(np.arange(size, dtype=np.float32), None))
+    np.testing.assert_array_equal(found.boxes, factor * np.arange(size))
+    assert isinstance(found, Regions) and found.weights is None
 
 
 def test_it_is_traced_once_for_each_function_and_shape():
@@ -152,24 +147,28 @@ def test_what_jax_had_compiled_already_is_kept(folder):
     assert traced == [2.0, 2.0]
 
 
-def test_structures_come_back():
-    def same(tree):
-        leaves, structure = jax.tree.flatten(tree)
-        described = executables._described(jax.tree.unflatten(structure, range(len(leaves))))
-        return executables._rebuilt(json.loads(json.dumps(described)), leaves)
+class Foreign(NamedTuple):
+    """A class that is not emojax'."""
 
-    one, two = jnp.ones(1), jnp.ones(2)
-    for tree in (one, None, (), (one, (two, None)), {"a": Pair(one, None), "b": ({"c": two},)}):
-        assert jax.tree.structure(same(tree)) == jax.tree.structure(tree)
-        assert all(a is b for a, b in zip(jax.tree.leaves(same(tree)), jax.tree.leaves(tree), strict=True))
-    with pytest.raises(TypeError):
-        same([one])
+    one: int
+
+
+def test_structures_come_back():
+    for tree in (1, None, (), (1, (2, None)), {"a": Regions(1, None), "b": ({"c": 2},)}):
+        described = json.loads(json.dumps(executables._described(tree)))
+        assert jax.tree.structure(executables._rebuilt(described)) == jax.tree.structure(tree)
+    for tree in ([1], Foreign(1)):
+        with pytest.raises(TypeError, match="is not kept on disk"):
+            executables._described(tree)
+    for name in ("os.system", "emojax.pipeline.load", "emojax.missing.Regions", "collections.UserList"):
+        with pytest.raises((ValueError, ImportError)):
+            executables._rebuilt([name, 0])
 
 
 def test_on_another_device_it_is_jit(folder):
     other = jax.device_put(np.arange(3, dtype=np.float32), jax.local_devices()[1])
     for _ in range(2):
-        assert Compiled(functools.partial(scaled, 2.0))(Pair(other, None)).one.tolist() == [0, 2, 4]
+        assert Compiled(functools.partial(scaled, 2.0))(Regions(other, None)).boxes.tolist() == [0, 2, 4]
     assert traced == [2.0, 2.0] and not list(folder.glob("executable-*"))
 
 
@@ -191,7 +190,7 @@ def test_without_a_cache_it_is_plain_jit():
 def test_the_programs_are_bounded():
     function = Compiled(functools.partial(scaled, 2.0), limit=2)
     for size in (1, 2, 3, 3, 2):
-        function(Pair(np.zeros(size, np.float32), None))
+        function(Regions(np.zeros(size, np.float32), None))
     assert traced == [2.0] * 3
     assert len(function._programs) == 2
 

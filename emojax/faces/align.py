@@ -12,15 +12,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Real
 
-from emojax.util.executables import kept_on_disk
-
 TEMPLATE_SIZE = 112
 # The landmarks (right eye, left eye, nose tip, right and left corner of the mouth) in a crop of 112 x 112 pixels, for networks
 # of the OpenCV model zoo. The zoo's coordinates have the centre of the first pixel at (0, 0), hence the 0.5.
 TEMPLATE = np.array([(38.29, 51.70), (73.53, 51.50), (56.03, 71.74), (41.55, 92.37), (70.73, 92.20)], np.float32) + 0.5
 
 
-@kept_on_disk
 class Similarity(NamedTuple):
     """A rotation, a uniform scale and a shift: z -> factor z + shift, with points as complex numbers x + iy."""
 

@@ -22,7 +22,6 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 from safetensors.numpy import load_file
 
-from emojax.util.executables import kept_on_disk
 from emojax.util.files import PACKAGED
 
 WEIGHTS = PACKAGED / "yunet" / "params.safetensors"
@@ -40,7 +39,6 @@ Params = Mapping[str, Numbers]
 _HEADS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 2 * LANDMARKS}
 
 
-@kept_on_disk
 class Detections(NamedTuple):
     """Detected faces, by descending score; after the last face, scores are 0."""
 

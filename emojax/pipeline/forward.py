@@ -34,13 +34,11 @@ from emojax.nets.stylizer import (
 )
 from emojax.options import StylizeOptions
 from emojax.pipeline.regions import MAX_REGIONS, Regions, face_shares, face_strengths, weight_changes
-from emojax.util.executables import kept_on_disk
 
 READ_AT_ONCE = 4
 """Faces in a group. Larger groups contain more filling, and smaller groups mean more passes; both cost time."""
 
 
-@kept_on_disk
 class Reading(NamedTuple):
     """What was read from a photo's faces."""
 

@@ -17,7 +17,6 @@ from jaxtyping import Array, Float, Real, UInt8
 from emojax.faces.find import Face
 from emojax.images import read_mask, to_uint8, to_unit
 from emojax.options import StylizeOptions
-from emojax.util.executables import kept_on_disk
 
 # Inner and outer radius of the ellipse around a box's centre, in halves of the box's sides: inside the inner one only the
 # face's settings count, outside the outer one only the picture's. The box ends at chin and brow. A face's own style includes
@@ -31,7 +30,6 @@ MAX_REGIONS = 16
 """The most faces with a style or strength of their own, largest first: each needs a mask of the picture's size in memory."""
 
 
-@kept_on_disk
 class Regions(NamedTuple):
     """The faces of a picture, and the styles and strengths that they are painted with."""
 

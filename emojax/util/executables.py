@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib
 import importlib.metadata
 import json
 import os
@@ -20,7 +21,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,7 +30,6 @@ from emojax.util import compiling
 from emojax.util.machine import processor, return_memory
 from emojax.util.program_cache import compile_with_key, load_executable
 
-Tuple = TypeVar("Tuple", bound=tuple)
 LIMIT = 8
 """number of programs (one per shapes of the arguments) that a function keeps in memory; the least recently used goes first"""
 _LIBRARIES = ("jax", "jaxlib", "flax", "numpy")
@@ -37,13 +37,6 @@ _TELL_ONLY = re.compile("jax_(debug_)?log|cache|traceback")
 """settings of JAX that change messages and where programs are kept, not the programs"""
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 _PACKAGE = Path(__file__).parent.parent
-_TUPLES: dict[str, type[tuple]] = {}
-
-
-def kept_on_disk(cls: type[Tuple]) -> type[Tuple]:
-    """Decorates a NamedTuple that a `Compiled` function returns."""
-    _TUPLES[_class_name(cls)] = cls
-    return cls
 
 
 class Compiled:
@@ -80,12 +73,12 @@ class _Program:
     executable: Any
     device: jax.Device
     result: Any
-    """see `_described`"""
+    """the structure of what it returns"""
 
     def __call__(self, *arguments: Any) -> Any:
         buffers = [self._placed(leaf) for leaf in jax.tree.leaves(arguments)]
         outputs = self.executable.execute_sharded(buffers).disassemble_into_single_device_arrays()
-        return _rebuilt(self.result, [output[0] for output in outputs])
+        return jax.tree.unflatten(self.result, [output[0] for output in outputs])
 
     def _placed(self, leaf: Any) -> jax.Array:
         if isinstance(leaf, jax.Array) and leaf.devices() == {self.device}:
@@ -116,13 +109,10 @@ def _entry(lowered: jax.stages.Lowered, compiled: jax.stages.Compiled, key: str,
     """What is kept of a program whose executable has this key; None if another process could not call it by the key alone."""
     if "custom_call" in lowered.as_text():  # such as LAPACK, which JAX loads when it lowers a function
         return None
-    leaves = range(len(jax.tree.leaves(compiled.out_info)))
     try:
         if list(compiled.runtime_executable().local_devices()) != [device]:  # type: ignore[union-attr]
             return None
-        return json.dumps(
-            {"executable": key, "result": _described(jax.tree.unflatten(compiled.out_tree, leaves))}
-        ).encode()
+        return json.dumps({"executable": key, "result": _described(compiled.out_info)}).encode()
     except (TypeError, AttributeError):  # an output that is no tuple of ours, or another version of JAX
         return None
 
@@ -133,34 +123,33 @@ def _load(entry: bytes | None, device: jax.Device) -> _Program | None:
         return None
     try:
         found = json.loads(entry)
-        executable = load_executable(found["executable"], device)
-    except (ValueError, TypeError, KeyError):
+        executable, result = load_executable(found["executable"], device), jax.tree.structure(_rebuilt(found["result"]))
+    except (ValueError, TypeError, KeyError, ImportError):
         return None
-    return None if executable is None else _Program(executable, device, found["result"])
+    return None if executable is None else _Program(executable, device, result)
 
 
 def _described(tree: Any) -> Any:
-    """A pytree whose leaves are their numbers, as JSON: a tuple is a list of its class's name and its items."""
+    """A pytree's structure as JSON: a leaf is 0, and a tuple is a list of its class's name and its items."""
     if isinstance(tree, tuple):
-        name = _class_name(type(tree))
-        if type(tree) is not tuple and name not in _TUPLES:
-            raise TypeError(f"{name} is not kept on disk")
-        return [name, *map(_described, tree)]
+        return [_class_name(type(tree)), *map(_described, tree)]
     if isinstance(tree, dict):
         return {key: _described(value) for key, value in tree.items()}
-    if tree is None or isinstance(tree, int):
-        return tree
-    raise TypeError(f"{type(tree).__name__} is not kept on disk")
+    if tree is None:
+        return None
+    if not jax.tree_util.all_leaves([tree]):
+        raise TypeError(f"{type(tree).__name__} is not kept on disk")
+    return 0
 
 
-def _rebuilt(described: Any, leaves: Sequence[jax.Array]) -> Any:
-    """The pytree that `_described` describes, with these leaves."""
+def _rebuilt(described: Any) -> Any:
+    """The pytree that `_described` describes, whose leaves are 0."""
     if isinstance(described, list):
-        items = [_rebuilt(item, leaves) for item in described[1:]]
-        return _TUPLES[described[0]](*items) if described[0] in _TUPLES else tuple(items)
+        cls, items = _tuple_class(described[0]), [_rebuilt(item) for item in described[1:]]
+        return tuple(items) if cls is tuple else cls(*items)
     if isinstance(described, dict):
-        return {key: _rebuilt(value, leaves) for key, value in described.items()}
-    return None if described is None else leaves[described]
+        return {key: _rebuilt(value) for key, value in described.items()}
+    return None if described is None else 0
 
 
 def _key(facts: Mapping[str, Any]) -> str:
@@ -203,8 +192,30 @@ def _is_telling(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float) or dataclasses.is_dataclass(value)
 
 
-def _class_name(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
+def _class_name(cls: type[tuple]) -> str:
+    """The name of `tuple`, or of a NamedTuple of emojax.
+
+    Raises:
+        TypeError: another class.
+    """
+    if cls is not tuple and not (cls.__module__.startswith(f"{_PACKAGE.name}.") and cls.__qualname__ == cls.__name__):
+        raise TypeError(f"{cls.__module__}.{cls.__qualname__} is not kept on disk")
+    return f"{cls.__module__}.{cls.__name__}"
+
+
+def _tuple_class(name: str) -> type[tuple]:
+    """The class that `_class_name` names.
+
+    Raises:
+        ValueError: the name is another one, so the entry was not written by `Compiled`.
+    """
+    module, _, attribute = name.rpartition(".")
+    if module != "builtins" and not module.startswith(f"{_PACKAGE.name}."):
+        raise ValueError(f"{name} is no class of emojax")
+    cls = getattr(importlib.import_module(module), attribute, None)
+    if not (isinstance(cls, type) and issubclass(cls, tuple)):
+        raise ValueError(f"{name} is no tuple")
+    return cls
 
 
 @functools.cache
