@@ -17,7 +17,7 @@ import tiny
 from PIL import ExifTags, Image
 
 from emojax.cli.main import main
-from emojax.emotions import CIRCUMPLEX, EMOTIONS
+from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
 from emojax.images import encode
 from emojax.pipeline import Model
@@ -26,7 +26,7 @@ from emojax.weights.style_file import StyleFile, network_fingerprint, write_styl
 gr = pytest.importorskip("gradio", reason="pip install 'emojax[web]'")
 
 from emojax.web import serve  # noqa: E402 (they need Gradio)
-from emojax.web.handlers import Handlers, Settings, in_words, mood  # noqa: E402
+from emojax.web.handlers import Handlers, Settings, in_words  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "examples" / "astronaut.jpg"
@@ -66,14 +66,6 @@ def joy(model, tmp_path_factory):
 
 
 # --- settings
-
-
-def test_a_mood_at_an_emotions_point_is_that_emotion():
-    for name, point in CIRCUMPLEX.items():
-        assert mood(*point)[name] > 0.999
-    between = mood(0.605, 0.59)  # the middle of happy and surprise
-    assert between["happy"] == pytest.approx(between["surprise"]) and between["happy"] > 0.4
-    assert sum(between.values()) == pytest.approx(1)
 
 
 def test_settings_become_options():

@@ -16,7 +16,7 @@ import numpy as np
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from emojax.emotions import CIRCUMPLEX, EMOTIONS
+from emojax.emotions import EMOTIONS, mood_weights
 from emojax.errors import EmojaxError, InputError, with_flags
 from emojax.images import STYLE_SCALES, read_photo, rescale, write_image
 from emojax.pipeline import Model, Result
@@ -53,13 +53,6 @@ class Settings:
             return options | {"per_face": self.per_face}
         mixed = {name: (1 - self.share) * weight for name, weight in base.items()}
         return options | {"emotion": mixed | {self.other: mixed.get(self.other, 0) + self.share}}
-
-
-def mood(valence: float, arousal: float) -> dict[str, float]:
-    """The styles of a point on the plane of `CIRCUMPLEX`, by inverse squared distances (Shepard 1968); they sum to 1."""
-    squares = {name: (valence - x) ** 2 + (arousal - y) ** 2 for name, (x, y) in CIRCUMPLEX.items()}
-    shares = {name: 1 / max(square, 1e-9) for name, square in squares.items()}
-    return {name: share / sum(shares.values()) for name, share in shares.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +133,7 @@ class Handlers:
 
     def choose_mood(self, event: gr.EventData) -> tuple[Any, ...]:
         """The square was clicked: choice, per face, point of the square, marked style."""
-        return mood(event.x, event.y), False, [event.x, event.y, True], gr.Gallery(selected_index=None)
+        return mood_weights((event.x, event.y)), False, [event.x, event.y, True], gr.Gallery(selected_index=None)
 
     def choose_faces(self) -> tuple[Any, ...]:
         """Lets the faces choose the style: choice, point of the square, marked style, share of the other style."""
