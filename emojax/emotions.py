@@ -146,8 +146,9 @@ def parse_mood(text: str) -> tuple[float, float]:
 
 def check_mood(mood: Sequence[float]) -> None:
     """Raises InputError unless a mood is a valence and an arousal, each -1 to 1."""
-    if len(mood) != 2 or not all(-1 <= value <= 1 for value in mood):
-        raise InputError(f"`mood` {', '.join(map(str, mood))}: valence and arousal are -1 to 1", "mood")
+    pair = isinstance(mood, Sequence | np.ndarray) and len(mood) == 2 and all(is_number(value) for value in mood)
+    if not pair or not all(-1 <= value <= 1 for value in mood):
+        raise InputError(f"`mood` {mood!r}: give valence and arousal, each -1 to 1", "mood")
 
 
 def mood_weights(mood: Sequence[float]) -> dict[str, float]:

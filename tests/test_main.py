@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 
 import emojax
 from emojax.cli import stylize as program
 from emojax.images import encode, is_ours, read_photo
+from emojax.pipeline import Model
 from emojax.weights.style_file import StyleFile, write_style_file
 from tests import fakes
 
@@ -50,6 +52,28 @@ def script(*argv, **options):
 
 
 # --- options
+
+
+@pytest.mark.parametrize(
+    ("flags", "style"),
+    [
+        ("--emotion happy:0.25,sad:0.75", {"happy": 0.25, "sad": 0.75}),
+        ("--style fear", {"fear": 1.0}),
+        ("--mood 0.81,0.51", {"happy": 1.0}),  # happy's own point
+        ("--mix probabilities --no-face neutral --per-face", {"neutral": 1.0}),
+        (
+            "--strength 0.5 --colors photo --style-scale 2 --face-strength 1 --background-only --emotion sad",
+            {"sad": 1.0},
+        ),
+    ],
+)
+def test_the_flags_reach_the_model(here, monkeypatch, capsys, flags, style):
+    params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(apart=0.3)}
+    monkeypatch.setattr(program, "load_model", lambda *_: Model(tiny.FACES, tiny.STYLES, params))
+    fakes.write_photo(here / "photo.png", size=(32, 32))
+    assert program.main(["photo.png", "--json", *flags.split()]) == 0
+    (row,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert row["style"] == style
 
 
 def test_a_mood_may_begin_with_a_minus(here, asked):

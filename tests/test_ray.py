@@ -204,6 +204,20 @@ def test_an_actor_that_is_killed_in_the_middle_loses_nothing(cluster, networks, 
     assert all(row["error"] is None and row["painted"] for row in found)
 
 
+@pytest.mark.parametrize(
+    ("flags", "style"),
+    [(["--mood", "0.81,0.51"], {"happy": 1.0}), (["--emotion", "sad"], {"sad": 1.0}), (["--per-face"], None)],
+)
+def test_the_flags_of_the_command(monkeypatch, flags, style):
+    """They name the style, and a later run with another one is refused."""
+    asked = []
+    monkeypatch.setattr("emojax.ray.job.paint_folder", lambda *given, **_: asked.append(given) or 0)
+    assert main(["in", "out", *flags]) == 0
+    ((_, _, options, _, made),) = asked
+    assert options.style_given == style or {k: v for k, v in options.style_given.items() if v} == style
+    assert made["mood"] == ((0.81, 0.51) if "--mood" in flags else None) and options.per_face == ("--per-face" in flags)
+
+
 @pytest.mark.slow
 def test_the_command_goes_on_where_it_stopped(cluster, networks, tmp_path, capsys):
     source, output = tmp_path / "in", tmp_path / "out"

@@ -330,13 +330,14 @@ def check_style(options: argparse.Namespace) -> None:
         raise InputError("--emotion and --style both name the style: give one of them")
     if options.mood is not None and options.style is not None:
         raise InputError("--mood and --style both name the style: give one of them")
-    StylizeOptions(emotion=options.emotion if options.style is None else options.style, **style_options(options))
+    emotion = options.emotion if options.style is None else options.style
+    StylizeOptions(emotion=emotion, mood=options.mood, **style_options(options))
 
 
 def style_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of `StylizeOptions` that the flags set, except the emotion."""
+    """The fields of `StylizeOptions` that the flags set, except those that name the style; see `named_style`."""
     names = (field.name for field in dataclasses.fields(StylizeOptions))
-    return {name: getattr(options, name) for name in names if name != "emotion"}
+    return {name: getattr(options, name) for name in names if name not in ("emotion", "mood")}
 
 
 def _check_optimization(options: argparse.Namespace) -> None:

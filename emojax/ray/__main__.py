@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 
 from emojax.cli.parser import Parser, run
 from emojax.cli.stylize import named_style
-from emojax.cli.stylize_parser import add_style
+from emojax.cli.stylize_parser import add_style, style_options
 from emojax.errors import InputError
 from emojax.options import StylizeOptions
 
@@ -43,10 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.emotion is not None and args.style is not None:
         raise InputError("--emotion and --style both name the style: give one of them")
     style_files, style = named_style(args)
-    flags = {field.name: getattr(args, field.name) for field in fields(StylizeOptions) if field.name in args}
-    options = StylizeOptions(**{**flags, "emotion": style})
+    options = StylizeOptions(emotion=style, **style_options(args))
     names = {"emotion": args.emotion or args.style, "styles": args.styles, "classifier": args.classifier}
-    made = names | {name: value for name, value in vars(options).items() if name != "emotion"}
+    made = vars(options) | names | {"mood": args.mood}
     try:
         from emojax.ray.job import Actors, paint_folder
     except ModuleNotFoundError as error:

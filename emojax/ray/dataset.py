@@ -73,8 +73,8 @@ def stylize(
         raise InputError(f"`gpus` {gpus}: a fraction of one, or whole ones", "gpus")
     if suffix is not None and suffix.lower() not in FORMATS:
         raise InputError(f"`suffix` {suffix!r}: choose from {' '.join(FORMATS)}", "suffix")
-    if options.emotion is not None and styles is None:
-        style_weights(options.emotion, (*EMOTIONS, PHOTO, *(style_file.name for style_file in style_files)))
+    if options.style_given is not None and styles is None:
+        style_weights(options.style_given, (*EMOTIONS, PHOTO, *(style_file.name for style_file in style_files)))
     for name, path in (("styles", styles), ("classifier", classifier)):
         if path not in (None, "default", "fast") and not Path(str(path)).exists():
             raise InputError(f"`{name}` {path}: no such checkpoint", name)

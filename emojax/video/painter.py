@@ -73,7 +73,7 @@ class ClipPainter:
         self.model, self.options, self.steady, self._grid = model, options, steady, grid
         self.names = model.styles.styles
         self.face_count = 0
-        self._given = None if options.emotion is None else explicit_style(model.styles, options.emotion)
+        self._given = None if options.style_given is None else explicit_style(model.styles, options.style_given)
         self._tracks: list[Track] = []
         self._emotion: SmoothedEmotion | None = None
         self._seconds_without_face = math.inf

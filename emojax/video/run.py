@@ -17,7 +17,7 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import InputError, NoFaceError, UserError
 from emojax.images import MAX_MEGAPIXELS, resize_like, scaled_size
 from emojax.images.finish import finish
-from emojax.options import StylizeOptions
+from emojax.options import StylizeOptions, options_of
 from emojax.pipeline import Model
 from emojax.pipeline.styles import check_options, code_and_amount, spares_faces
 from emojax.util.files import SLOW, new_file, refuse_existing
@@ -65,7 +65,7 @@ def stylize_video(
     source, output = Path(source), Path(output)
     names = {field.name for field in fields(VideoOptions)}
     video = VideoOptions(**{name: value for name, value in options.items() if name in names})
-    chosen = StylizeOptions(**{name: value for name, value in options.items() if name not in names})
+    chosen = options_of({name: value for name, value in options.items() if name not in names})
     check_options(model.styles, chosen)
     if output.suffix.lower() not in WRITTEN:
         raise InputError(f"cannot write {output}: the suffix {output.suffix!r} is none of {' '.join(WRITTEN)}")
@@ -111,7 +111,7 @@ def _run(
     on_frame: Callable[[FrameReading], None] | None,
 ) -> ClipResult:
     """Paints an open clip into a temporary file, which is removed if the clip is skipped."""
-    read, sums = options.emotion is None, _Sums()
+    read, sums = options.style_given is None, _Sums()
     analyzer = ClipAnalyzer(
         model,
         scaled_size(*clip.info.size, 1 / options.style_scale),

@@ -324,6 +324,23 @@ def test_the_command_on_a_folder(folder, capsys):
     assert command.main([str(folder / "out")]) == 2  # nothing but outputs
 
 
+@pytest.mark.parametrize(
+    ("flags", "style"),
+    [(["--mood", "0.81,0.51"], {"happy": 1.0}), (["--style", "sad:3,fear:1"], {"sad": 0.75, "fear": 0.25})],
+)
+def test_the_flags_name_the_style(folder, capsys, flags, style):
+    assert command.main([str(folder / "in" / "b.gif"), *flags, "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["style"] for row in rows if "frame" in row] == [style] * 3
+
+
+def test_a_mood_in_python(model, scene, clip):
+    result = stylize_video(model, clip, clip.with_name("mood.mkv"), mood=(0.81, 0.51))
+    assert result.style == {"happy": 1.0}
+    with pytest.raises(InputError, match="unknown option 'mod'"):
+        stylize_video(model, clip, clip.with_name("mood.mkv"), mod=(0, 0))
+
+
 def test_the_command_on_a_clip(folder, capsys):
     source, output = folder / "in" / "a.mp4", folder / "art.webm"
     words = ["video", str(source), "--emotion", "sad", "--every", "2", "--crf", "40", "--output"]

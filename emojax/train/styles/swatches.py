@@ -28,7 +28,7 @@ from emojax.util.progress import track
 from emojax.util.words import tell
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
-CONFIG = PaintConfig(content=0.0, similarity=0.0, face_similarity=0.0, flatness=0.0, steps=(60, 150), coarsest=160)
+CONFIG = PaintConfig(content=0.0, similarity=0.0, face_similarity=0.0, style_scale=1.0, steps=(60, 150), coarsest=160)
 """no coarse scales, so that a swatch shows brushwork, palette and fragments, but not the composition"""
 
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str], defaults: StyleTraining) -> int:
     parser.add_argument(
         "--emotions", nargs="+", default=EMOTIONS, choices=EMOTIONS, help="the emotions to make textures for"
     )
-    parser.add_argument("--size", type=int, default=384, help="side in pixels")
+    parser.add_argument("--size", type=int, default=512, help="side in pixels")
     parser.add_argument("--vgg16", help="VGG16 weights; none: the packaged ones")
     parser.add_argument("--output", type=Path, required=True, help="the folder for EMOTION.jpg")
     parser.add_argument("--force", action="store_true", help="replace existing pictures")
