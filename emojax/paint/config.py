@@ -20,11 +20,11 @@ MULTIPLE = 8
 class PaintConfig:
     """The objective's weights, and how it is minimized."""
 
-    content: float = 3.0
+    content: float = 5.0
     """weight of the relative content loss at relu2_2 (Johnson et al. 2016)"""
-    similarity: float = 6.0
+    similarity: float = 8.0
     """weight of the self-similarity to the photo"""
-    face_similarity: float = 10.0
+    face_similarity: float = 12.0
     """weight of the self-similarity inside faces"""
     style: float = 15.0
     """weight of the relative Gram errors of the style layers (Johnson et al. 2016), which produce strokes"""
