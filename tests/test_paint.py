@@ -87,7 +87,7 @@ def test_the_seed_decides(painter, course, photo, red):
 
 def test_masks_choose_the_painting(painter, photo, red):
     # Gram matrices of random features say nothing about colours; masks of Gram matrices: see test_losses.py.
-    painter = Painter(painter.vgg, dataclasses.replace(CONFIG, style=0.0, content=0.0, flatness=0.0))
+    painter = Painter(painter.vgg, dataclasses.replace(CONFIG, style=0.0, content=0.0))
     left = np.zeros((32, 32), np.float32)
     left[:, :16] = 1
     blue = np.ascontiguousarray(red[..., ::-1])
@@ -112,7 +112,7 @@ def test_gram_matrices_are_those_of_the_masked_part(painter, photo, red):
     def style(picture, masks):
         unit, faces = picture[None] / 255.0, jnp.zeros((1, 8, 8))
         targets = (features, samples, masks, faces, jax.random.PRNGKey(0))
-        return paint_loss(config, painter.vgg, unit, unit, *targets)["style"]
+        return paint_loss(config, painter.vgg, unit, *targets)["style"]
 
     whole = np.ones((2, 8, 8), np.float32)
     masked = np.concatenate([left, 0 * left])

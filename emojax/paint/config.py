@@ -40,8 +40,6 @@ class PaintConfig:
     """weight of the relaxed optimal transport between colours"""
     tv: float = 5.0
     """weight of the total variation, against grain"""
-    flatness: float = 0.0
-    """weight of the picture's colour differences where the photo is flat, against lattices in skies"""
     style_scale: float = 1.4
     """size of the painting relative to the picture; larger values make larger strokes; a painting is not enlarged for that"""
     columns: tuple[str, ...] = COLUMN_LAYERS

@@ -30,7 +30,6 @@ from emojax.losses.objective import CELL, Samples, mix_samples, sample_painting,
 from emojax.losses.terms import (
     CONTENT_LAYER,
     content_loss,
-    flatness_loss,
     gram_matrix,
     interior,
     style_loss,
@@ -78,7 +77,6 @@ def paint_loss(
     config: PaintConfig,
     vgg: Mapping[str, Any],
     picture: Float[Array, "1 H W 3"],
-    photo: Float[Array, "1 H W 3"],
     photo_features: Mapping[str, jax.Array],
     samples: Sequence[Samples],
     masks: Float[Array, "R h w"],
@@ -97,8 +95,6 @@ def paint_loss(
     found: dict[str, jax.Array] = {"tv": total_variation(inside)[0]}
     if config.content:
         found["content"] = content_loss(features[CONTENT_LAYER], photo_features[CONTENT_LAYER])[0]
-    if config.flatness:
-        found["flatness"] = flatness_loss(inside, photo)[0]
     for index, sample in enumerate(samples):
         one = jax.tree.map(lambda leaf: leaf[None], sample)
         where = masks[index][None] if len(samples) > 1 else None
@@ -149,9 +145,9 @@ class Painter:
             grams = {layer: gram_matrix(interior(features[layer]))[0] for layer in config.style_layers}
             return {"grams": grams, **sample_painting([features[layer] for layer in config.columns], painting, key)}
 
-        def loss_of(picture, vgg, photo, photo_features, samples, masks, faces, key):
+        def loss_of(picture, vgg, photo_features, samples, masks, faces, key):
             at_size = config.at(*picture.shape[1:3])
-            terms = paint_loss(at_size, vgg, picture, photo, photo_features, samples, masks, faces, key)
+            terms = paint_loss(at_size, vgg, picture, photo_features, samples, masks, faces, key)
             return terms["loss"], terms
 
         self._features, self._samples = compiling.jit(features_of), compiling.jit(samples_of)
@@ -265,7 +261,7 @@ class _Canvas:
         before: np.ndarray | None,
     ) -> None:
         self._painter, self.scale = painter, scale
-        self._photo = small = _unit(_resize(photo, scale))
+        small = _unit(_resize(photo, scale))
         self._samples = painter.samples(regions, scale)
         self._masks = jnp.stack([_cells(region.mask, scale) for region in regions])
         self._faces = jnp.asarray(face_map(photo.shape[:2], faces, scale))[None]
@@ -279,7 +275,7 @@ class _Canvas:
         if self._pending is not None:
             jax.block_until_ready(self._pending)
         key = jax.random.fold_in(self._key, self._number)
-        targets = (self._photo, self._photo_features, self._samples, self._masks, self._faces)
+        targets = (self._photo_features, self._samples, self._masks, self._faces)
         self._state, self._pending, _ = self._painter.step(self._state, np.float32(rate), targets, key)
         self._number += 1
 
