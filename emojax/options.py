@@ -64,12 +64,13 @@ class StylizeOptions:
         check_style_scale(self.style_scale)
         check_finish(self.strength, self.colors)
         check_share(self.face_strength, "face_strength")
+        for name in ("per_face", "faces_only", "background_only"):
+            if not isinstance(value := getattr(self, name), bool | np.bool_):
+                raise InputError(f"`{name}` {value!r}: give True or False", name)
         if self.faces_only and self.background_only:
             raise InputError(
                 "`faces_only` and `background_only` leave nothing to paint: give one of them", "faces_only"
             )
-        if not isinstance(self.per_face, bool | np.bool_):
-            raise InputError(f"`per_face` {self.per_face!r}: give True or False", "per_face")
         if self.mood is not None:
             check_mood(self.mood)
             if self.emotion is not None:

@@ -235,6 +235,8 @@ def test_only_named_formats_are_opened(monkeypatch):
 
 
 def test_every_suffix_of_a_folders_photos_is_known():
+    opened = {suffix for suffix, format in Image.registered_extensions().items() if format in formats.OPENED}
+    assert opened <= IMAGE_SUFFIXES
     assert IMAGE_SUFFIXES < PHOTO_SUFFIXES and {".heic", ".jxl", ".dng", ".cr2", ".nef", ".arw"} <= PHOTO_SUFFIXES
     assert not IMAGE_SUFFIXES & (formats.RAW_SUFFIXES | formats.PLUGIN_SUFFIXES)
 
@@ -321,6 +323,47 @@ def test_a_png_with_a_gamma_of_the_wrong_length(body):
     assert (photo.pixels == PIXELS).all()
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("iCCP", b""),
+        ("iCCP", b"x\0"),
+        ("zTXt", b"k\0\1xx"),
+        ("tRNS", b"\0"),
+        ("acTL", b""),
+        ("fcTL", bytes(26)),
+        ("fcTL", b""),
+        ("fdAT", b""),
+    ],
+)
+def test_a_png_with_nonsense_that_has_the_right_checksum(kind, body):
+    photo = read_photo(with_chunks(file_of(Image.fromarray(PIXELS), "PNG"), chunk(kind.encode(), body)))
+    assert (photo.pixels == PIXELS).all()
+    assert photo.notes in ((), (f"its {kind} chunk is damaged and was ignored",))
+
+
+def png_of(depth, colour, rows, transparent):
+    """A PNG of any depth, whose rows are given as packed bytes."""
+    header = struct.pack(">IIBBBBB", 4, len(rows), depth, colour, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    parts = (b"IHDR", header), (b"tRNS", transparent), (b"IDAT", pixels), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, body) for kind, body in parts)
+
+
+def test_a_transparent_colour_at_any_depth():
+    """Pillow scales the pixels, but not the colour that is declared as transparent."""
+    for depth, row, transparent in (
+        (1, 0b10100000, 1),
+        (2, 0b11001100, 3),
+        (4, b"\xf0\xf0", 15),
+        (8, b"\xff\0\xff\0", 255),
+    ):
+        row = bytes([row]) if isinstance(row, int) else row
+        assert read_photo(png_of(depth, 0, [row], struct.pack(">H", transparent))).alpha.tolist() == [[0, 255, 0, 255]]
+    one, other = struct.pack(">3H", 0x1234, 0x5678, 0x9ABC), struct.pack(">3H", 0x1234, 0x5678, 0xFABC)
+    assert read_photo(png_of(16, 2, [2 * (one + other)], one)).alpha.tolist() == [[0, 255, 0, 255]]
+
+
 @pytest.mark.parametrize("kind", ["IHDR", "PLTE"])
 def test_a_png_whose_header_or_palette_is_damaged_is_refused(kind):
     data = bytearray(file_of(smooth().convert("P"), "PNG"))
@@ -383,6 +426,14 @@ def test_a_webp_that_lacks_its_end(cut, options):
     photo = read_photo(data[:-cut])
     assert "truncated" in (photo.note or "")
     assert np.abs(photo.pixels[:100].astype(int) - read_photo(data).pixels[:100]).mean() < 1
+
+
+def test_a_webp_that_lacks_the_byte_after_its_end():
+    """Chunks of an odd length are followed by a byte that decoders want and that carries nothing."""
+    datas = (file_of(smooth().resize((48, 40 + n)), "WEBP", lossless=True) for n in range(40))
+    data = next(data for data in datas if int.from_bytes(data[16:20], "little") % 2)
+    photo = read_photo(data[:-1])
+    assert "truncated" in photo.note and (photo.pixels == read_photo(data).pixels).all()
 
 
 def test_a_text_that_unpacks_to_much_is_still_refused():

@@ -188,7 +188,6 @@ def test_the_real_model_gets_the_options(here, monkeypatch):
     assert program.main(["--input", "photo.png", "--styles", "S", "--face", "largest", "--no-face", "error"]) == 0
     options = {
         "emotion": None,
-        "mood": None,
         "mix": "dominant",
         "face": "largest",
         "no_face": "error",
@@ -383,6 +382,35 @@ def test_closed_streams(here, closed):
     assert done.returncode == 2 and "Traceback" not in done.stderr and done.stdout == ""
     if closed != "2>&-":
         assert done.stderr.startswith("emojax: error: ") and done.stderr.count("\n") == 1
+
+
+def test_a_closed_stdout_that_should_take_the_picture(here):
+    fakes.write_photo(here / "photo.png")
+    for flags in ("--output -", "--output art.png --json"):
+        command = f"{sys.executable} {ROOT / 'stylize.py'} --input photo.png {flags} --emotion sad >&-"
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 2
+        assert done.stderr == "emojax: error: cannot write to standard output: it is closed\n"
+    assert [path.name for path in here.iterdir()] == ["photo.png"]
+
+
+def test_an_error_that_cannot_be_told_stops_nothing(here, asked, monkeypatch):
+    """Standard error on a full disk."""
+    fakes.write_photo(here / "photo.png")
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert program.main(["missing.png", "photo.png", "--emotion", "sad"]) == 1
+        assert program.main(["missing.png", "--emotion", "sad"]) == 2
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # what is left is written when the file is closed
+    assert (here / "photo.sad.png").exists()
+
+
+@pytest.mark.parametrize("flag", ["--output", "--styles", "--mask", "--painting", "--input"])
+def test_an_empty_text_is_a_mistake(here, capsys, flag):
+    fakes.write_photo(here / "photo.png")
+    assert program.main(["photo.png", flag, ""]) == 2
+    assert capsys.readouterr().err.startswith(f"emojax: error: {flag} '': it is empty")
 
 
 # --- the script

@@ -51,6 +51,17 @@ def apart(a, b):
 # --- what a mask is
 
 
+def test_the_values_of_a_mask():
+    half = read_mask(np.full(SIZE, 128, np.uint8), SIZE)
+    np.testing.assert_allclose(half, 128 / 255, rtol=1e-6)
+    assert read_mask(np.ones(SIZE, bool), SIZE).all() and read_mask(np.ones(SIZE, int), SIZE).all()
+    for value, word in ((np.nan, "nan"), (np.inf, "inf"), (1.5, "1.5"), (-0.1, "-0.1"), (255, "255"), ("a", "<U1")):
+        with pytest.raises(InputError, match=word):
+            read_mask(np.full(SIZE, value), SIZE)
+    with pytest.raises(InputError, match="datetime64"):
+        read_mask(np.zeros(SIZE, "datetime64[s]"), SIZE)
+
+
 def test_a_mask_is_read_from_a_file_of_any_size(tmp_path):
     Image.fromarray((left_half((24, 32)) * 255).astype(np.uint8)).save(tmp_path / "mask.png")
     found = read_mask(tmp_path / "mask.png", SIZE)

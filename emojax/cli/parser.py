@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from emojax.errors import EmojaxError, InputError, with_flags
 from emojax.util.files import PACKAGED
@@ -38,6 +38,22 @@ class Parser(argparse.ArgumentParser):
                 action.default = argparse.SUPPRESS
         return super().format_help()
 
+    def parse_args(self, *args, **kwargs) -> Any:
+        return self._without_empty(super().parse_args(*args, **kwargs))
+
+    def parse_intermixed_args(self, *args, **kwargs) -> Any:
+        return self._without_empty(super().parse_intermixed_args(*args, **kwargs))
+
+    def _without_empty(self, options: argparse.Namespace) -> argparse.Namespace:
+        """The options. Raises InputError for an empty text, which scripts give by mistake: --output "$unset"."""
+        for action in self._actions:
+            value = getattr(options, action.dest, None)
+            if value == "" or (isinstance(value, list) and "" in value):
+                raise InputError(
+                    f"{(action.option_strings or [action.dest])[-1]} '': it is empty, give a value or leave it out"
+                )
+        return options
+
     def error(self, message: str) -> NoReturn:
         message = " ".join(message.split())
         if match := re.match(r"unrecognized arguments: (\S+)", message):
@@ -60,7 +76,7 @@ def run(main: Callable[[], int]) -> int:
         except EmojaxError as error:
             return _fail(with_flags(str(error), flag))
         except KeyboardInterrupt:
-            print("emojax: interrupted", file=sys.stderr)
+            tell("emojax: interrupted")
             return INTERRUPTED
         except BrokenPipeError:
             # Nobody reads the output any more, so print nothing, not even when the interpreter exits.
@@ -73,7 +89,7 @@ def run(main: Callable[[], int]) -> int:
                 raise
             return _fail(reason)
         finally:
-            _give_up_stdout()
+            _give_up_streams()
 
 
 def flag(field: str) -> str:
@@ -86,12 +102,19 @@ def _fail(message: str) -> int:
     return USER_ERROR
 
 
-def _give_up_stdout() -> None:
-    """Keeps Python from reporting at its exit that standard output cannot be written."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _give_up_streams() -> None:
+    """Keeps Python from reporting at its exit that a standard output cannot be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def check_stdout() -> None:
+    """Raises InputError if the process was started with a closed standard output, which has to take the result."""
+    if sys.__stdout__ is None:
+        raise InputError("cannot write to standard output: it is closed")
 
 
 def _open_streams() -> None:

@@ -92,12 +92,14 @@ def _say(line: str, stream: Any) -> None:
     """Prints a line at once, above the progress bar.
 
     Raises:
-        EmojaxError: the stream cannot be written, for example because the disk is full.
+        EmojaxError: standard output cannot be written, for example because the disk is full.
     """
     try:
         with tqdm.external_write_mode(file=stream):
             print(printable(line), file=stream, flush=True)
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if stream is sys.stderr:  # there is no place to say it, and it must not stop the other photos
+            return
+        if isinstance(error, BrokenPipeError):
+            raise
         raise EmojaxError(f"cannot write to standard output: {error.strerror or error}") from None

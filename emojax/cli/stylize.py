@@ -14,7 +14,7 @@ from PIL import Image
 
 from emojax.cli import work
 from emojax.cli.job import STREAM, Job
-from emojax.cli.parser import run
+from emojax.cli.parser import check_stdout, run
 from emojax.cli.plan import plan
 from emojax.cli.stylize_parser import is_style_file, optimizes, painting_name, parse, parse_style, style_options
 from emojax.emotions import EMOTIONS, as_dict, mood_weights, style_weights
@@ -50,6 +50,8 @@ def stylize(argv: Sequence[str]) -> int:
     style_files, style = named_style(options)
     if options.painting is not None:
         style = {painting_name(options): 1.0}
+    if options.output == STREAM or options.json:
+        check_stdout()
     if options.output == STREAM and sys.stdout is not None and sys.stdout.isatty():
         raise InputError("--output - would write a picture into the terminal: send it to a file or a pipe")
     jobs = plan(

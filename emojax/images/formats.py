@@ -13,8 +13,8 @@ from emojax.errors import UserError
 # Pillow also knows documents, video and scientific data; these are not photos.
 IMAGE_SUFFIXES = frozenset(
     """
-    .apng .avif .avifs .bmp .dds .dib .gif .icns .ico .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf
-    .jpg .jpx .mpo .pbm .pcx .pfm .pgm .png .pnm .ppm .psd .qoi .sgi .tga .tif .tiff .webp
+    .apng .avif .avifs .bmp .bw .dds .dib .gif .icb .icns .ico .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jps .jpx
+    .mpo .pbm .pcx .pfm .pgm .pjp .pjpeg .png .pnm .ppm .psd .qoi .rgb .rgba .sgi .tga .tif .tiff .vda .vst .webp
     """.split()  # noqa: SIM905  a list would take a line each
 )
 """suffixes of the photos that Pillow reads, in lower case"""

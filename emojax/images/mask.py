@@ -14,7 +14,7 @@ from emojax.images.read import read_photo
 from emojax.images.units import to_grey, to_unit
 
 MaskLike: TypeAlias = np.ndarray | str | os.PathLike
-"""a float array [H, W], 0 to 1, or the file of a grey picture"""
+"""an array [H, W], floats of 0 to 1 or uint8 of 0 to 255, or the file of a grey picture"""
 
 
 def read_mask(mask: MaskLike, size: tuple[int, int]) -> Float[np.ndarray, "H W"]:
@@ -22,12 +22,16 @@ def read_mask(mask: MaskLike, size: tuple[int, int]) -> Float[np.ndarray, "H W"]
 
     Raises:
         UserError: a file that cannot be read.
-        InputError: an array of another size, or a mask that is black everywhere.
+        InputError: an array of another size or with other values, or a mask that is black everywhere.
     """
     if isinstance(mask, np.ndarray):
         if mask.shape != size:
             raise InputError(f"the mask is {list(mask.shape)}, the photo {list(size)}: make them alike", "mask")
-        weights = np.asarray(mask, np.float32).clip(0, 1)
+        if mask.dtype.kind not in "buif":
+            raise InputError(f"the mask has values of {mask.dtype}: give numbers from 0 to 1", "mask")
+        weights = mask.astype(np.float32) / (255 if mask.dtype == np.uint8 else 1)
+        if not ((weights >= 0) & (weights <= 1)).all():  # false for NaN
+            raise InputError(f"the mask has values of {mask.min():g} to {mask.max():g}: give 0 to 1", "mask")
     else:
         grey = to_grey(to_unit(read_photo(mask, name=f"the mask {mask}").pixels))[..., 0]
         weights = np.asarray(Image.fromarray(grey).resize(size[::-1], Image.Resampling.BILINEAR)).clip(0, 1)

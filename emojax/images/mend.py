@@ -138,6 +138,8 @@ def _mend_webp(data: bytes) -> Mended | str | None:
         return Mended(_webp(whole), padded.notes)
     if int.from_bytes(data[4:8], "little") + 8 <= len(data):
         return None
+    if at == len(data) + 1:  # the byte that makes the last chunk's length even
+        return Mended(data + b"\0", ("the file is truncated, its last byte is missing",))
     return Mended(_webp(data[12:at]), ("the file is truncated, some of its metadata are missing",))
 
 
@@ -198,19 +200,19 @@ def _mend_png(data: bytes, max_pixels: float) -> Mended | str | None:
     before: list[bytes] = []
     after: list[bytes] = []
     pixels: list[bytes] = []
-    notes: list[str] = []
+    notes: dict[str, None] = {}
     header, damaged = b"", False
     for kind, body, sound in _png_chunks(data):
         if kind == b"IDAT":
             pixels.append(body)
             damaged |= not sound
-        elif sound:
+        elif sound and _is_whole(kind, body, header):
             header = header or (body if kind == b"IHDR" else b"")
             (after if pixels else before).append(_chunk(kind, body))
         elif kind in (b"IHDR", b"PLTE"):
             return f"a PNG whose {kind.decode()} chunk is damaged"
         elif kind.isalpha():
-            notes.append(f"its {kind.decode()} chunk is damaged and was ignored")
+            notes[f"its {kind.decode()} chunk is damaged and was ignored"] = None
     if len(header) != 13:
         return None
     packed, share = b"".join(pixels), 0.0
@@ -220,9 +222,9 @@ def _mend_png(data: bytes, max_pixels: float) -> Mended | str | None:
     if share > MAY_MISS:
         return truncated(share)
     if share:
-        notes.append(f"the file is truncated, {max(1, round(100 * share))} % of the picture is missing")
+        notes[f"the file is truncated, {max(1, round(100 * share))} % of the picture is missing"] = None
     elif damaged:
-        notes.append("the checksum of its pixels is wrong")
+        notes["the checksum of its pixels is wrong"] = None
     chunks = [*before, _chunk(b"IDAT", packed), *after, _chunk(b"IEND", b"")]
     return Mended(_PNG + b"".join(chunks), tuple(notes))
 
@@ -238,6 +240,22 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
         right_length = _PNG_LENGTHS.get(kind, length) == length
         yield kind, body, right_length and checksum == struct.pack(">I", zlib.crc32(kind + body))
         at += 12 + length
+
+
+def _is_whole(kind: bytes, body: bytes, header: bytes) -> bool:
+    """Whether the content of a chunk is what its kind needs; the chunks of an animation never are, so its still remains."""
+    if kind in (b"acTL", b"fcTL", b"fdAT"):
+        return False
+    if kind == b"tRNS" and len(header) == 13:
+        colour = header[9]
+        return 1 <= len(body) <= 1 << header[8] if colour == 3 else len(body) == {0: 2, 2: 6}.get(colour)
+    if kind in (b"iCCP", b"zTXt"):  # a name, a zero, the method, and compressed data
+        name, zero, rest = body.partition(b"\0")
+        try:
+            return bool(name and zero and rest[:1] == b"\0" and zlib.decompressobj().decompress(rest[1:], _BLOCK))
+        except zlib.error:
+            return False
+    return True
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from emojax.errors import UserError
-from emojax.images.colour import alpha_of, over_white, to_srgb
+from emojax.images.colour import alpha_of, over_white, to_srgb, transparent_value
 from emojax.images.declared import Declared, declared_in_file
 from emojax.images.formats import OPENED
 from emojax.images.isobmff import SeekableFile
@@ -116,7 +116,7 @@ def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: 
     if isinstance(source, str | os.PathLike):
         name = name or os.fsdecode(source)
     name = name or "the photo"
-    if isinstance(source, ArrayLike) and not isinstance(source, Image.Image):
+    if isinstance(source, ArrayLike) and not isinstance(source, Image.Image | str):  # a string of NumPy is both
         return _check_array(_as_array(source, name), max_megapixels, name)
     with pillow_limits(max_megapixels):
         try:
@@ -149,6 +149,8 @@ def _encoded(source: object, name: str) -> str | os.PathLike | bytes:
         return source
     if isinstance(source, bytearray | memoryview):
         return bytes(source)
+    if getattr(source, "closed", False) is True:
+        raise UserError(f"{name} is a closed file: open it again")
     if isinstance(source, io.TextIOBase):
         raise UserError(f"{name} is a file opened as text: open it with mode 'rb'")
     if isinstance(source, BinaryFile):
@@ -206,7 +208,7 @@ def _decode(image: Image.Image, max_megapixels: float, name: str, mended: Mended
     """Decodes an opened image; `mended` is the repaired file that it comes from, if any."""
     check_size(image.width * image.height, max_megapixels, name)
     animated = image.format not in _NOT_ANIMATED and getattr(image, "is_animated", False)
-    declared = declared_in_file(image)
+    declared, transparent = declared_in_file(image), transparent_value(image)
     with content_with_a_part() if mended and mended.partial else contextlib.nullcontext():
         image.load()
     if image.mode in ("P", "PA") and image.palette is None:  # otherwise, one of Pillow's asserts would fail
@@ -221,12 +223,12 @@ def _decode(image: Image.Image, max_megapixels: float, name: str, mended: Mended
     if animated:
         frame = image.tell()  # an image that the caller opened may be at any frame
         notes.append(f"an animation, its {f'frame {frame + 1}' if frame else 'first frame'} was used")
-    return _convert(image, declared, notes)
+    return _convert(image, declared, transparent, notes)
 
 
-def _convert(image: Image.Image, declared: Declared, notes: Sequence[str]) -> Photo:
-    """Converts a decoded image of any mode to a photo."""
-    alpha, metadata = alpha_of(image), harmless_metadata(image)
+def _convert(image: Image.Image, declared: Declared, transparent: Any, notes: Sequence[str]) -> Photo:
+    """Converts a decoded image of any mode to a photo; for `declared` and `transparent` see `_decode`."""
+    alpha, metadata = alpha_of(image, transparent), harmless_metadata(image)
     picture, problem = to_srgb(image, declared)
     notes = [*notes, *([problem] if problem else [])]
     if alpha is not None:

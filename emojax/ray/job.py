@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from emojax.errors import InputError, UserError
 from emojax.options import StylizeOptions
 from emojax.ray.dataset import stylize
 from emojax.ray.folder import Record, open_folder, plan, write_pictures
-from emojax.util.words import printable
+from emojax.util.words import tell
 
 BLOCK = 256
 """largest number of photos that an actor takes at once; they are painted again if it dies"""
@@ -62,11 +61,11 @@ def paint_folder(
     source, target = open_folder(photos), open_folder(output)
     planned = plan(source, target, made)
     if planned.done:
-        print(f"emojax: {planned.done} photos are done already", file=sys.stderr)
+        tell(f"emojax: {planned.done} photos are done already")
     with Record(target) as record:
         for name, problem in planned.problems.items():
             record.add(json.dumps({"input": name, "output": None, "error": problem}))
-            print(f"emojax: error: {printable(problem)}", file=sys.stderr)
+            tell(f"emojax: error: {problem}")
         failed = len(planned.problems)
         if planned.photos:
             rows = _in_blocks([source.file(name) for name in planned.photos], actors.count)
@@ -78,7 +77,7 @@ def paint_folder(
             lines = painted.map_batches(write, batch_format="pyarrow", fn_kwargs=where, num_cpus=WRITING)
             failed += _collect(lines, planned.photos, record)
     count = len(planned.photos) + len(planned.problems)
-    print(f"emojax: {count - failed} photos are done, {failed} failed", file=sys.stderr)
+    tell(f"emojax: {count - failed} photos are done, {failed} failed")
     return int(failed > 0)
 
 
@@ -108,10 +107,10 @@ def _collect(lines: ray.data.Dataset, names: Sequence[str], record: Record) -> i
             missing.discard(line["input"])
             if "error" in line:
                 failed += 1
-                print(f"emojax: error: {printable(line['input'])}: {printable(line['error'])}", file=sys.stderr)
+                tell(f"emojax: error: {line['input']}: {line['error']}")
     except RayError as error:
         raise UserError(f"Ray stopped: {' '.join(str(error).split())[-300:]}") from None
     if missing:
-        example = printable(min(missing))
-        print(f"emojax: error: {len(missing)} photos are lost, such as {example}: run this again", file=sys.stderr)
+        example = min(missing)
+        tell(f"emojax: error: {len(missing)} photos are lost, such as {example}: run this again")
     return failed + len(missing)

@@ -9,11 +9,12 @@ import numpy as np
 
 def is_number(value: object) -> bool:
     """Whether a value is one finite real number, of Python or NumPy; booleans are not."""
-    return (
-        isinstance(value, int | float | np.integer | np.floating)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
+    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer above all floats
+        return False
 
 
 def is_whole(value: object) -> bool:

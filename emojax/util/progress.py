@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from emojax.util.words import tell
+
 Item = TypeVar("Item")
 SECONDS = 30.0
 """the time between two lines"""
@@ -28,7 +30,7 @@ class Lines:
             self._due = now + SECONDS
             done = f"{self.n} of {self.total} {self.unit}s" if self.unit else f"{100 * self.n / self.total:.0f} %"
             parts = [self.description, done, self.postfix]
-            print(f"emojax: {' '.join(part for part in parts if part)}", file=sys.stderr, flush=True)
+            tell(f"emojax: {' '.join(part for part in parts if part)}")
 
     def set_postfix_str(self, s: str) -> None:
         self.postfix = s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import sys
@@ -17,8 +18,9 @@ def printable(text: str) -> str:
 
 
 def tell(line: str) -> None:
-    """Prints a line on standard error."""
-    print(printable(line), file=sys.stderr, flush=True)
+    """Prints a line on standard error, unless nothing can be written there: the work goes on without it."""
+    with contextlib.suppress(OSError):
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
