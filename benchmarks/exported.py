@@ -64,7 +64,7 @@ def runners(styles: str | None, side: int) -> dict[str, Callable[[], np.ndarray]
     exported = open_model(export_onnx_stylize(config, params))
     pixels = np.random.default_rng(0).integers(0, 256, (1, side, side, 3)).astype(np.uint8)
     photo = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) / np.float32(255)
-    weights = np.eye(len(config.styles), dtype=np.float32)[:1]
+    weights = np.eye(len(config.style_names), dtype=np.float32)[:1]
 
     def unit(stylized: np.ndarray) -> np.ndarray:
         return stylized.transpose(0, 3, 1, 2) / np.float32(255)

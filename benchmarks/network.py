@@ -33,13 +33,13 @@ def runners(styles: str | None, photo: np.ndarray, threads: int) -> dict[str, Ca
 
     config, params = load_network(styles)
     graph = onnx_graph(config, params, 0, *photo.shape[2:])
-    choice = jax.numpy.eye(len(config.styles))[:1]
+    choice = jax.numpy.eye(len(config.style_names))[:1]
     params = jax.device_put(params)
     mine, size = np.ascontiguousarray(photo.transpose(0, 2, 3, 1)), np.array(photo.shape[2:], np.int32)
 
     @compiling.jit
     def ours(p: Any, x: Any, size: Any) -> Any:
-        return stylize_with_code(config, p["network"], x, mix_styles(p["styles"], choice), (size[0], size[1]))
+        return stylize_with_code(config, p["network"], x, mix_styles(p["style_table"], choice), (size[0], size[1]))
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -99,12 +99,12 @@ def device_runners(styles: str | None, photos: np.ndarray, device: str, peers: b
     import jax.numpy as jnp
 
     config, params = load_network(styles)
-    choice = jnp.eye(len(config.styles))[np.zeros(len(photos), np.int32)]
+    choice = jnp.eye(len(config.style_names))[np.zeros(len(photos), np.int32)]
     placed, mine, size = jax.device_put((params, photos, np.array(photos.shape[2:], np.int32)))
 
     def ours(dtype: Any) -> Callable[[], Any]:
         def stylize(p: Any, x: Any, size: Any) -> Any:
-            x, code = x.transpose(0, 2, 3, 1), mix_styles(p["styles"], choice)
+            x, code = x.transpose(0, 2, 3, 1), mix_styles(p["style_table"], choice)
             return stylize_with_code(config, p["network"], x, code, (size[0], size[1]), dtype).transpose(0, 3, 1, 2)
 
         program = compiling.jit(stylize)

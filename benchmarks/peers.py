@@ -20,8 +20,8 @@ def layers(params: Mapping[str, Any], style: int | slice) -> dict[str, dict[str,
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, layer in params["network"].items():
         found[name] = {"kernel": np.ascontiguousarray(np.asarray(layer["kernel"]).transpose(3, 2, 0, 1))}
-        if name in params["styles"]:
-            found[name] |= {part: np.asarray(table)[style] for part, table in params["styles"][name].items()}
+        if name in params["style_table"]:
+            found[name] |= {part: np.asarray(table)[style] for part, table in params["style_table"][name].items()}
         else:
             found[name]["bias"] = np.asarray(layer["bias"])
     return found

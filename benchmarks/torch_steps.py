@@ -43,7 +43,7 @@ def style_step(config: StyleTraining, constants: Mapping[str, Any], params: Any,
     mean = torch.tensor(constants["vgg"]["mean"], device=device)[:, None, None]
     grams = {name: torch.tensor(rows, device=device) for name, rows in constants["paintings"]["grams"].items()}
     apply, weights = torch_function(config.resolved_model()), config.loss
-    strengths = torch.tensor(weights.strengths or [1.0] * len(config.resolved_model().styles), device=device)
+    strengths = torch.tensor(weights.strengths or [1.0] * len(config.resolved_model().style_names), device=device)
 
     def features(photos: Any, last: str) -> dict[str, Any]:
         x, found = 255 * photos - mean, {}

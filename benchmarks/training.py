@@ -44,7 +44,7 @@ def style_batch(config: StyleTraining) -> dict[str, np.ndarray]:
     smooth = np.mean([np.roll(noise, (i, j), (1, 2)) for i in range(4) for j in range(4)], axis=0)
     photos = (255 * smooth).astype(np.uint8)
     faces = np.zeros((count, side // CELL, side // CELL), np.uint8)
-    return {"photo": photos, "faces": faces, "style": np.arange(count, dtype=np.int32) % len(config.model.styles)}
+    return {"photo": photos, "faces": faces, "style": np.arange(count, dtype=np.int32) % len(config.model.style_names)}
 
 
 def style_state(config: StyleTraining) -> tuple[Any, dict[str, Any]]:
@@ -56,7 +56,7 @@ def style_state(config: StyleTraining) -> tuple[Any, dict[str, Any]]:
         shape: tuple[int, ...] = SHAPES[f"conv{layer}/kernel"]
         kernel = rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / np.prod(shape[:3])))
         vgg[f"conv{layer}"] = {"kernel": kernel, "bias": np.zeros(shape[3], np.float32)}
-    paintings = rng.random((len(config.model.styles), 128, 128, 3), np.float32)
+    paintings = rng.random((len(config.model.style_names), 128, 128, 3), np.float32)
     features = jax.jit(vgg16_features)(vgg, 255 * paintings)
     grams = {layer: np.asarray(gram_matrix(interior(features[layer]))) for layer in STYLE_LAYERS}
     return params, {"vgg": vgg, "paintings": {"grams": grams}}

@@ -95,7 +95,7 @@ def bare(height: int, width: int, styles: str | None, count: int) -> Callable[[]
     model = load(styles)
     program = jit(functools.partial(stylize, model.styles))
     frames = [frame[None] for frame in pan(height, width, count)]
-    weights = np.eye(len(model.styles.styles), dtype=np.float32)[EMOTIONS.index("happy")][None]
+    weights = np.eye(len(model.styles.style_names), dtype=np.float32)[EMOTIONS.index("happy")][None]
     jax.block_until_ready(program(model.params["styles"], frames[0], weights))
 
     def cost() -> Cost:

@@ -32,7 +32,7 @@ def narrow_vgg16(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model():
-    styles = StylizerConfig(width=4, blocks=2, styles=(*EMOTIONS, PHOTO))
+    styles = StylizerConfig(width=4, blocks=2, style_names=(*EMOTIONS, PHOTO))
     params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(styles, apart=0.5)}
     return Model(tiny.FACES, styles, jax.device_put(params))
 

@@ -6,6 +6,7 @@ import sys
 
 import jax
 import numpy as np
+import optax
 import pytest
 import tiny
 
@@ -14,7 +15,7 @@ from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.weights import store as ckpt
 
-CONFIG = StylizerConfig(width=2, blocks=1, styles=("sad", "happy"))
+CONFIG = StylizerConfig(width=2, blocks=1, style_names=("sad", "happy"))
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +141,10 @@ def test_another_architecture_is_named(saved):
         ({"format": 99}, "format 99"),
         ({"kind": "classifier"}, "of kind 'classifier'"),
         ({"sha256": "0" * 64}, "damaged or incomplete"),
-        ({"config": {"width": 2, "blocks": 1, "styles": ["happy", "sad"]}}, "damaged or incomplete"),
+        ({"config": {"width": 2, "blocks": 1, "style_names": ["happy", "sad"]}}, "damaged or incomplete"),
         ({"score": "high"}, r"model\.json is damaged"),
         ({"config": {"width": 2, "depth": 1, "layers": 9}}, "another architecture: its config has depth, layers"),
-        ({"config": {"width": 2.0, "blocks": 1, "styles": ["sad", "happy"]}}, "damaged or incomplete"),
+        ({"config": {"width": 2.0, "blocks": 1, "style_names": ["sad", "happy"]}}, "damaged or incomplete"),
     ],
 )
 def test_descriptions_that_do_not_fit(copy, params, change, part):
@@ -161,22 +162,38 @@ def test_descriptions_that_do_not_fit(copy, params, change, part):
 @pytest.mark.parametrize(
     ("earlier", "kind", "config"),
     [
+        ("styles", "styles", CONFIG),
         ("bank", "styles", dataclasses.replace(CONFIG, network_per_style=True)),
         ("kinds", "classifier", ClassifierConfig("mobilefacenet", widths=(4, 4, 4), size=32, channels=3, domains=2)),
     ],
 )
 def test_fields_are_read_by_their_earlier_names(earlier, kind, config, tmp_path):
     fields = dataclasses.asdict(config)
-    fields[earlier] = fields.pop({"bank": "network_per_style", "kinds": "domains"}[earlier])
+    today = {"bank": "network_per_style", "kinds": "domains", "styles": "style_names"}[earlier]
+    fields[earlier] = fields.pop(today)
     earlier_config = dataclasses.make_dataclass("Earlier", fields)(**fields)
     ckpt.save_checkpoint(tmp_path / "old", kind, earlier_config, {"x": np.zeros(1)})
     assert ckpt.model_config(ckpt.read_checkpoint(tmp_path / "old", kind), type(config)) == config
 
 
+def test_arrays_are_read_by_their_earlier_paths(tmp_path):
+    """`styles/LAYER/scale` is `style_table/LAYER/scale` now, in the parameters and in the optimizer's state."""
+    params = tiny.stylizer_params(CONFIG)
+    earlier = {"network": params["network"], "styles": params["style_table"]}
+    optimizer = optax.adam(1e-3)
+    training = {"step": np.int32(5), "opt": optimizer.init(earlier), "ema": (earlier, None)}
+    ckpt.save_checkpoint(tmp_path / "old", "styles", CONFIG, earlier, training=training)
+    found = ckpt.read_checkpoint(tmp_path / "old", "styles")
+    jax.tree.map(np.testing.assert_array_equal, ckpt.load_params(found, params), params)
+    wanted = {"step": np.int32(5), "opt": optimizer.init(params), "ema": (params, None)}
+    target = jax.tree.map(np.zeros_like, wanted)
+    jax.tree.map(np.testing.assert_array_equal, ckpt.load_training(found, target), wanted)
+
+
 def test_values_that_no_longer_are_allowed(copy):
     """Written by a version that was less strict, say: the hash is right."""
     file = copy / "model.json"
-    description = json.loads(file.read_text()) | {"config": {"width": 0, "blocks": 1, "styles": ["sad", "happy"]}}
+    description = json.loads(file.read_text()) | {"config": {"width": 0, "blocks": 1, "style_names": ["sad", "happy"]}}
     description["sha256"] = ckpt.content_hash(copy / "params", ["styles", description["config"]])
     file.write_text(json.dumps(description))
     with pytest.raises(UserError, match="invalid config"):

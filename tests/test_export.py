@@ -90,17 +90,17 @@ def test_safetensors_hold_every_array_under_its_path(styles, variables, tmp_path
     assert tuple(json.loads(metadata["emotions"])) == EMOTIONS
     assert json.loads(metadata["styles"])["width"] == 4 and json.loads(metadata["classifier"])["size"] == 16
     np.testing.assert_array_equal(tensors["styles/network/down0/kernel"], styles["network"]["down0"]["kernel"])
-    np.testing.assert_array_equal(tensors["styles/styles/up1/scale"], styles["styles"]["up1"]["scale"])
+    np.testing.assert_array_equal(tensors["styles/style_table/up1/scale"], styles["style_table"]["up1"]["scale"])
     assert len(tensors) == len(jax.tree.leaves((styles, variables)))
     assert any(name.startswith("classifier/batch_stats/") for name in tensors)
 
 
 @pytest.mark.parametrize("per_style", [False, True])
 def test_safetensors_hold_the_last_layer_that_paints(variables, tmp_path, per_style):
-    config = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"), patch=2, network_per_style=per_style)
+    config = StylizerConfig(width=4, blocks=1, style_names=("sad", "happy"), patch=2, network_per_style=per_style)
     network = tiny.stylizer_params(config)["network"]
     path = tmp_path / "all.safetensors"
-    path.write_bytes(export_safetensors(FACES, variables, config, {"network": network, "styles": {}}))
+    path.write_bytes(export_safetensors(FACES, variables, config, {"network": network, "style_table": {}}))
     with safe_open(path, "numpy") as file:
         kernel = file.get_tensor("styles/network/out/kernel")
     assert kernel.shape == network["out"]["kernel"].shape
@@ -138,6 +138,6 @@ def test_a_photo_is_all_that_the_whole_program_needs(styles, variables):
     np.testing.assert_allclose(boxes[0], (face.x, face.y, face.w, face.h), atol=0.1)
     np.testing.assert_allclose(landmarks[0], face.face.landmarks, atol=0.5)
     np.testing.assert_allclose(probabilities[0], [*face.emotion.values()], atol=0.01)
-    assert [*STYLES.styles][style.argmax()] == face.dominant and style.max() == 1
+    assert [*STYLES.style_names][style.argmax()] == face.dominant and style.max() == 1
     assert not boxes[1:].any()
     assert np.abs(picture.astype(int) - np.asarray(expected.image)).max() <= 1

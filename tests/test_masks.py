@@ -18,7 +18,7 @@ from emojax.options import StylizeOptions
 from emojax.pipeline import Model, tiles
 from emojax.pipeline.regions import paint_mask, soft_faces
 
-STYLES = StylizerConfig(width=4, blocks=1, styles=(*EMOTIONS, PHOTO))
+STYLES = StylizerConfig(width=4, blocks=1, style_names=(*EMOTIONS, PHOTO))
 SIZE = (48, 64)
 TWO_FACES = [Face(6, 8, 16, 16, 0.9), Face(44, 20, 12, 12, 0.8)]
 

@@ -83,7 +83,9 @@ def test_the_packaged_networks_equal_the_pipeline_from_small_to_large(styles, op
     session, model = open_model(export_onnx_stylize(config, params)), emojax.load(styles)
     for h, w in ((48, 64), (389, 517), (768, 1024)):
         photo = np.asarray(tiny.blocks(np.random.default_rng(h), 1024, 9).crop((0, 0, w, h)))
-        weights = np.array([[0.7 if name == "sad" else 0.3 if name == "happy" else 0 for name in config.styles]], "f")
+        weights = np.array(
+            [[0.7 if name == "sad" else 0.3 if name == "happy" else 0 for name in config.style_names]], "f"
+        )
         mine = model.stylize(photo, {"sad": 0.7, "happy": 0.3})
         assert most_different(run(session, photos=photo[None], weights=weights)[0], mine) <= 1
 

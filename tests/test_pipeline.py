@@ -326,7 +326,7 @@ def test_no_face_runs_the_same_program(model, no_faces, monkeypatch):
 
 @pytest.mark.parametrize("styles", [("fear",), ("sad", "fear")])
 def test_no_face_and_no_neutral_style(no_faces, styles):
-    config = StylizerConfig(width=4, blocks=0, styles=styles)
+    config = StylizerConfig(width=4, blocks=0, style_names=styles)
     params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(config)}
     model = Model(FACES, config, params)
     if len(styles) == 1:  # the paper's network knows one style, and uses it for every emotion
@@ -391,7 +391,7 @@ def test_mistakes(model, call, part):
 
 
 def test_a_network_that_lacks_the_style():
-    config = StylizerConfig(width=4, blocks=0, styles=("sad", "fear"))
+    config = StylizerConfig(width=4, blocks=0, style_names=("sad", "fear"))
     params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(config)}
     model = Model(FACES, config, params)
     assert model.stylize(photo(), "sad").shape == (40, 50, 3)
@@ -485,7 +485,7 @@ def test_a_mood_at_an_emotions_point_is_its_style(model):
 # --- less strength in faces
 
 
-WITH_PHOTO = dataclasses.replace(STYLES, blocks=1, styles=(*EMOTIONS, PHOTO))
+WITH_PHOTO = dataclasses.replace(STYLES, blocks=1, style_names=(*EMOTIONS, PHOTO))
 
 
 @pytest.fixture(scope="module")
@@ -564,7 +564,7 @@ def network_set(tmp_path_factory):
     """A folder with a tiny network for each of two emotions, and those networks."""
     root, singles = tmp_path_factory.mktemp("set"), {}
     for index, name in enumerate(("fear", "neutral")):
-        config = StylizerConfig(width=4, blocks=2, styles=(name,))
+        config = StylizerConfig(width=4, blocks=2, style_names=(name,))
         params = tiny.stylizer_params(config, index)
         save_checkpoint(root / name, "styles", config, params)
         singles[name] = (config, params)
@@ -574,7 +574,7 @@ def network_set(tmp_path_factory):
 def test_a_network_set_paints_with_the_network_of_the_emotion(network_set, model):
     root, singles = network_set
     config, params = load_styles(root)
-    assert config.network_per_style and config.styles == ("fear", "neutral")
+    assert config.network_per_style and config.style_names == ("fear", "neutral")
     banked = Model(FACES, config, {**model.params, "styles": params})
     for name, (single, own) in singles.items():
         alone = Model(FACES, single, {**model.params, "styles": own}).stylize(photo(), name)
@@ -612,11 +612,11 @@ def test_the_networks_of_a_set_are_alike(network_set, tmp_path):
 
 
 def test_a_pack_is_one_more_style(model):
-    table, params = model.params["styles"]["styles"], model.params["styles"]
+    table, params = model.params["styles"]["style_table"], model.params["styles"]
     row = jax.tree.map(lambda rows: np.asarray(rows[4]), table)  # that of sad
     style_file = StyleFile("joy", network_fingerprint(params["network"]), row, b"")
     more = model.with_style_files([style_file])
-    assert more.styles.styles == (*EMOTIONS, "joy")
+    assert more.styles.style_names == (*EMOTIONS, "joy")
     np.testing.assert_array_equal(more.stylize(photo(), "joy"), model.stylize(photo(), "sad"))
     mixed = more(photo(), emotion={"joy": 1.0, "sad": 1.0})
     assert mixed.style == {"sad": 0.5, "joy": 0.5}
@@ -628,7 +628,7 @@ def test_a_pack_is_one_more_style(model):
 
 
 def test_faces_are_read_with_a_pack_too(model, faces):
-    row = jax.tree.map(lambda rows: np.asarray(rows[4]), model.params["styles"]["styles"])
+    row = jax.tree.map(lambda rows: np.asarray(rows[4]), model.params["styles"]["style_table"])
     more = model.with_style_files([StyleFile("joy", network_fingerprint(model.params["styles"]["network"]), row, b"")])
     np.testing.assert_array_equal(more(photo()).image, model(photo()).image)
 
@@ -638,7 +638,7 @@ def test_two_networks_travel_in_the_package(optimized, name, patch):
     """They have all styles, and paint; a path is what it says."""
     assert find_styles(Path("fast")) == find_styles("./fast") == Path("fast")
     config, params = load_styles(find_styles(name))
-    assert config == StylizerConfig(width=16, patch=patch, blocks=config.blocks, styles=(*EMOTIONS, PHOTO))
+    assert config == StylizerConfig(width=16, patch=patch, blocks=config.blocks, style_names=(*EMOTIONS, PHOTO))
     model = Model(FACES, config, {"classifier": None, "styles": params})
     picture = model.stylize(photo(), "happy")
     assert picture.shape == photo().shape and np.abs(picture.astype(int) - model.stylize(photo(), "sad")).mean() > 5

@@ -155,14 +155,14 @@ def forged(saved, path, config=None, **description):
         {"width": "4"},
         {"width": True},
         {"patch": [1]},
-        {"styles": ["../../etc/cron"]},
-        {"styles": ["\x1b[2J"]},
-        {"styles": ["x"] * 100_000},
-        {"styles": [["sad"]]},
-        {"styles": 7},
-        {"styles": "sad"},
+        {"style_names": ["../../etc/cron"]},
+        {"style_names": ["\x1b[2J"]},
+        {"style_names": ["x"] * 100_000},
+        {"style_names": [["sad"]]},
+        {"style_names": 7},
+        {"style_names": "sad"},
         {"network_per_style": 1},
-        {"styles": [str(n) for n in range(900)], "width": 1024, "blocks": 100},  # allowed, but not what is stored
+        {"style_names": [str(n) for n in range(900)], "width": 1024, "blocks": 100},  # allowed, but not what is stored
     ],
 )
 def test_configs_that_would_fill_the_memory_or_name_other_files(saved, tmp_path, config, as_users_have_it):
@@ -280,4 +280,4 @@ def test_names_of_style_files_are_no_paths(tmp_path, name):
 
 
 def test_allowed_sizes_are_those_that_are_used():
-    StylizerConfig(width=64, blocks=9, styles=("sad", "my-style_2", "van Gogh", "été"))
+    StylizerConfig(width=64, blocks=9, style_names=("sad", "my-style_2", "van Gogh", "été"))

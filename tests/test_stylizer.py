@@ -15,7 +15,7 @@ from emojax.nets import layers, stylizer
 from emojax.nets.stylizer import StylizerConfig, init_stylizer, spare_faces, vary_styles
 from emojax.nets.transform_net import Stylizer
 
-TINY = StylizerConfig(width=4, blocks=2, styles=("sad", "happy", "fear"))
+TINY = StylizerConfig(width=4, blocks=2, style_names=("sad", "happy", "fear"))
 
 mix_styles = compiled(stylizer.mix_styles)
 remove_checkerboard = compiled(stylizer.remove_checkerboard, static_argnums=0)
@@ -37,7 +37,7 @@ def photos(n=2, h=20, w=24, seed=1):
 
 def first(params):
     """The code of the first style."""
-    return code_of(params["styles"], np.eye(3)[:1])
+    return code_of(params["style_table"], np.eye(3)[:1])
 
 
 def size_of(h, w):
@@ -45,20 +45,20 @@ def size_of(h, w):
 
 
 def test_shape_and_range(params):
-    out = stylize_with_code(TINY, params["network"], photos(), code_of(params["styles"], np.eye(3)[:2]))
+    out = stylize_with_code(TINY, params["network"], photos(), code_of(params["style_table"], np.eye(3)[:2]))
     assert out.shape == (2, 20, 24, 3) and out.dtype == np.float32
     assert out.min() >= 0 and out.max() <= 1 and out.std() > 0.01
 
 
 def test_a_fresh_network_has_lecuns_kernels_and_styles_that_hardly_differ():
     """The one test that compiles the initializer."""
-    config = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"), patch=4)
+    config = StylizerConfig(width=4, blocks=1, style_names=("sad", "happy"), patch=4)
     made, other = (compiled(partial(init_stylizer, config))(np.array([0, seed], np.uint32)) for seed in (1, 2))
     for name, layer in made["network"].items():
         kernel = layer["kernel"]
         np.testing.assert_allclose(kernel.std() * np.sqrt(np.prod(kernel.shape[:3])), 1, atol=0.15)
         assert (kernel != other["network"][name]["kernel"]).any()
-    for layer in made["styles"].values():
+    for layer in made["style_table"].values():
         assert not layer["shift"].any() and 0 < np.abs(layer["scale"] - 1).max() < 0.1
         assert (layer["scale"][0] != layer["scale"][1]).all()
 
@@ -100,11 +100,13 @@ def test_patches_hold_a_square_row_by_row(patch):
 
 @pytest.mark.parametrize("patch", [2, 4])
 def test_a_flat_photo_gets_no_grid_of_the_patch(patch):
-    config = StylizerConfig(width=4, blocks=1, styles=("sad",), patch=patch)
+    config = StylizerConfig(width=4, blocks=1, style_names=("sad",), patch=patch)
     made = stylizer_params(config)
     out = {"kernel": made["network"]["out"]["kernel"], "bias": np.linspace(-1, 1, 3 * patch**2).astype(np.float32)}
     network = {**made["network"], "out": out}
-    table = jax.tree.map(lambda leaf: leaf + np.float32(0.5), made["styles"])  # flat: the norms answer with the shift
+    table = jax.tree.map(
+        lambda leaf: leaf + np.float32(0.5), made["style_table"]
+    )  # flat: the norms answer with the shift
     photo, code = np.full((1, 32, 32, 3), 0.25, np.float32), code_of(table, np.ones((1, 1)))
     painted = stylize_with_code(config, network, photo, code)
     np.testing.assert_allclose(painted, np.broadcast_to(painted[:, :1, :1], painted.shape), atol=1e-5)
@@ -113,7 +115,7 @@ def test_a_flat_photo_gets_no_grid_of_the_patch(patch):
 
 
 def test_even_phases_leave_even_ones_alone():
-    config = StylizerConfig(width=4, blocks=1, styles=("sad",), patch=2)
+    config = StylizerConfig(width=4, blocks=1, style_names=("sad",), patch=2)
     network = stylizer_params(config)["network"]
     once = remove_checkerboard(config, network)
     assert np.abs(once["out"]["kernel"] - network["out"]["kernel"]).max() > 0.01
@@ -123,7 +125,7 @@ def test_even_phases_leave_even_ones_alone():
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
 def test_codes_mix_linearly(weights):
-    table = stylizer_params(TINY)["styles"]
+    table = stylizer_params(TINY)["style_table"]
     mixed = mix_styles(table, np.array([weights], np.float32))
     rows = [mix_styles(table, np.eye(3, dtype=np.float32)[i : i + 1]) for i in range(3)]
     expected = jax.tree.map(lambda *leaves: sum(w * x for w, x in zip(weights, leaves, strict=True)), *rows)
@@ -131,7 +133,7 @@ def test_codes_mix_linearly(weights):
 
 
 def test_one_hot_weights_give_exactly_that_row():
-    table = stylizer_params(TINY)["styles"]
+    table = stylizer_params(TINY)["style_table"]
     code = mix_styles(table, np.array([[0.0, 1.0, 0.0]], np.float32))
     np.testing.assert_array_equal(code["up1"]["scale"][0, 0, 0], table["up1"]["scale"][1])
 
@@ -150,7 +152,7 @@ def test_a_code_may_vary_over_the_picture(params):
 
 def test_a_varying_code_is_each_positions_mix(params):
     """Left half one style, right half another; nothing changes where the change of the weights is 0."""
-    table = params["styles"]
+    table = params["style_table"]
 
     def change(factor):
         right = (np.arange(24 // factor) >= 12 // factor)[None, None, :, None]
@@ -170,7 +172,7 @@ def test_a_varying_code_is_each_positions_mix(params):
 
 
 def test_examples_do_not_see_each_other(params):
-    code = code_of(params["styles"], np.eye(3)[:2])
+    code = code_of(params["style_table"], np.eye(3)[:2])
     both = stylize_with_code(TINY, params["network"], photos(), code)
     second = stylize_with_code(TINY, params["network"], photos()[1:], jax.tree.map(lambda x: x[1:], code))
     np.testing.assert_allclose(both[1:], second, atol=1e-5)
@@ -294,7 +296,7 @@ def test_sizes_that_the_network_cannot_take_are_refused(params, h, w):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"width": 0}, {"blocks": -1}, {"patch": 3}, {"styles": ()}, {"styles": ("sad", "sad")}]
+    "bad", [{"width": 0}, {"blocks": -1}, {"patch": 3}, {"style_names": ()}, {"style_names": ("sad", "sad")}]
 )
 def test_invalid_configs(bad):
     with pytest.raises(UserError):
@@ -302,7 +304,7 @@ def test_invalid_configs(bad):
 
 
 def test_faces_are_spared_in_the_first_half_of_the_layers():
-    config = StylizerConfig(width=4, blocks=3, patch=2, styles=("sad", "photo", "joy"))
+    config = StylizerConfig(width=4, blocks=3, patch=2, style_names=("sad", "photo", "joy"))
     table = {
         name: {
             part: np.arange(3, dtype=np.float32)[:, None] + np.zeros((1, channels), np.float32)

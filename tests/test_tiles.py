@@ -55,9 +55,9 @@ def at_once(config):
     """A whole photo in one pass, and the norms' statistics in it, or the given ones."""
 
     def run(params, photo, weights, size, regions, statistics):
-        code = mix_styles(params["styles"], weights[None])
+        code = mix_styles(params["style_table"], weights[None])
         if regions is not None:
-            code = vary_styles(code, params["styles"], weight_changes(regions, weights, *photo.shape[1:3]))
+            code = vary_styles(code, params["style_table"], weight_changes(regions, weights, *photo.shape[1:3]))
         network, ends = {"params": remove_checkerboard(config, params["network"])}, (size[0], size[1])
         painted, sown = Stylizer(config).apply(network, to_unit(photo), code, ends, statistics, mutable=["statistics"])
         return to_uint8(painted), statistics or sown["statistics"]["norms"]
@@ -236,13 +236,13 @@ def test_no_face_and_given_styles(model, monkeypatch, small_tiles):
 
 
 def test_a_bank(small_tiles):
-    config = dataclasses.replace(STYLES, styles=("fear", "neutral"), network_per_style=True)
+    config = dataclasses.replace(STYLES, style_names=("fear", "neutral"), network_per_style=True)
     made = styles_params(config)
     model, image = Model(FACES, config, {"classifier": None, "styles": made}), photo()
-    for index, name in enumerate(config.styles):
+    for index, name in enumerate(config.style_names):
         single = jax.tree.map(lambda leaf, i=index: leaf[i : i + 1], made)
         single["network"] = jax.tree.map(lambda leaf: leaf[0], single["network"])
-        alone = dataclasses.replace(STYLES, styles=("one",))
+        alone = dataclasses.replace(STYLES, style_names=("one",))
         expected, _ = untiled(alone, single, image, np.ones(1, np.float32))
         assert apart(model.stylize(image, name), expected).mean() <= NEAR
 

@@ -15,7 +15,7 @@ onnx        an ONNX model of opset 18, written from the parameters:
     The names of the styles are in the metadata "styles", as JSON. If there is a style "photo", its weight reduces the
     strength by that share. Network sets cannot be exported as ONNX.
 safetensors   the arrays, float32, kernels HWIO, under their paths: `classifier/params/...`, `classifier/batch_stats/...`,
-    `classifier/temperature` (divides the logits), `styles/network/LAYER/kernel`, `styles/styles/LAYER/scale` and `shift`
+    `classifier/temperature` (divides the logits), `styles/network/LAYER/kernel`, `styles/style_table/LAYER/scale` and `shift`
     ([S, C], a row per style). The configs and the names of the styles are in the metadata, as JSON.
 web         a folder with a page that paints photos and the webcam in a browser, by ONNX Runtime Web; see `emojax.export.site`.
 

@@ -103,8 +103,8 @@ def export_onnx_stylize(config: StylizerConfig, params: Any) -> bytes:
     pixels = graph("Slice", pixels, np.array([0, 0]), size, _SPATIAL)
     graph("Transpose", pixels, perm=[0, 2, 3, 1], output="stylized")
     axes = ("UINT8", "batch", "height", "width", 3)
-    inputs = {"photos": axes, "weights": ("FLOAT", "batch", len(config.styles))}
-    return graph.model(inputs, {"stylized": axes}, {"part": "stylize", "styles": config.styles})
+    inputs = {"photos": axes, "weights": ("FLOAT", "batch", len(config.style_names))}
+    return graph.model(inputs, {"stylized": axes}, {"part": "stylize", "styles": config.style_names})
 
 
 def _padded(graph: _Graph, photos: str, size: str) -> str:
@@ -119,7 +119,7 @@ def _stylized(graph: _Graph, config: StylizerConfig, params: Any, x: str) -> str
     names = [name for name, _ in config.norm_layers()]
     first, *downs = (name for name in names if name.startswith("down"))
     network = {**network, first: {"kernel": np.asarray(network[first]["kernel"]) / np.float32(255)}}
-    code = _style_code(graph, config, params["styles"])
+    code = _style_code(graph, config, params["style_table"])
 
     def conv(x: str, name: str, stride: int = 1) -> str:
         layer = network[name]
@@ -154,7 +154,7 @@ def _style_code(graph: _Graph, config: StylizerConfig, table: Any) -> dict[str, 
     Each layer has its own matrix product: a single product would be split into more outputs than a WebGPU shader may have.
     """
     total = graph("ReduceSum", "weights", np.array([1]))
-    equal = np.float32(1 / len(config.styles))
+    equal = np.float32(1 / len(config.style_names))
     weights = graph("Where", graph("Greater", total, 0.0), graph("Div", "weights", total), equal)
 
     def mixed(rows: Any) -> str:

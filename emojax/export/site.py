@@ -62,13 +62,13 @@ def export_site(config: StylizerConfig, params: Any, runtime: Path) -> dict[str,
     model = export_onnx_stylize(config, params)
     version = json.loads((runtime / "package.json").read_text(encoding="utf-8"))["version"]
     example = "data:image/jpeg;base64," + base64.b64encode(EXAMPLE.read_bytes()).decode()
-    styles = [style for style in config.styles if style != PHOTO]
+    styles = [style for style in config.style_names if style != PHOTO]
     settings = {
         "version": __version__,
         "styles": styles,
         "first": "happy" if "happy" in styles else styles[0],
-        "photoStyle": PHOTO in config.styles,
-        "columns": list(config.styles),
+        "photoStyle": PHOTO in config.style_names,
+        "columns": list(config.style_names),
         "minimum": MINIMUM,
         "example": example,
     }

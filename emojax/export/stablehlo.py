@@ -26,10 +26,10 @@ def stylize_any_size(
     Weights of emotions for which the network has no style are ignored; a network with one style always uses it. If no weight
     remains, all styles get the same weight, because an exported program cannot raise an error.
     """
-    if len(config.styles) == 1:
+    if len(config.style_names) == 1:
         shares = jnp.ones_like(weights[:, :1])
     else:
-        columns = [EMOTIONS.index(style) if style in EMOTIONS else None for style in config.styles]
+        columns = [EMOTIONS.index(style) if style in EMOTIONS else None for style in config.style_names]
         shares = jnp.stack([jnp.zeros_like(weights[:, 0]) if i is None else weights[:, i] for i in columns], axis=1)
     total = shares.sum(1, keepdims=True)
     shares = jnp.where(total > 0, shares / jnp.maximum(total, 1e-12), 1 / shares.shape[1])

@@ -58,8 +58,8 @@ class StylizerConfig:
     """channels at the photo's full size; twice as many at half of it, four times as many in the residual blocks"""
     blocks: int = 5
     """residual blocks, at a quarter of the size"""
-    styles: tuple[str, ...] = EMOTIONS
-    """names of the styles, one row of scales and shifts each"""
+    style_names: tuple[str, ...] = EMOTIONS
+    """one row of scales and shifts each"""
     network_per_style: bool = False
     """whether each style has a network of its own, all stacked, instead of one shared network; see `init_stylizer`"""
     patch: int = 1
@@ -69,14 +69,15 @@ class StylizerConfig:
         # The config may come from an untrusted checkpoint. The network has to fit into memory; names become file names.
         if not (is_whole(self.width) and 1 <= self.width <= 1024 and is_whole(self.blocks) and 0 <= self.blocks <= 100):
             raise UserError(f"width {self.width!r} and blocks {self.blocks!r}: width is 1 to 1024, blocks 0 to 100")
-        if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in self.styles) or len(self.styles) > 1000:
-            raise UserError(f"styles {str(self.styles)[:100]}: names have 1 to 64 letters, digits, spaces, -, _ and .")
+        names = self.style_names
+        if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names) or len(names) > 1000:
+            raise UserError(f"style_names {str(names)[:100]}: names have 1 to 64 letters, digits, spaces, -, _ and .")
         if not isinstance(self.network_per_style, bool):
             raise UserError(f"network_per_style {self.network_per_style!r}: give true or false")
         if not is_whole(self.patch) or self.patch not in PATCHES:
             raise UserError(f"patch {self.patch}: choose from {', '.join(map(str, PATCHES))}")
-        if not self.styles or len(set(self.styles)) != len(self.styles):
-            raise UserError(f"styles {self.styles}: give at least one name, each once")
+        if not names or len(set(names)) != len(names):
+            raise UserError(f"style_names {names}: give at least one name, each once")
 
     def channels(self, factor: int) -> int:
         """Channels of the layers that work at 1 / `factor` of the photo's size."""
@@ -112,7 +113,7 @@ class StylizerConfig:
 
 def init_style_table(config: StylizerConfig, key: PRNGKeyArray | jax.Array | None = None) -> StyleCode:
     """Scales of 1 and shifts of 0, leaves [S, C]; with a key, noise makes the styles' scales differ (deviation 0.01)."""
-    rows = len(config.styles)
+    rows = len(config.style_names)
     table = {}
     for index, (name, channels) in enumerate(config.norm_layers()):
         noise = jnp.zeros((rows, channels))
@@ -178,7 +179,7 @@ def spare_faces(
         table: leaves [S, C], with a row of the style "photo".
         share: maps a layer's reduction factor (1, 2 or 4) to how far the code moves there, 0 to 1.
     """
-    photo, names = config.styles.index(PHOTO), [name for name, _ in config.norm_layers()]
+    photo, names = config.style_names.index(PHOTO), [name for name, _ in config.norm_layers()]
     last = 2 * (config.blocks // 2)  # the number of norms in half of the blocks
     early = names[: next((i for i, name in enumerate(names) if name.startswith("block")), len(names)) + last]
     shares = {factor: share(factor) for factor in {_factor(name) for name in early}}
@@ -222,13 +223,13 @@ def remove_checkerboard(config: StylizerConfig, network: dict) -> dict:
 
 
 def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict:
-    """Fresh parameters: {"network": convolutions, "styles": style table with leaves [S, C]}.
+    """Fresh parameters: {"network": convolutions, "style_table": leaves [S, C], see `init_style_table`}.
 
     With `config.network_per_style`, these are stacked networks with one style each: leaves of "network" have a leading axis S.
     """
     if config.network_per_style:
-        keys = jax.random.split(key, len(config.styles))
-        single = dataclasses.replace(config, styles=("one",), network_per_style=False)
+        keys = jax.random.split(key, len(config.style_names))
+        single = dataclasses.replace(config, style_names=("one",), network_per_style=False)
         return stack_networks([init_stylizer(single, key) for key in keys])
     from emojax.nets.transform_net import Stylizer
 
@@ -236,14 +237,16 @@ def init_stylizer(config: StylizerConfig, key: PRNGKeyArray | jax.Array) -> dict
     code = jax.tree.map(lambda rows: rows[:1, None, None], init_style_table(config))
     photo = jnp.zeros((1, MINIMUM, MINIMUM, 3))
     network = Stylizer(config).init(network_key, photo, code)["params"]
-    return {"network": network, "styles": init_style_table(config, style_key)}
+    return {"network": network, "style_table": init_style_table(config, style_key)}
 
 
 def stack_networks(singles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Stacks the parameters of several networks with one style each; see `StylizerConfig.network_per_style`."""
     return {
         "network": jax.tree.map(lambda *leaves: jnp.stack(leaves), *[single["network"] for single in singles]),
-        "styles": jax.tree.map(lambda *rows: jnp.concatenate(rows), *[single["styles"] for single in singles]),
+        "style_table": jax.tree.map(
+            lambda *rows: jnp.concatenate(rows), *[single["style_table"] for single in singles]
+        ),
     }
 
 

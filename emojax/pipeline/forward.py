@@ -85,11 +85,13 @@ def classify_then_stylize(
     areas = seen.boxes[:, 2] * seen.boxes[:, 3]
     weights = areas / jnp.maximum(areas.sum(), 1e-9)
     neutral = jax.nn.one_hot(NEUTRAL, len(EMOTIONS))
-    reading = read_styles(classifier, styles.styles, mix, params["classifier"], crops, seen.number, weights, neutral)
+    reading = read_styles(
+        classifier, styles.style_names, mix, params["classifier"], crops, seen.number, weights, neutral
+    )
     regions = None
-    if PHOTO in styles.styles:
+    if PHOTO in styles.style_names:
         boxes, strength = seen.boxes[:MAX_REGIONS], jnp.float32(StylizeOptions.face_strength)
-        regions = face_regions(styles.styles, reading, boxes, None, strength, False)
+        regions = face_regions(styles.style_names, reading, boxes, None, strength, False)
     picture = stylize_padded(styles, params["styles"], photo[None], reading.style[None], regions)[0]
     return StylizedPhoto(picture, seen.number, seen.boxes, seen.landmarks, reading.probabilities, reading.style)
 
@@ -149,11 +151,11 @@ def read_then_stylize(
     Returns:
         The reading, and the stylized photo.
     """
-    reading = read_styles(classifier, styles.styles, mix, params["classifier"], crops, count, weights, fallback)
-    painted = with_strength(styles.styles, reading.style, strength)
+    reading = read_styles(classifier, styles.style_names, mix, params["classifier"], crops, count, weights, fallback)
+    painted = with_strength(styles.style_names, reading.style, strength)
     regions = None
     if boxes is not None:
-        regions = face_regions(styles.styles, reading, boxes, strength, face_strength, per_face)
+        regions = face_regions(styles.style_names, reading, boxes, strength, face_strength, per_face)
         regions = regions._replace(mask=None if mask is None else mask[None])
     return reading, stylize(styles, params["styles"], photo[None], painted[None], size, regions)[0]
 
@@ -315,14 +317,18 @@ def _network_and_code(
     """
     if config.network_per_style:
         index = weights[0].argmax()
-        code = mix_styles(params["styles"], jax.nn.one_hot(index, len(config.styles))[None])
+        code = mix_styles(params["style_table"], jax.nn.one_hot(index, len(config.style_names))[None])
         return choose_network(params["network"], index), code
-    code = mix_styles(params["styles"], weights)
-    photo = jax.nn.one_hot(config.styles.index(PHOTO), len(config.styles)) if PHOTO in config.styles else None
+    code = mix_styles(params["style_table"], weights)
+    photo = (
+        jax.nn.one_hot(config.style_names.index(PHOTO), len(config.style_names))
+        if PHOTO in config.style_names
+        else None
+    )
     if regions is not None and (regions.weights is not None or (regions.mask is not None and photo is not None)):
         change = weight_changes(regions, weights[0], photos.shape[1], photos.shape[2], corners, photo)
-        code = vary_styles(code, params["styles"], change)
-    if regions is not None and regions.strength is not None and PHOTO in config.styles:
+        code = vary_styles(code, params["style_table"], change)
+    if regions is not None and regions.strength is not None and PHOTO in config.style_names:
         share = face_shares(regions, photos.shape[1], photos.shape[2], corners)
-        code = spare_faces(config, code, params["styles"], share)
+        code = spare_faces(config, code, params["style_table"], share)
     return params["network"], code

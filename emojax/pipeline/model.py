@@ -64,9 +64,7 @@ class Model:
 
     def __repr__(self) -> str:
         width, blocks = self.styles.width, self.styles.blocks
-        return (
-            f"Model({self.classifier.architecture}, {len(self.styles.styles)} styles, width {width}, {blocks} blocks)"
-        )
+        return f"Model({self.classifier.architecture}, {len(self.styles.style_names)} styles, width {width}, {blocks} blocks)"
 
     @own_names()
     def __call__(self, photo: PhotoLike | Photo, **options: Any) -> Result:
@@ -85,7 +83,7 @@ class Model:
         check_options(self.styles, chosen)
         photo = photo if isinstance(photo, Photo) else read_photo(photo)
         notes = [photo.note] if photo.note else []
-        if PHOTO not in self.styles.styles and chosen.face_strength not in (StylizeOptions.face_strength, 1):
+        if PHOTO not in self.styles.style_names and chosen.face_strength not in (StylizeOptions.face_strength, 1):
             notes.append("this network has no style of the name photo: `face_strength` changes nothing")
         if (given := chosen.style_given) is not None:
             weights = explicit_style(self.styles, given)
@@ -100,7 +98,10 @@ class Model:
                 raise NoFaceError("no face found: choose another `no_face`, or name a style with `emotion`")
             if chosen.no_face == "skip":
                 return Result(None, [], None, None, "; ".join([*notes, "no face found, skipped"]))
-            if EMOTIONS[NEUTRAL] not in self.styles.styles and sum(s in EMOTIONS for s in self.styles.styles) > 1:
+            if (
+                EMOTIONS[NEUTRAL] not in self.styles.style_names
+                and sum(s in EMOTIONS for s in self.styles.style_names) > 1
+            ):
                 raise NoFaceError(
                     "no face found, and no neutral style: choose skip for `no_face`, or a style with `emotion`"
                 )
@@ -122,7 +123,7 @@ class Model:
         small = rescale(photo.pixels, 1 / options.style_scale)
         mask = paint_mask(options, faces, photo.pixels.shape[:2])
         small_mask = None if mask is None else resize_mask(mask, small.shape[:2])
-        regional, names = self._is_regional(options, mask), self.styles.styles
+        regional, names = self._is_regional(options, mask), self.styles.style_names
         boxes = scaled_boxes(faces, photo.pixels, small) if regional else None
         share, amount = code_and_amount(self.styles, options.strength)
         face_share = np.float32(options.face_strength) if spares_faces(self.styles, options) else None
@@ -299,7 +300,7 @@ class Model:
     ) -> tuple[np.ndarray, float | None]:
         """Repaints a photo uint8 [H, W, 3] in a given style; also returns the painted share, or None without a mask."""
         share, amount = code_and_amount(self.styles, options.strength)
-        code = np.asarray(with_strength(self.styles.styles, weights, share))
+        code = np.asarray(with_strength(self.styles.style_names, weights, share))
         small, regions = rescale(photo, 1 / options.style_scale), None
         spares, of_faces = spares_faces(self.styles, options), options.faces_only or options.background_only
         faces = find_faces(photo) if spares or of_faces else []
@@ -327,7 +328,7 @@ class Model:
         return lambda: functools.partial(read_then_stylize, self.classifier, self.styles, mix, per_face=per_face)
 
     def _reader(self, mix: str) -> Callable[[], Callable[..., Any]]:
-        return lambda: functools.partial(read_styles, self.classifier, self.styles.styles, mix)
+        return lambda: functools.partial(read_styles, self.classifier, self.styles.style_names, mix)
 
     def _given(self) -> Callable[[], Callable[..., Any]]:
         return lambda: functools.partial(stylize, self.styles)

@@ -37,12 +37,12 @@ def plan_programs(
 ) -> list[Callable[[], Any]]:
     """See `Model.plan_sizes`."""
     shape = jax.ShapeDtypeStruct
-    size, weights = shape((2,), np.int32), shape((1, len(model.styles.styles)), np.float32)
+    size, weights = shape((2,), np.int32), shape((1, len(model.styles.style_names)), np.float32)
     side = model.classifier.size
     faces = shape((FACE_COUNTS[0], side, side, 3), np.uint8), shape((), np.int32), shape((FACE_COUNTS[0],), np.float32)
     neutral = shape((len(EMOTIONS),), np.float32)
-    share = shape((), np.float32) if PHOTO in model.styles.styles else None
-    spares = PHOTO in model.styles.styles and face_strength < 1
+    share = shape((), np.float32) if PHOTO in model.styles.style_names else None
+    spares = PHOTO in model.styles.style_names and face_strength < 1
     regional = per_face or spares or masked
     boxes = shape((MAX_REGIONS, 4), np.float32) if regional else None
     face_share = share if spares else None

@@ -24,7 +24,7 @@ def check_options(config: StylizerConfig, options: StylizeOptions) -> None:
 
 def spares_faces(config: StylizerConfig, options: StylizeOptions) -> bool:
     """Whether faces are painted with less strength than the rest; only a network with the style "photo" can do that."""
-    return PHOTO in config.styles and options.face_strength < 1
+    return PHOTO in config.style_names and options.face_strength < 1
 
 
 def code_and_amount(config: StylizerConfig, strength: float) -> tuple[np.float32 | None, float]:
@@ -35,24 +35,24 @@ def code_and_amount(config: StylizerConfig, strength: float) -> tuple[np.float32
     cross-faded as well. Without that style, there is only the cross-fade (share None). A mask multiplies the strength in every
     pixel; where the mask is white, amounts above 1 give the picture alone.
     """
-    if PHOTO not in config.styles:
+    if PHOTO not in config.style_names:
         return None, strength
     return np.float32(strength), 2 * strength
 
 
 def explicit_style(config: StylizerConfig, emotion: str | Mapping[str, float]) -> np.ndarray:
     """Converts the weights that the user gave to weights float32 [S] over the network's styles."""
-    names = (*EMOTIONS, *(name for name in config.styles if name not in EMOTIONS))
+    names = (*EMOTIONS, *(name for name in config.style_names if name not in EMOTIONS))
     weights = dict(zip(names, style_weights(emotion, names).tolist(), strict=True))
-    missing = [name for name, weight in weights.items() if weight and name not in config.styles]
+    missing = [name for name, weight in weights.items() if weight and name not in config.style_names]
     if missing:
-        raise UserError(f"this network has no style for {missing[0]!r}: it has {', '.join(config.styles)}")
+        raise UserError(f"this network has no style for {missing[0]!r}: it has {', '.join(config.style_names)}")
     if config.network_per_style and max(weights.values()) < 1:
         raise UserError(f"{_CANNOT_MIX}: name one emotion, not a mix")
-    return np.array([weights[name] for name in config.styles], np.float32)
+    return np.array([weights[name] for name in config.style_names], np.float32)
 
 
 def style_dict(config: StylizerConfig, weights: np.ndarray) -> dict[str, float]:
     """The weights of the styles used, without those that are 0."""
-    pairs = zip(config.styles, weights, strict=True)
+    pairs = zip(config.style_names, weights, strict=True)
     return {name: float(weight) for name, weight in pairs if weight > 0}

@@ -26,6 +26,7 @@ RENAMED = {
     "pack": "release",
     "model.bank": "model.network_per_style",
     "data.kinds": "data.domains",
+    "model.styles": "model.style_names",
     "model.kinds": "model.domains",
 }
 """earlier name of a field -> its name today"""

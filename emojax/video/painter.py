@@ -71,7 +71,7 @@ class ClipPainter:
     def __init__(self, model: Model, options: StylizeOptions, steady: float, grid: tuple[int, int]) -> None:
         """Takes the model, the options of the pictures, `VideoOptions.steady`, and the shape of `Change.same`."""
         self.model, self.options, self.steady, self._grid = model, options, steady, grid
-        self.names = model.styles.styles
+        self.names = model.styles.style_names
         self.face_count = 0
         self._given = None if options.style_given is None else explicit_style(model.styles, options.style_given)
         self._tracks: list[Track] = []

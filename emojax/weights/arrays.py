@@ -34,12 +34,12 @@ def save_arrays(path: Path, tree: Any) -> None:
         raise OSError(" ".join(str(error).split())[:200]) from None
 
 
-def restore_arrays(checkpoint: Path, path: Path, check: Callable[[Path, Any], None], target: Any = None) -> Any:
+def restore_arrays(checkpoint: Path, path: Path, check: Callable[[Path, Any], Any]) -> Any:
     """The NumPy arrays of a folder whose hash is verified.
 
     Args:
-        check: raises CheckpointError for wrong shapes, before an array is allocated.
-        target: a pytree with the structure of the result; None: plain dicts.
+        check: called with `checkpoint` and the stored shapes before an array is allocated. It raises CheckpointError for
+            wrong ones, and returns a pytree with the structure of the result; None: plain dicts.
     """
     import orbax.checkpoint as ocp
 
@@ -48,7 +48,7 @@ def restore_arrays(checkpoint: Path, path: Path, check: Callable[[Path, Any], No
             stored = checkpointer.metadata(path.absolute()).item_metadata.tree
             for array in jax.tree.leaves(stored):
                 _check_chunks(checkpoint, array)
-            check(checkpoint, jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, np.uint8), stored))
+            target = check(checkpoint, jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, np.uint8), stored))
             as_numpy = jax.tree.map(
                 lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored if target is None else target
             )

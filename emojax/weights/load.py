@@ -43,10 +43,10 @@ def add_style_files(
     fingerprint = network_fingerprint(params["network"])
     for style_file in style_files:
         style_file.check(config, fingerprint)
-        config = dataclasses.replace(config, styles=(*config.styles, style_file.name))
+        config = dataclasses.replace(config, style_names=(*config.style_names, style_file.name))
     rows = [jax.tree.map(lambda row: row[None], dict(style_file.code)) for style_file in style_files]
-    table = jax.tree.map(lambda *rows: jnp.concatenate(rows), params["styles"], *rows)
-    return config, {**params, "styles": table}
+    table = jax.tree.map(lambda *rows: jnp.concatenate(rows), params["style_table"], *rows)
+    return config, {**params, "style_table": table}
 
 
 def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
@@ -106,10 +106,10 @@ def _load_network_set(folders: Mapping[str, Path]) -> tuple[StylizerConfig, Any]
     found = {emotion: load_styles(folder) for emotion, folder in folders.items()}
     shape = next(config for config, _ in found.values())
     for emotion, (config, _) in found.items():
-        if config != dataclasses.replace(shape, styles=(emotion,)):
+        if config != dataclasses.replace(shape, style_names=(emotion,)):
             raise CheckpointError(
                 f"{folders[emotion]} is a {config}: a network set needs width {shape.width}, {shape.blocks} blocks, patches "
                 f"of {shape.patch} and the one style {emotion!r} there"
             )
-    config = dataclasses.replace(shape, styles=tuple(found), network_per_style=True)
+    config = dataclasses.replace(shape, style_names=tuple(found), network_per_style=True)
     return config, jax.tree.map(np.asarray, stack_networks([params for _, params in found.values()]))

@@ -35,7 +35,12 @@ LARGEST_DESCRIPTION = 1 << 20
 """largest size of model.json in bytes"""
 _BLOCK = 1 << 20
 _LONGEST = 120  # characters of a library's error that a message quotes
-_RENAMED = {"bank": "network_per_style", "kinds": "domains"}  # earlier names of fields of configs
+_RENAMED = {
+    "bank": "network_per_style",
+    "kinds": "domains",
+    "styles": "style_names",
+}  # earlier names of fields of configs
+_RENAMED_ARRAYS = {"styles": "style_table"}  # earlier names in the paths of arrays
 Kind = Literal["classifier", "styles"]
 Config = TypeVar("Config")
 
@@ -204,7 +209,8 @@ def load_params(checkpoint: Checkpoint, expected: Any) -> Any:
         CheckpointError: files that are missing or truncated, bytes that differ from what was saved, another architecture.
     """
     _check_hash(checkpoint, "params", checkpoint.sha256, [checkpoint.kind, checkpoint.config])
-    return restore_arrays(checkpoint.path, checkpoint.path / "params", functools.partial(_check_params, expected))
+    check = functools.partial(_check_params, expected)
+    return _renamed(restore_arrays(checkpoint.path, checkpoint.path / "params", check), _RENAMED_ARRAYS)
 
 
 def load_position(checkpoint: Checkpoint) -> Any:
@@ -227,14 +233,26 @@ def load_training(checkpoint: Checkpoint, target: Any) -> Any:
         CheckpointError: files that Orbax cannot read.
     """
     state = checkpoint.path / "training" / "state"
-    return restore_arrays(
-        checkpoint.path, state, functools.partial(_check_state, target), jax.tree.map(np.asarray, target)
-    )
+    prepare = functools.partial(_check_state, jax.tree.map(np.asarray, target))
+    return _renamed(restore_arrays(checkpoint.path, state, prepare), _RENAMED_ARRAYS)
+
+
+def _renamed(tree: Any, names: Mapping[str, str]) -> Any:
+    """A pytree with the keys of its dicts renamed, from the names on the left to those on the right."""
+
+    def has_names(node: Any) -> bool:
+        return isinstance(node, dict) and not names.keys().isdisjoint(node)
+
+    def rename(node: Any) -> Any:
+        return {names.get(key, key): value for key, value in node.items()} if has_names(node) else node
+
+    return jax.tree.map(rename, tree, is_leaf=has_names)
 
 
 def _check_params(expected: Any, path: Path, stored: Any) -> None:
     """Raises CheckpointError unless the stored arrays have the expected names and shapes."""
-    shapes, wanted = ({_name(p): tuple(np.shape(x)) for p, x in _leaves(tree)} for tree in (stored, expected))
+    trees = _renamed(stored, _RENAMED_ARRAYS), expected
+    shapes, wanted = ({_name(p): tuple(np.shape(x)) for p, x in _leaves(tree)} for tree in trees)
     odd = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
     if odd:
         name = odd[0]
@@ -244,11 +262,13 @@ def _check_params(expected: Any, path: Path, stored: Any) -> None:
         )
 
 
-def _check_state(expected: Any, path: Path, stored: Any) -> None:
-    """Raises CheckpointError if the stored arrays have more elements than expected."""
+def _check_state(expected: Any, path: Path, stored: Any) -> Any:
+    """`expected` with the names of the stored arrays; raises CheckpointError if those have more elements than expected."""
     numbers, wanted = (sum(math.prod(np.shape(x)) for x in jax.tree.leaves(tree)) for tree in (stored, expected))
     if numbers > wanted:
         raise CheckpointError(f"checkpoint {path} is of another architecture: its training state is too large")
+    keys = {getattr(key, "key", None) for path, _ in _leaves(stored) for key in path}
+    return _renamed(expected, {name: before for before, name in _RENAMED_ARRAYS.items() if before in keys})
 
 
 def _check_hash(checkpoint: Checkpoint, part: str, expected: str, header: Any = None) -> None:

@@ -69,7 +69,7 @@ class StyleFile:
             raise CheckpointError(
                 f"the style {self.name!r} is damaged: its scales and shifts are not those of its network"
             )
-        if self.name in config.styles:
+        if self.name in config.style_names:
             raise CheckpointError(f"there are two styles {self.name!r}: give one style file of that name")
 
 

@@ -24,7 +24,7 @@ from emojax.train.state import TrainState
 from emojax.train.throughput import Stopwatch, describe_speed, measure_matmul_peak
 from emojax.weights import store as ckpt
 
-CONFIG = StylizerConfig(width=2, blocks=0, styles=("sad",))  # any model config: the loop only writes it down
+CONFIG = StylizerConfig(width=2, blocks=0, style_names=("sad",))  # any model config: the loop only writes it down
 RATE = OptimizerConfig(learning_rate=0.05, schedule="cosine", warmup_steps=2, clip_norm=1.0)
 OPTIMIZER = RATE.build()
 LOOP = LoopConfig(log_every=1, evaluate_every=5, save_every=4)
@@ -189,7 +189,7 @@ def test_other_settings_are_not_mixed_into_a_run(tmp_path):
     with pytest.raises(UserError, match="was trained with seed 0, now it is 1: choose another folder"):
         train(tmp_path, settings=Settings(seed=1))
     with pytest.raises(UserError, match=r"model.styles \['sad'\], now it is \['fear'\]"):
-        train(tmp_path, settings=Settings(model=dataclasses.replace(CONFIG, styles=("fear",))))
+        train(tmp_path, settings=Settings(model=dataclasses.replace(CONFIG, style_names=("fear",))))
 
 
 def test_parameters_that_overflow_are_never_saved(tmp_path):

@@ -17,7 +17,7 @@ def photos(seed):
 
 def test_statistics_follow_the_frames():
     params = tiny.stylizer_params(apart=0.5)
-    network, code = params["network"], tiny.code_of(params["styles"], np.eye(7)[:1])
+    network, code = params["network"], tiny.code_of(params["style_table"], np.eye(7)[:1])
     first, own = stylize_steadily(CONFIG, network, photos(0), code, None, empty_statistics(CONFIG), np.float32(1))
     np.testing.assert_allclose(first, tiny.stylize_with_code(CONFIG, network, photos(0), code), atol=1e-5)
 

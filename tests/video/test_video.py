@@ -26,7 +26,7 @@ from emojax.video.run import stylize_video
 from emojax.video.tracks import TRANSITION
 
 av = pytest.importorskip("av", reason="clips need PyAV: pip install 'emojax[video]'")
-STYLES = StylizerConfig(width=4, blocks=1, styles=(*EMOTIONS, PHOTO))
+STYLES = StylizerConfig(width=4, blocks=1, style_names=(*EMOTIONS, PHOTO))
 HAPPY, SAD, NEUTRAL = (np.eye(7, dtype=np.float32)[EMOTIONS.index(name)] for name in ("happy", "sad", "neutral"))
 FACE = Face(20.0, 8.0, 20.0, 20.0, 0.9)
 

@@ -87,7 +87,7 @@ EMOTIONS = StyleTraining(
 # palette; self-similarity inside faces preserves people's identity; flatness prevents halos and blotches.
 GPU = replace(
     EMOTIONS,
-    model=replace(DEFAULT_MODEL, styles=(*LEARNED_PAINTINGS, PHOTO)),
+    model=replace(DEFAULT_MODEL, style_names=(*LEARNED_PAINTINGS, PHOTO)),
     mixes=EMOTION_MIXES,
     batch_size=16,
     steps=10_000,
@@ -124,7 +124,7 @@ GPU = replace(
 #   python train_style.py fast --data.photos content_mix.tar --release fast
 FAST = replace(
     EMOTIONS,
-    model=StylizerConfig(width=16, blocks=3, patch=4, styles=(*EMOTION_NAMES, PHOTO)),
+    model=StylizerConfig(width=16, blocks=3, patch=4, style_names=(*EMOTION_NAMES, PHOTO)),
     teacher="default",
     batch_size=8,
     steps=10_000,

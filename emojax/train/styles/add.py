@@ -67,11 +67,11 @@ def nearest_row(config: StyleTraining, shared: StylizerConfig, params: Any, cons
     evaluate, constants = make_evaluation(config, held_out), jax.device_put(constants)
 
     def loss_of(index: int) -> float:
-        row = jax.tree.map(lambda table: table[index : index + 1], params["styles"])
-        state = TrainState(0, {"network": params["network"], "styles": row}, None, None, None)
+        row = jax.tree.map(lambda table: table[index : index + 1], params["style_table"])
+        state = TrainState(0, {"network": params["network"], "style_table": row}, None, None, None)
         return evaluate(state, constants)[0]["loss"]
 
-    return int(np.argmin([loss_of(index) for index in range(len(painted_styles(shared.styles)))]))
+    return int(np.argmin([loss_of(index) for index in range(len(painted_styles(shared.style_names)))]))
 
 
 def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]:
@@ -90,8 +90,8 @@ def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]
     shared, params = load_styles(config.initial)
     if shared.network_per_style:
         raise UserError(f"{config.initial} is a set of networks with one style each: give a network of several styles")
-    (name,) = config.model.styles
-    model = dataclasses.replace(shared, styles=(name,))
+    (name,) = config.model.style_names
+    model = dataclasses.replace(shared, style_names=(name,))
     # Every device needs at least one photo, and the user cannot choose the batch size here.
     config = dataclasses.replace(config, model=model, batch_size=math.lcm(config.batch_size, jax.device_count()))
     network = network_fingerprint(params["network"])
@@ -99,18 +99,18 @@ def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]
     begun = check_run(run, model, network)
 
     def row_of(index: int) -> Any:
-        return jax.tree.map(lambda table: table[index : index + 1], params["styles"])
+        return jax.tree.map(lambda table: table[index : index + 1], params["style_table"])
 
-    state = finished(config, run, {"styles": row_of(0)}) if begun else None
+    state = finished(config, run, {"style_table": row_of(0)}) if begun else None
     if state is None:
         constants = make_constants(config, load_vgg16(find_vgg16(config.vgg16)))
         index = 0
         if not begun:
             index = nearest_row(config, shared, params, constants)
-            tell(f"{name} starts from the style {shared.styles[index]!r}")
+            tell(f"{name} starts from the style {shared.style_names[index]!r}")
         constants["network"] = params["network"]
-        state = train_params(config, run, {"styles": row_of(index)}, constants)
-    return model, {"network": params["network"], "styles": state.params["styles"]}
+        state = train_params(config, run, {"style_table": row_of(index)}, constants)
+    return model, {"network": params["network"], "style_table": state.params["style_table"]}
 
 
 def weaken(config: StylizerConfig, row: Any, rows: Any, strength: float) -> Any:
@@ -119,9 +119,9 @@ def weaken(config: StylizerConfig, row: Any, rows: Any, strength: float) -> Any:
     Args:
         strength: 0 is the photo's row, 1 the row itself.
     """
-    if PHOTO not in config.styles:
+    if PHOTO not in config.style_names:
         return row
-    index = config.styles.index(PHOTO)
+    index = config.style_names.index(PHOTO)
     return jax.tree.map(lambda own, table: strength * own + (1 - strength) * table[index], row, rows)
 
 
@@ -159,7 +159,7 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
         initial=str(args.checkpoint),
         steps=args.steps,
         vgg16=args.vgg16,
-        model=StylizerConfig(styles=(args.name,)),
+        model=StylizerConfig(style_names=(args.name,)),
         loss=dataclasses.replace(defaults.loss, strengths=(args.style_weight,)),
         data=dataclasses.replace(
             defaults.data,
@@ -173,8 +173,8 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
     picture = center_crop(Image.fromarray(read_photo(example).pixels), 2 * PREVIEW_SIDE)
     learned, params = learn(config, args.run)
     shared, before = load_styles(args.checkpoint)
-    row = weaken(shared, jax.tree.map(lambda row: row[0], params["styles"]), before["styles"], args.strength)
-    params = {**params, "styles": jax.tree.map(lambda leaf: leaf[None], row)}
+    row = weaken(shared, jax.tree.map(lambda row: row[0], params["style_table"]), before["style_table"], args.strength)
+    params = {**params, "style_table": jax.tree.map(lambda leaf: leaf[None], row)}
     style_file = StyleFile(
         name=args.name,
         network=network_fingerprint(params["network"]),

@@ -217,9 +217,9 @@ class StyleTraining:
             raise UserError(
                 "a set of networks is not trained as a whole: train its networks one by one, each with its own --emotion"
             )
-        styles = painted_styles(self.resolved_model().styles)
-        if PHOTO in self.resolved_model().styles[:-1]:
-            raise UserError(f"styles {self.resolved_model().styles}: {PHOTO!r} has to be the last")
+        styles = painted_styles(self.resolved_model().style_names)
+        if PHOTO in self.resolved_model().style_names[:-1]:
+            raise UserError(f"styles {self.resolved_model().style_names}: {PHOTO!r} has to be the last")
         self.release_styles()
         if self.loss.strengths and len(self.loss.strengths) != len(styles):
             raise UserError(f"{len(self.loss.strengths)} strengths for {len(styles)} styles: give one each, or none")
@@ -230,7 +230,7 @@ class StyleTraining:
         Raises:
             UserError: a mix that cannot be read, or of styles that are not trained.
         """
-        trained = self.resolved_model().styles
+        trained = self.resolved_model().style_names
         if not self.mixes or self.emotion:
             return dict(zip(trained, np.eye(len(trained), dtype=np.float32), strict=True))
         found = {}

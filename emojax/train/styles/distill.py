@@ -45,9 +45,11 @@ def distillation_losses(
     """
     model, dtype = config.resolved_model(), jnp.dtype(config.dtype)
     photos = to_unit(jnp.asarray(batch["photo"]))
-    choice = jax.nn.one_hot(jnp.asarray(batch["style"]), len(model.styles))
+    choice = jax.nn.one_hot(jnp.asarray(batch["style"]), len(model.style_names))
     wanted = stylize_with_code(
-        teacher, constants["teacher"]["network"], photos, mix_styles(constants["teacher"]["styles"], choice)
+        teacher, constants["teacher"]["network"], photos, mix_styles(constants["teacher"]["style_table"], choice)
     )
-    pictures = stylize_with_code(model, params["network"], photos, mix_styles(params["styles"], choice), dtype=dtype)
+    pictures = stylize_with_code(
+        model, params["network"], photos, mix_styles(params["style_table"], choice), dtype=dtype
+    )
     return {"loss": imitation_loss(pictures, jax.lax.stop_gradient(wanted)).mean()}

@@ -70,10 +70,10 @@ def only_style_files(config: StylizerConfig, params: Any, styles: Sequence[Style
     Raises:
         UserError: a style of another network, two styles of one name.
     """
-    own = len(config.styles)
+    own = len(config.style_names)
     config, params = add_style_files(config, params, styles)
-    rows = jax.tree.map(lambda table: table[own:], params["styles"])
-    return dataclasses.replace(config, styles=config.styles[own:]), {**params, "styles": rows}
+    rows = jax.tree.map(lambda table: table[own:], params["style_table"])
+    return dataclasses.replace(config, style_names=config.style_names[own:]), {**params, "style_table": rows}
 
 
 class Sheet:
@@ -114,12 +114,12 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     style_files = [read_style_file(path) for path in args.style_files]
     if style_files:
         config, params = only_style_files(config, params, style_files)
-    retention, sheet = Retention(args.classifier, len(painted_styles(config.styles))), Sheet(args.sheet_side)
+    retention, sheet = Retention(args.classifier, len(painted_styles(config.style_names))), Sheet(args.sheet_side)
     # The scores are compared between machines: no reduced precision on a GPU or TPU.
     with jax.default_matmul_precision("highest"):
         vgg = load_vgg16(find_vgg16(args.vgg16))
         paintings = PhotoConfig(paintings=tuple(args.paintings), prefer=prefer, painting_size=side)
-        grams = painting_grams(vgg, paintings, painted_styles(config.styles), of=lambda features: features)
+        grams = painting_grams(vgg, paintings, painted_styles(config.style_names), of=lambda features: features)
         params, vgg = jax.device_put((params, vgg))
         photos = read_photos(args.photos, args.size, args.limit)
         if (args.output / "sheet.png").resolve() in {Path(name).resolve() for name in photos}:
@@ -132,7 +132,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
             retention.add(photo, pictures)
 
         scores = score_photos(config, params, vgg, grams, photos, look)
-        for index, style in enumerate(painted_styles(config.styles) if retention.faces else ()):
+        for index, style in enumerate(painted_styles(config.style_names) if retention.faces else ()):
             scores[style]["emotion_retention"] = float(retention.same[index] / retention.faces)
         metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "photos": list(photos), "size": args.size}
         metrics |= {"style_scale": args.style_scale, "faces": retention.faces, "scores": scores, "optimum": []}
@@ -142,7 +142,9 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
             model = model.with_style_files(style_files) if style_files else model
             chosen = {style: row for style, row in score_pictures(model, photos).items() if style in scores}
             for style, painting in zip(
-                painted_styles(config.styles), read_paintings(paintings, painted_styles(config.styles)), strict=True
+                painted_styles(config.style_names),
+                read_paintings(paintings, painted_styles(config.style_names)),
+                strict=True,
             ):
                 chosen[style]["painting_motif"] = motif_strength(painting[0])
             metrics["pictures"] = chosen

@@ -41,17 +41,17 @@ def perceptual_losses(
     model, dtype, weights = config.resolved_model(), jnp.dtype(config.dtype), config.loss
     photos = to_unit(jnp.asarray(batch["photo"]))
     styles = jnp.asarray(batch["style"])
-    choice = jax.nn.one_hot(styles, len(model.styles))
+    choice = jax.nn.one_hot(styles, len(model.style_names))
     network = {**constants, **params}["network"]
-    code = mix_styles(params["styles"], choice)
+    code = mix_styles(params["style_table"], choice)
     stylized = stylize_with_code(model, network, photos, code, dtype=dtype)
     vgg = jax.tree.map(lambda x: x.astype(dtype), constants["vgg"])
     features = vgg16_features(vgg, to_255(stylized), weights.layers)
     content_layers = (CONTENT_LAYER,) * bool(weights.content) + weights.columns * weights.compares_columns
     target = vgg16_features(vgg, to_255(photos), content_layers)
     # The style "photo" has no painting; it is compared with the last painting with weight 0.
-    with_painting = jnp.asarray([style != PHOTO for style in model.styles], jnp.float32)[styles]
-    rows = jnp.minimum(styles, len(painted_styles(model.styles)) - 1)
+    with_painting = jnp.asarray([style != PHOTO for style in model.style_names], jnp.float32)[styles]
+    rows = jnp.minimum(styles, len(painted_styles(model.style_names)) - 1)
     paintings = jax.tree.map(lambda table: table[rows], constants["paintings"])
     terms: dict[str, jax.Array] = {"tv": total_variation(stylized)}
     if weights.flatness:
@@ -71,7 +71,7 @@ def perceptual_losses(
         noise = NOISE * jax.random.normal(keys[1], photos.shape)
         shaken = stylize_with_code(model, network, photos + noise, code, dtype=dtype)
         terms["steadiness"] = jnp.square(shaken - stylized).mean((1, 2, 3)) / NOISE**2
-    if PHOTO in model.styles:
+    if PHOTO in model.style_names:
         terms["photo"] = jnp.square(stylized - photos).mean((1, 2, 3)) / jnp.maximum(photos.var((1, 2, 3)), 1e-3)
     of_painting = dict.fromkeys(("style", "transport", "moments", "palette", "tv"), with_painting)
     shares = {**of_painting, "photo": 1 - with_painting}

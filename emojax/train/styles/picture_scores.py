@@ -36,7 +36,7 @@ def score_pictures(
         options: of `StylizeOptions`.
     """
     rows: dict[str, dict[str, list[float]]] = {
-        style: defaultdict(list) for style in painted_styles(model.styles.styles)
+        style: defaultdict(list) for style in painted_styles(model.styles.style_names)
     }
     for photo in track(photos.values(), "photo", "looking at pictures"):
         faces = [face for face in find_faces(photo) if min(face.w, face.h) >= SMALLEST_FACE]

@@ -66,7 +66,7 @@ def _program(config: StylizerConfig) -> Any:
 
     def run(params, vgg, grams, photo, style):
         photo = to_unit(photo)
-        code = mix_styles(params["styles"], jax.nn.one_hot(style, len(config.styles))[None])
+        code = mix_styles(params["style_table"], jax.nn.one_hot(style, len(config.style_names))[None])
         network = choose_network(params["network"], style) if config.network_per_style else params["network"]
         stylized = stylize_with_code(config, network, photo, code)
         return stylized, style_scores(vgg, grams, photo, stylized)
@@ -97,11 +97,11 @@ def score_photos(
     Args:
         on_photo: called with each photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3].
     """
-    rows: dict[str, list[dict[str, float]]] = {style: [] for style in painted_styles(config.styles)}
+    rows: dict[str, list[dict[str, float]]] = {style: [] for style in painted_styles(config.style_names)}
     for photo in track(photos.values(), "photo", "scoring"):
         before = np.asarray(_unstylized_program()(vgg, grams, to_unit(photo[None])))
-        pictures = np.zeros((len(painted_styles(config.styles)), *photo.shape), np.uint8)
-        for index, style in enumerate(painted_styles(config.styles)):
+        pictures = np.zeros((len(painted_styles(config.style_names)), *photo.shape), np.uint8)
+        for index, style in enumerate(painted_styles(config.style_names)):
             stylized, scores = _program(config)(params, vgg, grams, photo[None], index)
             pictures[index] = to_uint8(np.asarray(stylized[0]))
             distances = np.asarray(scores["style"])
@@ -109,7 +109,7 @@ def score_photos(
             row |= {"style": float(distances[index]), "style_ratio": float(distances[index] / before[index])}
             row["objective"] = objective(row["content"], row["style"])
             row["objective_ratio"] = row["objective"] / float(objective(0.0, before[index]))
-            if len(painted_styles(config.styles)) > 1:
+            if len(painted_styles(config.style_names)) > 1:
                 row["nearest_painting"] = float(distances.argmin() == index)
             rows[style].append(row)
         on_photo(photo, pictures)
@@ -149,14 +149,14 @@ def distance_to_optimum(
     config: StylizerConfig, params: Any, vgg: Any, grams: Any, photos: Mapping[str, np.ndarray], max_steps: int
 ) -> Iterator[dict[str, Any]]:
     """The number of steps that an optimizer needs to reach the network's objective, a row per photo and style."""
-    pairs = [(name, index) for name in photos for index in range(len(painted_styles(config.styles)))]
+    pairs = [(name, index) for name in photos for index in range(len(painted_styles(config.style_names)))]
     for name, index in track(pairs, "picture", "optimizing"):
         photo = photos[name][None]
         _, scores = _program(config)(params, vgg, grams, photo, index)
         goal = float(objective(scores["content"], scores["style"][index]))
         gram = {layer: gram[index : index + 1] for layer, gram in grams.items()}
         found = steps_to_goal(vgg, gram, jnp.asarray(to_unit(photo)), goal, max_steps)
-        yield {"photo": name, "style": config.styles[index], "network": goal, **dataclasses.asdict(found)}
+        yield {"photo": name, "style": config.style_names[index], "network": goal, **dataclasses.asdict(found)}
 
 
 def optimum_summary(rows: Sequence[Mapping[str, Any]], max_steps: int) -> dict[str, float]:

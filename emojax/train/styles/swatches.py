@@ -72,7 +72,7 @@ def main(argv: Sequence[str], defaults: StyleTraining) -> int:
     for path in targets.values():
         refuse_existing(path, args.force)
     mixes = defaults.release_styles()
-    trained = np.array(defaults.resolved_model().styles)
+    trained = np.array(defaults.resolved_model().style_names)
     data = dataclasses.replace(defaults.data, paintings=tuple(args.paintings), painting_size=args.size)
     painter = Painter(load_vgg16(find_vgg16(args.vgg16)), CONFIG)
     for emotion, path in track(targets.items(), "texture"):

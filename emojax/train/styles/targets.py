@@ -89,6 +89,6 @@ def _painting_features(vgg: Any, config: PhotoConfig, styles: tuple[str, ...], l
 def make_constants(config: StyleTraining, vgg: Any) -> dict[str, Any]:
     """The constants of `perceptual_losses`: the layers of VGG16 that the loss uses, and `painting_targets`."""
     deepest = max(LAYERS.index(name.removeprefix("relu")) for name in config.loss.layers)
-    targets = painting_targets(vgg, config.data, config.loss, painted_styles(config.resolved_model().styles))
+    targets = painting_targets(vgg, config.data, config.loss, painted_styles(config.resolved_model().style_names))
     kept = {"mean", *(f"conv{layer}" for layer in LAYERS[: deepest + 1])}
     return {"vgg": {name: part for name, part in vgg.items() if name in kept}, "paintings": targets}

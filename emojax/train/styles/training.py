@@ -68,7 +68,7 @@ def make_evaluation(
         return losses(constants, params, {**photo, "style": jnp.full(1, style)}, jax.random.PRNGKey(0))
 
     def evaluate(state: TrainState, constants: Any) -> tuple[dict[str, float], float]:
-        styles = range(len(config.resolved_model().styles))
+        styles = range(len(config.resolved_model().style_names))
         photos = range(len(held_out["photo"]))
         chunks = [{name: leaf[i : i + 1] for name, leaf in held_out.items()} for i in photos]
         results = [program(state.params, constants, chunk, style) for style in styles for chunk in chunks]
@@ -91,17 +91,17 @@ def initial_params(config: StyleTraining) -> Any:
     if config.initial is None:
         return init_stylizer(model, jax.random.PRNGKey(config.seed))
     found, params = load_styles(config.initial)
-    new = [style for style in model.styles if style not in found.styles]
-    if dataclasses.replace(found, styles=model.styles) != model or not set(new).isdisjoint(EMOTIONS):
+    new = [style for style in model.style_names if style not in found.style_names]
+    if dataclasses.replace(found, style_names=model.style_names) != model or not set(new).isdisjoint(EMOTIONS):
         raise UserError(f"`initial` {config.initial} is a {found}, this run a {model}: make them alike")
-    rows = {style: np.eye(len(found.styles))[index] for index, style in enumerate(found.styles)}
-    rows |= {style: np.full(len(found.styles), 1 / len(found.styles)) for style in new}
+    rows = {style: np.eye(len(found.style_names))[index] for index, style in enumerate(found.style_names)}
+    rows |= {style: np.full(len(found.style_names), 1 / len(found.style_names)) for style in new}
     if named := [style for style in new if style != PHOTO]:
         tell(f"new in {config.initial}, from the mean of its styles: {', '.join(named)}")
-    choose = np.stack([rows[style] for style in model.styles]).astype(np.float32)
+    choose = np.stack([rows[style] for style in model.style_names]).astype(np.float32)
     return {
         "network": params["network"],
-        "styles": jax.tree.map(lambda table: choose @ np.asarray(table), params["styles"]),
+        "style_table": jax.tree.map(lambda table: choose @ np.asarray(table), params["style_table"]),
     }
 
 
@@ -142,14 +142,14 @@ def load_teacher(config: StyleTraining) -> tuple[StylizerConfig, dict[str, Any]]
     """
     assert config.teacher is not None
     teacher, params = load_styles(find_styles(config.teacher))
-    styles = config.resolved_model().styles
-    if teacher.network_per_style or not set(styles) <= set(teacher.styles):
+    styles = config.resolved_model().style_names
+    if teacher.network_per_style or not set(styles) <= set(teacher.style_names):
         raise UserError(
             f"`teacher` {config.teacher} is a {teacher}: it needs one network with the styles {', '.join(styles)}"
         )
-    rows = np.array([teacher.styles.index(style) for style in styles])
-    table = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], params["styles"])
-    return teacher, {"teacher": {"network": params["network"], "styles": table}}
+    rows = np.array([teacher.style_names.index(style) for style in styles])
+    table = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], params["style_table"])
+    return teacher, {"teacher": {"network": params["network"], "style_table": table}}
 
 
 def release(config: StyleTraining, run: Path, path: Path) -> None:
@@ -158,8 +158,8 @@ def release(config: StyleTraining, run: Path, path: Path) -> None:
     found = ckpt.read_checkpoint(run, "styles")
     styles = config.release_styles()
     choose = np.stack(list(styles.values()))
-    params = {**params, "styles": jax.tree.map(lambda table: choose @ np.asarray(table), params["styles"])}
-    model = dataclasses.replace(model, styles=tuple(styles))
+    params = {**params, "style_table": jax.tree.map(lambda table: choose @ np.asarray(table), params["style_table"])}
+    model = dataclasses.replace(model, style_names=tuple(styles))
     ckpt.save_checkpoint(path, "styles", model, params, step=found.step, metrics=found.metrics, score=found.score)
 
 
@@ -189,7 +189,7 @@ def train_params(
         losses: by default `perceptual_losses`.
     """
     model, losses = config.resolved_model(), losses or functools.partial(perceptual_losses, config)
-    data = photo_batches(config.data, config.batch_size, len(model.styles), config.seed)
+    data = photo_batches(config.data, config.batch_size, len(model.style_names), config.seed)
     optimizer = config.optimizer.build()
     state = fit(
         Run(run, "styles", model, config),
@@ -201,7 +201,7 @@ def train_params(
         loop=config.loop,
         parallel=Parallel(config.parallel),
         to_params=lambda state, constants, _: {
-            name: {**constants, **state.params}[name] for name in ("network", "styles")
+            name: {**constants, **state.params}[name] for name in ("network", "style_table")
         },
         evaluate=make_evaluation(config, data.held_out, losses),
         dtype=config.dtype,

@@ -19,7 +19,7 @@ from emojax.weights.load import load_styles
 from emojax.weights.store import save_checkpoint
 from emojax.weights.style_file import network_fingerprint, open_preview, read_style_file
 
-CONFIG = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"))
+CONFIG = StylizerConfig(width=4, blocks=1, style_names=("sad", "happy"))
 EXAMPLE = Path(__file__).parents[3] / "examples" / "astronaut.jpg"
 TINY = dataclasses.replace(
     ADD,
@@ -52,12 +52,12 @@ def test_a_painting_becomes_a_pack(flags, tmp_path, capsys):
     model = load(styles=checkpoint).with_style_files([style_file])
     photo = np.asarray(Image.open(EXAMPLE).resize((64, 64)))
     joy = model.stylize(photo, "joy")
-    assert all((model.stylize(photo, name) != joy).any() for name in CONFIG.styles)
+    assert all((model.stylize(photo, name) != joy).any() for name in CONFIG.style_names)
     # what was learned is a row, and the network is what it was
     before, (_, after) = load_styles(checkpoint)[1], _learned(tmp_path / "run")
     jax.tree.map(np.testing.assert_array_equal, after["network"], before["network"])
     rows = jax.tree.leaves(
-        jax.tree.map(lambda new, old: (new[0] != old).any(1).all(), after["styles"], before["styles"])
+        jax.tree.map(lambda new, old: (new[0] != old).any(1).all(), after["style_table"], before["style_table"])
     )
     assert all(rows)  # every scale and shift moved
     with pytest.raises(UserError, match="exists"):
@@ -65,7 +65,7 @@ def test_a_painting_becomes_a_pack(flags, tmp_path, capsys):
 
 
 def test_a_weaker_style_is_nearer_to_the_photo():
-    config = StylizerConfig(width=4, blocks=1, styles=("sad", "photo"))
+    config = StylizerConfig(width=4, blocks=1, style_names=("sad", "photo"))
     rows = {"down0": {"scale": np.float32([[1, 1], [0, 4]])}}
     row = {"down0": {"scale": np.float32([2, 2])}}
     np.testing.assert_allclose(add_style.weaken(config, row, rows, 0.75)["down0"]["scale"], [1.5, 2.5])
@@ -111,7 +111,7 @@ def test_another_network_or_painting_is_another_run(flags, tmp_path):
     first.write_bytes(b"1")
     second.write_bytes(b"2")
     assert len({add_style.run_folder("joy", network, p) for network in "xy" for p in (first, second)}) == 4
-    other = dataclasses.replace(CONFIG, styles=("joy",))
+    other = dataclasses.replace(CONFIG, style_names=("joy",))
     params = tiny.stylizer_params(other, seed=1)
     save_checkpoint(tmp_path / "run" / "step_00000001", "styles", other, params)
     assert add_style.check_run(tmp_path / "run", other, network_fingerprint(params["network"]))

@@ -11,7 +11,7 @@ from emojax.train.styles import average
 from emojax.weights import store as ckpt
 from emojax.weights.load import load_styles
 
-CONFIG = StylizerConfig(width=4, blocks=1, styles=("happy", "sad"))
+CONFIG = StylizerConfig(width=4, blocks=1, style_names=("happy", "sad"))
 
 
 def save(path, seed=0, config=CONFIG):
@@ -35,7 +35,7 @@ def test_the_mean_of_the_weights(tmp_path):
 
 def test_only_networks_that_are_alike(tmp_path):
     save(tmp_path / "a")
-    save(tmp_path / "b", config=StylizerConfig(width=4, blocks=1, styles=("sad", "happy")))
+    save(tmp_path / "b", config=StylizerConfig(width=4, blocks=1, style_names=("sad", "happy")))
     with pytest.raises(UserError, match=r"b a StylizerConfig.*only networks of one shape"):
         command(tmp_path / "a", tmp_path / "b", output=tmp_path / "mean")
     assert not (tmp_path / "mean").exists()

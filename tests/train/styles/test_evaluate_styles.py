@@ -26,7 +26,7 @@ from emojax.weights.store import save_checkpoint
 from emojax.weights.style_file import StyleFile, network_fingerprint, write_style_file
 from emojax.weights.vgg16_file import load_vgg16
 
-CONFIG = StylizerConfig(width=4, blocks=1, styles=("sad", "happy"))
+CONFIG = StylizerConfig(width=4, blocks=1, style_names=("sad", "happy"))
 style_scores = tiny.compiled(eager_measure)
 
 
@@ -95,7 +95,7 @@ def test_every_style_is_compared_with_its_own_painting(flags):
     found = dict(zip(flags[::2], flags[1::2], strict=True))
     vgg = load_vgg16(found["--vgg16"])
     paintings = PhotoConfig(paintings=(found["--paintings"],), painting_size=32)
-    grams = painting_grams(vgg, paintings, CONFIG.styles)
+    grams = painting_grams(vgg, paintings, CONFIG.style_names)
     params = tiny.stylizer_params(CONFIG)
     photo = scoring.read_photos([found["--photos"]], 64, 1)
     seen = []
@@ -103,8 +103,8 @@ def test_every_style_is_compared_with_its_own_painting(flags):
     (pixels,) = photo.values()
     unit = to_unit(pixels)[None]
     before = style_scores(vgg, grams, unit, unit)["style"]
-    for index, style in enumerate(CONFIG.styles):
-        code = tiny.code_of(params["styles"], np.eye(2)[index : index + 1])
+    for index, style in enumerate(CONFIG.style_names):
+        code = tiny.code_of(params["style_table"], np.eye(2)[index : index + 1])
         stylized = tiny.stylize_with_code(CONFIG, params["network"], unit, code)
         expected = style_scores(vgg, grams, unit, stylized)
         np.testing.assert_allclose(scores[style]["style"], expected["style"][index], rtol=1e-3)
@@ -165,7 +165,7 @@ def test_bad_input(flags, change, part, tmp_path):
 def test_packs_are_scored_instead_of_the_networks_styles(flags, scored, tmp_path):
     found = dict(zip(flags[::2], flags[1::2], strict=True))
     _, params = load_styles(found["--checkpoint"])
-    row = jax.tree.map(lambda table: table[0], params["styles"])  # sad's
+    row = jax.tree.map(lambda table: table[0], params["style_table"])  # sad's
     write_style_file(tmp_path / "joy.pack", StyleFile("joy", network_fingerprint(params["network"]), row, b""))
     painting = Path(found["--paintings"]) / "sad" / "painting.png"
     shared = [*flags, "--output", str(tmp_path / "out"), "--style-scale", "0.25"]
@@ -179,7 +179,7 @@ def test_packs_are_scored_instead_of_the_networks_styles(flags, scored, tmp_path
 
 def test_a_bank_is_scored_like_a_shared_network(flags, tmp_path):
     for index, name in enumerate(("sad", "happy")):
-        single = StylizerConfig(width=4, blocks=1, styles=(name,))
+        single = StylizerConfig(width=4, blocks=1, style_names=(name,))
         save_checkpoint(tmp_path / "set" / name, "styles", single, tiny.stylizer_params(single, index))
     scores = {}
     for checkpoint in ("set", "set/sad"):

@@ -80,7 +80,7 @@ def test_what_is_seen_of_known_pictures(monkeypatch):
 
     monkeypatch.setattr(picture_scores, "find_faces", find)
     monkeypatch.setattr(picture_scores, "cut_crop", lambda pixels, *_: pixels[10:26, 10:26])
-    model = Painter(ClassifierConfig(size=16), StylizerConfig(styles=("same", "blank", PHOTO)), {})
+    model = Painter(ClassifierConfig(size=16), StylizerConfig(style_names=("same", "blank", PHOTO)), {})
     scores = picture_scores.score_pictures(model, {"one": photo, "two": grey(noise(5, (64, 96)))})
     same, blank = scores["same"], scores["blank"]
     assert (same["faces_found"], same["emotion_kept"], same["noise_gain"]) == (1, 1, 1)

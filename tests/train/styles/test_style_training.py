@@ -257,7 +257,9 @@ def test_training_starts_at_a_checkpoint(config):
     _, start = load_styles(config.initial)
     jax.tree.map(np.testing.assert_array_equal, initial_params(config), start)
     fear = initial_params(dataclasses.replace(config, emotion="fear"))
-    jax.tree.map(lambda row, table: np.testing.assert_array_equal(row, table[2:3]), fear["styles"], start["styles"])
+    jax.tree.map(
+        lambda row, table: np.testing.assert_array_equal(row, table[2:3]), fear["style_table"], start["style_table"]
+    )
     other = dataclasses.replace(config.model, blocks=2)
     with pytest.raises(UserError, match="make them alike"):
         initial_params(dataclasses.replace(config, model=other))
@@ -266,8 +268,8 @@ def test_training_starts_at_a_checkpoint(config):
 def test_paintings_that_a_checkpoint_lacks_start_from_its_mean(config, capsys):
     _, start = load_styles(config.initial)
     styles = ("fear", "the_scream", "photo")
-    found = initial_params(dataclasses.replace(config, model=dataclasses.replace(config.model, styles=styles)))
-    for row, table in zip(*(jax.tree.leaves(tree["styles"]) for tree in (found, start)), strict=True):
+    found = initial_params(dataclasses.replace(config, model=dataclasses.replace(config.model, style_names=styles)))
+    for row, table in zip(*(jax.tree.leaves(tree["style_table"]) for tree in (found, start)), strict=True):
         np.testing.assert_allclose(row, np.stack([table[2], table.mean(0), table.mean(0)]), rtol=1e-5, atol=1e-6)
     assert capsys.readouterr().err.endswith("from the mean of its styles: the_scream\n")
 
@@ -277,7 +279,7 @@ def test_a_style_learns_from_its_own_photos_only(config, constants, params):
         return perceptual_losses(config, constants, params, photos, jax.random.PRNGKey(0))["loss"]
 
     gradients = tiny.compiled(jax.grad(loss))(params, constants, batch(style=FEAR))
-    for layer in gradients["styles"].values():
+    for layer in gradients["style_table"].values():
         others = np.delete(layer["scale"], 2, axis=0)
         assert np.abs(layer["scale"][2]).max() > 0 and np.abs(others).max() == 0
 
@@ -327,7 +329,7 @@ def test_a_finished_run_is_scored_and_released(config, tmp_path, monkeypatch, ca
 
     flags = ["--data.photos", *config.data.photos, "--data.paintings", *config.data.paintings, "--vgg16", config.vgg16]
     after = ["--score_on", *config.data.photos, "--release", str(tmp_path / "mine"), "--output", str(tmp_path / "run")]
-    short = [*LESS, "--steps", "1", "--model.styles", "sad", "--initial", config.initial]
+    short = [*LESS, "--steps", "1", "--model.style-names", "sad", "--initial", config.initial]
     monkeypatch.setattr("sys.argv", ["train_style.py", "tiny", *flags, *after, *short])
     monkeypatch.setattr("emojax.train.styles.evaluate.SIZE", 64)
     assert train_style.main() == 0
@@ -352,7 +354,7 @@ def test_a_release_replaces_nothing_but_checkpoints(tmp_path, monkeypatch, capsy
 
 
 def test_a_style_that_has_no_painting(config, tmp_path):
-    named = dataclasses.replace(config, model=dataclasses.replace(config.model, styles=("joy",)), initial=None)
+    named = dataclasses.replace(config, model=dataclasses.replace(config.model, style_names=("joy",)), initial=None)
     with pytest.raises(UserError, match="no painting for 'joy'"):
         train(named, tmp_path)
 
@@ -361,15 +363,15 @@ MIXED = ("sad=fear:0.5,happy:1.5", "happy=happy")
 
 
 def test_the_styles_of_a_release_are_mixes(config, params, tmp_path):
-    model = dataclasses.replace(config.model, styles=(*config.model.styles, "photo"))
+    model = dataclasses.replace(config.model, style_names=(*config.model.style_names, "photo"))
     mixed = dataclasses.replace(config, model=model, mixes=MIXED)
     trained = tiny.stylizer_params(model)
     save_checkpoint(tmp_path / "run", "styles", model, trained, step=3)
     release(mixed, tmp_path / "run", tmp_path / "release")
     found, params = load_styles(tmp_path / "release")
-    assert found.styles == ("sad", "happy", "photo")
-    fear, happy = (model.styles.index(name) for name in ("fear", "happy"))
-    for table, rows in zip(*(jax.tree.leaves(tree["styles"]) for tree in (params, trained)), strict=True):
+    assert found.style_names == ("sad", "happy", "photo")
+    fear, happy = (model.style_names.index(name) for name in ("fear", "happy"))
+    for table, rows in zip(*(jax.tree.leaves(tree["style_table"]) for tree in (params, trained)), strict=True):
         expected = [0.25 * rows[fear] + 0.75 * rows[happy], rows[happy], rows[-1]]
         np.testing.assert_allclose(table, np.stack(expected), rtol=1e-5, atol=1e-6)
 
@@ -385,14 +387,14 @@ def test_mixes_that_cannot_be(config, mix, part):
 
 def test_a_student_learns_its_teachers_pictures(config, tmp_path):
     """Without paintings and VGG16; a copy has nothing to learn."""
-    model = dataclasses.replace(config.model, blocks=0, styles=("sad", "happy", "fear"))
+    model = dataclasses.replace(config.model, blocks=0, style_names=("sad", "happy", "fear"))
     params = tiny.stylizer_params(model, seed=5)
     save_checkpoint(tmp_path / "teacher", "styles", model, params)
     save_checkpoint(tmp_path / "other", "styles", model, jax.tree.map(lambda leaf: 0.8 * leaf, params))
     student = dataclasses.replace(
         config,
         teacher=str(tmp_path / "teacher"),
-        model=dataclasses.replace(model, styles=("fear", "sad")),
+        model=dataclasses.replace(model, style_names=("fear", "sad")),
         data=dataclasses.replace(config.data, paintings=()),
         vgg16="missing",
         optimizer=OptimizerConfig(learning_rate=0.1, schedule="cosine"),
@@ -409,7 +411,9 @@ def test_a_student_learns_its_teachers_pictures(config, tmp_path):
     assert losses("teacher", 1)[0] < 1e-3
     first, *_, last = losses("other", 60)
     assert last < 0.8 * first
-    missing = dataclasses.replace(student, model=dataclasses.replace(model, styles=("happy", "angry")), initial=None)
+    missing = dataclasses.replace(
+        student, model=dataclasses.replace(model, style_names=("happy", "angry")), initial=None
+    )
     with pytest.raises(UserError, match="with the styles happy, angry"):
         train(missing, tmp_path / "run")
 

@@ -12,7 +12,7 @@ from emojax.train.styles import swatches
 from emojax.train.styles.config import StyleTraining
 
 STYLES = StyleTraining(
-    model=StylizerConfig(styles=("red", "blue", "photo")), mixes=("sad=red:0.5,blue:0.5", "happy=red")
+    model=StylizerConfig(style_names=("red", "blue", "photo")), mixes=("sad=red:0.5,blue:0.5", "happy=red")
 )
 
 
