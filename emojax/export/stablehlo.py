@@ -13,7 +13,7 @@ from emojax.emotions import EMOTIONS
 from emojax.faces.detector import load_detector
 from emojax.nets.classifier import ClassifierConfig, classify
 from emojax.nets.stylizer import MINIMUM, StylizerConfig
-from emojax.pipeline.forward import classify_then_stylize, stylize_padded
+from emojax.pipeline.forward import classify_then_stylize, style_choice, stylize_padded
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -26,14 +26,9 @@ def stylize_any_size(
     Weights of emotions for which the network has no style are ignored; a network with one style always uses it. If no weight
     remains, all styles get the same weight, because an exported program cannot raise an error.
     """
-    if len(config.style_names) == 1:
-        shares = jnp.ones_like(weights[:, :1])
-    else:
-        columns = [EMOTIONS.index(style) if style in EMOTIONS else None for style in config.style_names]
-        shares = jnp.stack([jnp.zeros_like(weights[:, 0]) if i is None else weights[:, i] for i in columns], axis=1)
-    total = shares.sum(1, keepdims=True)
-    shares = jnp.where(total > 0, shares / jnp.maximum(total, 1e-12), 1 / shares.shape[1])
-    return stylize_padded(config, params, photos, shares)
+    shares = jax.vmap(lambda row: style_choice(config.style_names, row, "probabilities"))(weights)
+    chosen = shares.sum(1, keepdims=True) > 0
+    return stylize_padded(config, params, photos, jnp.where(chosen, shares, 1 / len(config.style_names)))
 
 
 def export_stylize(config: StylizerConfig, params: Any) -> bytes:

@@ -71,14 +71,24 @@ def finish(
     """
     if colors == "photo" and amount > 0:
         stylized = with_photo_colors(photo, stylized)
+    return cross_fade(photo, stylized, amount, mask)
+
+
+def cross_fade(
+    photo: UInt8[np.ndarray, "H W 3"],
+    picture: UInt8[np.ndarray, "H W 3"],
+    amount: float = 1.0,
+    mask: UInt8[np.ndarray, "H W"] | None = None,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Mixes a picture with a photo; see `finish`."""
     if amount >= 1 and mask is None:
-        return stylized
+        return picture
     if amount <= 0:
         return photo
     mixed = np.empty_like(photo)
     for rows in _strips(photo.shape[0]):
         share = np.float32(amount) if mask is None else (mask[rows, :, None] * np.float32(amount / 255)).clip(0, 1)
-        mixed[rows] = (photo[rows] * (1 - share) + stylized[rows] * share).round()
+        mixed[rows] = (photo[rows] * (1 - share) + picture[rows] * share).round()
     return mixed
 
 

@@ -191,19 +191,20 @@ def read_faces(
     return jax.lax.fori_loop(0, -(-count // READ_AT_ONCE), read, empty).reshape(len(crops), -1)
 
 
-def style_choice(styles: tuple[str, ...], emotion: Float[Array, " 7"], mix: str) -> Float[Array, " S"]:
+def style_choice(styles: tuple[str, ...], emotion: Float[Any, " 7"], mix: str) -> Float[Any, " S"]:
     """Weights over a network's styles from weights over the emotions.
 
     "dominant" gives all weight to the strongest emotion's style, as in the paper; "probabilities" blends the styles.
     Emotions without a style in the network are left out, and so are styles without an emotion. A network with one style
-    (as in the paper) uses it for every emotion.
+    (as in the paper) uses it for every emotion. NumPy arrays give a NumPy array.
     """
     if len(styles) == 1:
-        return jnp.ones(1)
-    own = jnp.stack([emotion[EMOTIONS.index(style)] if style in EMOTIONS else jnp.zeros(()) for style in styles])
+        return np.ones(1, np.float32)
+    columns = np.array([EMOTIONS.index(style) if style in EMOTIONS else 0 for style in styles])
+    own = emotion[columns] * np.array([style in EMOTIONS for style in styles], np.float32)
     if mix == "dominant":
-        return jax.nn.one_hot(own.argmax(), len(styles))
-    return own / jnp.maximum(own.sum(), 1e-12)
+        return (np.arange(len(styles)) == own.argmax()).astype(np.float32)
+    return own / own.sum().clip(1e-12)
 
 
 def face_regions(

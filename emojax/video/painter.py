@@ -13,14 +13,15 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict
+from emojax.emotions import EMOTIONS, NEUTRAL, as_dict
 from emojax.faces.find import Face
 from emojax.images import rescale, resize_mask, to_uint8
+from emojax.images.finish import cross_fade
 from emojax.nets.steady import empty_statistics
 from emojax.nets.stylizer import Statistics
 from emojax.options import StylizeOptions
 from emojax.pipeline import Model, ReadFace, tiles
-from emojax.pipeline.forward import stylize_frame
+from emojax.pipeline.forward import stylize_frame, with_strength
 from emojax.pipeline.large import estimate_statistics, stylize_in_tiles
 from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_mask, scaled_boxes
 from emojax.pipeline.styles import code_and_amount, explicit_style, spares_faces, style_dict
@@ -203,12 +204,9 @@ class ClipPainter:
         return Regions(boxes, weights, strengths)
 
     def _with_strength(self, style: np.ndarray) -> np.ndarray:
-        """The weights of a style mixed with the photo, see `emojax.pipeline.forward.with_strength`."""
+        """The weights of a style mixed with the photo, at the strength of the options."""
         share, _ = code_and_amount(self.model.styles, self.options.strength)
-        if share is None:
-            return style
-        photo = np.eye(len(self.names), dtype=np.float32)[self.names.index(PHOTO)]
-        return (share * style + (1 - share) * photo).astype(np.float32)
+        return with_strength(self.names, style, share)
 
     def _repaint(
         self,
@@ -257,10 +255,7 @@ class ClipPainter:
         own = estimate_statistics(model.programs, config, params, small, weights, regions, mask=mask)
         used = jax.tree.map(lambda old, new: old + np.float32(rate) * (new - old), statistics, own)
         painted = stylize_in_tiles(model.programs, config, params, small, weights, regions, mask=mask, statistics=used)
-        kept = resize_mask(to_uint8(trust), small.shape[:2])
-        for rows in range(0, len(painted), 256):
-            part, share = slice(rows, rows + 256), kept[rows : rows + 256, :, None] / np.float32(255)
-            painted[part] = (painted[part] + share * (before[part].astype(np.float32) - painted[part])).round()
+        painted = cross_fade(painted, before, mask=resize_mask(to_uint8(trust), small.shape[:2]))
         self._canvas = _Canvas(painted, used)
         return painted
 

@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from emojax.emotions import EMOTIONS
 from emojax.faces.find import Face, overlap
+from emojax.pipeline.forward import style_choice
 
 TIME_CONSTANT = 0.7
 """time constant of the moving average of the readings, in seconds"""
@@ -71,20 +72,10 @@ def match_faces(tracks: Sequence[Track], faces: Sequence[Face]) -> dict[int, int
 
 
 def target_style(styles: tuple[str, ...], probabilities: Float[np.ndarray, " 7"], strongest: int, mix: str) -> Weights:
-    """The style of an emotion, as in `emojax.pipeline.forward.style_choice`, but with a given strongest emotion."""
-    weights = np.zeros(len(styles), np.float32)
-    if len(styles) == 1:
-        return weights + 1
+    """The style of an emotion, see `emojax.pipeline.forward.style_choice`, but with a given strongest emotion."""
     if mix == "dominant":
-        if EMOTIONS[strongest] in styles:
-            weights[styles.index(EMOTIONS[strongest])] = 1
-            return weights
-        own = [probabilities[EMOTIONS.index(style)] if style in EMOTIONS else 0.0 for style in styles]
-        weights[int(np.argmax(own))] = 1
-        return weights
-    for index, style in enumerate(styles):
-        weights[index] = probabilities[EMOTIONS.index(style)] if style in EMOTIONS else 0
-    return weights / max(weights.sum(), 1e-12)
+        probabilities = probabilities + np.eye(len(EMOTIONS), dtype=np.float32)[strongest]  # now above all others
+    return style_choice(styles, probabilities, mix)
 
 
 def initial_emotion(styles: tuple[str, ...], probabilities: Float[np.ndarray, " 7"], mix: str) -> SmoothedEmotion:
