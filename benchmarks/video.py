@@ -89,11 +89,11 @@ def bare(height: int, width: int, styles: str | None, count: int) -> Callable[[]
 
     from emojax.emotions import EMOTIONS
     from emojax.pipeline import load
-    from emojax.pipeline.forward import stylize
+    from emojax.pipeline.forward import stylize_photos
     from emojax.util.compiling import jit
 
     model = load(styles)
-    program = jit(functools.partial(stylize, model.styles))
+    program = jit(functools.partial(stylize_photos, model.styles))
     frames = [frame[None] for frame in pan(height, width, count)]
     weights = np.eye(len(model.styles.style_names), dtype=np.float32)[EMOTIONS.index("happy")][None]
     jax.block_until_ready(program(model.params["styles"], frames[0], weights))

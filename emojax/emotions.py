@@ -10,7 +10,7 @@ import numpy as np
 
 from emojax.errors import InputError
 from emojax.util.numbers import is_number
-from emojax.util.words import nearest as nearest
+from emojax.util.words import nearest
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 NEUTRAL = EMOTIONS.index("neutral")

@@ -13,7 +13,7 @@ import tiny
 from emojax.errors import UserError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
-from emojax.weights import store as ckpt
+from emojax.weights import store
 
 CONFIG = StylizerConfig(width=2, blocks=1, style_names=("sad", "happy"))
 
@@ -27,7 +27,7 @@ def params():
 def saved(params, tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "styles"
     training = {"opt": (np.arange(3.0), [np.int32(7)]), "key": np.array([1, 2], np.uint32)}
-    ckpt.save_checkpoint(
+    store.save_checkpoint(
         path, "styles", CONFIG, params, step=5, metrics={"loss": 1.5}, score=-1.5, training=training, position={"at": 9}
     )
     return path
@@ -39,18 +39,18 @@ def copy(saved, tmp_path):
 
 
 def load(path, params):
-    found = ckpt.read_checkpoint(path, "styles")
-    return ckpt.load_params(found, params)
+    found = store.read_checkpoint(path, "styles")
+    return store.load_params(found, params)
 
 
 def test_what_was_saved_is_loaded(saved, params):
-    found = ckpt.read_checkpoint(saved, "styles")
+    found = store.read_checkpoint(saved, "styles")
     assert (found.step, found.metrics, found.score) == (5, {"loss": 1.5}, -1.5)
-    assert ckpt.model_config(found, StylizerConfig) == CONFIG
-    jax.tree.map(np.testing.assert_array_equal, ckpt.load_params(found, params), params)
+    assert store.model_config(found, StylizerConfig) == CONFIG
+    jax.tree.map(np.testing.assert_array_equal, store.load_params(found, params), params)
     target = {"opt": (np.zeros(3), [np.int32(0)]), "key": np.zeros(2, np.uint32)}
-    state = ckpt.load_training(found, target)
-    assert ckpt.load_position(found) == {"at": 9} and isinstance(state["opt"], tuple)
+    state = store.load_training(found, target)
+    assert store.load_position(found) == {"at": 9} and isinstance(state["opt"], tuple)
     np.testing.assert_array_equal(state["opt"][0], [0, 1, 2])
     assert state["opt"][1][0] == 7
 
@@ -67,14 +67,14 @@ def test_nothing_but_the_checkpoint_is_left(saved):
 def test_the_hash_sees_names_bytes_and_the_header(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a").write_bytes(b"one")
-    before = ckpt.content_hash(tmp_path, {"x": 1})
-    assert ckpt.content_hash(tmp_path, {"x": 1}) == before != ckpt.content_hash(tmp_path, {"x": 2})
+    before = store.content_hash(tmp_path, {"x": 1})
+    assert store.content_hash(tmp_path, {"x": 1}) == before != store.content_hash(tmp_path, {"x": 2})
     (tmp_path / ".DS_Store").write_bytes(b"left by a file manager")
-    assert ckpt.content_hash(tmp_path, {"x": 1}) == before
+    assert store.content_hash(tmp_path, {"x": 1}) == before
     (tmp_path / "deep" / "a").rename(tmp_path / "deep" / "b")
-    renamed = ckpt.content_hash(tmp_path, {"x": 1})
+    renamed = store.content_hash(tmp_path, {"x": 1})
     (tmp_path / "deep" / "b").write_bytes(b"two")
-    assert len({before, renamed, ckpt.content_hash(tmp_path, {"x": 1})}) == 3
+    assert len({before, renamed, store.content_hash(tmp_path, {"x": 1})}) == 3
 
 
 def overwrite(file):
@@ -108,21 +108,21 @@ def test_damage_to_any_file_is_noticed(saved, params, tmp_path, damage):
 @pytest.mark.parametrize("damage", [overwrite, truncate])
 def test_damage_to_the_training_state_is_noticed(copy, damage):
     damage(max((p for p in (copy / "training").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size))
-    found = ckpt.read_checkpoint(copy, "styles")
+    found = store.read_checkpoint(copy, "styles")
     with pytest.raises(UserError, match="damaged or incomplete: model.json and training/"):
-        ckpt.load_position(found)
+        store.load_position(found)
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, params):
     """A limit on the size of files stands in for it: TensorStore reports both as its own errors."""
     code = (
         "import resource, signal, sys, numpy as np\n"
-        "from pathlib import Path\nfrom emojax.weights import store as checkpoint\nfrom emojax.cli.parser import run\n"
+        "from pathlib import Path\nfrom emojax.weights import store\nfrom emojax.cli.parser import run\n"
         "from emojax.nets.stylizer import StylizerConfig\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))\n"
         "noise = np.random.default_rng(0).normal(size=(100, 100))\n"
-        "sys.exit(run(lambda: checkpoint.save_checkpoint(Path('step'), 'styles', StylizerConfig(), {'a': noise})))\n"
+        "sys.exit(run(lambda: store.save_checkpoint(Path('step'), 'styles', StylizerConfig(), {'a': noise})))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "emojax: error: cannot write the checkpoint step" in done.stderr
@@ -152,7 +152,7 @@ def test_descriptions_that_do_not_fit(copy, params, change, part):
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
 
     def read():
-        ckpt.model_config(ckpt.read_checkpoint(copy, "styles"), StylizerConfig)
+        store.model_config(store.read_checkpoint(copy, "styles"), StylizerConfig)
         load(copy, params)
 
     with pytest.raises(UserError, match=part):
@@ -172,8 +172,8 @@ def test_fields_are_read_by_their_earlier_names(earlier, kind, config, tmp_path)
     today = {"bank": "network_per_style", "kinds": "domains", "styles": "style_names"}[earlier]
     fields[earlier] = fields.pop(today)
     earlier_config = dataclasses.make_dataclass("Earlier", fields)(**fields)
-    ckpt.save_checkpoint(tmp_path / "old", kind, earlier_config, {"x": np.zeros(1)})
-    assert ckpt.model_config(ckpt.read_checkpoint(tmp_path / "old", kind), type(config)) == config
+    store.save_checkpoint(tmp_path / "old", kind, earlier_config, {"x": np.zeros(1)})
+    assert store.model_config(store.read_checkpoint(tmp_path / "old", kind), type(config)) == config
 
 
 def test_arrays_are_read_by_their_earlier_paths(tmp_path):
@@ -182,71 +182,71 @@ def test_arrays_are_read_by_their_earlier_paths(tmp_path):
     earlier = {"network": params["network"], "styles": params["style_table"]}
     optimizer = optax.adam(1e-3)
     training = {"step": np.int32(5), "opt": optimizer.init(earlier), "ema": (earlier, None)}
-    ckpt.save_checkpoint(tmp_path / "old", "styles", CONFIG, earlier, training=training)
-    found = ckpt.read_checkpoint(tmp_path / "old", "styles")
-    jax.tree.map(np.testing.assert_array_equal, ckpt.load_params(found, params), params)
+    store.save_checkpoint(tmp_path / "old", "styles", CONFIG, earlier, training=training)
+    found = store.read_checkpoint(tmp_path / "old", "styles")
+    jax.tree.map(np.testing.assert_array_equal, store.load_params(found, params), params)
     wanted = {"step": np.int32(5), "opt": optimizer.init(params), "ema": (params, None)}
     target = jax.tree.map(np.zeros_like, wanted)
-    jax.tree.map(np.testing.assert_array_equal, ckpt.load_training(found, target), wanted)
+    jax.tree.map(np.testing.assert_array_equal, store.load_training(found, target), wanted)
 
 
 def test_values_that_no_longer_are_allowed(copy):
     """Written by a version that was less strict, say: the hash is right."""
     file = copy / "model.json"
     description = json.loads(file.read_text()) | {"config": {"width": 0, "blocks": 1, "style_names": ["sad", "happy"]}}
-    description["sha256"] = ckpt.content_hash(copy / "params", ["styles", description["config"]])
+    description["sha256"] = store.content_hash(copy / "params", ["styles", description["config"]])
     file.write_text(json.dumps(description))
     with pytest.raises(UserError, match="invalid config"):
-        ckpt.model_config(ckpt.read_checkpoint(copy, "styles"), StylizerConfig)
+        store.model_config(store.read_checkpoint(copy, "styles"), StylizerConfig)
 
 
 def test_a_field_that_came_later_takes_its_default(copy):
     file = copy / "model.json"
     description = json.loads(file.read_text())
     del description["config"]["blocks"]
-    description["sha256"] = ckpt.content_hash(copy / "params", ["styles", description["config"]])
+    description["sha256"] = store.content_hash(copy / "params", ["styles", description["config"]])
     file.write_text(json.dumps(description))
-    config = ckpt.model_config(ckpt.read_checkpoint(copy, "styles"), StylizerConfig)
+    config = store.model_config(store.read_checkpoint(copy, "styles"), StylizerConfig)
     assert config.blocks == StylizerConfig().blocks and config.width == CONFIG.width
 
 
 def test_a_newer_format_is_named_whatever_it_holds(copy):
     (copy / "model.json").write_text('{"format": 2, "arrays": []}')
     with pytest.raises(UserError, match="format 2, this emojax reads 1: update"):
-        ckpt.read_checkpoint(copy, "styles")
+        store.read_checkpoint(copy, "styles")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1}'])
 def test_foreign_descriptions(copy, text):
     (copy / "model.json").write_text(text)
     with pytest.raises(UserError, match=r"model\.json is damaged"):
-        ckpt.read_checkpoint(copy, "styles")
+        store.read_checkpoint(copy, "styles")
 
 
 def test_no_checkpoint(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
-        ckpt.read_checkpoint(tmp_path / "none", "styles")
+        store.read_checkpoint(tmp_path / "none", "styles")
     with pytest.raises(UserError, match=r"no model\.json"):
-        ckpt.read_checkpoint(tmp_path, "styles")
+        store.read_checkpoint(tmp_path, "styles")
 
 
 def test_a_checkpoint_without_training_state_cannot_be_resumed(copy):
     shutil.rmtree(copy / "training")
     with pytest.raises(UserError, match="not resumed"):
-        ckpt.load_position(ckpt.read_checkpoint(copy, "styles"))
+        store.load_position(store.read_checkpoint(copy, "styles"))
 
 
 def test_the_newest_and_the_best_are_kept(tmp_path, params):
     for step, score in ((1, 0.1), (2, 0.9), (3, 0.5), (4, 0.6)):
         path = tmp_path / f"step_{step:08d}"
-        ckpt.save_checkpoint(path, "styles", CONFIG, params, step=step, score=score, training={"a": np.ones(1)})
-        ckpt.keep_newest_and_best(tmp_path, "styles")
-    assert [p.name for p in ckpt.checkpoints_in(tmp_path)] == ["step_00000002", "step_00000004"]
-    assert ckpt.read_checkpoint(tmp_path, "styles").step == 2
+        store.save_checkpoint(path, "styles", CONFIG, params, step=step, score=score, training={"a": np.ones(1)})
+        store.keep_newest_and_best(tmp_path, "styles")
+    assert [p.name for p in store.checkpoints_in(tmp_path)] == ["step_00000002", "step_00000004"]
+    assert store.read_checkpoint(tmp_path, "styles").step == 2
     assert not (tmp_path / "step_00000002" / "training").exists()
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, params):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot write"):
-        ckpt.save_checkpoint(tmp_path / "file" / "step", "styles", CONFIG, params)
+        store.save_checkpoint(tmp_path / "file" / "step", "styles", CONFIG, params)

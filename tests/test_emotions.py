@@ -11,13 +11,13 @@ from emojax.emotions import (
     compound,
     dominant,
     mood_weights,
-    nearest,
     parse_mood,
     parse_weights,
     style_weights,
     valence_arousal,
 )
 from emojax.errors import InputError, UserError
+from emojax.util.words import nearest
 
 
 def test_order_is_that_of_expw():

@@ -34,7 +34,7 @@ from emojax.weights.store import save_checkpoint
 from emojax.weights.style_file import StyleFile, network_fingerprint
 
 style_choice = tiny.compiled(forward.style_choice, static_argnums=(0, 2))
-stylize = tiny.compiled(forward.stylize, static_argnums=0)
+stylize = tiny.compiled(forward.stylize_photos, static_argnums=0)
 classify = tiny.compiled(emojax.nets.classifier.classify, static_argnums=0)
 read_then_stylize = tiny.compiled(forward.read_then_stylize, static_argnums=(0, 1, 2))
 

@@ -20,7 +20,7 @@ ray = pytest.importorskip("ray", reason="pip install 'emojax[ray]'")
 
 from emojax.ray.__main__ import main  # noqa: E402 (they import pyarrow)
 from emojax.ray.folder import Record, open_folder, plan, readings, write_pictures  # noqa: E402
-from emojax.ray.painter import PAINTED, Painter, Settings  # noqa: E402
+from emojax.ray.painter import PAINTED, ActorSettings, BatchPainter  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),  # Ray's are not ours to mend
@@ -68,7 +68,7 @@ def photos_in(folder, count=3):
 def test_an_actor_paints_bytes_and_paths_and_says_why_it_cannot(networks, tmp_path, monkeypatch):
     for name in ("JAX_PLATFORMS", "PJRT_NPROC"):
         monkeypatch.setenv(name, os.environ.get(name, "1"))  # an actor sets them for its process
-    painter = Painter(Settings(HAPPY, **networks))
+    painter = BatchPainter(ActorSettings(HAPPY, **networks))
     good, bad = photos_in(tmp_path, 1)[0], tmp_path / "bad.jpg"
     bad.write_text("no photo")
     rows = pa.table(
@@ -94,7 +94,7 @@ def test_an_actor_paints_bytes_and_paths_and_says_why_it_cannot(networks, tmp_pa
 def test_memory_that_does_not_suffice_for_one_photo_leaves_the_others(networks, tmp_path, monkeypatch):
     for name in ("JAX_PLATFORMS", "PJRT_NPROC"):
         monkeypatch.setenv(name, os.environ.get(name, "1"))
-    painter = Painter(Settings(HAPPY, **networks))
+    painter = BatchPainter(ActorSettings(HAPPY, **networks))
     real, calls = type(painter._model).stylize_many, []
 
     def stylize_many(self, photos, **options):
@@ -197,7 +197,9 @@ def test_an_actor_that_is_killed_in_the_middle_loses_nothing(cluster, networks, 
     for row in stylize(dataset, HAPPY, actors=2, batch_size=1, cpus=0.5, **networks).iter_rows():
         found.append(row)
         if not killed:
-            workers = [p for p in cluster.children(recursive=True) if "MapBatches(Painter)" in " ".join(p.cmdline())]
+            workers = [
+                p for p in cluster.children(recursive=True) if "MapBatches(BatchPainter)" in " ".join(p.cmdline())
+            ]
             killed = [workers[0].pid]
             os.kill(workers[0].pid, signal.SIGKILL)
     assert killed and sorted(row["path"] for row in found) == sorted(paths)

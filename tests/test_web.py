@@ -26,7 +26,7 @@ from emojax.weights.style_file import StyleFile, network_fingerprint, write_styl
 gr = pytest.importorskip("gradio", reason="pip install 'emojax[web]'")
 
 from emojax.web import serve  # noqa: E402 (they need Gradio)
-from emojax.web.handlers import Handlers, Settings, in_words  # noqa: E402
+from emojax.web.handlers import Controls, Handlers, in_words  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "examples" / "astronaut.jpg"
@@ -70,14 +70,14 @@ def joy(model, tmp_path_factory):
 
 def test_settings_become_options():
     plain = {"strength": 1.0, "style_scale": 1.0, "colors": "painting"}
-    assert Settings().options() == plain | {"per_face": False}
-    assert Settings().options({"sad": 1.0})["emotion"] == {"sad": 1.0, "happy": 0.0}
-    assert Settings(choice={"fear": 1.0}).options({"sad": 1.0})["emotion"] == {"fear": 1.0, "happy": 0.0}
-    assert Settings(other="sad", share=0.25).options({"sad": 0.5, "fear": 0.5})["emotion"] == {
+    assert Controls().options() == plain | {"per_face": False}
+    assert Controls().options({"sad": 1.0})["emotion"] == {"sad": 1.0, "happy": 0.0}
+    assert Controls(choice={"fear": 1.0}).options({"sad": 1.0})["emotion"] == {"fear": 1.0, "happy": 0.0}
+    assert Controls(other="sad", share=0.25).options({"sad": 0.5, "fear": 0.5})["emotion"] == {
         "sad": 0.625,
         "fear": 0.375,
     }
-    assert Settings(choice={"fear": 1.0}, per_face=True).options({"sad": 1.0}) == plain | {"per_face": True}
+    assert Controls(choice={"fear": 1.0}, per_face=True).options({"sad": 1.0}) == plain | {"per_face": True}
 
 
 # --- handlers

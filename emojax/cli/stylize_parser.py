@@ -48,30 +48,30 @@ request or a single photo that failed, 130 interrupted
 
 def parser() -> Parser:
     """Returns the parser of `emojax stylize`."""
-    made = Parser(
+    parser = Parser(
         prog="emojax stylize",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--version", action="version", version=f"emojax {__version__}")
-    add_inputs(made, "photo", stream=True)
-    add_style(made, "photo")
-    _add_optimization(made)
-    add_messages(made, "photo")
-    return made
+    parser.add_argument("--version", action="version", version=f"emojax {__version__}")
+    add_inputs(parser, "photo", stream=True)
+    add_style(parser, "photo")
+    _add_optimization(parser)
+    add_messages(parser, "photo")
+    return parser
 
 
-def add_messages(made: Parser, unit: str) -> None:
+def add_messages(parser: Parser, unit: str) -> None:
     """Adds the flags for what is printed, one JSON object per `unit`."""
-    messages = made.add_argument_group("messages")
+    messages = parser.add_argument_group("messages")
     messages.add_argument("--json", action="store_true", help=f"print one JSON object per {unit}, and nothing else")
     messages.add_argument("-q", "--quiet", action="store_true", help="print errors only")
 
 
-def add_inputs(made: Parser, word: str, stream: bool) -> None:
+def add_inputs(parser: Parser, word: str, stream: bool) -> None:
     """Adds the flags for input and output files; `stream`: whether standard input and output are allowed."""
-    photos = made.add_argument_group(f"{word}s")
+    photos = parser.add_argument_group(f"{word}s")
     files = "files, folders (outputs of emojax in them are left out)"
     photos.add_argument(
         "paths",
@@ -113,9 +113,9 @@ def add_inputs(made: Parser, word: str, stream: bool) -> None:
     )
 
 
-def add_style(made: Parser, word: str) -> None:
+def add_style(parser: Parser, word: str) -> None:
     """Adds the flags for how a photo or clip is painted by the network."""
-    style = made.add_argument_group("style")
+    style = parser.add_argument_group("style")
     style.add_argument("--emotion", metavar="NAME", help="use this emotion, or a mix such as happy:0.6,surprise:0.4")
     style.add_argument(
         "--style",
@@ -210,8 +210,8 @@ def _add_networks(style: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_optimization(made: Parser) -> None:
-    best = made.add_argument_group("optimization", "optimizing takes minutes per photo on two CPU cores")
+def _add_optimization(parser: Parser) -> None:
+    best = parser.add_argument_group("optimization", "optimizing takes minutes per photo on two CPU cores")
     best.add_argument("--painting", metavar="FILE", help="paint in the style of this picture")
     best.add_argument(
         "--quality",
@@ -266,7 +266,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def parse_inputs(made: Parser, argv: Sequence[str], example: str) -> argparse.Namespace:
+def parse_inputs(parser: Parser, argv: Sequence[str], example: str) -> argparse.Namespace:
     """Returns the options of a parser with `add_inputs`; `input` has all files. Raises InputError, also if there are none."""
     argv, after = list(argv), list[str]()
     if "--" in argv:
@@ -277,7 +277,7 @@ def parse_inputs(made: Parser, argv: Sequence[str], example: str) -> argparse.Na
     for place in reversed(range(len(argv) - 1)):
         if argv[place] == "--mood":  # argparse would take a value that begins with a minus for a flag
             argv[place : place + 2] = [f"--mood={argv[place + 1]}"]
-    options = made.parse_intermixed_args(argv)
+    options = parser.parse_intermixed_args(argv)
     options.input = [*options.input, *options.paths, *after]
     if not options.input:
         word = Path(example).stem

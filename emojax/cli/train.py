@@ -41,13 +41,13 @@ def styles(argv: Sequence[str]) -> int:
         from emojax.train.styles import evaluate as evaluation
         from emojax.train.styles.sources import open_photos
         from emojax.train.styles.training import release, train
-        from emojax.weights.store import check_output
+        from emojax.weights.store import check_new_checkpoint
 
         preset, config = parse_preset(argv, PRESETS, "emojax train styles")
         # One folder per emotion, so that runs/paper is a set of one-style networks.
         run_folder = Path(config.output or f"runs/{preset}/{config.emotion or ''}")
         if config.release:
-            check_output(Path(config.release), [run_folder], force=True)
+            check_new_checkpoint(Path(config.release), [run_folder], force=True)
         if config.score_on:
             open_photos(config.score_on)
         train(config, run_folder, started)

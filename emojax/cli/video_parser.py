@@ -33,22 +33,22 @@ a single clip that failed, 130 interrupted
 
 def parser() -> Parser:
     """Returns the parser of `emojax video`."""
-    made = Parser(
+    parser = Parser(
         prog="emojax video",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--version", action="version", version=f"emojax {__version__}")
-    add_inputs(made, "clip", stream=False)
-    _add_video(made)
-    add_style(made, "clip")
-    add_messages(made, "frame")
-    return made
+    parser.add_argument("--version", action="version", version=f"emojax {__version__}")
+    add_inputs(parser, "clip", stream=False)
+    _add_video(parser)
+    add_style(parser, "clip")
+    add_messages(parser, "frame")
+    return parser
 
 
-def _add_video(made: Parser) -> None:
-    video = made.add_argument_group("video")
+def _add_video(parser: Parser) -> None:
+    video = parser.add_argument_group("video")
     video.add_argument("--start", type=float, metavar="SECONDS", help="where to begin (default: the clip's start)")
     video.add_argument("--end", type=float, metavar="SECONDS", help="where to end (default: the clip's end)")
     video.add_argument(

@@ -41,7 +41,7 @@ class DetectedFaces(NamedTuple):
 
 
 def detect_faces(params: Mapping[str, Any], photo: UInt8[Array, "H W 3"]) -> DetectedFaces:
-    """The faces of a photo; see `emojax.faces.find.detect_faces`. Pure.
+    """The faces of a photo; see `emojax.faces.find.find_faces`. Pure.
 
     Args:
         params: see `emojax.faces.detector.load_detector`.
@@ -53,17 +53,17 @@ def detect_faces(params: Mapping[str, Any], photo: UInt8[Array, "H W 3"]) -> Det
     view = _view(photo, scales, sides)
 
     def unsure(state: tuple[Array, DetectedFaces]) -> Array:
-        number, seen = state
-        return (number < 4) & (seen.scores.max() < find.CONFIDENT)
+        number, faces = state
+        return (number < 4) & (faces.scores.max() < find.CONFIDENT)
 
     def try_orientation(state: tuple[Array, DetectedFaces]) -> tuple[Array, DetectedFaces]:
         number, best = state
         turned = lax.switch(number, [lambda view, k=k: jnp.rot90(view, -k) for k in _QUARTERS], view)
         found = detector.detect(params, turned, views.MINIMUM_CONFIDENCE)
-        seen = _upright(found, number, scales, jnp.stack([width, height]))
+        faces = _upright(found, number, scales, jnp.stack([width, height]))
         least = jnp.where(number > 0, jnp.maximum(find.CONFIDENT_TURNED, best.scores.max()), 0)
-        better = seen.scores.max() >= least
-        return number + 1, jax.tree.map(lambda new, old: jnp.where(better, new, old), seen, best)
+        better = faces.scores.max() >= least
+        return number + 1, jax.tree.map(lambda new, old: jnp.where(better, new, old), faces, best)
 
     nothing = DetectedFaces(
         jnp.int32(0),
@@ -73,14 +73,14 @@ def detect_faces(params: Mapping[str, Any], photo: UInt8[Array, "H W 3"]) -> Det
         jnp.zeros((MAX_FACES, 3)),
         jnp.int32(0),
     )
-    _, seen = lax.while_loop(unsure, try_orientation, (jnp.int32(0), nothing))
+    _, faces = lax.while_loop(unsure, try_orientation, (jnp.int32(0), nothing))
     points = lax.fori_loop(
         0,
-        seen.number,
-        lambda index, points: points.at[index].set(_realign(params, photo, points[index], seen.rotation)),
-        seen.landmarks,
+        faces.number,
+        lambda index, points: points.at[index].set(_realign(params, photo, points[index], faces.rotation)),
+        faces.landmarks,
     )
-    return seen._replace(landmarks=points)
+    return faces._replace(landmarks=points)
 
 
 _QUARTERS = (0, 1, 3, 2)
@@ -175,18 +175,18 @@ def cut(photo: UInt8[Array, "H W 3"], to_photo: Similarity, size: int) -> UInt8[
 
 
 def cut_faces(
-    photo: UInt8[Array, "H W 3"], seen: DetectedFaces, margin: float, size: int, aligned: bool
+    photo: UInt8[Array, "H W 3"], faces: DetectedFaces, margin: float, size: int, aligned: bool
 ) -> UInt8[Array, "F S S 3"]:
     """The crops of faces, see `emojax.faces.crops.cut_face`; black after the last face."""
 
     def crop(index: Array, crops: Array) -> Array:
         if aligned:
-            to_photo = fit_similarity(seen.landmarks[index], template(size, margin)).inverse()
+            to_photo = fit_similarity(faces.landmarks[index], template(size, margin)).inverse()
         else:
-            x, y, side = seen.squares[index]
-            angle = -jnp.deg2rad(seen.rotation.astype(jnp.float32))
+            x, y, side = faces.squares[index]
+            angle = -jnp.deg2rad(faces.rotation.astype(jnp.float32))
             factor = lax.complex(jnp.cos(angle), jnp.sin(angle)) * (side * (1 + 2 * margin) / size)
             to_photo = Similarity(factor, lax.complex(x, y) - factor * np.complex64(complex(size / 2, size / 2)))
         return crops.at[index].set(cut(photo, to_photo, size))
 
-    return lax.fori_loop(0, seen.number, crop, jnp.zeros((MAX_FACES, size, size, 3), jnp.uint8))
+    return lax.fori_loop(0, faces.number, crop, jnp.zeros((MAX_FACES, size, size, 3), jnp.uint8))

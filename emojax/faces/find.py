@@ -63,24 +63,10 @@ class Face:
     """by how many degrees clockwise the photo has to be turned for the face to be upright: 0, 90, 180 or 270"""
 
 
-@dataclass(frozen=True)
-class Detection:
-    """What was found in a photo."""
-
-    faces: tuple[Face, ...]
-    """largest first"""
-    rotation: int
-    """the faces' rotation; 0 if there is no face"""
-
-
 def find_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> list[Face]:
-    """The faces of a photo, largest first; see `detect_faces`."""
-    return list(detect_faces(photo, turned).faces)
+    """The faces of a photo, at most `detector.MAXIMUM`, largest first.
 
-
-def detect_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> Detection:
-    """The faces of a photo, at most `detector.MAXIMUM`. Boxes are squares like those of ExpW, clipped to the photo.
-
+    Boxes are squares like those of ExpW, clipped to the photo.
     Faces of about `views.SMALLEST_FACE` pixels are found in photos of up to 4000 x 3000 pixels; in larger photos, faces have to
     be larger in proportion. A photo without a face of score `CONFIDENT` is also searched when turned by 90, 270 and 180
     degrees; the orientation with the highest score gives all faces. Landmarks are also right for tilted faces. The detector's
@@ -96,16 +82,16 @@ def detect_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> Dete
         faces = (_face(*face, photo.shape[:2], rotation) for face in found)
         return [face for face in faces if face is not None]
 
-    faces, best = upright(0), 0
+    faces = upright(0)
     for rotation in (90, 270, 180) if turned else ():
         confidence = _highest_confidence(faces)
         if confidence >= CONFIDENT:
             break
         other = upright(rotation)
         if _highest_confidence(other) >= max(CONFIDENT_TURNED, confidence):
-            faces, best = other, rotation
+            faces = other
     faces = [realign(photo, face) for face in faces]
-    return Detection(tuple(sorted(faces, key=lambda face: (-face.w * face.h, face.x, face.y))), best if faces else 0)
+    return sorted(faces, key=lambda face: (-face.w * face.h, face.x, face.y))
 
 
 UP = {0: (0, -1), 90: (-1, 0), 180: (0, 1), 270: (1, 0)}

@@ -74,7 +74,7 @@ def pillow_limits(max_megapixels: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def content_with_a_part() -> Iterator[None]:
+def truncated_files_allowed() -> Iterator[None]:
     """Lets Pillow decode truncated files. Use it inside `pillow_limits`, whose lock also protects this global variable."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = True

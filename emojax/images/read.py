@@ -28,7 +28,6 @@ from emojax.images.opening import (
     MAX_BYTES,
     BinaryFile,
     Refused,
-    content_with_a_part,
     exif_of,
     open_image,
     open_stream,
@@ -36,6 +35,7 @@ from emojax.images.opening import (
     read_bounded,
     refuse_opened,
     stream_of,
+    truncated_files_allowed,
 )
 from emojax.images.signatures import jxl_size, unidentified
 from emojax.images.sizes import MAX_MEGAPIXELS, check_megapixels, check_size
@@ -209,7 +209,7 @@ def _decode(image: Image.Image, max_megapixels: float, name: str, mended: Mended
     check_size(image.width * image.height, max_megapixels, name)
     animated = image.format not in _NOT_ANIMATED and getattr(image, "is_animated", False)
     declared, transparent = declared_in_file(image), transparent_value(image)
-    with content_with_a_part() if mended and mended.partial else contextlib.nullcontext():
+    with truncated_files_allowed() if mended and mended.partial else contextlib.nullcontext():
         image.load()
     if image.mode in ("P", "PA") and image.palette is None:  # otherwise, one of Pillow's asserts would fail
         raise OSError("its palette is missing")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from emojax.emotions import EMOTIONS
-from emojax.nets.classifier import VGG16_DEPTHS, ClassifierConfig, init_classifier, mix_domains, readout_width
+from emojax.nets.classifier import VGG16_DEPTHS, ClassifierConfig, mix_domains, readout_width
 from emojax.nets.layers import max_pool
 from emojax.nets.mobilefacenet import MobileFaceNet
 
@@ -123,19 +121,3 @@ class Classifier(nn.Module):
         network = {"paper": PaperNet, "vgg16": Vgg16Net, "mobilefacenet": FaceNet}[self.config.architecture]
         nn.share_scope(self, module := network(self.config, self.dtype, self.axis_name))
         return module(x.astype(self.dtype), train).astype(jnp.float32)
-
-
-def layer_names(config: ClassifierConfig) -> tuple[str, ...]:
-    """The names of the network's layers in the order in which they run ("Conv_0", "BatchNorm_0", ...)."""
-    names: list[str] = []
-
-    def record(run: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        if context.method_name == "__call__" and not isinstance(
-            context.module, (Classifier, PaperNet, Vgg16Net, FaceNet, MobileFaceNet)
-        ):
-            names.append(context.module.name or type(context.module).__name__)
-        return run(*args, **kwargs)
-
-    with nn.intercept_methods(record):
-        jax.eval_shape(lambda: init_classifier(config, jax.random.PRNGKey(0)))
-    return tuple(names)

@@ -17,8 +17,7 @@ from jaxtyping import Array, Float, Int, Real, UInt8
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO
 from emojax.faces.exportable import cut_faces, detect_faces
 from emojax.images import to_uint8, to_unit
-from emojax.nets import classifier as cnn
-from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.classifier import ClassifierConfig, classify
 from emojax.nets.steady import stylize_steadily
 from emojax.nets.stylizer import (
     MULTIPLE,
@@ -80,20 +79,20 @@ def classify_then_stylize(
         params: {"detector": see `load_detector`, "classifier": linen variables, "styles": see `init_stylizer`}.
         photo: of any size from 16 x 16 up; its sides may be symbolic.
     """
-    seen = detect_faces(params["detector"], photo)
-    crops = cut_faces(photo, seen, classifier.margin, classifier.size, classifier.aligned)
-    areas = seen.boxes[:, 2] * seen.boxes[:, 3]
+    faces = detect_faces(params["detector"], photo)
+    crops = cut_faces(photo, faces, classifier.margin, classifier.size, classifier.aligned)
+    areas = faces.boxes[:, 2] * faces.boxes[:, 3]
     weights = areas / jnp.maximum(areas.sum(), 1e-9)
     neutral = jax.nn.one_hot(NEUTRAL, len(EMOTIONS))
     reading = read_styles(
-        classifier, styles.style_names, mix, params["classifier"], crops, seen.number, weights, neutral
+        classifier, styles.style_names, mix, params["classifier"], crops, faces.number, weights, neutral
     )
     regions = None
     if PHOTO in styles.style_names:
-        boxes, strength = seen.boxes[:MAX_REGIONS], jnp.float32(StylizeOptions.face_strength)
+        boxes, strength = faces.boxes[:MAX_REGIONS], jnp.float32(StylizeOptions.face_strength)
         regions = face_regions(styles.style_names, reading, boxes, None, strength, False)
     picture = stylize_padded(styles, params["styles"], photo[None], reading.style[None], regions)[0]
-    return StylizedPhoto(picture, seen.number, seen.boxes, seen.landmarks, reading.probabilities, reading.style)
+    return StylizedPhoto(picture, faces.number, faces.boxes, faces.landmarks, reading.probabilities, reading.style)
 
 
 def stylize_padded(
@@ -103,10 +102,10 @@ def stylize_padded(
     weights: Float[Array, "N S"],
     regions: Regions | None = None,
 ) -> UInt8[Array, "N H W 3"]:
-    """`stylize` for photos of any size from 16 x 16 up, which may be symbolic."""
+    """`stylize_photos` for photos of any size from 16 x 16 up, which may be symbolic."""
     height, width = photos.shape[1:3]
     padded = _reflect_to_multiple(_reflect_to_multiple(photos, 1), 2)
-    return stylize(config, params, padded, weights, regions=regions)[:, :height, :width]
+    return stylize_photos(config, params, padded, weights, regions=regions)[:, :height, :width]
 
 
 def _reflect_to_multiple(x: Array, axis: int) -> Array:
@@ -157,7 +156,7 @@ def read_then_stylize(
     if boxes is not None:
         regions = face_regions(styles.style_names, reading, boxes, strength, face_strength, per_face)
         regions = regions._replace(mask=None if mask is None else mask[None])
-    return reading, stylize(styles, params["styles"], photo[None], painted[None], size, regions)[0]
+    return reading, stylize_photos(styles, params["styles"], photo[None], painted[None], size, regions)[0]
 
 
 def read_styles(
@@ -185,7 +184,7 @@ def read_faces(
     groups = crops.reshape(-1, READ_AT_ONCE, *crops.shape[1:])
 
     def read(index: Int[Array, ""], probabilities: Float[Array, "G R 7"]) -> Float[Array, "G R 7"]:
-        return probabilities.at[index].set(cnn.classify(classifier, variables, groups[index]))
+        return probabilities.at[index].set(classify(classifier, variables, groups[index]))
 
     empty = jnp.zeros((*groups.shape[:2], len(EMOTIONS)))
     return jax.lax.fori_loop(0, -(-count // READ_AT_ONCE), read, empty).reshape(len(crops), -1)
@@ -230,7 +229,7 @@ def with_strength(
     return strength * weights + (1 - strength) * photo.reshape([1] * (weights.ndim - 1) + [-1])
 
 
-def stylize(
+def stylize_photos(
     config: StylizerConfig,
     params: Mapping[str, Any],
     photos: UInt8[Array, "N H W 3"],
@@ -275,7 +274,7 @@ def stylize_frame(
     """Repaints a frame of a clip, whose sides are multiples of 4 and at least 16. Pure.
 
     Args:
-        photo, weights, regions: as for `stylize`.
+        photo, weights, regions: as for `stylize_photos`.
         statistics, rate: see `stylize_steadily`.
         before: the previous stylized frame, warped to align with this frame.
         trust: how much of `before` stays in the new frame, 0 to 1, on a grid over the frame.
@@ -298,7 +297,7 @@ def measure_statistics(
     regions: Regions | None = None,
     corners: Real[Array, "N 2"] | None = None,
 ) -> Statistics:
-    """The norms' statistics over one photo, or over windows of one photo; arguments as for `stylize`. Pure."""
+    """The norms' statistics over one photo, or over windows of one photo; arguments as for `stylize_photos`. Pure."""
     network, code = _network_and_code(config, params, photos, weights[None], regions, corners)
     return norm_statistics(config, network, to_unit(photos), code, (size[0], size[1]))
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from emojax.images import rescale, resize_mask
 from emojax.nets.stylizer import Statistics, StylizerConfig
 from emojax.pipeline import tiles
-from emojax.pipeline.forward import measure_statistics, stylize
+from emojax.pipeline.forward import measure_statistics, stylize_photos
 from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import Regions
 from emojax.pipeline.sizes import pad_to_bucket
@@ -30,7 +30,7 @@ def stylize_in_tiles(
     mask: UInt8[np.ndarray, "H W"] | None = None,
     statistics: Statistics | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Repaints a photo window by window, all with the same norm statistics; see `stylize` and `emojax.pipeline.tiles`.
+    """Repaints a photo window by window, all with the same norm statistics; see `stylize_photos` and `emojax.pipeline.tiles`.
 
     Args:
         regions: regions without a mask.
@@ -44,9 +44,9 @@ def stylize_in_tiles(
 
     def painter(window: np.ndarray, size: np.ndarray, corner: np.ndarray) -> np.ndarray:
         name = ("window", mask is not None)
-        program = programs.get(name, window.shape, lambda: functools.partial(stylize, config))
-        seen = _with_mask(regions, mask, corner, *window.shape[1:3])
-        return np.asarray(program(params, window, weights[None], size, seen, statistics, corner))[0]
+        program = programs.get(name, window.shape, lambda: functools.partial(stylize_photos, config))
+        local = _with_mask(regions, mask, corner, *window.shape[1:3])
+        return np.asarray(program(params, window, weights[None], size, local, statistics, corner))[0]
 
     return tiles.paint(photo, config.receptive_radius, painter, max_side)
 

@@ -32,7 +32,7 @@ from emojax.pipeline.forward import (
     read_faces,
     read_styles,
     read_then_stylize,
-    stylize,
+    stylize_photos,
     with_strength,
 )
 from emojax.pipeline.inputs import as_pictures, as_style_files, check_many
@@ -44,7 +44,7 @@ from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
 from emojax.pipeline.styles import check_options, code_and_amount, explicit_style, spares_faces, style_dict
 from emojax.util.batches import map_batches
-from emojax.util.compiling import own_names
+from emojax.util.compiling import as_resource_errors
 from emojax.util.numbers import is_number
 from emojax.weights.load import add_style_files
 from emojax.weights.style_file import StyleFile
@@ -66,7 +66,7 @@ class Model:
         width, blocks = self.styles.width, self.styles.blocks
         return f"Model({self.classifier.architecture}, {len(self.styles.style_names)} styles, width {width}, {blocks} blocks)"
 
-    @own_names()
+    @as_resource_errors()
     def __call__(self, photo: PhotoLike | Photo, **options: Any) -> Result:
         """Repaints a photo in the style of the emotion on its faces.
 
@@ -131,8 +131,8 @@ class Model:
             name = ("whole", options.mix, options.per_face, regional, mask is not None, places)
             padded, size = pad_to_bucket(small, self.programs.buckets(name))
             program = self.programs.get(name, padded.shape[:2], self._whole(options.mix, options.per_face))
-            seen = tiles.pad_mask(small_mask, padded)
-            reading, stylized = program(self.params, padded, *reads, size, boxes, share, face_share, seen)
+            padded_mask = tiles.pad_mask(small_mask, padded)
+            reading, stylized = program(self.params, padded, *reads, size, boxes, share, face_share, padded_mask)
         else:
             reader = self.programs.get(("read", options.mix, places), None, self._reader(options.mix))
             reading = reader(self.params["classifier"], *reads)
@@ -196,7 +196,7 @@ class Model:
             if coming is not None:
                 yield repaint(coming.result())
 
-    @own_names()
+    @as_resource_errors()
     def paint(self, photo: PhotoLike | Photo, painting: PhotoLike | Photo | None = None, **options: Any) -> Result:
         """Paints a photo by optimizing its pixels, in the style of any painting or of the emotion's painting; takes minutes.
 
@@ -231,7 +231,7 @@ class Model:
         """
         return plan_programs(self, sizes, read, mix, per_face, style_scale, face_strength, masked)
 
-    @own_names()
+    @as_resource_errors()
     def classify(self, crops: ArrayLike | Sequence[PhotoLike], margin: float = 0.0) -> np.ndarray:
         """Reads the emotions of cropped faces.
 
@@ -264,7 +264,7 @@ class Model:
         program = self.programs.get("faces", places, lambda: functools.partial(read_faces, self.classifier))
         return np.asarray(program(self.params["classifier"], filled, np.int32(len(crops))))[: len(crops)]
 
-    @own_names()
+    @as_resource_errors()
     def find_faces(self, photo: PhotoLike | Photo) -> list[Face]:
         """The faces of a photo (as in `__call__`), largest first; see `emojax.faces.find.find_faces`.
 
@@ -273,7 +273,7 @@ class Model:
         """
         return find_faces((photo if isinstance(photo, Photo) else read_photo(photo, math.inf)).pixels)
 
-    @own_names()
+    @as_resource_errors()
     def stylize(self, photo: PhotoLike | Photo, emotion: str | Mapping[str, float]) -> np.ndarray:
         """Repaints a photo (as in `__call__`) in a given style or mix; returns uint8 [H, W, 3].
 
@@ -331,7 +331,7 @@ class Model:
         return lambda: functools.partial(read_styles, self.classifier, self.styles.style_names, mix)
 
     def _given(self) -> Callable[[], Callable[..., Any]]:
-        return lambda: functools.partial(stylize, self.styles)
+        return lambda: functools.partial(stylize_photos, self.styles)
 
     def _is_regional(self, options: StylizeOptions, mask: np.ndarray | None) -> bool:
         """Whether the style code varies over the picture."""

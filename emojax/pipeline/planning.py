@@ -59,8 +59,8 @@ def plan_programs(
         else:
             program = model.programs.get(name, bucket, model._given())
             masks = shape((1, *bucket, 1), np.uint8)
-            seen = regions._replace(mask=masks) if masked and regions is not None else regions
-            program.compile(model.params["styles"], shape((1, *bucket, 3), np.uint8), weights, size, seen)
+            painted = regions._replace(mask=masks) if masked and regions is not None else regions
+            program.compile(model.params["styles"], shape((1, *bucket, 3), np.uint8), weights, size, painted)
 
     small = (scaled_size(height, width, 1 / style_scale) for height, width in sizes)
     max_pixels = tiles.max_pixels(model.styles)

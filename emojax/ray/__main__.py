@@ -21,19 +21,19 @@ OUT/readings/*.jsonl. Run it again to go on where it stopped, and to try again w
 
 def parser() -> Parser:
     """The parser of the command."""
-    made = Parser(
+    parser = Parser(
         prog="python -m emojax.ray", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("input", metavar="IN", help="the folder of the photos")
-    made.add_argument("output", metavar="OUT", help="the folder for the pictures, new or of an earlier run")
-    actors = made.add_argument_group("actors")
+    parser.add_argument("input", metavar="IN", help="the folder of the photos")
+    parser.add_argument("output", metavar="OUT", help="the folder for the pictures, new or of an earlier run")
+    actors = parser.add_argument_group("actors")
     actors.add_argument("--actors", type=int, default=1, metavar="N", help="processes with a model each (default: 1)")
     actors.add_argument("--cpus", type=float, default=1.0, metavar="N", help="cores of each (default: 1)")
     actors.add_argument(
         "--gpus", type=float, default=0.0, metavar="N", help="GPUs of each, such as 0.25 for four on one (default: 0)"
     )
-    add_style(made, "photo")
-    return made
+    add_style(parser, "photo")
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     style_files, style = named_style(args)
     options = StylizeOptions(emotion=style, **style_options(args))
     names = {"emotion": args.emotion or args.style, "styles": args.styles, "classifier": args.classifier}
-    made = vars(options) | names | {"mood": args.mood}
+    recorded = vars(options) | names | {"mood": args.mood}
     try:
         from emojax.ray.job import Actors, paint_folder
     except ModuleNotFoundError as error:
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.output,
         options,
         actors,
-        made,
+        recorded,
         styles=args.styles,
         classifier=args.classifier,
         style_files=style_files,

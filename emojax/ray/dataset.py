@@ -12,7 +12,7 @@ from emojax.emotions import EMOTIONS, PHOTO, style_weights
 from emojax.errors import InputError
 from emojax.images import FORMATS
 from emojax.options import StylizeOptions
-from emojax.ray.painter import Painter, Settings
+from emojax.ray.painter import ActorSettings, BatchPainter
 from emojax.weights.style_file import StyleFile
 
 SHARE = 0.9
@@ -81,9 +81,9 @@ def stylize(
     columns = dataset.columns(fetch_if_missing=False)
     if columns and not {"bytes", "path"} & set(columns):
         raise InputError(f"rows have {', '.join(columns)}: they need a column 'bytes' or 'path'")
-    settings = Settings(options, styles, classifier, tuple(style_files), suffix, filesystem, cpus, gpus)
+    settings = ActorSettings(options, styles, classifier, tuple(style_files), suffix, filesystem, cpus, gpus)
     return dataset.map_batches(
-        Painter,
+        BatchPainter,
         fn_constructor_args=(settings,),
         batch_format="pyarrow",
         batch_size=batch_size,

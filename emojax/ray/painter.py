@@ -38,7 +38,7 @@ FETCHED_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Settings:
+class ActorSettings:
     """The settings of an actor."""
 
     options: StylizeOptions
@@ -54,10 +54,10 @@ class Settings:
     gpus: float = 0.0
 
 
-class Painter:
+class BatchPainter:
     """A model that paints batches."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ActorSettings) -> None:
         """Loads the model.
 
         Raises:

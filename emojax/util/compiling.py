@@ -57,7 +57,7 @@ def start_backend() -> list[jax.Device]:
 
 
 @contextlib.contextmanager
-def own_names() -> Iterator[None]:
+def as_resource_errors() -> Iterator[None]:
     """Turns errors about what the machine lacks, raised while JAX computes, into ResourceError. Also a decorator."""
     check_process()
     try:

@@ -33,7 +33,7 @@ from emojax.util.program_cache import compile_with_key, load_executable
 LIMIT = 8
 """number of programs (one per shapes of the arguments) that a function keeps in memory; the least recently used goes first"""
 _LIBRARIES = ("jax", "jaxlib", "flax", "numpy")
-_TELL_ONLY = re.compile("jax_(debug_)?log|cache|traceback")
+_NOT_IN_KEY = re.compile("jax_(debug_)?log|cache|traceback")
 """settings of JAX that change messages and where programs are kept, not the programs"""
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 _PACKAGE = Path(__file__).parent.parent
@@ -166,7 +166,7 @@ def _facts(name: str, shapes: Hashable, device: jax.Device) -> dict[str, Any]:
         "settings": {
             name: getattr(jax.config, name, value)
             for name, value in jax.config.values.items()
-            if not _TELL_ONLY.search(name)
+            if not _NOT_IN_KEY.search(name)
         },
         "flags": [os.environ.get(flag) for flag in _FLAGS],
         "options": compiling.CPU_OPTIONS,
@@ -180,15 +180,15 @@ def _name(function: Callable[..., Any]) -> str | None:
     if isinstance(function, functools.partial):
         inner = _name(function.func)
         given = [*function.args, *function.keywords.items()]
-        return f"{inner}{given!r}" if inner is not None and all(_is_telling(value) for value in given) else None
+        return f"{inner}{given!r}" if inner is not None and all(_has_stable_repr(value) for value in given) else None
     if "<" in getattr(function, "__qualname__", "<"):  # defined inside another function, whose variables it may use
         return None
     return f"{function.__module__}.{function.__qualname__}"
 
 
-def _is_telling(value: Any) -> bool:
+def _has_stable_repr(value: Any) -> bool:
     if isinstance(value, tuple):
-        return all(_is_telling(item) for item in value)
+        return all(_has_stable_repr(item) for item in value)
     return value is None or isinstance(value, str | int | float) or dataclasses.is_dataclass(value)
 
 

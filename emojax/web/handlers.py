@@ -26,12 +26,12 @@ from emojax.weights.style_file import StyleFile, read_style_file
 
 SIDE, LIVE_SIDE, PREVIEW_SIDE = 1024, 640, 256
 """long sides in pixels: of pictures on the page (a download has the photo's size), of webcam frames, and of style previews"""
-MAX_MEGAPIXELS, MAX_STYLE_FILES = 50, 8
+MAX_PAGE_MEGAPIXELS, MAX_STYLE_FILES = 50, 8
 Files: TypeAlias = tuple[StyleFile, ...]
 
 
 @dataclass(frozen=True)
-class Settings:
+class Controls:
     """The controls of the page; see `StylizeOptions`."""
 
     choice: Mapping[str, float] | None = None
@@ -98,7 +98,7 @@ class Handlers:
         """Reads a photo and paints it: visit, before and after, line, faces."""
         if path is None:
             return None, None, "", ""
-        photo, settings = read_photo(path, MAX_MEGAPIXELS, name=Path(path).name), Settings(*controls)
+        photo, settings = read_photo(path, MAX_PAGE_MEGAPIXELS, name=Path(path).name), Controls(*controls)
         factor = max(1.0, max(photo.pixels.shape) / SIDE)
         small, plain = rescale(photo.pixels, 1 / factor), replace(settings, choice=None, per_face=False, share=0.0)
         read = self.model(files)(small, **plain.options())
@@ -110,10 +110,10 @@ class Handlers:
         """Paints the photo again: before and after, line."""
         if visit is None:
             return gr.skip(), gr.skip()
-        result = self._repaint(visit, files, Settings(*controls))
+        result = self._repaint(visit, files, Controls(*controls))
         return (visit.small, result.image), _line(result, visit)
 
-    def _repaint(self, visit: Visit, files: Files, settings: Settings) -> Result:
+    def _repaint(self, visit: Visit, files: Files, settings: Controls) -> Result:
         return self.model(files)(visit.small, **settings.options(visit.style))
 
     def previews(self, visit: Visit | None, files: Files) -> list[tuple[Any, str]]:
@@ -158,7 +158,7 @@ class Handlers:
             raise InputError("there is no picture yet: drop a photo first")
         if not Path(visit.path).exists():
             raise InputError("the page has deleted this photo, which is over an hour old: drop it again")
-        photo, settings = read_photo(visit.path, MAX_MEGAPIXELS, name=Path(visit.path).name), Settings(*controls)
+        photo, settings = read_photo(visit.path, MAX_PAGE_MEGAPIXELS, name=Path(visit.path).name), Controls(*controls)
         scale = min(settings.style_scale * visit.factor, STYLE_SCALES[1])
         options = replace(settings, style_scale=scale).options(visit.style)
         result = self.model(files)(photo, **options)
@@ -173,7 +173,7 @@ class Handlers:
         """Paints a frame of the webcam: the picture, the faces."""
         if frame is None:
             return gr.skip(), gr.skip()
-        settings, model = Settings(*controls), self.model(files)
+        settings, model = Controls(*controls), self.model(files)
         frame = rescale(frame, min(1.0, LIVE_SIDE / max(frame.shape)))
         style = model(frame).style if settings.share and settings.choice is None else None
         result = model(frame, **settings.options(style))

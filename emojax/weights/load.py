@@ -16,13 +16,12 @@ import safetensors.numpy
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import CheckpointError
-from emojax.nets import classifier as cnn
-from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.classifier import ClassifierConfig, init_classifier
 from emojax.nets.stylizer import StylizerConfig, init_stylizer, stack_networks
 from emojax.util.compiling import program_cache, start_backend
 from emojax.util.executables import code_hash
 from emojax.util.files import PACKAGED
-from emojax.weights import store as ckpt
+from emojax.weights import store
 from emojax.weights.style_file import StyleFile, network_fingerprint
 
 FAST = "fast"
@@ -52,9 +51,9 @@ def add_style_files(
 def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
     """A classifier's config and linen variables; see `load`."""
     start_backend()
-    found = ckpt.read_checkpoint(path, "classifier")
-    config = ckpt.model_config(found, ClassifierConfig)
-    variables = _params(found, lambda: cnn.init_classifier(config, jax.random.PRNGKey(0)))
+    found = store.read_checkpoint(path, "classifier")
+    config = store.model_config(found, ClassifierConfig)
+    variables = _params(found, lambda: init_classifier(config, jax.random.PRNGKey(0)))
     return config, {"batch_stats": {}, **variables}  # empty ones are not saved
 
 
@@ -63,12 +62,12 @@ def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
     start_backend()
     if singles := _network_set_folders(Path(path)):
         return _load_network_set(singles)
-    found = ckpt.read_checkpoint(path, "styles")
-    config = ckpt.model_config(found, StylizerConfig)
+    found = store.read_checkpoint(path, "styles")
+    config = store.model_config(found, StylizerConfig)
     return config, _params(found, lambda: init_stylizer(config, jax.random.PRNGKey(0)))
 
 
-def _params(checkpoint: ckpt.Checkpoint, initialize: Callable[[], Any]) -> Any:
+def _params(checkpoint: store.Checkpoint, initialize: Callable[[], Any]) -> Any:
     """The parameters of a checkpoint whose hash is verified; see `load`.
 
     With `emojax.util.compiling.enable_cache` a copy is kept in the cache under the checkpoint's hash. This saves half a second
@@ -78,7 +77,7 @@ def _params(checkpoint: ckpt.Checkpoint, initialize: Callable[[], Any]) -> Any:
     kept = None if cache is None else cache.get(key)
     if kept is not None:
         return _nested(safetensors.numpy.load(kept))
-    params = ckpt.load_params(checkpoint, jax.eval_shape(initialize))
+    params = store.load_params(checkpoint, jax.eval_shape(initialize))
     if cache is not None:
         leaves = jax.tree_util.tree_leaves_with_path(params)
         names = (jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves)
@@ -97,7 +96,7 @@ def _nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def _network_set_folders(path: Path) -> dict[str, Path]:
     """The checkpoints or runs of a network set, emotion -> folder; empty if `path` itself is a checkpoint or run."""
-    if not os.path.isdir(path) or os.path.exists(path / "model.json") or ckpt.checkpoints_in(path):
+    if not os.path.isdir(path) or os.path.exists(path / "model.json") or store.checkpoints_in(path):
         return {}
     return {emotion: path / emotion for emotion in EMOTIONS if os.path.isdir(path / emotion)}
 

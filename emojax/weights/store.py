@@ -282,7 +282,7 @@ def _check_hash(checkpoint: Checkpoint, part: str, expected: str, header: Any = 
         )
 
 
-def check_output(output: Path, sources: Sequence[Path], force: bool) -> None:
+def check_new_checkpoint(output: Path, sources: Sequence[Path], force: bool) -> None:
     """Checks that a new checkpoint, made from `sources`, may be written at `output`.
 
     Raises:

@@ -22,7 +22,7 @@ from emojax.train.progress import Length
 from emojax.train.resume import Run
 from emojax.train.state import TrainState
 from emojax.train.throughput import Stopwatch, describe_speed, measure_matmul_peak
-from emojax.weights import store as ckpt
+from emojax.weights import store
 
 CONFIG = StylizerConfig(width=2, blocks=0, style_names=("sad",))  # any model config: the loop only writes it down
 RATE = OptimizerConfig(learning_rate=0.05, schedule="cosine", warmup_steps=2, clip_norm=1.0)
@@ -120,8 +120,8 @@ def test_it_learns_and_leaves_everything_behind(tmp_path):
     assert (state.params["w"] > 0.05).all() and (state.params["w"] < 1.05 * sum(rates)).all()
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert any((tmp_path / "tensorboard").iterdir())
-    found = ckpt.read_checkpoint(ckpt.checkpoints_in(tmp_path)[-1], "styles")
-    np.testing.assert_array_equal(ckpt.load_params(found, state.params)["w"], state.params["w"])
+    found = store.read_checkpoint(store.checkpoints_in(tmp_path)[-1], "styles")
+    np.testing.assert_array_equal(store.load_params(found, state.params)["w"], state.params["w"])
 
 
 def test_it_learns_the_solution(tmp_path):
@@ -164,7 +164,7 @@ def test_a_signal_while_waiting_for_the_device_loses_nothing(tmp_path, monkeypat
     if at < 10:
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "parts", loop=rare)
-        newest = ckpt.read_checkpoint(ckpt.checkpoints_in(tmp_path / "parts")[-1], "styles")
+        newest = store.read_checkpoint(store.checkpoints_in(tmp_path / "parts")[-1], "styles")
         assert at <= newest.step <= at + 2
     resumed = train(tmp_path / "parts", loop=rare)
     jax.tree.map(np.testing.assert_array_equal, resumed, whole)
@@ -201,7 +201,7 @@ def test_parameters_that_overflow_are_never_saved(tmp_path):
 
     with pytest.raises(UserError, match="parameter w is not finite at step 4"):
         train(tmp_path, step=overflow)
-    assert not ckpt.checkpoints_in(tmp_path)
+    assert not store.checkpoints_in(tmp_path)
 
 
 def test_an_evaluation_that_is_not_finite_stops(tmp_path):
@@ -211,7 +211,7 @@ def test_an_evaluation_that_is_not_finite_stops(tmp_path):
 
 def test_without_evaluation_the_score_is_the_latest_loss(tmp_path):
     train(tmp_path, steps=5, loop=LoopConfig(log_every=3, save_every=4))
-    found = {c.name: ckpt.read_checkpoint(c, "styles") for c in ckpt.checkpoints_in(tmp_path)}
+    found = {c.name: store.read_checkpoint(c, "styles") for c in store.checkpoints_in(tmp_path)}
     losses = rows(tmp_path)
     expected = {"step_00000004": -losses[3], "step_00000005": -losses[5]}
     assert found["step_00000005"].score == expected["step_00000005"]
@@ -220,7 +220,7 @@ def test_without_evaluation_the_score_is_the_latest_loss(tmp_path):
 
 def test_a_position_that_is_damaged_is_told(tmp_path):
     train(tmp_path, steps=4)
-    position = ckpt.checkpoints_in(tmp_path)[-1] / "training" / "position.json"
+    position = store.checkpoints_in(tmp_path)[-1] / "training" / "position.json"
     position.write_text(position.read_text().replace("4", "5"))
     with pytest.raises(UserError, match="damaged or incomplete: model.json and training/"):
         train(tmp_path)
@@ -265,8 +265,8 @@ def test_the_best_checkpoint_is_that_of_the_evaluation(tmp_path):
     scores = iter([5.0, 1.0])
     train(tmp_path, evaluate=lambda state, constants: ({"loss": float(constants)}, next(scores)))
     assert rows(tmp_path, "val") == {5: 2.0, 10: 2.0}
-    assert [p.name for p in ckpt.checkpoints_in(tmp_path)][-1] == "step_00000010"
-    assert ckpt.read_checkpoint(tmp_path, "styles").score == 5.0
+    assert [p.name for p in store.checkpoints_in(tmp_path)][-1] == "step_00000010"
+    assert store.read_checkpoint(tmp_path, "styles").score == 5.0
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
@@ -361,7 +361,7 @@ def test_what_came_before_the_first_step_counts(tmp_path, monkeypatch):
     state = train(tmp_path / "a", steps=None, seconds=100.0, started=started, data=Numbers(on_batch=clock.tick))
     assert int(state.step) == 4
     late = train(tmp_path / "b", steps=None, seconds=10.0, started=started - 1e6, data=Numbers(on_batch=clock.tick))
-    assert int(late.step) == 1 and ckpt.checkpoints_in(tmp_path / "b")  # a checkpoint there is in any case
+    assert int(late.step) == 1 and store.checkpoints_in(tmp_path / "b")  # a checkpoint there is in any case
 
 
 def test_a_run_by_the_clock_that_is_stopped_goes_on_where_its_time_stopped(tmp_path, monkeypatch):
@@ -391,7 +391,7 @@ def test_a_checkpoint_is_written_after_some_minutes(tmp_path, monkeypatch):
     rare = LoopConfig(log_every=4, evaluate_every=100, save_every=100, save_minutes=0.5)
     with pytest.raises(ZeroDivisionError):
         train(tmp_path, loop=rare, data=Numbers(on_batch=crash))
-    assert [path.name for path in ckpt.checkpoints_in(tmp_path)] == [
+    assert [path.name for path in store.checkpoints_in(tmp_path)] == [
         "step_00000004"
     ]  # 40 seconds, where 30 are too many
 

@@ -26,7 +26,7 @@ from emojax.train.faces.scores import fit_temperature, fit_temperature_and_bias
 from emojax.util import compiling
 from emojax.util.batches import map_batches
 from emojax.util.words import tell
-from emojax.weights import store as ckpt
+from emojax.weights import store
 from emojax.weights.load import load_classifier
 
 PENALTY = 0.05
@@ -124,8 +124,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
     parser.add_argument("--force", action="store_true", help="replace an existing one")
     args = parser.parse_args(argv)
-    found = ckpt.read_checkpoint(args.checkpoint, "classifier")
-    ckpt.check_output(args.output, [found.path], args.force)
+    found = store.read_checkpoint(args.checkpoint, "classifier")
+    store.check_new_checkpoint(args.output, [found.path], args.force)
     config, variables = load_classifier(found.path)
     if config.domains > 1 or args.domains is not None:
         return _write_domains(args, found, config, variables)
@@ -137,7 +137,7 @@ def main(argv: Sequence[str]) -> int:
         temperature, bias = fit_temperature_and_bias(logits, labels, PENALTY)
     else:
         temperature, bias = fit_temperature(logits, labels), np.zeros(len(EMOTIONS))
-    ckpt.save_checkpoint(
+    store.save_checkpoint(
         args.output,
         "classifier",
         config,
@@ -157,7 +157,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _write_domains(
-    args: argparse.Namespace, found: ckpt.Checkpoint, config: ClassifierConfig, variables: Mapping[str, Any]
+    args: argparse.Namespace, found: store.Checkpoint, config: ClassifierConfig, variables: Mapping[str, Any]
 ) -> int:
     """Calibrates a network with several domains; returns the exit code."""
     domains = args.domains or []
@@ -169,7 +169,7 @@ def _write_domains(
     if len(faces) != len(args.data):
         raise UserError(f"only {', '.join(faces)} have faces in the split {args.split!r}: choose another --split")
     variables, metrics = calibrate_domains(config, variables, faces, domains, PENALTY if args.bias else None)
-    ckpt.save_checkpoint(args.output, "classifier", config, variables, step=found.step, metrics=metrics)
+    store.save_checkpoint(args.output, "classifier", config, variables, step=found.step, metrics=metrics)
     fitted = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
     print(f"{sum(len(part.labels) for part in faces.values())} faces of {', '.join(faces)}: {fitted}")
     tell(f"wrote {args.output}")

@@ -45,7 +45,7 @@ from emojax.train.state import TrainState
 from emojax.util import compiling
 from emojax.util.batches import map_batches
 from emojax.util.words import tell
-from emojax.weights import store as ckpt
+from emojax.weights import store
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 EVALUATION_BATCH = 128
@@ -268,7 +268,7 @@ def _train_readout(config: ClassifierTraining, run: Path) -> TrainState:
     if held_out := held_out_faces(config.data, config.model, "val", *wraps):
         metrics, score = make_evaluation(config, held_out)(state, constants)
         tell(", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
-    ckpt.save_checkpoint(
+    store.save_checkpoint(
         run / "step_00000000",
         "classifier",
         config.model,

@@ -26,7 +26,7 @@ from emojax.emotions import PHOTO
 from emojax.errors import UserError
 from emojax.images import read_photo
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
-from emojax.pipeline.forward import stylize
+from emojax.pipeline.forward import stylize_photos
 from emojax.train.state import TrainState
 from emojax.train.styles.config import StyleTraining, painted_styles
 from emojax.train.styles.crops import center_crop, photo_batches
@@ -36,7 +36,7 @@ from emojax.train.styles.training import finished, make_evaluation, train_params
 from emojax.util import compiling
 from emojax.util.files import make_folder, refuse_existing
 from emojax.util.words import tell
-from emojax.weights import store as ckpt
+from emojax.weights import store
 from emojax.weights.load import find_styles, load_styles
 from emojax.weights.style_file import SUFFIX, StyleFile, check_name, network_fingerprint, write_style_file
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
@@ -52,9 +52,9 @@ def run_folder(name: str, network: str, painting: Path) -> Path:
 
 def check_run(run: Path, model: StylizerConfig, network: str) -> bool:
     """Whether a run has begun; raises UserError if it belongs to another network."""
-    for path in ckpt.checkpoints_in(run)[-1:]:
+    for path in store.checkpoints_in(run)[-1:]:
         expected = jax.eval_shape(lambda: init_stylizer(model, jax.random.PRNGKey(0)))
-        params = ckpt.load_params(ckpt.read_checkpoint(path, "styles"), expected)
+        params = store.load_params(store.read_checkpoint(path, "styles"), expected)
         if network_fingerprint(params["network"]) != network:
             raise UserError(f"{run} learned a style for another network: choose another --run")
         return True
@@ -127,7 +127,7 @@ def weaken(config: StylizerConfig, row: Any, rows: Any, strength: float) -> Any:
 
 def preview(config: StylizerConfig, params: Any, photo: np.ndarray) -> bytes:
     """A photo uint8 [H, W, 3], sides multiples of 4, in the only style of a network, as a small JPEG."""
-    program = compiling.jit(functools.partial(stylize, config))
+    program = compiling.jit(functools.partial(stylize_photos, config))
     stylized = Image.fromarray(np.asarray(program(params, photo[None], np.ones((1, 1), np.float32))[0]))
     buffer = io.BytesIO()
     stylized.resize((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=85)

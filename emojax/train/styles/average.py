@@ -15,7 +15,7 @@ import numpy as np
 from emojax.cli.parser import Parser
 from emojax.errors import UserError
 from emojax.util.words import tell
-from emojax.weights import store as ckpt
+from emojax.weights import store
 from emojax.weights.load import load_styles
 
 
@@ -34,13 +34,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
     parser.add_argument("--force", action="store_true", help="replace an existing one")
     args = parser.parse_args(argv)
-    sources = [ckpt.read_checkpoint(path, "styles").path for path in args.checkpoints]
-    ckpt.check_output(args.output, sources, args.force)
+    sources = [store.read_checkpoint(path, "styles").path for path in args.checkpoints]
+    store.check_new_checkpoint(args.output, sources, args.force)
     (config, first), *others = map(load_styles, sources)
     for source, (other, _) in zip(sources[1:], others, strict=True):
         if other != config:
             raise UserError(f"{sources[0]} is a {config}, {source} a {other}: only networks of one shape have a mean")
     params = jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), first, *[params for _, params in others])
-    ckpt.save_checkpoint(args.output, "styles", config, params)
+    store.save_checkpoint(args.output, "styles", config, params)
     tell(f"wrote {args.output}")
     return 0

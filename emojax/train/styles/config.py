@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from emojax.emotions import EMOTIONS, PHOTO, nearest, style_weights
+from emojax.emotions import EMOTIONS, PHOTO, style_weights
 from emojax.errors import UserError
 from emojax.losses.objective import COLUMN_LAYERS, check_layers
 from emojax.losses.terms import CONTENT_LAYER, STYLE_LAYERS
@@ -17,6 +17,7 @@ from emojax.train.loop import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Mode
 from emojax.train.progress import Length
+from emojax.util.words import nearest
 
 PAINTING_SIDE = 256
 """short side of the paintings at a style scale of 1, whatever the size of the photos"""
@@ -244,21 +245,15 @@ class StyleTraining:
         return found
 
     def length(self) -> Length:
-        """How long to train."""
-        if self.minutes is not None:
-            return Length(seconds=self.training_seconds())
-        return Length(steps=self.steps, epochs=None if self.steps else self.epochs)
-
-    def training_seconds(self) -> float | None:
-        """The seconds of `minutes` that are for training; a tenth, at most a minute, is kept for scoring and the release."""
+        """How long to train. A tenth of `minutes`, at most one of them, is kept for scoring and the release."""
         if self.minutes is None:
-            return None
+            return Length(steps=self.steps, epochs=None if self.steps else self.epochs)
         reserved = min(0.1 * self.minutes, 1.0) if self.score_on or self.release else 0.0
-        return 60 * (self.minutes - reserved)
+        return Length(seconds=60 * (self.minutes - reserved))
 
     def resolved_model(self) -> StylizerConfig:
         """The model's config; if `emotion` is given, it has only that style."""
-        return dataclasses.replace(self.model, styles=(self.emotion,)) if self.emotion else self.model
+        return dataclasses.replace(self.model, style_names=(self.emotion,)) if self.emotion else self.model
 
 
 def painted_styles(styles: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from emojax.emotions import EMOTIONS, nearest
+from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.images import read_photo
 from emojax.train.styles.config import PAINTING_SIDE, PhotoConfig, parse_crop, parse_size
 from emojax.train.styles.sources import SUFFIXES
+from emojax.util.words import nearest
 
 
 def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path]:
@@ -69,7 +70,7 @@ def painting_size(style_scale: float, side: int = PAINTING_SIDE) -> int:
     return round(side * style_scale)
 
 
-def read_painting(path: Path, short_side: int, crop: tuple[float, ...] = (0, 0, 1, 1)) -> np.ndarray:
+def read_resized_painting(path: Path, short_side: int, crop: tuple[float, ...] = (0, 0, 1, 1)) -> np.ndarray:
     """A painting, or a part of it, with its short side resized to `short_side` pixels. Returns uint8 [H, W, 3].
 
     Args:
@@ -95,6 +96,6 @@ def read_paintings(config: PhotoConfig, styles: Sequence[str]) -> list[np.ndarra
     crops = dict(parse_crop(entry) for entry in config.painting_crops)
     sizes = dict(parse_size(entry) for entry in config.painting_sizes)
     return [
-        read_painting(path, sizes.get(style, config.painting_size), crops.get(style, (0, 0, 1, 1)))[None]
+        read_resized_painting(path, sizes.get(style, config.painting_size), crops.get(style, (0, 0, 1, 1)))[None]
         for style, path in find_paintings(config, styles).items()
     ]

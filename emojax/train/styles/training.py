@@ -32,7 +32,7 @@ from emojax.train.styles.loss import perceptual_losses
 from emojax.train.styles.targets import make_constants
 from emojax.util import compiling
 from emojax.util.words import tell
-from emojax.weights import store as ckpt
+from emojax.weights import store
 from emojax.weights.load import find_styles, load_styles
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
@@ -155,12 +155,12 @@ def load_teacher(config: StyleTraining) -> tuple[StylizerConfig, dict[str, Any]]
 def release(config: StyleTraining, run: Path, path: Path) -> None:
     """Writes a run's best checkpoint at `path`, with the styles of the release and without the training state."""
     model, params = load_styles(run)
-    found = ckpt.read_checkpoint(run, "styles")
+    found = store.read_checkpoint(run, "styles")
     styles = config.release_styles()
     choose = np.stack(list(styles.values()))
     params = {**params, "style_table": jax.tree.map(lambda table: choose @ np.asarray(table), params["style_table"])}
     model = dataclasses.replace(model, style_names=tuple(styles))
-    ckpt.save_checkpoint(path, "styles", model, params, step=found.step, metrics=found.metrics, score=found.score)
+    store.save_checkpoint(path, "styles", model, params, step=found.step, metrics=found.metrics, score=found.score)
 
 
 def finished(config: StyleTraining, run: Path, params: Any, started: float | None = None) -> TrainState | None:

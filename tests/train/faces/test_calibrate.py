@@ -13,7 +13,7 @@ from emojax.train.faces import calibrate
 from emojax.train.faces.data import held_out_faces
 from emojax.train.faces.scores import fit_temperature, negative_log_likelihood
 from emojax.train.faces.sources import FaceConfig
-from emojax.weights import store as ckpt
+from emojax.weights import store
 from emojax.weights.load import load_classifier
 
 classify = tiny.compiled(classifier.classify, static_argnums=0)
@@ -28,7 +28,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     variables["temperature"] = np.float32(3)
     state = {"moment": np.ones(3)}
-    ckpt.save_checkpoint(
+    store.save_checkpoint(
         folder / "step_00000007", "classifier", PAPER, variables, step=7, score=0.5, training=state, position={}
     )
     return folder
@@ -52,7 +52,7 @@ def test_the_command_writes_a_calibrated_checkpoint(run, tiny_face_data, tmp_pat
     flags = ["--checkpoint", str(run), "--data", archive, "--output", str(output)]
     assert calibrate.main([*flags, *["--bias"] * bias]) == 0
     assert not (output / "training").exists()
-    found = ckpt.read_checkpoint(output, "classifier")
+    found = store.read_checkpoint(output, "classifier")
     assert found.step == 7 and found.training_sha256 is None
     config, variables = load_classifier(output)
     before = load_classifier(run)[1]

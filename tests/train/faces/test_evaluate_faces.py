@@ -13,7 +13,7 @@ from emojax.faces.find import Face
 from emojax.nets import classifier
 from emojax.train.faces import evaluate
 from emojax.train.faces.scores import score
-from emojax.weights import store as checkpoint
+from emojax.weights import store
 
 classify = tiny.compiled(classifier.classify, static_argnums=0)
 
@@ -26,7 +26,7 @@ def variables():
 @pytest.fixture(scope="module")
 def saved(variables, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "step_00000001"
-    checkpoint.save_checkpoint(path, "classifier", MODEL, variables, step=1, metrics={}, score=None)
+    store.save_checkpoint(path, "classifier", MODEL, variables, step=1, metrics={}, score=None)
     return path
 
 

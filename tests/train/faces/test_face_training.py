@@ -22,7 +22,7 @@ from emojax.train.faces.training import initial_state, make_evaluation, make_ste
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.options import parse_preset
 from emojax.train.parallel import Parallel
-from emojax.weights import store as ckpt
+from emojax.weights import store
 from emojax.weights.load import load_classifier
 
 classify = tiny.compiled(eager_classify, static_argnums=0)
@@ -35,7 +35,7 @@ def config(tiny_face_data, tmp_path_factory):
     flags = [*tiny_face_data, "--model.widths", "4"]
     config = parse_preset(["tiny", *flags], PRESETS, "train_classifier.py")[1]
     start = tmp_path_factory.mktemp("start") / "start"
-    ckpt.save_checkpoint(start, "classifier", config.model, tiny.classifier_variables(config.model))
+    store.save_checkpoint(start, "classifier", config.model, tiny.classifier_variables(config.model))
     return dataclasses.replace(config, initial=str(start))
 
 
@@ -143,7 +143,7 @@ def test_the_average_is_what_is_evaluated_and_kept(config, tmp_path):
     state = train(averaged, tmp_path / "run")
     params, stats = state.ema
     assert float(np.abs(params["Dense_1"]["kernel"] - state.params["Dense_1"]["kernel"]).max()) > 0
-    newest = ckpt.read_checkpoint(ckpt.checkpoints_in(tmp_path / "run")[-1], "classifier")
+    newest = store.read_checkpoint(store.checkpoints_in(tmp_path / "run")[-1], "classifier")
     saved = load_classifier(newest.path)[1]
     jax.tree.map(np.testing.assert_array_equal, saved["batch_stats"], stats)
     jax.tree.map(np.testing.assert_array_equal, {k: saved["params"][k] for k in params}, params)
@@ -224,7 +224,7 @@ def test_a_run_that_is_stopped_goes_on_as_if_it_were_not(config, tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "stopped")
     monkeypatch.undo()
-    assert ckpt.checkpoints_in(tmp_path / "stopped")[-1].name in ("step_00000002", "step_00000003")
+    assert store.checkpoints_in(tmp_path / "stopped")[-1].name in ("step_00000002", "step_00000003")
     train(dataclasses.replace(config, initial=""), tmp_path / "stopped")  # only a new run starts from somewhere
     whole, stopped = (rows_of(tmp_path / name) for name in ("whole", "stopped"))
     assert [row["step"] for row in stopped if row["split"] == "train"] == [1, 2, 3, 4]

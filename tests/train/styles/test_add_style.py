@@ -74,11 +74,11 @@ def test_a_weaker_style_is_nearer_to_the_photo():
 
 
 def _learned(run):
-    from emojax.weights import store as ckpt
+    from emojax.weights import store
 
-    found = ckpt.read_checkpoint(ckpt.checkpoints_in(run)[-1], "styles")
-    config = ckpt.model_config(found, StylizerConfig)
-    return config, ckpt.load_params(found, jax.eval_shape(lambda: init_stylizer(config, jax.random.PRNGKey(0))))
+    found = store.read_checkpoint(store.checkpoints_in(run)[-1], "styles")
+    config = store.model_config(found, StylizerConfig)
+    return config, store.load_params(found, jax.eval_shape(lambda: init_stylizer(config, jax.random.PRNGKey(0))))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import tiny
 from emojax.errors import UserError
 from emojax.nets.stylizer import StylizerConfig
 from emojax.train.styles import average
-from emojax.weights import store as ckpt
+from emojax.weights import store
 from emojax.weights.load import load_styles
 
 CONFIG = StylizerConfig(width=4, blocks=1, style_names=("happy", "sad"))
@@ -16,7 +16,7 @@ CONFIG = StylizerConfig(width=4, blocks=1, style_names=("happy", "sad"))
 
 def save(path, seed=0, config=CONFIG):
     params = tiny.stylizer_params(config, seed)
-    ckpt.save_checkpoint(path, "styles", config, params)
+    store.save_checkpoint(path, "styles", config, params)
     return params
 
 

@@ -19,7 +19,7 @@ from emojax.train.styles.crops import (
     photo_batches,
     random_square,
 )
-from emojax.train.styles.paintings import find_paintings, read_painting, read_paintings
+from emojax.train.styles.paintings import find_paintings, read_paintings, read_resized_painting
 from emojax.train.styles.sources import EncodedPhotos, decode, open_photos
 
 
@@ -275,9 +275,9 @@ def test_a_part_of_a_painting(tmp_path):
     picture = np.zeros((40, 80, 3), np.uint8)
     picture[20:, 40:] = 200
     Image.fromarray(picture).save(tmp_path / "own.png")
-    assert (read_painting(tmp_path / "own.png", 20, (0.5, 0.5, 1, 1)) == 200).all()
-    assert read_painting(tmp_path / "own.png", 20, (0.5, 0.5, 1, 1)).shape == (20, 40, 3)
-    assert read_painting(tmp_path / "own.png", 20, (0, 0, 0.25, 1)).shape == (40, 20, 3)
+    assert (read_resized_painting(tmp_path / "own.png", 20, (0.5, 0.5, 1, 1)) == 200).all()
+    assert read_resized_painting(tmp_path / "own.png", 20, (0.5, 0.5, 1, 1)).shape == (20, 40, 3)
+    assert read_resized_painting(tmp_path / "own.png", 20, (0, 0, 0.25, 1)).shape == (40, 20, 3)
     entries = (f"happy={tmp_path / 'own.png'}", f"sad={tmp_path / 'own.png'}")
     cropped = PhotoConfig(paintings=entries, painting_size=20, painting_crops=("sad=0.5,0.5,1,1",))
     happy, sad = read_paintings(cropped, ("happy", "sad"))
@@ -385,10 +385,10 @@ def test_paintings_that_are_missing_or_ambiguous(tmp_path):
 
 def test_a_painting_is_scaled_by_its_short_side(tmp_path):
     root = paintings(tmp_path, sad=["a.png"])
-    assert read_painting(root / "sad" / "a.png", 40).shape == (40, 60, 3)
+    assert read_resized_painting(root / "sad" / "a.png", 40).shape == (40, 60, 3)
     (root / "sad" / "a.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"the painting .*a\.png"):
-        read_painting(root / "sad" / "a.png", 40)
+        read_resized_painting(root / "sad" / "a.png", 40)
 
 
 def test_a_tfds_data_set_by_name(tmp_path, monkeypatch):

@@ -226,7 +226,7 @@ def test_invalid_losses(bad, part):
     ],
 )
 def test_some_of_the_minutes_are_for_scoring_and_release(more, seconds):
-    assert StyleTraining(**more).training_seconds() == (None if seconds is None else pytest.approx(seconds))
+    assert StyleTraining(**more).length().seconds == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_training_by_minutes_says_when_they_are_over(config, tmp_path, capsys, monkeypatch):

@@ -7,7 +7,7 @@ from emojax.train.faces.expw.duplicates import group_photos as group_photos
 from emojax.train.faces.expw.duplicates import near_pairs as near_pairs
 from emojax.train.faces.expw.duplicates import perceptual_hashes as perceptual_hashes
 from emojax.train.faces.expw.labels import FaceLabel as FaceLabel
-from emojax.train.faces.expw.labels import cut_face as cut_face
+from emojax.train.faces.expw.labels import cut_labelled_face as cut_labelled_face
 from emojax.train.faces.expw.labels import parse_labels as parse_labels
 from emojax.train.faces.expw.splits import SPLITS as SPLITS
 from emojax.train.faces.expw.splits import archive_splits as archive_splits

@@ -28,7 +28,7 @@ from PIL import Image
 from emojax.emotions import EMOTIONS
 from emojax.errors import UserError
 from emojax.train.faces.expw.duplicates import group_photos, perceptual_hashes
-from emojax.train.faces.expw.labels import MARGIN, FaceLabel, cut_face, parse_labels
+from emojax.train.faces.expw.labels import MARGIN, FaceLabel, cut_labelled_face, parse_labels
 from emojax.train.faces.expw.splits import SPLITS, archive_splits, assign_splits
 from emojax.train.stream import UNREADABLE
 from emojax.util.interrupts import interruptible
@@ -56,7 +56,7 @@ def _hash_photo(origin: Path, name: str, faces: tuple[FaceLabel, ...]) -> tuple[
             photo.load()
             for face in faces:
                 try:
-                    hashed.append(perceptual_hashes(Image.fromarray(cut_face(photo, face))))
+                    hashed.append(perceptual_hashes(Image.fromarray(cut_labelled_face(photo, face))))
                     good.append(face)
                 except ValueError as error:
                     problems.append(f"{name}: {error}")
@@ -73,7 +73,7 @@ def _encode_faces(origin: Path, name: str, faces: tuple[FaceLabel, ...]) -> list
     with Image.open(origin / name) as photo:
         for face in faces:
             file = io.BytesIO()
-            Image.fromarray(cut_face(photo, face)).save(file, "JPEG", quality=95, subsampling=0)
+            Image.fromarray(cut_labelled_face(photo, face)).save(file, "JPEG", quality=95, subsampling=0)
             encoded.append((face, file.getvalue()))
     return encoded
 
@@ -218,11 +218,6 @@ class ExpwFaces:
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    def row(self, index: int) -> dict[str, Any]:
-        """The fields of a face: image (JPEG), label, photo, face_id, box, confidence, group."""
-        row = self._rows[index]
-        return row | {"photo": row["photo"].decode(), "group": row["group"].decode()}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """{"image": JPEG bytes, "label": int, "votes": float32 [7], one-hot, "margin": 0.2}."""

@@ -94,7 +94,7 @@ def parse_labels(path: Path) -> list[FaceLabel]:
     return sorted(faces, key=astuple)
 
 
-def cut_face(photo: Image.Image, face: FaceLabel) -> UInt8[np.ndarray, "s s 3"]:
+def cut_labelled_face(photo: Image.Image, face: FaceLabel) -> UInt8[np.ndarray, "s s 3"]:
     """The square around a face's box with `MARGIN` on each side, edges replicated, at most `SIZE` pixels a side.
 
     Raises:
