@@ -9,18 +9,19 @@ import argparse
 import dataclasses
 import math
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from emojax import __version__
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS, parse_mood, parse_weights
 from emojax.errors import InputError
-from emojax.images import MAX_MEGAPIXELS
+from emojax.images import MAX_MEGAPIXELS, STYLE_SCALES
+from emojax.images.finish import Colors
 from emojax.images.sizes import check_megapixels
-from emojax.options import StylizeOptions
+from emojax.options import Mix, NoFace, StylizeOptions, check_choice
+from emojax.paint.limits import LARGEST, SEED, SMALLEST, check_limits
 from emojax.weights.style_file import SUFFIX
 
 _DESCRIPTION = "Repaints photos in the style of the emotion on their faces."
@@ -136,27 +137,28 @@ def add_style(parser: Parser, word: str) -> None:
     style.add_argument(
         "--style-scale",
         type=float,
-        default=1.0,
+        default=StylizeOptions.style_scale,
         metavar="N",
-        help="size of the strokes, 0.25 to 4 (default: 1); above 1 bolder with less detail, below 1 finer and slower",
+        help=f"size of the strokes, {STYLE_SCALES[0]:g} to {STYLE_SCALES[1]:g} (default: {StylizeOptions.style_scale:g}); "
+        "above 1 bolder with less detail, below 1 finer and slower",
     )
     style.add_argument(
         "--mix",
-        choices=("dominant", "probabilities"),
-        default="dominant",
+        choices=get_args(Mix),
+        default=StylizeOptions.mix,
         help="use the style of the strongest emotion (default), or all styles, weighted by the probabilities",
     )
     style.add_argument(
         "--face",
         type=_face,
-        default="all",
+        default=StylizeOptions.face,
         metavar="all|largest|N",
         help="whose emotion counts: all faces, weighted by area (default), the largest, or face N (0 is the largest)",
     )
     style.add_argument(
         "--no-face",
-        choices=("neutral", "skip", "error"),
-        default="neutral",
+        choices=get_args(NoFace),
+        default=StylizeOptions.no_face,
         help=f"paint a {word} without a face in the neutral style (default), skip it, or fail",
     )
     _add_strength(style)
@@ -168,7 +170,7 @@ def _add_strength(style: argparse._ArgumentGroup) -> None:
     style.add_argument(
         "--strength",
         type=float,
-        default=1.0,
+        default=StylizeOptions.strength,
         metavar="N",
         help="strength of the style, from 0 (the photo itself) to 1 (default)",
     )
@@ -177,12 +179,13 @@ def _add_strength(style: argparse._ArgumentGroup) -> None:
         type=float,
         default=StylizeOptions.face_strength,
         metavar="N",
-        help="how much the style may change the features of small faces, 0 to 1 (default: 0.35), so people stay themselves",
+        help="how much the style may change the features of small faces, 0 to 1 "
+        f"(default: {StylizeOptions.face_strength:g}), so people stay themselves",
     )
     style.add_argument(
         "--colors",
-        choices=("painting", "photo"),
-        default="painting",
+        choices=get_args(Colors),
+        default=StylizeOptions.colors,
         help="use the painting's palette (default), or the photo's colours with the painting's brushwork",
     )
 
@@ -224,16 +227,16 @@ def _add_optimization(parser: Parser) -> None:
         "--size",
         type=int,
         metavar="N",
-        help="long side that is optimized, 64 to 2048 (default: 512 on a CPU, else 1024); the result is enlarged for "
-        "a larger photo",
+        help=f"long side that is optimized, {SMALLEST} to {LARGEST} (default: 512 on a CPU, else 1024); the result is enlarged "
+        "for a larger photo",
     )
     best.add_argument("--minutes", type=float, metavar="N", help="time limit per photo (default: none)")
     best.add_argument(
         "--seed",
         type=int,
-        default=0,
+        default=SEED,
         metavar="N",
-        help="random seed; the same seed gives the same picture (default: 0)",
+        help=f"random seed; the same seed gives the same picture (default: {SEED})",
     )
 
 
@@ -247,11 +250,13 @@ def _mood(text: str) -> tuple[float, float]:
 
 def _face(text: str) -> str | int:
     """Returns the value of --face."""
-    if text in ("all", "largest"):
-        return text
-    if re.fullmatch("[0-9]{1,9}", text):
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is neither all, nor largest, nor the number of a face, from 0")
+    try:
+        check_choice(text)
+    except InputError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither all, nor largest, nor the number of a face, from 0"
+        ) from None
+    return int(text) if text.isdecimal() else text
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -350,12 +355,9 @@ def _check_optimization(options: argparse.Namespace) -> None:
         raise InputError("--painting and --paintings: give the one painting, or the folder for --quality best")
     if options.paintings is not None and options.quality != "best":
         raise InputError("--paintings is for --quality best: give both")
-    if options.size is not None and not 64 <= options.size <= 2048:
-        raise InputError(f"--size {options.size}: it is 64 to 2048", "size")
+    check_limits(options.size, None, options.seed)
     if options.minutes is not None and not (options.minutes > 0 and math.isfinite(options.minutes)):
         raise InputError(f"--minutes {options.minutes:g}: give a number above 0", "minutes")
-    if options.seed < 0 or options.seed >= 2**32:
-        raise InputError(f"--seed {options.seed}: it is 0 to {2**32 - 1}", "seed")
     unused = {"--size": options.size, "--minutes": options.minutes}
     if not optimizes(options) and (named := [flag for flag, value in unused.items() if value is not None]):
         raise InputError(f"{named[0]} is for --painting or --quality best: give one of them, too")

@@ -9,9 +9,8 @@ from emojax.errors import UserError
 from emojax.losses.objective import COLUMN_LAYERS, STROKE_WEIGHTS, check_layers
 from emojax.losses.terms import CONTENT_LAYER
 from emojax.paint import descent
+from emojax.paint.limits import SMALLEST
 
-SMALLEST, LARGEST = 64, 2048
-"""the smallest and the largest long side that a picture can be painted at, in pixels"""
 MULTIPLE = 8
 """pixels; the sides at every scale are multiples of it, so that the cells of all feature maps are aligned"""
 

@@ -37,8 +37,9 @@ from emojax.losses.terms import (
 )
 from emojax.nets.vgg16 import vgg16_features
 from emojax.paint import descent
-from emojax.paint.config import LARGEST, MULTIPLE, SMALLEST, PaintConfig
+from emojax.paint.config import MULTIPLE, PaintConfig
 from emojax.paint.enlarge import enlarge_with_detail
+from emojax.paint.limits import LARGEST, SMALLEST
 from emojax.util import compiling
 
 _OUTSIDE = 10.0  # weight of the mean squared distance of pixels from the range 0 to 1

@@ -16,17 +16,17 @@ import numpy as np
 from jaxtyping import UInt8
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import InputError, UserError
+from emojax.errors import UserError
 from emojax.faces.find import Face, find_faces
 from emojax.images import IMAGE_SUFFIXES, MaskLike, Photo, PhotoLike, check_style_scale, read_photo, to_picture, to_unit
 from emojax.images.finish import Colors, check_finish, finish
 from emojax.options import StylizeOptions
-from emojax.paint.config import LARGEST, SMALLEST, PaintConfig
+from emojax.paint.config import PaintConfig
+from emojax.paint.limits import SEED, SMALLEST, check_limits
 from emojax.paint.painter import Painter, Progress, Region
 from emojax.pipeline.regions import paint_mask
 from emojax.util.files import PACKAGED
 from emojax.util.interrupts import InterruptFlag
-from emojax.util.numbers import is_number, is_whole
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def paint_photo(
     paintings: str | os.PathLike | None = None,
     size: int | None = None,
     seconds: float | None = None,
-    seed: int = 0,
+    seed: int = SEED,
     style_scale: float = 1.0,
     strength: float = 1.0,
     colors: Colors = "painting",
@@ -82,7 +82,7 @@ def paint_photo(
 
     check_finish(strength, colors)
     check_style_scale(style_scale)
-    _check_numbers(size, seconds, seed)
+    check_limits(size, seconds, seed)
     where = StylizeOptions(mask=mask, faces_only=faces_only, background_only=background_only)
     photo = photo if isinstance(photo, Photo) else read_photo(photo)
     notes = [photo.note] if photo.note else []
@@ -140,16 +140,6 @@ def _last_step(work: Iterable[Progress], on_progress: Callable[[Progress], None]
             if flag.raised:
                 return step, step.fraction < 1
     return step, False
-
-
-def _check_numbers(size: object, seconds: object, seed: object) -> None:
-    """Raises InputError for values that are not numbers, or are out of range."""
-    if size is not None and not (is_whole(size) and SMALLEST <= size <= LARGEST):  # type: ignore[operator]
-        raise InputError(f"`size` {size!r}: it is {SMALLEST} to {LARGEST} pixels", "size")
-    if seconds is not None and not (is_number(seconds) and seconds > 0):  # type: ignore[operator]
-        raise InputError(f"`seconds` {seconds!r}: give a number above 0", "seconds")
-    if not (is_whole(seed) and 0 <= seed < 2**32):  # type: ignore[operator]
-        raise InputError(f"`seed` {seed!r}: it is 0 to {2**32 - 1}", "seed")
 
 
 def _result(
