@@ -51,9 +51,9 @@ def add_style_files(
 def load_classifier(path: str | os.PathLike) -> tuple[ClassifierConfig, Any]:
     """A classifier's config and linen variables; see `load`."""
     start_backend()
-    found = store.read_checkpoint(path, "classifier")
-    config = store.model_config(found, ClassifierConfig)
-    variables = _params(found, lambda: init_classifier(config, jax.random.PRNGKey(0)))
+    checkpoint = store.read_checkpoint(path, "classifier")
+    config = store.model_config(checkpoint, ClassifierConfig)
+    variables = _params(checkpoint, lambda: init_classifier(config, jax.random.PRNGKey(0)))
     return config, {"batch_stats": {}, **variables}  # empty ones are not saved
 
 
@@ -62,9 +62,9 @@ def load_styles(path: str | os.PathLike) -> tuple[StylizerConfig, Any]:
     start_backend()
     if singles := _network_set_folders(Path(path)):
         return _load_network_set(singles)
-    found = store.read_checkpoint(path, "styles")
-    config = store.model_config(found, StylizerConfig)
-    return config, _params(found, lambda: init_stylizer(config, jax.random.PRNGKey(0)))
+    checkpoint = store.read_checkpoint(path, "styles")
+    config = store.model_config(checkpoint, StylizerConfig)
+    return config, _params(checkpoint, lambda: init_stylizer(config, jax.random.PRNGKey(0)))
 
 
 def _params(checkpoint: store.Checkpoint, initialize: Callable[[], Any]) -> Any:

@@ -60,7 +60,7 @@ def domain_logits(config: ClassifierConfig, variables: Mapping[str, Any], crops:
 def calibrate_domains(
     config: ClassifierConfig,
     variables: Mapping[str, Any],
-    found: Mapping[str, HeldOutFaces],
+    held_out: Mapping[str, HeldOutFaces],
     domains: Sequence[int],
     penalty: float | None,
 ) -> tuple[dict[str, Any], dict[str, float]]:
@@ -74,7 +74,7 @@ def calibrate_domains(
     """
     last, metrics = {name: np.array(leaf) for name, leaf in variables["params"]["Dense_0"].items()}, {}
     for domain in sorted(set(domains)):
-        sources = [faces for faces, own in zip(found.values(), domains, strict=True) if own == domain]
+        sources = [faces for faces, own in zip(held_out.values(), domains, strict=True) if own == domain]
         logits = np.concatenate([domain_logits(config, variables, faces.images)[:, domain] for faces in sources])
         labels = np.concatenate([faces.labels for faces in sources])
         if penalty is None:
@@ -124,11 +124,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
     parser.add_argument("--force", action="store_true", help="replace an existing one")
     args = parser.parse_args(argv)
-    found = store.read_checkpoint(args.checkpoint, "classifier")
-    store.check_new_checkpoint(args.output, [found.path], args.force)
-    config, variables = load_classifier(found.path)
+    checkpoint = store.read_checkpoint(args.checkpoint, "classifier")
+    store.check_new_checkpoint(args.output, [checkpoint.path], args.force)
+    config, variables = load_classifier(checkpoint.path)
     if config.domains > 1 or args.domains is not None:
-        return _write_domains(args, found, config, variables)
+        return _write_domains(args, checkpoint, config, variables)
     raw = {**variables, "temperature": np.float32(1)}
     rows = score_faces(config, raw, args.data, args.split)
     logits = np.concatenate([np.log(np.maximum(probabilities, 1e-30)) for probabilities, _ in rows.values()])
@@ -142,7 +142,7 @@ def main(argv: Sequence[str]) -> int:
         "classifier",
         config,
         with_calibration(variables, temperature, bias),
-        step=found.step,
+        step=checkpoint.step,
         metrics={
             "temperature": temperature,
             **{f"bias_{name}": float(b) for name, b in zip(EMOTIONS, bias, strict=True)},
@@ -157,7 +157,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _write_domains(
-    args: argparse.Namespace, found: store.Checkpoint, config: ClassifierConfig, variables: Mapping[str, Any]
+    args: argparse.Namespace, checkpoint: store.Checkpoint, config: ClassifierConfig, variables: Mapping[str, Any]
 ) -> int:
     """Calibrates a network with several domains; returns the exit code."""
     domains = args.domains or []
@@ -169,7 +169,7 @@ def _write_domains(
     if len(faces) != len(args.data):
         raise UserError(f"only {', '.join(faces)} have faces in the split {args.split!r}: choose another --split")
     variables, metrics = calibrate_domains(config, variables, faces, domains, PENALTY if args.bias else None)
-    store.save_checkpoint(args.output, "classifier", config, variables, step=found.step, metrics=metrics)
+    store.save_checkpoint(args.output, "classifier", config, variables, step=checkpoint.step, metrics=metrics)
     fitted = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
     print(f"{sum(len(part.labels) for part in faces.values())} faces of {', '.join(faces)}: {fitted}")
     tell(f"wrote {args.output}")

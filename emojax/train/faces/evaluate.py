@@ -69,12 +69,13 @@ def score_faces(
     Raises:
         UserError: data that cannot be read, or no faces at all in the split.
     """
-    found = labelled_faces(config, data, split)
-    images = {name: faces.images for name, faces in found.items()}
+    held_out = labelled_faces(config, data, split)
+    images = {name: faces.images for name, faces in held_out.items()}
     if pixels is not None:
         images = {name: np.stack([_shrink(crop, pixels) for crop in crops]) for name, crops in images.items()}
     return {
-        name: (classify_crops(config, variables, images[name]), faces.labels.argmax(1)) for name, faces in found.items()
+        name: (classify_crops(config, variables, images[name]), faces.labels.argmax(1))
+        for name, faces in held_out.items()
     }
 
 

@@ -33,10 +33,10 @@ def painting_grams(
     Args:
         of: selects the part of the features to use; by default all but the border, see `interior`.
     """
-    found = []
+    grams = []
     for features in _painting_features(vgg, config, styles, STYLE_LAYERS):
-        found.append({layer: gram_matrix(of(features[layer]))[0] for layer in STYLE_LAYERS})
-    return {layer: jnp.stack([gram[layer] for gram in found]) for layer in STYLE_LAYERS}
+        grams.append({layer: gram_matrix(of(features[layer]))[0] for layer in STYLE_LAYERS})
+    return {layer: jnp.stack([gram[layer] for gram in grams]) for layer in STYLE_LAYERS}
 
 
 def painting_targets(vgg: Any, config: PhotoConfig, loss: StyleLossConfig, styles: tuple[str, ...]) -> dict[str, Any]:

@@ -90,12 +90,12 @@ def initial_params(config: StyleTraining) -> Any:
     model = config.resolved_model()
     if config.initial is None:
         return init_stylizer(model, jax.random.PRNGKey(config.seed))
-    found, params = load_styles(config.initial)
-    new = [style for style in model.style_names if style not in found.style_names]
-    if dataclasses.replace(found, style_names=model.style_names) != model or not set(new).isdisjoint(EMOTIONS):
-        raise UserError(f"`initial` {config.initial} is a {found}, this run a {model}: make them alike")
-    rows = {style: np.eye(len(found.style_names))[index] for index, style in enumerate(found.style_names)}
-    rows |= {style: np.full(len(found.style_names), 1 / len(found.style_names)) for style in new}
+    earlier, params = load_styles(config.initial)
+    new = [style for style in model.style_names if style not in earlier.style_names]
+    if dataclasses.replace(earlier, style_names=model.style_names) != model or not set(new).isdisjoint(EMOTIONS):
+        raise UserError(f"`initial` {config.initial} is a {earlier}, this run a {model}: make them alike")
+    rows = {style: np.eye(len(earlier.style_names))[index] for index, style in enumerate(earlier.style_names)}
+    rows |= {style: np.full(len(earlier.style_names), 1 / len(earlier.style_names)) for style in new}
     if named := [style for style in new if style != PHOTO]:
         tell(f"new in {config.initial}, from the mean of its styles: {', '.join(named)}")
     choose = np.stack([rows[style] for style in model.style_names]).astype(np.float32)
@@ -155,12 +155,14 @@ def load_teacher(config: StyleTraining) -> tuple[StylizerConfig, dict[str, Any]]
 def release(config: StyleTraining, run: Path, path: Path) -> None:
     """Writes a run's best checkpoint at `path`, with the styles of the release and without the training state."""
     model, params = load_styles(run)
-    found = store.read_checkpoint(run, "styles")
+    checkpoint = store.read_checkpoint(run, "styles")
     styles = config.release_styles()
     choose = np.stack(list(styles.values()))
     params = {**params, "style_table": jax.tree.map(lambda table: choose @ np.asarray(table), params["style_table"])}
     model = dataclasses.replace(model, style_names=tuple(styles))
-    store.save_checkpoint(path, "styles", model, params, step=found.step, metrics=found.metrics, score=found.score)
+    store.save_checkpoint(
+        path, "styles", model, params, step=checkpoint.step, metrics=checkpoint.metrics, score=checkpoint.score
+    )
 
 
 def finished(config: StyleTraining, run: Path, params: Any, started: float | None = None) -> TrainState | None:
