@@ -188,7 +188,7 @@ def test_other_settings_are_not_mixed_into_a_run(tmp_path):
     assert int(train(tmp_path, steps=5, settings=longer).step) == 5
     with pytest.raises(UserError, match="was trained with seed 0, now it is 1: choose another folder"):
         train(tmp_path, settings=Settings(seed=1))
-    with pytest.raises(UserError, match=r"model.styles \['sad'\], now it is \['fear'\]"):
+    with pytest.raises(UserError, match=r"model.style_names \['sad'\], now it is \['fear'\]"):
         train(tmp_path, settings=Settings(model=dataclasses.replace(CONFIG, style_names=("fear",))))
 
 
