@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.weights import store as ckpt
@@ -99,7 +99,7 @@ def test_damage_to_any_file_is_noticed(saved, params, tmp_path, damage):
         if not (copy / file).stat().st_size:
             continue
         damage(copy / file)
-        with pytest.raises(UserError, match="damaged or incomplete") as error:
+        with pytest.raises(EmojaxError, match="damaged or incomplete") as error:
             load(copy, params)
         assert "\n" not in str(error.value)
 
@@ -108,7 +108,7 @@ def test_damage_to_any_file_is_noticed(saved, params, tmp_path, damage):
 def test_damage_to_the_training_state_is_noticed(copy, damage):
     damage(max((p for p in (copy / "training").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size))
     found = ckpt.read_checkpoint(copy, "styles")
-    with pytest.raises(UserError, match="damaged or incomplete: model.json and training/"):
+    with pytest.raises(EmojaxError, match="damaged or incomplete: model.json and training/"):
         ckpt.load_position(found)
 
 
@@ -130,7 +130,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, params):
 
 def test_another_architecture_is_named(saved):
     larger = dataclasses.replace(CONFIG, width=3)
-    with pytest.raises(UserError, match="another architecture.*instead of"):
+    with pytest.raises(EmojaxError, match="another architecture.*instead of"):
         load(saved, jax.eval_shape(lambda: init_stylizer(larger, jax.random.PRNGKey(0))))
 
 
@@ -154,7 +154,7 @@ def test_descriptions_that_do_not_fit(copy, params, change, part):
         ckpt.model_config(ckpt.read_checkpoint(copy, "styles"), StylizerConfig)
         load(copy, params)
 
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         read()
 
 
@@ -179,7 +179,7 @@ def test_values_that_no_longer_are_allowed(copy):
     description = json.loads(file.read_text()) | {"config": {"width": 0, "blocks": 1, "styles": ["sad", "happy"]}}
     description["sha256"] = ckpt.content_hash(copy / "params", ["styles", description["config"]])
     file.write_text(json.dumps(description))
-    with pytest.raises(UserError, match="invalid config"):
+    with pytest.raises(EmojaxError, match="invalid config"):
         ckpt.model_config(ckpt.read_checkpoint(copy, "styles"), StylizerConfig)
 
 
@@ -195,27 +195,27 @@ def test_a_field_that_came_later_takes_its_default(copy):
 
 def test_a_newer_format_is_named_whatever_it_holds(copy):
     (copy / "model.json").write_text('{"format": 2, "arrays": []}')
-    with pytest.raises(UserError, match="format 2, this emojax reads 1: update"):
+    with pytest.raises(EmojaxError, match="format 2, this emojax reads 1: update"):
         ckpt.read_checkpoint(copy, "styles")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1}'])
 def test_foreign_descriptions(copy, text):
     (copy / "model.json").write_text(text)
-    with pytest.raises(UserError, match=r"model\.json is damaged"):
+    with pytest.raises(EmojaxError, match=r"model\.json is damaged"):
         ckpt.read_checkpoint(copy, "styles")
 
 
 def test_no_checkpoint(tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(EmojaxError, match="does not exist"):
         ckpt.read_checkpoint(tmp_path / "none", "styles")
-    with pytest.raises(UserError, match=r"no model\.json"):
+    with pytest.raises(EmojaxError, match=r"no model\.json"):
         ckpt.read_checkpoint(tmp_path, "styles")
 
 
 def test_a_checkpoint_without_training_state_cannot_be_resumed(copy):
     shutil.rmtree(copy / "training")
-    with pytest.raises(UserError, match="not resumed"):
+    with pytest.raises(EmojaxError, match="not resumed"):
         ckpt.load_position(ckpt.read_checkpoint(copy, "styles"))
 
 
@@ -231,5 +231,5 @@ def test_the_newest_and_the_best_are_kept(tmp_path, params):
 
 def test_a_folder_that_cannot_be_written(tmp_path, params):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="cannot write"):
+    with pytest.raises(EmojaxError, match="cannot write"):
         ckpt.save_checkpoint(tmp_path / "file" / "step", "styles", CONFIG, params)

@@ -10,7 +10,7 @@ import tiny
 from tiny import FACES as TINY
 from tiny import classifier_variables, compiled
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets import classifier
 from emojax.nets.classifier import ClassifierConfig, init_classifier
 from emojax.nets.classifier_nets import Classifier, layer_names
@@ -170,11 +170,11 @@ def test_another_size_is_refused(variables):
     ],
 )
 def test_invalid_configs(bad, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         ClassifierConfig(**bad)
 
 
 def test_an_unknown_architecture_is_named():
     fields = {**vars(ClassifierConfig()), "architecture": "resnet"}
-    with pytest.raises(UserError, match="architecture 'resnet': choose from paper, vgg16"):
+    with pytest.raises(EmojaxError, match="architecture 'resnet': choose from paper, vgg16"):
         ClassifierConfig.__post_init__(SimpleNamespace(**fields))  # only tests check the type before

@@ -2,13 +2,22 @@ import pytest
 
 import emojax
 from emojax.cli.parser import Parser, run
-from emojax.errors import CheckpointError, EmojaxError, InputError, NoFaceError, UserError, with_flags
+from emojax.errors import (
+    CheckpointError,
+    EmojaxError,
+    InputError,
+    NoFaceError,
+    OutputError,
+    ResourceError,
+    UserError,
+    with_flags,
+)
 from emojax.options import StylizeOptions
 
 
 def test_the_kinds_of_errors():
     assert issubclass(InputError, ValueError) and UserError is EmojaxError
-    for kind in (InputError, CheckpointError, NoFaceError):
+    for kind in (InputError, CheckpointError, NoFaceError, OutputError, ResourceError):
         assert issubclass(kind, EmojaxError) and getattr(emojax, kind.__name__) is kind
     with pytest.raises(ValueError, match="wrong") as caught:
         raise InputError("wrong", "mix")

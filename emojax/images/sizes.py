@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from emojax.errors import InputError, UserError
+from emojax.errors import InputError
 from emojax.util.numbers import is_number
 
 MAX_MEGAPIXELS = 100.0
@@ -27,11 +27,11 @@ def check_megapixels(max_megapixels: float) -> None:
 
 
 def check_size(pixels: float, max_megapixels: float, name: str) -> None:
-    """Raises UserError if a photo has no pixels, or more than the limit."""
+    """Raises InputError if a photo has no pixels, or more than the limit."""
     if not pixels:
-        raise UserError(f"cannot read {name}: it has no pixels")
+        raise InputError(f"cannot read {name}: it has no pixels")
     if pixels > max_megapixels * 1e6:
-        raise UserError(
+        raise InputError(
             f"{name} has {pixels / 1e6:.4g} megapixels, more than {max_megapixels:g}: allow it with `max_megapixels`"
         )
 

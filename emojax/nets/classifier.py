@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.images import to_grey, to_signed
 from emojax.util.numbers import is_number, is_whole
 
@@ -62,36 +62,38 @@ class ClassifierConfig:
         # The config may come from an untrusted checkpoint: the limits keep the network small enough for memory.
         wholes = (*self.widths, self.dense, self.size, self.channels) if isinstance(self.widths, tuple) else ("",)
         if not all(is_whole(number) and number <= 4096 for number in wholes) or len(self.widths) > 8:
-            raise UserError(
+            raise InputError(
                 f"widths {self.widths!r}, dense {self.dense!r}, size {self.size!r}: whole numbers up to 4096, at most 8 widths"
             )
         if not all(is_number(number) for number in (self.margin, self.conv_dropout, self.dense_dropout)):
-            raise UserError(
+            raise InputError(
                 f"margin {self.margin!r}, dropout {self.conv_dropout!r}, {self.dense_dropout!r}: give numbers"
             )
         if self.architecture not in ARCHITECTURES:
-            raise UserError(f"architecture {self.architecture!r}: choose from {', '.join(ARCHITECTURES)}")
+            raise InputError(f"architecture {self.architecture!r}: choose from {', '.join(ARCHITECTURES)}")
         if self.architecture == "vgg16" and len(self.widths) > len(VGG16_DEPTHS):
-            raise UserError(f"widths {self.widths}: vgg16 has at most {len(VGG16_DEPTHS)} blocks")
+            raise InputError(f"widths {self.widths}: vgg16 has at most {len(VGG16_DEPTHS)} blocks")
         if self.architecture == "mobilefacenet" and (len(self.widths) != len(STAGES) or self.size < REDUCTION):
-            raise UserError(
+            raise InputError(
                 f"widths {self.widths} and size {self.size}: mobilefacenet has {len(STAGES)} stages and faces of at least "
                 f"{REDUCTION} pixels"
             )
         if self.domains < 1 or (self.domains > 1 and self.architecture != "mobilefacenet"):
-            raise UserError(f"domains {self.domains}: at least 1, and only mobilefacenet has more than 1")
+            raise InputError(f"domains {self.domains}: at least 1, and only mobilefacenet has more than 1")
         if not self.widths or min(self.widths) < 1 or self.dense < 1:
-            raise UserError(
+            raise InputError(
                 f"widths {self.widths} and dense {self.dense}: give at least one block, each at least 1 wide"
             )
         if self.size < 2 ** len(self.widths):
-            raise UserError(f"size {self.size}: {len(self.widths)} blocks need at least {2 ** len(self.widths)} pixels")
+            raise InputError(
+                f"size {self.size}: {len(self.widths)} blocks need at least {2 ** len(self.widths)} pixels"
+            )
         if self.channels not in (1, 3):
-            raise UserError(f"channels {self.channels}: choose 1 (grey) or 3 (colour)")
+            raise InputError(f"channels {self.channels}: choose 1 (grey) or 3 (colour)")
         if not 0 <= self.margin <= 2:
-            raise UserError(f"margin {self.margin}: it is a fraction of the face's box, 0 to 2")
+            raise InputError(f"margin {self.margin}: it is a fraction of the face's box, 0 to 2")
         if not (0 <= self.conv_dropout < 1 and 0 <= self.dense_dropout < 1):
-            raise UserError(f"dropout {self.conv_dropout} and {self.dense_dropout}: rates are at least 0 and below 1")
+            raise InputError(f"dropout {self.conv_dropout} and {self.dense_dropout}: rates are at least 0 and below 1")
 
 
 def readout_width(config: ClassifierConfig) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.losses.objective import COLUMN_LAYERS, STROKE_WEIGHTS, check_layers
 from emojax.losses.terms import CONTENT_LAYER
 from emojax.paint import descent
@@ -55,12 +55,12 @@ class PaintConfig:
 
     def __post_init__(self) -> None:
         if not self.steps or min(self.steps) < 1 or self.positions < 8 or self.learning_rate <= 0:
-            raise UserError(
+            raise InputError(
                 f"steps {self.steps}, positions {self.positions}, rate {self.learning_rate}: at least 1, 8, > 0"
             )
         weights = {name: value for name, value in dataclasses.asdict(self).items() if isinstance(value, float | int)}
         if negative := [name for name, value in weights.items() if value < 0]:
-            raise UserError(f"loss weight {negative[0]} {weights[negative[0]]}: it is not negative")
+            raise InputError(f"loss weight {negative[0]} {weights[negative[0]]}: it is not negative")
         check_layers(self.layers, self.style_layers, self.style_layer_weights)
 
     @property

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.faces.find import Face, rasterize
 from emojax.images import to_255, to_uint8, to_unit
 from emojax.losses.objective import CELL, Samples, mix_samples, sample_painting, transport_terms
@@ -55,7 +55,7 @@ class Region:
 
     def __post_init__(self) -> None:
         if len(self.paintings) != len(self.weights) or not sum(self.weights) > 0 or min(self.weights) < 0:
-            raise UserError(
+            raise InputError(
                 f"{len(self.paintings)} paintings with the weights {self.weights}: one each, above 0 together"
             )
 
@@ -178,14 +178,14 @@ class Painter:
             seed: seed of the random positions; the same seed gives the same picture on the same kind of device.
 
         Raises:
-            UserError: a size or a time that is out of range, or no region.
+            InputError: a size or a time that is out of range, or no region.
         """
         if not SMALLEST <= size <= LARGEST:
-            raise UserError(f"size {size}: it is {SMALLEST} to {LARGEST} pixels")
+            raise InputError(f"size {size}: it is {SMALLEST} to {LARGEST} pixels")
         if seconds is not None and not seconds > 0:
-            raise UserError(f"{seconds} seconds: more than 0")
+            raise InputError(f"{seconds} seconds: more than 0")
         if not regions:
-            raise UserError("no painting: name at least one")
+            raise InputError("no painting: name at least one")
         height, width = photo.shape[:2]
         factor = min(1.0, size / max(height, width))
         scales = self.config.scales(max(1, round(height * factor)), max(1, round(width * factor)))

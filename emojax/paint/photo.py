@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import InputError, UserError
+from emojax.errors import InputError
 from emojax.faces.find import Face, find_faces
 from emojax.images import IMAGE_SUFFIXES, MaskLike, Photo, PhotoLike, check_style_scale, read_photo, to_picture, to_unit
 from emojax.images.finish import Colors, check_finish, finish
@@ -76,7 +76,7 @@ def paint_photo(
         The picture, with what was read; `painted` has the settings. After Ctrl-C, the picture so far, with `interrupted`.
 
     Raises:
-        UserError: a photo or painting that cannot be read, an option out of range, an emotion without a painting.
+        InputError: a photo or painting that cannot be read, an option out of range, an emotion without a painting.
     """
     from emojax.pipeline import Result
 
@@ -89,7 +89,7 @@ def paint_photo(
     start = None
     if painting is not None:
         if unused := sorted(reading):
-            raise UserError(f"{unused[0]} chooses among the emotions' styles: leave it out beside a painting")
+            raise InputError(f"{unused[0]} chooses among the emotions' styles: leave it out beside a painting")
         style_picture = read_painting(painting)
         notes += note_on(style_picture)
         faces = find_faces(photo.pixels)
@@ -189,7 +189,7 @@ def read_painting(painting: PhotoLike | Photo) -> UInt8[np.ndarray, "H W 3"]:
     """A painting's pixels.
 
     Raises:
-        UserError: it cannot be read.
+        InputError: it cannot be read.
     """
     if isinstance(painting, Photo):
         return painting.pixels
@@ -240,7 +240,7 @@ def find_painting(emotion: str, folder: str | os.PathLike | None = None) -> Path
     """The painting of an emotion: the only picture in FOLDER/EMOTION/, else FOLDER/EMOTION with a picture's suffix.
 
     Raises:
-        UserError: there is none, or there are several.
+        InputError: there is none, or there are several.
     """
     root = Path(folder) if folder is not None else PACKAGED_PAINTINGS
     places = [root / emotion, root]
@@ -249,10 +249,10 @@ def find_painting(emotion: str, folder: str | os.PathLike | None = None) -> Path
         found = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
-            raise UserError(
+            raise InputError(
                 f"several paintings for {emotion!r} in {place} ({names}): leave one there, or give `painting`"
             )
         if found:
             return found[0]
     known = "" if emotion in EMOTIONS else ", which is no emotion"
-    raise UserError(f"no painting for {emotion!r}{known} in {root}: name one, or a folder that has it")
+    raise InputError(f"no painting for {emotion!r}{known} in {root}: name one, or a folder that has it")

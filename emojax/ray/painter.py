@@ -61,7 +61,8 @@ class Painter:
         """Loads the model.
 
         Raises:
-            UserError: see `emojax.load`; a GPU that JAX cannot use.
+            CheckpointError: see `emojax.load`.
+            ResourceError: a GPU that JAX cannot use.
         """
         # Set these before JAX is imported. A process gets as many threads as its actor has cores, so that actors share none.
         os.environ["JAX_PLATFORMS"] = "cuda" if settings.gpus else "cpu"

@@ -67,7 +67,7 @@ class Log:
         self.window, self.means = list(position.window), dict(position.means)
 
     def add(self, step: int, metrics: dict[str, float]) -> None:
-        """Takes a step's metrics; raises UserError for one that is not finite."""
+        """Takes a step's metrics; raises InputError for one that is not finite."""
         resume.check_finite(metrics, step, self.folder)
         self.window.append(metrics)
 

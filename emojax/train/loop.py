@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.train import resume
 from emojax.train.hooks import Evaluate, Evaluation, Hook, Log, Save, StepEnd, ToParams
 from emojax.train.metrics_log import MetricsLog
@@ -47,7 +47,7 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         if min(self.log_every, self.evaluate_every + 1, self.save_every) < 1 or self.save_minutes <= 0:
-            raise UserError(f"{self}: each is at least 1 step (0 evaluations are allowed), and more than 0 minutes")
+            raise InputError(f"{self}: each is at least 1 step (0 evaluations are allowed), and more than 0 minutes")
 
 
 @runtime_checkable
@@ -96,7 +96,7 @@ def fit(
         The state after the last step, on the host.
 
     Raises:
-        UserError: a metric or parameter that is not finite, a checkpoint that is damaged or of other settings, a folder
+        EmojaxError: a metric or parameter that is not finite, a checkpoint that is damaged or of other settings, a folder
             that cannot be written.
         KeyboardInterrupt: after a signal.
     """

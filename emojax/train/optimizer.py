@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         if self.schedule not in ("constant", "cosine"):
-            raise UserError(f"schedule {self.schedule!r}: choose constant or cosine")
+            raise InputError(f"schedule {self.schedule!r}: choose constant or cosine")
         if self.learning_rate <= 0 or min(self.warmup_steps, self.clip_norm, self.weight_decay) < 0:
-            raise UserError(
+            raise InputError(
                 f"learning rate {self.learning_rate}, warm-up {self.warmup_steps}, clipping {self.clip_norm}, weight "
                 f"decay {self.weight_decay}: the rate is above 0, the others are not negative"
             )

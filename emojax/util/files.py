@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from emojax.errors import InputError, UserError
+from emojax.errors import InputError, OutputError
 from emojax.util.interrupts import uninterrupted
 
 PACKAGED = Path(__file__).parent.parent / "checkpoints"
@@ -29,13 +29,13 @@ def refuse_existing(path: Path, force: bool) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Creates a folder for outputs before the work begins; raises UserError if it cannot be written to."""
+    """Creates a folder for outputs before the work begins; raises OutputError if it cannot be written to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write into {path}: {error.strerror or error}") from None
+        raise OutputError(f"cannot write into {path}: {error.strerror or error}") from None
     if not os.access(path, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write into {path}: permission denied")
+        raise OutputError(f"cannot write into {path}: permission denied")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -44,13 +44,13 @@ def write_atomically(path: Path, data: bytes) -> None:
     A symbolic link is kept: the file that it points to is written.
 
     Raises:
-        UserError: the file cannot be written (permissions, a full disk); nothing is left behind.
+        OutputError: the file cannot be written (permissions, a full disk); nothing is left behind.
     """
     try:
         with uninterrupted(), new_file(path) as temporary:
             temporary.write_bytes(data)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager

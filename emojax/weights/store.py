@@ -26,7 +26,7 @@ from typing import Any, Literal, TypeVar
 import jax
 import numpy as np
 
-from emojax.errors import CheckpointError, EmojaxError, InputError
+from emojax.errors import CheckpointError, EmojaxError, InputError, OutputError
 from emojax.util.files import refuse_existing
 from emojax.weights.arrays import restore_arrays, save_arrays
 
@@ -117,7 +117,7 @@ def save_checkpoint(
                 path.rename(Path(folder, "old"))
             new.rename(path)
     except OSError as error:
-        raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
 
 
 def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:

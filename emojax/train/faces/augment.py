@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt32
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         strengths = (self.rotation, self.scale, self.shift, self.brightness, self.contrast, self.erase, self.erase_size)
         if min(strengths) < 0 or max(self.scale, self.contrast, self.erase, self.erase_size) > 1 or self.scale == 1:
-            raise UserError(f"{self}: strengths are not negative, and scale, contrast, erase, erase_size at most 1")
+            raise InputError(f"{self}: strengths are not negative, and scale, contrast, erase, erase_size at most 1")
 
 
 def augment_faces(

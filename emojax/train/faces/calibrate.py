@@ -17,7 +17,7 @@ import numpy as np
 
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.nets.classifier import ClassifierConfig, network_input, split_domains
 from emojax.nets.classifier_nets import FaceNet
 from emojax.train.faces.data import HeldOutFaces
@@ -94,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code.
 
     Raises:
-        UserError: a checkpoint or data that cannot be read, or an output that exists or cannot be written.
+        EmojaxError: a checkpoint or data that cannot be read, or an output that exists or cannot be written.
     """
     parser = Parser(
         prog="emojax train calibrate",
@@ -162,12 +162,12 @@ def _write_domains(
     """Calibrates a network with several domains; returns the exit code."""
     domains = args.domains or []
     if len(domains) != len(args.data) or any(not 0 <= domain < config.domains for domain in domains):
-        raise UserError(
+        raise InputError(
             f"--domains {domains} for {len(args.data)} data sets: give one each, 0 to {config.domains - 1}, as in training"
         )
     faces = labelled_faces(config, args.data, args.split)
     if len(faces) != len(args.data):
-        raise UserError(f"only {', '.join(faces)} have faces in the split {args.split!r}: choose another --split")
+        raise InputError(f"only {', '.join(faces)} have faces in the split {args.split!r}: choose another --split")
     variables, metrics = calibrate_domains(config, variables, faces, domains, PENALTY if args.bias else None)
     ckpt.save_checkpoint(args.output, "classifier", config, variables, step=found.step, metrics=metrics)
     fitted = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())

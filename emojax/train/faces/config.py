@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.mobilefacenet import BLOCKS
 from emojax.train.faces.augment import AugmentConfig
@@ -77,32 +77,32 @@ class ClassifierTraining:
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.epochs <= 0 or (self.steps is not None and self.steps < 1):
-            raise UserError(f"batch size {self.batch_size}, epochs {self.epochs}, steps {self.steps}: all are above 0")
+            raise InputError(f"batch size {self.batch_size}, epochs {self.epochs}, steps {self.steps}: all are above 0")
         if not (0 <= self.mixup < math.inf and 0 <= self.ema_decay < 1):
-            raise UserError(f"mixup {self.mixup}, EMA decay {self.ema_decay}: at least 0, and the decay is below 1")
+            raise InputError(f"mixup {self.mixup}, EMA decay {self.ema_decay}: at least 0, and the decay is below 1")
         if self.vgg16 is not None and (self.initial or self.model.architecture != "vgg16"):
-            raise UserError(f"`vgg16` {self.vgg16}: only the architecture vgg16 starts from it, without `initial`")
+            raise InputError(f"`vgg16` {self.vgg16}: only the architecture vgg16 starts from it, without `initial`")
         if self.initial.endswith(".safetensors") and self.model.architecture != "mobilefacenet":
-            raise UserError(f"`initial` {self.initial}: only the architecture mobilefacenet starts from such a file")
+            raise InputError(f"`initial` {self.initial}: only the architecture mobilefacenet starts from such a file")
         if not 0 <= self.begin <= BLOCKS or (self.begin and self.model.architecture != "mobilefacenet"):
-            raise UserError(
+            raise InputError(
                 f"begin {self.begin}: 0 to {BLOCKS}, and only mobilefacenet can begin behind its first layer"
             )
         if self.begin and (self.frozen or self.class_weights):
-            raise UserError(
+            raise InputError(
                 "`begin` freezes layers itself and weighs no classes: leave out `frozen` and `class_weights`"
             )
         if self.readout < 0 or (self.readout and self.model.architecture != "mobilefacenet"):
-            raise UserError(
+            raise InputError(
                 f"readout {self.readout}: at least 0, and only the last layer of mobilefacenet is fitted so"
             )
         domains = max(self.data.domains, default=0)
         if domains >= self.model.domains:
-            raise UserError(f"`data.domains` {domains}: this network has the domains 0 to {self.model.domains - 1}")
+            raise InputError(f"`data.domains` {domains}: this network has the domains 0 to {self.model.domains - 1}")
         if self.mixup and self.batch_size % 2:
-            raise UserError(f"batch size {self.batch_size} with mixup, which mixes pairs: choose an even one")
+            raise InputError(f"batch size {self.batch_size} with mixup, which mixes pairs: choose an even one")
         if self.class_weights and (len(self.class_weights) != len(EMOTIONS) or min(self.class_weights) < 0):
-            raise UserError(f"class weights {self.class_weights}: give {len(EMOTIONS)} that are not negative, or none")
+            raise InputError(f"class weights {self.class_weights}: give {len(EMOTIONS)} that are not negative, or none")
 
     def length(self) -> Length:
         """How long to train."""

@@ -16,7 +16,7 @@ import platformdirs
 from jaxtyping import Float, Int
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.faces import detector
 from emojax.faces.crops import find_landmarks
 from emojax.train.stream import UNREADABLE
@@ -68,7 +68,7 @@ def landmarks_of(name: str, source: Any) -> Float[np.ndarray, "n 5 2"]:
     points = np.array(list(rows), np.float32).reshape(-1, detector.LANDMARKS, 2)
     buffer = io.BytesIO()
     np.save(buffer, points)
-    with contextlib.suppress(UserError):  # a failing cache must not stop the work
+    with contextlib.suppress(EmojaxError):  # a failing cache must not stop the work
         write_atomically(path, buffer.getvalue())
     return points
 

@@ -8,7 +8,7 @@ import tiny
 from PIL import Image
 from tiny import FACES as MODEL
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.faces.find import Face
 from emojax.nets import classifier
 from emojax.train.faces import evaluate
@@ -116,14 +116,14 @@ def test_reading_quality_without_any_face_found(variables, saved, tmp_path, monk
     ],
 )
 def test_bad_input(saved, flags, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         evaluate.main(["--checkpoint", str(saved), *flags])
 
 
 def test_a_split_without_faces(saved, tiny_face_data, tmp_path):
     with np.load(tiny_face_data[1]) as archive:
         np.savez(tmp_path / "train.npz", **{**archive, "split": np.full(len(archive["label"]), "train")})
-    with pytest.raises(UserError, match="no faces in the split 'test'"):
+    with pytest.raises(EmojaxError, match="no faces in the split 'test'"):
         evaluate.main(["--checkpoint", str(saved), "--data", str(tmp_path / "train.npz")])
 
 

@@ -13,7 +13,7 @@ import pytest
 import tiny
 
 from configs.classifier import PRESETS
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.classifier import classify as eager_classify
 from emojax.train.faces.augment import AugmentConfig
 from emojax.train.faces.data import HeldOutFaces, held_out_faces
@@ -134,7 +134,7 @@ def test_frozen_layers_stay_and_the_others_learn(config, tmp_path):
     assert set(state.params) == set(start.params)
     moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), state.params, dict(start.params))
     assert moved["Conv_1"]["kernel"] > 0 and moved["Dense_1"]["kernel"] > 0
-    with pytest.raises(UserError, match="no layer 'conv1_1' to freeze: choose from BatchNorm_0"):
+    with pytest.raises(EmojaxError, match="no layer 'conv1_1' to freeze: choose from BatchNorm_0"):
         train(dataclasses.replace(config, frozen=("conv1_1",)), tmp_path / "run")
 
 
@@ -270,5 +270,5 @@ def test_no_validation_faces_is_said(config, tiny_face_data, tmp_path, capsys):
     ],
 )
 def test_invalid_configs(config, change, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         dataclasses.replace(config, **change)

@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from configs.classifier import PRESETS
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.mobilefacenet import layers_before
 from emojax.train.faces import calibrate, landmarks
@@ -161,5 +161,5 @@ def test_each_kind_is_calibrated_by_itself():
     ],
 )
 def test_invalid_configs(flags, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         parse_preset(["mobilefacenet", *flags], PRESETS, "train_classifier.py")

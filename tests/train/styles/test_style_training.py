@@ -11,7 +11,7 @@ import pytest
 import tiny
 
 from configs.style import PRESETS
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.losses.objective import PAINTING_POSITIONS
 from emojax.losses.terms import STYLE_LAYERS
 from emojax.nets.stylizer import StylizerConfig
@@ -177,7 +177,7 @@ def test_strengths_weigh_each_styles_loss(config, constants, params, parts):
     stronger = losses_of(strong, constants, params, batch(style=FEAR), tiny.KEY)
     np.testing.assert_allclose(stronger["style"], parts["style"], rtol=1e-6)
     np.testing.assert_allclose(stronger["loss"], parts["loss"] + config.loss.style * parts["style"], rtol=1e-5)
-    with pytest.raises(UserError, match="2 strengths for 7 styles"):
+    with pytest.raises(EmojaxError, match="2 strengths for 7 styles"):
         dataclasses.replace(config, loss=dataclasses.replace(config.loss, strengths=(1.0, 2.0)))
 
 
@@ -212,7 +212,7 @@ def test_vgg16_is_cut_behind_the_deepest_layer_with_weight(config, vgg, monkeypa
     ],
 )
 def test_invalid_losses(bad, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         StyleLossConfig(**bad)
 
 
@@ -235,7 +235,7 @@ def test_training_by_minutes_says_when_they_are_over(config, tmp_path, capsys, m
     for _ in range(2):
         assert int(train(short, tmp_path, started=-1e9).step) == 1
     assert "already has 1 steps, all that it should" in capsys.readouterr().err
-    with pytest.raises(UserError, match="more than 0"):
+    with pytest.raises(EmojaxError, match="more than 0"):
         dataclasses.replace(config, minutes=0.0)
 
 
@@ -259,7 +259,7 @@ def test_training_starts_at_a_checkpoint(config):
     fear = initial_params(dataclasses.replace(config, emotion="fear"))
     jax.tree.map(lambda row, table: np.testing.assert_array_equal(row, table[2:3]), fear["styles"], start["styles"])
     other = dataclasses.replace(config.model, blocks=2)
-    with pytest.raises(UserError, match="make them alike"):
+    with pytest.raises(EmojaxError, match="make them alike"):
         initial_params(dataclasses.replace(config, model=other))
 
 
@@ -353,7 +353,7 @@ def test_a_release_replaces_nothing_but_checkpoints(tmp_path, monkeypatch, capsy
 
 def test_a_style_that_has_no_painting(config, tmp_path):
     named = dataclasses.replace(config, model=dataclasses.replace(config.model, styles=("joy",)), initial=None)
-    with pytest.raises(UserError, match="no painting for 'joy'"):
+    with pytest.raises(EmojaxError, match="no painting for 'joy'"):
         train(named, tmp_path)
 
 
@@ -379,7 +379,7 @@ def test_the_styles_of_a_release_are_mixes(config, params, tmp_path):
     [("sad", "write NAME=STYLE:WEIGHT"), ("sad=joy", "unknown emotion 'joy'"), ("sad=fear:-1", "not negative")],
 )
 def test_mixes_that_cannot_be(config, mix, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         dataclasses.replace(config, mixes=(mix,))
 
 
@@ -410,7 +410,7 @@ def test_a_student_learns_its_teachers_pictures(config, tmp_path):
     first, *_, last = losses("other", 60)
     assert last < 0.8 * first
     missing = dataclasses.replace(student, model=dataclasses.replace(model, styles=("happy", "angry")), initial=None)
-    with pytest.raises(UserError, match="with the styles happy, angry"):
+    with pytest.raises(EmojaxError, match="with the styles happy, angry"):
         train(missing, tmp_path / "run")
 
 
@@ -432,5 +432,5 @@ def test_one_emotion_alone(config, tmp_path):
     ],
 )
 def test_invalid_configs(config, bad):
-    with pytest.raises(UserError):
+    with pytest.raises(EmojaxError):
         dataclasses.replace(config, **bad)
