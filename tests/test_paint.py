@@ -217,11 +217,13 @@ def test_mistakes(painter, photo, red, options, message):
         next(painter.paint(photo, **arguments))
     with pytest.raises(EmojaxError, match="one each"):
         Region((red,), (0.0,))
-    with pytest.raises(EmojaxError, match="at least"):
+    with pytest.raises(EmojaxError, match="`steps` is empty"):
         PaintConfig(steps=())
-    with pytest.raises(EmojaxError, match="loss weight tv -1.0"):
+    with pytest.raises(EmojaxError, match="`coarsest` 0: it is a whole number, at least 1"):
+        PaintConfig(coarsest=0)
+    with pytest.raises(EmojaxError, match="`tv` -1.0: it is a number, at least 0"):
         PaintConfig(tv=-1.0)
-    with pytest.raises(EmojaxError, match="3 weights for 4 style layers"):
+    with pytest.raises(EmojaxError, match="give one for each of the 4 style layers"):
         PaintConfig(style_layer_weights=(1.0, 1.0, 1.0))
     with pytest.raises(EmojaxError, match="layer 'relu9_9'"):
         PaintConfig(columns=("relu9_9",))

@@ -18,7 +18,7 @@ import emojax
 from benchmarks import job
 from emojax import pipeline
 from emojax.emotions import EMOTIONS, PHOTO, as_dict
-from emojax.errors import EmojaxError
+from emojax.errors import EmojaxError, InputError
 from emojax.faces.find import Face, cut_crop
 from emojax.nets.stylizer import StylizerConfig
 from emojax.options import StylizeOptions
@@ -651,8 +651,14 @@ def test_many_photos_and_one_that_cannot_be_read(model, faces):
     results = list(model.stylize_many([photo(), "missing.jpg", photo(seed=1)], emotion="sad"))
     assert [result.error is None for result in results] == [True, False, True] and "missing.jpg" in results[1].error
     np.testing.assert_array_equal(results[2].image, model(photo(seed=1), emotion="sad").image)
-    with pytest.raises(EmojaxError, match="strength"):
+    with pytest.raises(InputError, match="strength"):
         next(model.stylize_many([photo()], strength=3))
+    with pytest.raises(InputError, match="unknown emotion 'joy'"):
+        next(model.stylize_many([photo()], emotion="joy"))
+    separate = dataclasses.replace(model, styles=dataclasses.replace(model.styles, network_per_style=True))
+    for options in ({"per_face": True}, {"mix": "probabilities"}, {"emotion": {"sad": 1, "happy": 1}}):
+        with pytest.raises(InputError, match="cannot mix"):
+            next(separate.stylize_many([photo()], **options))
 
 
 def test_a_result_says_what_is_strongest(model, faces):

@@ -297,7 +297,7 @@ def test_sizes_that_the_network_cannot_take_are_refused(params, h, w):
     "bad", [{"width": 0}, {"blocks": -1}, {"patch": 3}, {"styles": ()}, {"styles": ("sad", "sad")}]
 )
 def test_invalid_configs(bad):
-    with pytest.raises(EmojaxError):
+    with pytest.raises(EmojaxError, match=f"^`{next(iter(bad))}` "):
         StylizerConfig(**bad)
 
 

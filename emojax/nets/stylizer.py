@@ -30,7 +30,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import InputError
-from emojax.util.numbers import is_whole
+from emojax.util.numbers import check_range, is_whole
 
 StyleCode = dict[str, dict[str, jax.Array]]
 """Per norm layer {"scale", "shift"}: float32 arrays that broadcast against [N, H, W, C].
@@ -67,16 +67,18 @@ class StylizerConfig:
 
     def __post_init__(self) -> None:
         # The config may come from an untrusted checkpoint. The network has to fit into memory; names become file names.
-        if not (is_whole(self.width) and 1 <= self.width <= 1024 and is_whole(self.blocks) and 0 <= self.blocks <= 100):
-            raise InputError(f"width {self.width!r} and blocks {self.blocks!r}: width is 1 to 1024, blocks 0 to 100")
+        check_range("width", self.width, least=1, most=1024, whole=True)
+        check_range("blocks", self.blocks, least=0, most=100, whole=True)
         if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in self.styles) or len(self.styles) > 1000:
-            raise InputError(f"styles {str(self.styles)[:100]}: names have 1 to 64 letters, digits, spaces, -, _ and .")
+            raise InputError(
+                f"`styles` {str(self.styles)[:100]}: names have 1 to 64 letters, digits, spaces, -, _ and .", "styles"
+            )
         if not isinstance(self.network_per_style, bool):
-            raise InputError(f"network_per_style {self.network_per_style!r}: give true or false")
+            raise InputError(f"`network_per_style` {self.network_per_style!r}: give true or false", "network_per_style")
         if not is_whole(self.patch) or self.patch not in PATCHES:
-            raise InputError(f"patch {self.patch}: choose from {', '.join(map(str, PATCHES))}")
+            raise InputError(f"`patch` {self.patch}: choose from {', '.join(map(str, PATCHES))}", "patch")
         if not self.styles or len(set(self.styles)) != len(self.styles):
-            raise InputError(f"styles {self.styles}: give at least one name, each once")
+            raise InputError(f"`styles` {self.styles}: give at least one name, each once", "styles")
 
     def channels(self, factor: int) -> int:
         """Channels of the layers that work at 1 / `factor` of the photo's size."""

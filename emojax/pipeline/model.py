@@ -169,7 +169,7 @@ class Model:
         Raises:
             InputError: an option that is wrong whatever the photo.
         """
-        options_of(options)
+        check_options(self.styles, options_of(options))
         check_many(photos)
 
         def read(photo: PhotoLike | Photo) -> Photo | EmojaxError:

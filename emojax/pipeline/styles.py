@@ -15,11 +15,13 @@ _CANNOT_MIX = "this set has a network of its own for every style and cannot mix 
 
 
 def check_options(config: StylizerConfig, options: StylizeOptions) -> None:
-    """Raises InputError for options that this network does not support, whatever the photo."""
+    """Raises InputError for options that this network does not support, and styles that it lacks, whatever the photo."""
     if config.network_per_style and (options.per_face or options.mix == "probabilities"):
         raise InputError(
             f"{_CANNOT_MIX}: leave out `per_face` and the `mix` probabilities, or take a network of all styles"
         )
+    if options.style_given is not None:
+        explicit_style(config, options.style_given)
 
 
 def spares_faces(config: StylizerConfig, options: StylizeOptions) -> bool:

@@ -139,6 +139,9 @@ class Painter:
                 for result in self._model.stylize_many(photos[done:], **self._options):
                     done += 1
                     yield result
+            except EmojaxError as error:  # an option that is wrong for the network, and so for every photo
+                done += 1
+                yield Result(None, [], None, None, error=str(error))
             except (MemoryError, OSError, RuntimeError) as error:
                 done += 1
                 yield Result(None, [], None, None, error=f"{type(error).__name__}: {reason(error)}"[:300])

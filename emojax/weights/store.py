@@ -26,7 +26,7 @@ from typing import Any, Literal, TypeVar
 import jax
 import numpy as np
 
-from emojax.errors import CheckpointError, EmojaxError, InputError, OutputError
+from emojax.errors import CheckpointError, EmojaxError, InputError, OutputError, with_flags
 from emojax.util.files import refuse_existing
 from emojax.weights.arrays import restore_arrays, save_arrays
 
@@ -191,7 +191,8 @@ def model_config(checkpoint: Checkpoint, cls: type[Config]) -> Config:
     try:
         return cls(**values)
     except (EmojaxError, TypeError, ValueError) as error:
-        raise CheckpointError(f"checkpoint {checkpoint.path} has an invalid config: {error}") from None
+        reason = with_flags(str(error), str)  # the fields are not the user's options
+        raise CheckpointError(f"checkpoint {checkpoint.path} has an invalid config: {reason}") from None
 
 
 def load_params(checkpoint: Checkpoint, expected: Any) -> Any:

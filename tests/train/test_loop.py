@@ -408,13 +408,14 @@ def test_a_run_ends_by_steps_or_by_the_clock(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("bad", [{"schedule": "linear"}, {"learning_rate": 0}, {"clip_norm": -1}, {"warmup_steps": -1}])
 def test_invalid_optimizers(bad):
-    with pytest.raises(EmojaxError):
+    with pytest.raises(EmojaxError, match=f"^`{next(iter(bad))}` "):
         OptimizerConfig(**bad)
 
 
 def test_invalid_loops():
-    with pytest.raises(EmojaxError):
+    with pytest.raises(EmojaxError, match="^`log_every` 0: it is a whole number, at least 1$"):
         LoopConfig(log_every=0)
+    assert LoopConfig(evaluate_every=0).evaluate_every == 0
 
 
 def test_a_stopwatch_leaves_out_what_is_between_pauses(monkeypatch):

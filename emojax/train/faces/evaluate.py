@@ -87,7 +87,7 @@ def labelled_faces(config: ClassifierConfig, data: Sequence[str], split: str) ->
     sources = FaceConfig(archives=archives, root="".join(folders), soft_labels=False)
     found = held_out_faces(sources, config, split)
     if not found:
-        raise InputError(f"no faces in the split {split!r} of {', '.join(data)}: choose another --split")
+        raise InputError(f"no faces in the split {split!r} of {', '.join(data)}: choose another `split`")
     return found
 
 

@@ -8,7 +8,6 @@ votes of several people (FER+) and become soft labels.
 from __future__ import annotations
 
 import csv
-import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from jaxtyping import Float, Int
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
+from emojax.util.numbers import check_range
 
 # FER+'s names of our seven emotions; votes for contempt, unknown and non-face are dropped.
 VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -58,21 +58,18 @@ class FaceConfig:
 
     def __post_init__(self) -> None:
         if self.margins and len(self.margins) != len(self.archives):
-            raise InputError(f"{len(self.margins)} margins for {len(self.archives)} archives: give one each, or none")
-        if any(not 0 <= margin <= 2 for margin in self.margins):
-            raise InputError(f"margins {self.margins}: they are fractions of the face's box, 0 to 2")
-        if any(not share > 0 for share in self.shares) or not 0 <= self.balance <= 1:
-            raise InputError(f"shares {self.shares}, balance {self.balance}: shares are above 0, balance is 0 to 1")
-        if not 0 < self.sharpness < math.inf:
-            raise InputError(f"sharpness {self.sharpness}: it is a number above 0")
-        if any(not 0 <= smoothing < 1 for smoothing in self.smoothing):
-            raise InputError(f"smoothing {self.smoothing}: each is at least 0 and below 1")
-        if any(domain < 0 for domain in self.domains) or (self.limit is not None and self.limit < 1):
             raise InputError(
-                f"domains {self.domains}, limit {self.limit}: domains are at least 0, the limit at least 1"
+                f"`margins` {self.margins}: give one for each of the {len(self.archives)} archives, or none", "margins"
             )
-        if self.workers < 1:
-            raise InputError(f"{self.workers} workers: at least 1")
+        check_range("margins", self.margins, least=0, most=2)
+        check_range("shares", self.shares, above=0)
+        check_range("balance", self.balance, least=0, most=1)
+        check_range("sharpness", self.sharpness, above=0)
+        check_range("smoothing", self.smoothing, least=0, below=1)
+        check_range("data.domains", self.domains, least=0, whole=True)  # the model's config also has `domains`
+        if self.limit is not None:
+            check_range("limit", self.limit, least=1, whole=True)
+        check_range("workers", self.workers, least=1, whole=True)
 
     def margin(self, index: int) -> float:
         """The margin of an archive's crops.

@@ -56,7 +56,7 @@ def check_run(run: Path, model: StylizerConfig, network: str) -> bool:
         expected = jax.eval_shape(lambda: init_stylizer(model, jax.random.PRNGKey(0)))
         params = ckpt.load_params(ckpt.read_checkpoint(path, "styles"), expected)
         if network_fingerprint(params["network"]) != network:
-            raise CheckpointError(f"{run} learned a style for another network: choose another --run")
+            raise CheckpointError(f"{run} learned a style for another network: choose another `run`")
         return True
     return False
 

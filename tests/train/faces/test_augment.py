@@ -79,7 +79,7 @@ def test_contrast_keeps_the_mean_and_brightness_the_differences():
 
 @pytest.mark.parametrize("bad", [{"erase": 1.5}, {"erase": -0.1}, {"scale": 1.0}, {"rotation": -1.0}])
 def test_invalid_configs(bad):
-    with pytest.raises(EmojaxError):
+    with pytest.raises(EmojaxError, match=f"^`{next(iter(bad))}` "):
         AugmentConfig(**bad)
 
 

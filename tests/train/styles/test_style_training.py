@@ -203,12 +203,12 @@ def test_vgg16_is_cut_behind_the_deepest_layer_with_weight(config, vgg, monkeypa
 @pytest.mark.parametrize(
     ("bad", "part"),
     [
-        ({"palette": -1.0}, "palette -1.0: it is not negative"),
-        ({"strengths": (1.0, -1.0)}, "not negative"),
-        ({"style_layers": ("relu1_2",)}, "4 weights for 1 style layers"),
+        ({"palette": -1.0}, "^`palette` -1.0: it is a number, at least 0$"),
+        ({"strengths": (1.0, -1.0)}, "`strengths` .*: each is a number, at least 0"),
+        ({"style_layers": ("relu1_2",)}, "`style_layer_weights` .*: give one for each of the 1 style layers"),
         ({"style_layers": ("relu1_2", "relu2_2", "relu3_3", "relu5_1")}, "layer 'relu5_1': choose from"),
         ({"transport": 1.0, "columns": ("pool1",)}, "layer 'pool1'"),
-        ({"positions": 1}, "1 positions"),
+        ({"positions": 1}, "`positions` 1: it is a whole number, at least 2"),
     ],
 )
 def test_invalid_losses(bad, part):
