@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from emojax.nets.classifier import classify
     from emojax.util import compiling
-    from emojax.weights.load import PACKAGED, load_classifier
+    from emojax.util.files import PACKAGED
+    from emojax.weights.load import load_classifier
 
     config, variables = load_classifier(args.checkpoint or PACKAGED / "classifier")
     variables = jax.device_put(variables)

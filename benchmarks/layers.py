@@ -21,6 +21,7 @@ from emojax.cli.parser import Parser, run
 from emojax.errors import InputError
 
 
+# Longer than other functions, because it is one table, from its head to its sum.
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = Parser(

@@ -24,6 +24,7 @@ from emojax.train.styles.config import StyleTraining
 Step = Callable[[Mapping[str, np.ndarray]], Any]
 
 
+# Longer than other functions: the terms of the loss share its constants, and are read beside each other.
 def style_step(config: StyleTraining, constants: Mapping[str, Any], params: Any, device: str, compiled: bool) -> Step:
     """See `emojax.train.styles.training.make_step`; `constants` and `params` are its own, as NumPy arrays."""
     low = config.dtype == "bfloat16"

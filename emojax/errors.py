@@ -45,6 +45,11 @@ UserError = EmojaxError
 """the name of `EmojaxError` in version 0.1, for callers that still use it"""
 
 
+def as_flag(field: str) -> str:
+    """The flag of an option's field: max_megapixels -> --max-megapixels."""
+    return "--" + field.replace("_", "-")
+
+
 def with_flags(message: str, flag: Callable[[str], str]) -> str:
     """Replaces the fields in a message with their flags, such as `style_scale` with --style-scale."""
     return _FIELD.sub(lambda match: flag(match[1]), message)

@@ -19,6 +19,7 @@ from emojax.emotions import PHOTO
 from emojax.errors import InputError
 from emojax.export.onnx import export_onnx_stylize
 from emojax.nets.stylizer import MINIMUM, StylizerConfig
+from emojax.util.files import ASTRONAUT
 
 PACKAGE = "onnxruntime-web"
 TESTED = "1.30"
@@ -29,7 +30,6 @@ RUNTIMES = {
 }
 """where the network runs -> the library and its WebAssembly, both in the folder dist of the npm package"""
 PAGE = Path(__file__).parent / "page"
-EXAMPLE = Path(__file__).parent.parent / "train" / "presets" / "astronaut.jpg"
 
 
 def find_runtime(folder: Path | None = None) -> Path:
@@ -61,7 +61,7 @@ def export_site(config: StylizerConfig, params: Any, runtime: Path) -> dict[str,
     """
     model = export_onnx_stylize(config, params)
     version = json.loads((runtime / "package.json").read_text(encoding="utf-8"))["version"]
-    example = "data:image/jpeg;base64," + base64.b64encode(EXAMPLE.read_bytes()).decode()
+    example = "data:image/jpeg;base64," + base64.b64encode(ASTRONAUT.read_bytes()).decode()
     styles = [style for style in config.styles if style != PHOTO]
     settings = {
         "version": __version__,

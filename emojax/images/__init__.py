@@ -25,6 +25,7 @@ from emojax.images.sizes import (
     STYLE_SCALES,
     check_style_scale,
     rescale,
+    resize,
     resize_like,
     scaled_size,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "read_size",
     "refusal",
     "rescale",
+    "resize",
     "resize_like",
     "resize_mask",
     "scaled_size",

@@ -111,6 +111,7 @@ class Save:
     def __init__(
         self,
         run: resume.Run,
+        *,
         every: int,
         minutes: float,
         timer: Timer,

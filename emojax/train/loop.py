@@ -118,8 +118,15 @@ def fit(
     if evaluate is not None and loop.evaluate_every:
         evaluation = Evaluate(run.folder, loop.evaluate_every, metrics_log, parallel, evaluate, placed_constants)
     save = Save(
-        *(run, loop.save_every, loop.save_minutes, timer, parallel, batches),
-        *(lambda state, metrics: to_params(state, constants, metrics), log, evaluation),
+        run,
+        every=loop.save_every,
+        minutes=loop.save_minutes,
+        timer=timer,
+        parallel=parallel,
+        batches=batches,
+        to_params=lambda state, metrics: to_params(state, constants, metrics),
+        log=log,
+        evaluate=evaluation,
     )
     hooks: list[Hook] = [log, *([evaluation] if evaluation else []), save]
     reader = _MetricsReader(parallel, log)

@@ -10,16 +10,27 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import platformdirs
+
 from emojax.errors import InputError, OutputError
 from emojax.util.interrupts import uninterrupted
 
 PACKAGED = Path(__file__).parent.parent / "checkpoints"
 """the folder of the networks and pictures in the package"""
+PACKAGED_STYLES = {"default": PACKAGED / "styles", "fast": PACKAGED / "fast"}
+"""name -> packaged transform net; "fast" is smaller, see docs/results.md"""
+ASTRONAUT = PACKAGED.parent / "train" / "presets" / "astronaut.jpg"
+"""the photo of the examples, which is in the public domain"""
 _HOUR = 3600.0
 SLOW = ".emojax_clip-"
 """prefix of the names of temporary folders for work that may take more than an hour"""
 TEMPORARY = ".emojax-"
 """prefix of the names of temporary folders, which hold a file while it is written; a killed process leaves one behind"""
+
+
+def cache_folder() -> Path:
+    """$EMOJAX_CACHE, by default the user's cache folder; raises RuntimeError for a user without a home folder."""
+    return Path(os.environ.get("EMOJAX_CACHE") or platformdirs.user_cache_dir("emojax"))
 
 
 def refuse_existing(path: Path, force: bool) -> None:

@@ -96,34 +96,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         EmojaxError: a checkpoint or data that cannot be read, or an output that exists or cannot be written.
     """
-    parser = Parser(
-        prog="emojax train calibrate",
-        description="Fits a classifier's temperature on labelled faces, and writes it without its training state.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint or a run's folder")
-    parser.add_argument(
-        "--data", nargs="+", required=True, metavar="FILE.npz|FOLDER", help="face archives, or ExpW's own folder"
-    )
-    parser.add_argument(
-        "--split",
-        choices=("val", "train"),
-        default="val",
-        help="the split whose faces are used; a test split is never used",
-    )
-    parser.add_argument(
-        "--bias", action="store_true", help="fit a bias per class too, for class frequencies that differ from training"
-    )
-    parser.add_argument(
-        "--domains",
-        "--kinds",
-        nargs="+",
-        type=int,
-        help="the domain of each data set's faces, for a network that tells domains apart: each domain is calibrated by itself",
-    )
-    parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
-    parser.add_argument("--force", action="store_true", help="replace an existing one")
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     found = ckpt.read_checkpoint(args.checkpoint, "classifier")
     ckpt.check_output(args.output, [found.path], args.force)
     config, variables = load_classifier(found.path)
@@ -154,6 +127,38 @@ def main(argv: Sequence[str]) -> int:
     )
     tell(f"wrote {args.output}")
     return 0
+
+
+def _parser() -> Parser:
+    """The parser of the command."""
+    parser = Parser(
+        prog="emojax train calibrate",
+        description="Fits a classifier's temperature on labelled faces, and writes it without its training state.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint or a run's folder")
+    parser.add_argument(
+        "--data", nargs="+", required=True, metavar="FILE.npz|FOLDER", help="face archives, or ExpW's own folder"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("val", "train"),
+        default="val",
+        help="the split whose faces are used; a test split is never used",
+    )
+    parser.add_argument(
+        "--bias", action="store_true", help="fit a bias per class too, for class frequencies that differ from training"
+    )
+    parser.add_argument(
+        "--domains",
+        "--kinds",
+        nargs="+",
+        type=int,
+        help="the domain of each data set's faces, for a network that tells domains apart: each domain is calibrated by itself",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
+    parser.add_argument("--force", action="store_true", help="replace an existing one")
+    return parser
 
 
 def _write_domains(

@@ -32,10 +32,10 @@ from emojax.train.faces.scores import BINS, calibration_bins, score
 from emojax.train.faces.sources import FaceConfig
 from emojax.util import compiling
 from emojax.util.batches import map_batches
-from emojax.util.files import write_atomically
+from emojax.util.files import PACKAGED, write_atomically
 from emojax.util.progress import track
 from emojax.util.words import markdown_table, tell
-from emojax.weights.load import PACKAGED, load_classifier
+from emojax.weights.load import load_classifier
 
 BATCH = 32
 EXPW_MARGIN, ARCHIVE_SIDE = 0.2, 224

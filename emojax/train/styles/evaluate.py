@@ -36,9 +36,9 @@ from emojax.train.styles.scoring import (
     score_photos,
 )
 from emojax.train.styles.targets import painting_grams
-from emojax.util.files import make_folder, write_atomically
+from emojax.util.files import PACKAGED, make_folder, write_atomically
 from emojax.util.words import markdown_table, tell
-from emojax.weights.load import PACKAGED, add_style_files, find_styles, load_styles
+from emojax.weights.load import add_style_files, find_styles, load_styles
 from emojax.weights.style_file import StyleFile, read_style_file
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 

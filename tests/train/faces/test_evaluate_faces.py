@@ -129,7 +129,8 @@ def test_a_split_without_faces(saved, tiny_face_data, tmp_path):
 
 def test_the_packaged_classifier_on_the_sample_photos(shared_data):
     """All of them are training data: this is about the path from detector to crop, not about the classifier."""
-    from emojax.weights.load import PACKAGED, load_classifier
+    from emojax.util.files import PACKAGED
+    from emojax.weights.load import load_classifier
 
     quality = evaluate.reading_quality(*load_classifier(PACKAGED / "classifier"), shared_data / "faces" / "expw_sample")
     assert quality["labelled"] == 55 and quality["found"] >= 54
@@ -139,7 +140,8 @@ def test_the_packaged_classifier_on_the_sample_photos(shared_data):
 
 def test_the_packaged_classifier_on_validation_faces(shared_data):
     """The figures of docs/results.md, less what another machine's rounding may change."""
-    from emojax.weights.load import PACKAGED, load_classifier
+    from emojax.util.files import PACKAGED
+    from emojax.weights.load import load_classifier
 
     archive = str(shared_data / "faces" / "expw_crops112.npz")
     probabilities, labels = evaluate.score_faces(*load_classifier(PACKAGED / "classifier"), [archive], "val")[

@@ -18,6 +18,7 @@ from emojax.train.faces.readout import fit_linear
 from emojax.train.faces.sources import FaceConfig, open_faces
 from emojax.train.faces.training import train
 from emojax.train.options import parse_preset
+from emojax.util.files import cache_folder
 from emojax.weights.load import load_classifier
 from emojax.weights.store import save_checkpoint
 
@@ -75,7 +76,7 @@ def test_landmarks_are_found_once(found, tiny_face_data):
         assert len(found) == len(source) == 14
         assert source[0]["landmarks"] is None and len(source[1]["landmarks"]) == 5
         assert source[1]["landmarks"][2] == (6.0, 9.0)
-    for file in (landmarks._folder()).iterdir():
+    for file in (cache_folder() / "landmarks").iterdir():
         file.write_bytes(b"damaged")
     open_faces(data, "train", aligned=True)
     assert len(found) == 28
