@@ -1,4 +1,4 @@
-"""The training steps of `train_style.py` and `train_classifier.py` in PyTorch: the same losses, networks and optimizers.
+"""The training steps of `emojax train` in PyTorch: the same losses, networks and optimizers.
 
 A step takes a batch of NumPy arrays, as ours does, and returns its loss on the device. With "bfloat16", autocast runs the
 convolutions in bfloat16 on channels_last arrays; parameters, norms and losses stay float32, as ours do.

@@ -166,7 +166,7 @@ class StyleTraining:
     output: str = ""
     """the run's folder; empty: runs/PRESET, or runs/PRESET/EMOTION for a single emotion"""
     score_on: tuple[str, ...] = ()
-    """photos on which the best checkpoint is scored when training is done, as by `train_style.py evaluate`"""
+    """photos on which the best checkpoint is scored when training is done, as by `emojax evaluate styles`"""
     release: str | None = None
     """the release folder, into which the best checkpoint is written without its training state when training is done"""
     mixes: tuple[str, ...] = ()

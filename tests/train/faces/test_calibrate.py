@@ -1,4 +1,4 @@
-"""`train_classifier.py calibrate`: the temperature, the bias, and what is written."""
+"""`emojax train calibrate`: the temperature, the bias, and what is written."""
 
 import jax
 import numpy as np

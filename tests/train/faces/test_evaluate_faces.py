@@ -1,4 +1,4 @@
-"""`train_classifier.py evaluate`: what it reads, prints and writes."""
+"""`emojax evaluate classifier`: what it reads, prints and writes."""
 
 import json
 

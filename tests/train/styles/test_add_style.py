@@ -1,4 +1,4 @@
-"""`train_style.py add`: a new row for a frozen network, as a style file that the pipeline takes."""
+"""`emojax style add`: a new row for a frozen network, as a style file that the pipeline takes."""
 
 import dataclasses
 from pathlib import Path

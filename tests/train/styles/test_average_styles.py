@@ -1,4 +1,4 @@
-"""`train_style.py average`: the mean of weights, and what has none."""
+"""`emojax style average`: the mean of weights, and what has none."""
 
 import jax
 import numpy as np

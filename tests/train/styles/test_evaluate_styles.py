@@ -1,4 +1,4 @@
-"""`train_style.py evaluate`: what it reads, prints and writes."""
+"""`emojax evaluate styles`: what it reads, prints and writes."""
 
 import contextlib
 import io
