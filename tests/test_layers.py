@@ -28,8 +28,6 @@ ASIDE = {
     ("cli", "export"),
     ("__main__", "cli"),
     ("ray", "cli"),  # what is said of a photo, and the flags of a style
-    ("style_pack", "cli"),
-    ("port_vgg16", "cli"),
     ("style_pack", "__main__"),
     ("port_vgg16", "__main__"),
     ("paint", "pipeline"),
