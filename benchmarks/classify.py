@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from emojax.cli.parser import Parser, run
-from emojax.errors import UserError
+from emojax.errors import InputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     os.environ["JAX_PLATFORMS"] = "cpu"
     if min(args.batch, args.repeats) < 1:
-        raise UserError(f"--batch {args.batch}, --repeats {args.repeats}: at least 1 each")
+        raise InputError(f"--batch {args.batch}, --repeats {args.repeats}: at least 1 each")
     pinned = hasattr(os, "sched_setaffinity")  # Linux
     if pinned:  # before JAX counts the cores
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from emojax.nets.classifier import classify
     from emojax.util import compiling
-    from emojax.weights.load import PACKAGED, load_classifier
+    from emojax.util.files import PACKAGED
+    from emojax.weights.load import load_classifier
 
     config, variables = load_classifier(args.checkpoint or PACKAGED / "classifier")
     variables = jax.device_put(variables)

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.peers import onnx_graph
 from benchmarks.timing import interleaved
 from emojax.cli.parser import Parser, run
-from emojax.errors import UserError
+from emojax.errors import InputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=15, help="rounds that are timed")
     args = parser.parse_args(argv)
     if min(args.sides) < 64 or any(side % 4 for side in args.sides) or args.repeats < 1:
-        raise UserError("--sides are multiples of 4 from 64 up, and --repeats at least 1")
+        raise InputError("--sides are multiples of 4 from 64 up, and --repeats at least 1")
     os.environ["JAX_PLATFORMS"] = "cpu"
     for side in args.sides:
         found = runners(args.styles, side)

@@ -18,9 +18,10 @@ import numpy as np
 
 from benchmarks.timing import interleaved
 from emojax.cli.parser import Parser, run
-from emojax.errors import UserError
+from emojax.errors import InputError
 
 
+# Longer than other functions, because it is one table, from its head to its sum.
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = Parser(
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=7, help="rounds that are timed")
     args = parser.parse_args(argv)
     if args.side % 4 or args.side < 16 or args.repeats < 1:
-        raise UserError(f"--side {args.side}, --repeats {args.repeats}: a multiple of 4 from 16 up, and at least 1")
+        raise InputError(f"--side {args.side}, --repeats {args.repeats}: a multiple of 4 from 16 up, and at least 1")
     os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
     import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The training steps of `train_style.py` and `train_classifier.py` in PyTorch: the same losses, networks and optimizers.
+"""The training steps of `emojax train` in PyTorch: the same losses, networks and optimizers.
 
 A step takes a batch of NumPy arrays, as ours does, and returns its loss on the device. With "bfloat16", autocast runs the
 convolutions in bfloat16 on channels_last arrays; parameters, norms and losses stay float32, as ours do.
@@ -24,6 +24,7 @@ from emojax.train.styles.config import StyleTraining
 Step = Callable[[Mapping[str, np.ndarray]], Any]
 
 
+# Longer than other functions: the terms of the loss share its constants, and are read beside each other.
 def style_step(config: StyleTraining, constants: Mapping[str, Any], params: Any, device: str, compiled: bool) -> Step:
     """See `emojax.train.styles.training.make_step`; `constants` and `params` are its own, as NumPy arrays."""
     low = config.dtype == "bfloat16"

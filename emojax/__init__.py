@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emojax.emotions import EMOTIONS
-    from emojax.errors import CheckpointError, EmojaxError, InputError, NoFaceError, ResourceError, UserError
+    from emojax.errors import (
+        CheckpointError,
+        EmojaxError,
+        InputError,
+        NoFaceError,
+        OutputError,
+        ResourceError,
+        UserError,
+    )
     from emojax.faces.find import Face
     from emojax.options import StylizeOptions
     from emojax.pipeline import Model, ReadFace, Result, available_models, load
@@ -29,6 +37,7 @@ __all__ = [
     "InputError",
     "Model",
     "NoFaceError",
+    "OutputError",
     "ReadFace",
     "ResourceError",
     "Result",
@@ -45,6 +54,7 @@ _MODULES = {
     "EmojaxError": "emojax.errors",
     "InputError": "emojax.errors",
     "NoFaceError": "emojax.errors",
+    "OutputError": "emojax.errors",
     "ResourceError": "emojax.errors",
     "UserError": "emojax.errors",
     "Face": "emojax.faces.find",

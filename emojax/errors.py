@@ -33,12 +33,21 @@ class NoFaceError(EmojaxError):
     """A photo without a face, where the caller asks for that to be an error."""
 
 
+class OutputError(EmojaxError):
+    """An output that cannot be written: no permission, a full disk, or a format that cannot hold it."""
+
+
 class ResourceError(EmojaxError):
     """The machine lacks something: memory, threads, or the requested device."""
 
 
 UserError = EmojaxError
-"""the name of `EmojaxError` in version 0.1"""
+"""the name of `EmojaxError` in version 0.1, for callers that still use it"""
+
+
+def as_flag(field: str) -> str:
+    """The flag of an option's field: max_megapixels -> --max-megapixels."""
+    return "--" + field.replace("_", "-")
 
 
 def with_flags(message: str, flag: Callable[[str], str]) -> str:

@@ -131,7 +131,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_style_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Flags for train_style.py: small photos, a painting per emotion, and a narrow VGG16 of random weights."""
+    """Flags for `emojax train styles`: small photos, a painting per emotion, and a narrow VGG16 of random weights."""
     import numpy as np
     import tiny
     from safetensors.numpy import save_file
@@ -152,7 +152,7 @@ def tiny_style_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def tiny_face_data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Flags for train_classifier.py: an archive of small faces (blocks of colour), two of each class and split."""
+    """Flags for `emojax train classifier`: an archive of small faces (blocks of colour), two of each class and split."""
     import csv
     import io
 

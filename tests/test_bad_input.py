@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from emojax.cli import stylize as program
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.images import is_ours
 from tests import fakes
 
@@ -387,7 +387,7 @@ def test_a_mistake_in_the_request(here, monkeypatch, capsys, arguments, part):
 @pytest.mark.parametrize("flag", ["--classifier", "--styles"])
 def test_a_bad_checkpoint_is_told_before_any_photo(here, monkeypatch, capsys, flag):
     def load(options, *_):
-        raise UserError(f"no checkpoint at {options.styles or options.classifier}")
+        raise InputError(f"no checkpoint at {options.styles or options.classifier}")
 
     monkeypatch.setattr(program, "_load", load)
     fakes.write_photo(here / "a.png")

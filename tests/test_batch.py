@@ -12,7 +12,7 @@ from emojax.cli import work
 from emojax.cli.job import Job, style_name
 from emojax.cli.plan import plan
 from emojax.cli.work import DONE, FAILED, SOME_FAILED, run
-from emojax.errors import UserError
+from emojax.errors import EmojaxError, InputError
 from emojax.images import FORMATS, is_ours, read_photo, write_image
 from tests import fakes
 
@@ -271,7 +271,7 @@ def test_one_file_cannot_take_several_photos(here):
     fakes.write_photo(here / "a.png")
     fakes.write_photo(here / "b.png")
     for output in ("art.png", "-"):
-        with pytest.raises(UserError, match="2 photos: give a folder"):
+        with pytest.raises(EmojaxError, match="2 photos: give a folder"):
             plan(["a.png", "b.png"], output)
 
 
@@ -426,7 +426,7 @@ def test_the_notes_of_a_photo_reach_the_report(here, capsys):
     assert captured.err == "emojax: a.jpg: the file is truncated, its last bytes are missing\n"
 
     def fails(photo):
-        raise UserError("no style")
+        raise InputError("no style")
 
     assert run(plan(["a.jpg"]), fails, force=True) == FAILED
     assert "its last bytes" in capsys.readouterr().err  # also where the photo fails later
@@ -455,7 +455,7 @@ def test_quiet_leaves_errors_only(here, capsys):
 @pytest.mark.parametrize(
     "error",
     [
-        UserError("this network has no style for 'fear'"),
+        InputError("this network has no style for 'fear'"),
         MemoryError(),
         RuntimeError("RESOURCE_EXHAUSTED: out of memory"),
         OSError(5, "Input/output error"),
@@ -530,7 +530,7 @@ def test_lines_keep_their_order_whatever_fails(here, capsys):
 
     def stylize(photo):
         if photo.pixels.shape[0] == 12:
-            raise UserError("too blue")
+            raise InputError("too blue")
         return fakes.result(photo, note="hm")
 
     assert run(jobs, stylize, as_json=True) == SOME_FAILED

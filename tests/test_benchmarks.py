@@ -7,7 +7,7 @@ import pytest
 from benchmarks import gpu
 from benchmarks.__main__ import PARTS, chart, main, table
 from benchmarks.timing import Clock, interleaved
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -96,13 +96,13 @@ def test_further_columns_are_there_where_a_row_fills_them():
     ],
 )
 def test_mistakes(flags, part, tmp_path):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         main([*flags, "--output", str(tmp_path)])
 
 
 def test_missing_peers_are_told_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setitem(PARTS, "photo", ("no_such_package",))
-    with pytest.raises(UserError, match=r"no_such_package is not installed: pip install -r"):
+    with pytest.raises(EmojaxError, match=r"no_such_package is not installed: pip install -r"):
         main(["--parts", "photo", "--output", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from emojax import pipeline
 from emojax.cli import stylize as program
 from emojax.emotions import EMOTIONS, PHOTO
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.faces.find import Face
 from emojax.nets.stylizer import StylizerConfig
 from emojax.paint import photo as best
@@ -131,7 +131,7 @@ def test_a_second_ctrl_c_is_obeyed_at_once():
     ],
 )
 def test_mistakes(model, options, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(EmojaxError, match=message):
         model.paint(picture(0), config=CONFIG, **options)
 
 
@@ -139,7 +139,7 @@ def test_several_paintings_of_an_emotion_are_not_guessed_at(tmp_path):
     (tmp_path / "sad").mkdir()
     for name in ("a.png", "b.png"):
         Image.fromarray(picture(1)).save(tmp_path / "sad" / name)
-    with pytest.raises(UserError, match=r"several.*a\.png, b\.png"):
+    with pytest.raises(EmojaxError, match=r"several.*a\.png, b\.png"):
         best.find_painting("sad", tmp_path)
 
 

@@ -10,7 +10,7 @@ import optax
 import pytest
 import tiny
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.weights import store
@@ -100,7 +100,7 @@ def test_damage_to_any_file_is_noticed(saved, params, tmp_path, damage):
         if not (copy / file).stat().st_size:
             continue
         damage(copy / file)
-        with pytest.raises(UserError, match="damaged or incomplete") as error:
+        with pytest.raises(EmojaxError, match="damaged or incomplete") as error:
             load(copy, params)
         assert "\n" not in str(error.value)
 
@@ -109,7 +109,7 @@ def test_damage_to_any_file_is_noticed(saved, params, tmp_path, damage):
 def test_damage_to_the_training_state_is_noticed(copy, damage):
     damage(max((p for p in (copy / "training").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size))
     found = store.read_checkpoint(copy, "styles")
-    with pytest.raises(UserError, match="damaged or incomplete: model.json and training/"):
+    with pytest.raises(EmojaxError, match="damaged or incomplete: model.json and training/"):
         store.load_position(found)
 
 
@@ -131,7 +131,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, params):
 
 def test_another_architecture_is_named(saved):
     larger = dataclasses.replace(CONFIG, width=3)
-    with pytest.raises(UserError, match="another architecture.*instead of"):
+    with pytest.raises(EmojaxError, match="another architecture.*instead of"):
         load(saved, jax.eval_shape(lambda: init_stylizer(larger, jax.random.PRNGKey(0))))
 
 
@@ -155,7 +155,7 @@ def test_descriptions_that_do_not_fit(copy, params, change, part):
         store.model_config(store.read_checkpoint(copy, "styles"), StylizerConfig)
         load(copy, params)
 
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         read()
 
 
@@ -197,7 +197,7 @@ def test_values_that_no_longer_are_allowed(copy):
     description = json.loads(file.read_text()) | {"config": {"width": 0, "blocks": 1, "style_names": ["sad", "happy"]}}
     description["sha256"] = store.content_hash(copy / "params", ["styles", description["config"]])
     file.write_text(json.dumps(description))
-    with pytest.raises(UserError, match="invalid config"):
+    with pytest.raises(EmojaxError, match="invalid config"):
         store.model_config(store.read_checkpoint(copy, "styles"), StylizerConfig)
 
 
@@ -213,27 +213,27 @@ def test_a_field_that_came_later_takes_its_default(copy):
 
 def test_a_newer_format_is_named_whatever_it_holds(copy):
     (copy / "model.json").write_text('{"format": 2, "arrays": []}')
-    with pytest.raises(UserError, match="format 2, this emojax reads 1: update"):
+    with pytest.raises(EmojaxError, match="format 2, this emojax reads 1: update"):
         store.read_checkpoint(copy, "styles")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1}'])
 def test_foreign_descriptions(copy, text):
     (copy / "model.json").write_text(text)
-    with pytest.raises(UserError, match=r"model\.json is damaged"):
+    with pytest.raises(EmojaxError, match=r"model\.json is damaged"):
         store.read_checkpoint(copy, "styles")
 
 
 def test_no_checkpoint(tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(EmojaxError, match="does not exist"):
         store.read_checkpoint(tmp_path / "none", "styles")
-    with pytest.raises(UserError, match=r"no model\.json"):
+    with pytest.raises(EmojaxError, match=r"no model\.json"):
         store.read_checkpoint(tmp_path, "styles")
 
 
 def test_a_checkpoint_without_training_state_cannot_be_resumed(copy):
     shutil.rmtree(copy / "training")
-    with pytest.raises(UserError, match="not resumed"):
+    with pytest.raises(EmojaxError, match="not resumed"):
         store.load_position(store.read_checkpoint(copy, "styles"))
 
 
@@ -249,5 +249,5 @@ def test_the_newest_and_the_best_are_kept(tmp_path, params):
 
 def test_a_folder_that_cannot_be_written(tmp_path, params):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="cannot write"):
+    with pytest.raises(EmojaxError, match="cannot write"):
         store.save_checkpoint(tmp_path / "file" / "step", "styles", CONFIG, params)

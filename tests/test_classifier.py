@@ -11,7 +11,7 @@ import tiny
 from tiny import FACES as TINY
 from tiny import classifier_variables, compiled
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets import classifier
 from emojax.nets.classifier import ClassifierConfig, init_classifier
 from emojax.nets.classifier_nets import Classifier, FaceNet, PaperNet, Vgg16Net
@@ -178,21 +178,21 @@ def test_another_size_is_refused(variables):
     ("bad", "part"),
     [
         ({"architecture": "vgg16", "widths": (4,) * 5}, "vgg16 has at most 4 blocks"),
-        ({"widths": ()}, r"widths \(\)"),
-        ({"dense": 0}, "dense 0"),
-        ({"size": 7}, "size 7"),
-        ({"channels": 2}, "channels 2"),
-        ({"margin": -0.1}, "margin -0.1"),
-        ({"margin": float("nan")}, "margin nan"),
-        ({"dense_dropout": 1.0}, "dropout"),
+        ({"widths": ()}, r"`widths` \(\)"),
+        ({"dense": 0}, "`dense` 0"),
+        ({"size": 7}, "`size` 7: it is a whole number, at least 8"),
+        ({"channels": 2}, "`channels` 2"),
+        ({"margin": -0.1}, "`margin` -0.1"),
+        ({"margin": float("nan")}, "`margin` nan"),
+        ({"dense_dropout": 1.0}, "`dense_dropout` 1.0"),
     ],
 )
 def test_invalid_configs(bad, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         ClassifierConfig(**bad)
 
 
 def test_an_unknown_architecture_is_named():
     fields = {**vars(ClassifierConfig()), "architecture": "resnet"}
-    with pytest.raises(UserError, match="architecture 'resnet': choose from paper, vgg16"):
+    with pytest.raises(EmojaxError, match="`architecture` 'resnet': choose from paper, vgg16"):
         ClassifierConfig.__post_init__(SimpleNamespace(**fields))  # only tests check the type before

@@ -1,7 +1,7 @@
 import pytest
 
 from emojax.cli.parser import Parser, run
-from emojax.errors import UserError
+from emojax.errors import EmojaxError, InputError
 
 
 def parser() -> Parser:
@@ -21,7 +21,7 @@ def parser() -> Parser:
     ],
 )
 def test_mistakes_are_user_errors(argv, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         parser().parse_args(argv)
 
 
@@ -35,7 +35,7 @@ def raises(error):
 def test_exit_codes(capsys):
     assert run(lambda: 0) == 0
     assert run(lambda: 1) == 1
-    assert run(raises(UserError("line one\nline two"))) == 2
+    assert run(raises(InputError("line one\nline two"))) == 2
     assert capsys.readouterr().err == "emojax: error: line one line two\n"
     assert run(raises(KeyboardInterrupt())) == 130
 

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from emojax.util import compiling
+from emojax.util import compiling, files
 
 
 def test_options_are_for_the_cpu_only():
@@ -64,7 +64,7 @@ def test_a_user_without_a_home_has_no_cache(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("EMOJAX_CACHE")
-    monkeypatch.setattr(compiling.platformdirs, "user_cache_dir", homeless)
+    monkeypatch.setattr(files.platformdirs, "user_cache_dir", homeless)
     before = jax.config.jax_compilation_cache_dir
     compiling.enable_cache()
     assert jax.config.jax_compilation_cache_dir == before

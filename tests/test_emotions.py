@@ -16,7 +16,7 @@ from emojax.emotions import (
     style_weights,
     valence_arousal,
 )
-from emojax.errors import InputError, UserError
+from emojax.errors import EmojaxError, InputError
 from emojax.util.words import nearest
 
 
@@ -56,13 +56,13 @@ def test_weights_sum_to_one_and_text_equals_mapping(weights):
     ],
 )
 def test_bad_weights_name_the_culprit(text, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         style_weights(text)
 
 
 @pytest.mark.parametrize("weights", [["sad"], 3, {"sad": "1"}, {"sad": None}])
 def test_weights_of_other_types(weights):
-    with pytest.raises(UserError, match="emotion|weight of 'sad'"):
+    with pytest.raises(EmojaxError, match="emotion|weight of 'sad'"):
         style_weights.__wrapped__(weights)  # outside of tests nothing else checks types
 
 

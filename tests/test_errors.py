@@ -2,13 +2,23 @@ import pytest
 
 import emojax
 from emojax.cli.parser import Parser, run
-from emojax.errors import CheckpointError, EmojaxError, InputError, NoFaceError, UserError, with_flags
+from emojax.errors import (
+    CheckpointError,
+    EmojaxError,
+    InputError,
+    NoFaceError,
+    OutputError,
+    ResourceError,
+    UserError,
+    with_flags,
+)
 from emojax.options import StylizeOptions
+from emojax.util.numbers import check_range
 
 
 def test_the_kinds_of_errors():
     assert issubclass(InputError, ValueError) and UserError is EmojaxError
-    for kind in (InputError, CheckpointError, NoFaceError):
+    for kind in (InputError, CheckpointError, NoFaceError, OutputError, ResourceError):
         assert issubclass(kind, EmojaxError) and getattr(emojax, kind.__name__) is kind
     with pytest.raises(ValueError, match="wrong") as caught:
         raise InputError("wrong", "mix")
@@ -60,3 +70,29 @@ def test_a_flag_is_named_once(capsys):
     parser.add_argument("--style-scale")
     with pytest.raises(InputError, match="did you mean '--style-scale'"):
         parser.parse_args(["--style-scal", "1"])
+
+
+@pytest.mark.parametrize(
+    ("value", "limits", "said"),
+    [
+        (0, {"above": 0}, "`rate` 0: it is a number, above 0"),
+        (-1, {"least": 0, "below": 1}, "`rate` -1: it is a number, at least 0, below 1"),
+        (1, {"least": 0, "below": 1}, "`rate` 1: it is a number, at least 0, below 1"),
+        (3.0, {"least": 1, "most": 2}, "`rate` 3.0: it is a number, at least 1, at most 2"),
+        (float("nan"), {}, "`rate` nan: it is a number"),
+        ("1", {}, "`rate` '1': it is a number"),
+        (1.5, {"whole": True}, "`rate` 1.5: it is a whole number"),
+        ((1, 5), {"most": 4}, "`rate` (1, 5): each is a number, at most 4"),
+    ],
+)
+def test_a_number_out_of_range_names_its_field(value, limits, said):
+    with pytest.raises(InputError) as caught:
+        check_range("rate", value, **limits)
+    assert str(caught.value) == said and caught.value.field == "rate"
+
+
+@pytest.mark.parametrize(
+    ("value", "limits"), [(1, {"least": 1, "most": 1, "whole": True}), ((), {"above": 0}), (0.5, {})]
+)
+def test_a_number_in_range(value, limits):
+    check_range("rate", value, **limits)

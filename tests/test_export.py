@@ -13,7 +13,7 @@ from tiny import FACES
 from emojax import export
 from emojax.cli.export import export as main
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.export import export_all, export_classify, export_safetensors, export_stylize
 from emojax.nets import classifier
 from emojax.nets.stylizer import StylizerConfig
@@ -117,12 +117,12 @@ def test_the_command(tmp_path, capsys):
         path = tmp_path / "-".join(argv)
         assert main([*argv, "--output", str(path)]) == 0
         assert path.stat().st_size > 100_000
-        with pytest.raises(UserError, match="`force`"):
+        with pytest.raises(EmojaxError, match="`force`"):
             main([*argv, "--output", str(path)])
     assert "wrote" in capsys.readouterr().err
-    with pytest.raises(UserError, match="invalid choice: 'tflite'"):
+    with pytest.raises(EmojaxError, match="invalid choice: 'tflite'"):
         main(["--format", "tflite", "--output", str(tmp_path / "x")])
-    with pytest.raises(UserError, match="no checkpoint at"):
+    with pytest.raises(EmojaxError, match="no checkpoint at"):
         main(["--format", "safetensors", "--styles", str(tmp_path / "none"), "--output", str(tmp_path / "y")])
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.faces import views
 from emojax.faces.detector import Detections
 from emojax.faces.find import (
@@ -293,5 +293,5 @@ def test_weights_without_faces_and_with_too_many():
 
 @pytest.mark.parametrize("choice", [2, -1, "2", "biggest", "-1"])
 def test_a_face_that_is_not_there(choice):
-    with pytest.raises(UserError, match=f"`face` '?{choice}"):
+    with pytest.raises(EmojaxError, match=f"`face` '?{choice}"):
         face_weights(TWO, choice, 4)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from emojax.cli.files import identity, is_taken
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.util.files import refuse_existing, write_atomically
 
 
@@ -24,7 +24,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(UserError, match=r"file\.bin: No space left"):
+    with pytest.raises(EmojaxError, match=r"file\.bin: No space left"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
@@ -32,19 +32,19 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
 def test_refuses_an_existing_file_without_force(tmp_path):
     refuse_existing(tmp_path / "none", False)
     refuse_existing(tmp_path, True)
-    with pytest.raises(UserError, match="`force`"):
+    with pytest.raises(EmojaxError, match="`force`"):
         refuse_existing(tmp_path, False)
 
 
 def test_a_broken_link_is_there_too(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="`force`"):
+    with pytest.raises(EmojaxError, match="`force`"):
         refuse_existing(tmp_path / "link", False)
 
 
 def test_names_that_cannot_exist_do_not(tmp_path):
     refuse_existing(tmp_path / ("x" * 300), False)
-    with pytest.raises(UserError, match="File name too long"):
+    with pytest.raises(EmojaxError, match="File name too long"):
         write_atomically(tmp_path / ("x" * 300), b"")
 
 
@@ -60,7 +60,7 @@ def test_a_link_stays_and_its_target_is_written(tmp_path):
         write_atomically(tmp_path / name, data)
         assert (tmp_path / name).is_symlink() and (tmp_path / "target").read_bytes() == data
     (tmp_path / "circle").symlink_to("circle")
-    with pytest.raises(UserError, match="symbolic links"):
+    with pytest.raises(EmojaxError, match="symbolic links"):
         write_atomically(tmp_path / "circle", b"")
 
 

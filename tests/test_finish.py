@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.images import finish as finishing
 from emojax.images.finish import check_finish, finish, from_oklab, to_oklab, with_photo_colors
 
@@ -80,5 +80,5 @@ def test_a_large_picture_in_strips_is_as_one(monkeypatch):
     ("strength", "colors"), [(1.5, "photo"), (-0.1, "photo"), ("1", "photo"), (float("nan"), "photo"), (1, "x")]
 )
 def test_mistakes(strength, colors):
-    with pytest.raises(UserError, match=r"strength|colors"):
+    with pytest.raises(EmojaxError, match=r"strength|colors"):
         check_finish(strength, colors)

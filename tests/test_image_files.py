@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image, ImageFile, PngImagePlugin
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.images import (
     IMAGE_SUFFIXES,
     PHOTO_SUFFIXES,
@@ -47,7 +47,7 @@ def file_of(image, format, **options) -> bytes:
 
 
 def reason(data, name="photo.jpg"):
-    with pytest.raises(UserError, match=r"^cannot read ") as caught:
+    with pytest.raises(EmojaxError, match=r"^cannot read ") as caught:
         read_photo(data, name=name)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
     return str(caught.value)
@@ -85,7 +85,7 @@ class FakePlugin:
 @pytest.mark.parametrize("data", [HEIC, HEIC.replace(b"heic", b"msf1"), JXL, b"\xff\x0a" + bytes(100)])
 @pytest.mark.parametrize("name", ["a.heic", "a.jpg"])
 def test_without_its_plugin_a_photo_is_refused_with_a_hint(no_plugins, data, name):
-    with pytest.raises(UserError, match=f"cannot read {name}: a (HEIC|JPEG XL) photo is read with a plugin: {HINT}"):
+    with pytest.raises(EmojaxError, match=f"cannot read {name}: a (HEIC|JPEG XL) photo is read with a plugin: {HINT}"):
         read_photo(data, name=name)
 
 
@@ -124,7 +124,7 @@ def test_the_size_of_a_jpeg_xl_is_known_before_its_plugin_decodes_it(no_plugins,
     bits = 0 | 2 << 1 | 39_999 << 3 | 1 << 21
     data = b"\xff\x0a" + bits.to_bytes(20, "little")
     assert signatures.jxl_size(io.BytesIO(data)) == (40_000, 40_000)
-    with pytest.raises(UserError, match="1600 megapixels, more than 100"):
+    with pytest.raises(EmojaxError, match="1600 megapixels, more than 100"):
         read_photo(data)
     small = b"\xff\x0a" + (1 | 3 << 1 | 0 << 6 | 9 << 9).to_bytes(20, "little")  # (3 + 1) * 8 x (9 + 1) * 8
     assert signatures.jxl_size(io.BytesIO(small)) == (32, 80)
@@ -401,7 +401,7 @@ def test_mending_does_not_evade_the_limit():
     data[16:24] = struct.pack(">II", 60_000, 60_000)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     data = with_chunks(bytes(data), chunk(b"tEXt", b"a\0b", damage=True))
-    with pytest.raises(UserError, match="3600 megapixels, more than 100"):
+    with pytest.raises(EmojaxError, match="3600 megapixels, more than 100"):
         read_photo(data)
     assert isinstance(mend.mend(data, 1e8), mend.Mended)
 
@@ -471,7 +471,7 @@ def test_everything_that_a_photo_can_be_read_from(tmp_path):
 
 @pytest.mark.parametrize("source", [[], None, 3, [PIXELS], {"a": 1}, object(), io.StringIO("text")])
 def test_everything_else_is_one_error(source):
-    with pytest.raises(UserError, match=r"^(the photo|me) is a ") as caught:
+    with pytest.raises(EmojaxError, match=r"^(the photo|me) is a ") as caught:
         read_photo(source, name="me")
     assert "\n" not in str(caught.value) and ("path" in str(caught.value) or "'rb'" in str(caught.value))
 
@@ -481,7 +481,7 @@ def test_an_array_that_numpy_cannot_read():
         def __array__(self):
             raise TypeError("on a device\nfar away")
 
-    with pytest.raises(UserError, match="is a Elsewhere that NumPy cannot read: on a device far away"):
+    with pytest.raises(EmojaxError, match="is a Elsewhere that NumPy cannot read: on a device far away"):
         read_photo(Elsewhere())
 
 
@@ -497,7 +497,7 @@ def test_a_large_file_that_is_no_photo_is_not_read_whole(tmp_path):
 
 @pytest.mark.parametrize("source", [b"", bytearray(), io.BytesIO()])
 def test_nothing_at_all(source):
-    with pytest.raises(UserError, match="the file is empty"):
+    with pytest.raises(EmojaxError, match="the file is empty"):
         read_photo(source)
 
 
@@ -508,5 +508,5 @@ def test_an_endless_stream_ends(monkeypatch):
         def read(self, size=-1):
             return b"x" * min(size, 1000)
 
-    with pytest.raises(UserError, match="more than 1 MiB"):
+    with pytest.raises(EmojaxError, match="more than 1 MiB"):
         read_photo(Endless())

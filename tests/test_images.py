@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
 from emojax import images
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.images import (
     FORMATS,
     UNMARKED,
@@ -310,7 +310,7 @@ def test_a_pipe(tmp_path):
 
 @pytest.mark.parametrize("array", [PIXELS[..., :2], PIXELS[0], PIXELS.astype(float), PIXELS[:0]])
 def test_other_arrays_are_refused(array):
-    with pytest.raises(UserError, match=r"uint8 \[H, W, 3\]"):
+    with pytest.raises(EmojaxError, match=r"uint8 \[H, W, 3\]"):
         read_photo(array)
 
 
@@ -324,12 +324,12 @@ def huge_png(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("side", [10_001, 20_000, 60_000])  # below and above Pillow's own limits
 def test_the_size_is_checked_before_decoding(side):
-    with pytest.raises(UserError, match=r"big\.png has .* megapixels, more than 100: allow it with `max_megapixels`"):
+    with pytest.raises(EmojaxError, match=r"big\.png has .* megapixels, more than 100: allow it with `max_megapixels`"):
         read_photo(huge_png(side, side), name="big.png")
 
 
 def test_the_limit_can_be_raised_above_that_of_pillow():
-    with pytest.raises(UserError, match="cannot read"):  # past the check, and then the data is missing
+    with pytest.raises(EmojaxError, match="cannot read"):  # past the check, and then the data is missing
         read_photo(huge_png(14_000, 14_000), max_megapixels=200)
     assert Image.MAX_IMAGE_PIXELS == 89478485
 
@@ -337,20 +337,20 @@ def test_the_limit_can_be_raised_above_that_of_pillow():
 @pytest.mark.parametrize("source", [PIXELS, Image.fromarray(PIXELS), file_of(Image.fromarray(PIXELS), "BMP")])
 def test_the_limit_is_exact(source):
     assert read_photo(source, max_megapixels=35e-6).pixels.shape == PIXELS.shape
-    with pytest.raises(UserError, match="megapixels"):
+    with pytest.raises(EmojaxError, match="megapixels"):
         read_photo(source, max_megapixels=34e-6)
 
 
 def test_a_large_picture_inside_a_small_icon():
     inner = huge_png(20_000, 20_000)
     icon = struct.pack("<HHH", 0, 1, 1) + struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(inner), 22) + inner
-    with pytest.raises(UserError, match=r"400 megapixels, more than 100"):
+    with pytest.raises(EmojaxError, match=r"400 megapixels, more than 100"):
         read_photo(icon)
 
 
 @pytest.mark.parametrize("megapixels", [0, -1, float("nan")])
 def test_a_senseless_limit(megapixels):
-    with pytest.raises(UserError, match="`max_megapixels`"):
+    with pytest.raises(EmojaxError, match="`max_megapixels`"):
         read_photo(PIXELS, max_megapixels=megapixels)
 
 
@@ -359,7 +359,7 @@ def test_a_senseless_limit(megapixels):
 def test_truncated_files(format, part):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     data = file_of(picture, format)
-    with pytest.raises(UserError, match=r"^cannot read cut\.img: ") as caught:
+    with pytest.raises(EmojaxError, match=r"^cannot read cut\.img: ") as caught:
         read_photo(data[: int(part * len(data))], name="cut.img")
     assert "\n" not in str(caught.value)
 
@@ -370,7 +370,7 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(junk, format, data):
     where = data.draw(st.integers(0, len(good)))
     try:
         photo = read_photo(good[:where] + junk + good[where + len(junk) :])
-    except UserError:
+    except EmojaxError:
         return
     assert photo.pixels.dtype == np.uint8 and photo.pixels.ndim == 3
 
@@ -457,7 +457,7 @@ def test_the_profile_is_srgb():
 
 
 def test_an_unknown_suffix(tmp_path):
-    with pytest.raises(UserError, match=r"art\.psd.*\.jpg .*\.png"):
+    with pytest.raises(EmojaxError, match=r"art\.psd.*\.jpg .*\.png"):
         write_image(Image.fromarray(PIXELS), tmp_path / "art.psd")
     assert not list(tmp_path.iterdir())
 
@@ -465,7 +465,7 @@ def test_an_unknown_suffix(tmp_path):
 @pytest.mark.parametrize(("format", "size"), [("JPEG", (65_536, 1)), ("WEBP", (16_384, 1))])
 def test_a_picture_that_the_format_cannot_hold(tmp_path, format, size):
     suffix = next(suffix for suffix, name in FORMATS.items() if name == format)
-    with pytest.raises(UserError, match=f"as {format}"):
+    with pytest.raises(EmojaxError, match=f"as {format}"):
         write_image(Image.new("RGB", size), tmp_path / f"art{suffix}")
     assert not list(tmp_path.iterdir())
 
@@ -474,7 +474,7 @@ def test_streams():
     stream = io.BytesIO()
     write_image(Image.fromarray(PIXELS), stream)
     np.testing.assert_array_equal(read_photo(stream.getvalue()).pixels, PIXELS)
-    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(UserError, match="No space left"):
+    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(EmojaxError, match="No space left"):
         write_image(Image.fromarray(PIXELS), full)
 
 

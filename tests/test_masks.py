@@ -183,7 +183,7 @@ def test_programs_are_planned(model):
     ],
 )
 def test_mistakes(model, photo, options, message):
-    with pytest.raises((InputError, pipeline.model.UserError), match=message):
+    with pytest.raises((InputError, pipeline.model.EmojaxError), match=message):
         model(photo, emotion="sad", **options)
 
 

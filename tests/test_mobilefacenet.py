@@ -7,7 +7,7 @@ import pytest
 import tiny
 from jax import lax
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets import classifier, mobilefacenet
 from emojax.nets.classifier import ClassifierConfig, init_classifier
 from emojax.nets.classifier_nets import FaceNet
@@ -123,14 +123,14 @@ def test_the_start_reads_the_same_whatever_the_kind(tmp_path):
     np.testing.assert_array_equal(made["params"]["Dense_0"]["kernel"][:, :7], dense["kernel"][:, order])
     np.testing.assert_array_equal(made["params"]["Dense_0"]["bias"][7:14], dense["bias"][order])
     assert not made["params"]["Dense_0"]["kernel"][:, 14:].any()
-    with pytest.raises(UserError, match="the zoo's"):
+    with pytest.raises(EmojaxError, match="the zoo's"):
         from_mobilefacenet(
             jax.eval_shape(partial(init_classifier, dataclasses.replace(CONFIG, dense=16)), tiny.KEY),
             tmp_path / "zoo.safetensors",
         )
     (tmp_path / "damaged.safetensors").write_bytes(b"no")
     for path, part in (("none.safetensors", "does not exist"), ("damaged.safetensors", "is no safetensors file")):
-        with pytest.raises(UserError, match=part):
+        with pytest.raises(EmojaxError, match=part):
             from_mobilefacenet(variables, tmp_path / path)
 
 
@@ -144,5 +144,5 @@ def test_the_start_reads_the_same_whatever_the_kind(tmp_path):
     ],
 )
 def test_invalid_configs(bad, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         dataclasses.replace(CONFIG, **bad)

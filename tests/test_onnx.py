@@ -11,7 +11,7 @@ import emojax
 from emojax import export
 from emojax.cli.export import export as main
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.export import export_onnx_classify, export_onnx_stylize
 from emojax.nets import classifier
 from emojax.nets.classifier import ClassifierConfig
@@ -132,10 +132,10 @@ def test_metadata_and_opset():
 
 def test_network_sets_and_missing_packages_are_told(monkeypatch):
     per_style = StylizerConfig(width=4, blocks=1, network_per_style=True)
-    with pytest.raises(UserError, match="export each network by itself"):
+    with pytest.raises(EmojaxError, match="export each network by itself"):
         export_onnx_stylize(per_style, {})
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(UserError, match=r"pip install 'emojax\[onnx\]'"):
+    with pytest.raises(EmojaxError, match=r"pip install 'emojax\[onnx\]'"):
         export_onnx_stylize(NETWORKS[0], {})
 
 
@@ -145,7 +145,7 @@ def test_the_command(tmp_path, capsys):
     assert "onnx, classify, crops of 48 x 48" in capsys.readouterr().err
     for name, shape in (("a", ["batch", "height", "width", 3]), ("b", ["batch", 7])):
         assert open_model((tmp_path / f"{name}.onnx").read_bytes()).get_outputs()[0].shape == shape
-    with pytest.raises(UserError, match="safetensors has no part 'classify': leave out `part`"):
+    with pytest.raises(EmojaxError, match="safetensors has no part 'classify': leave out `part`"):
         main(["--format", "safetensors", "--part", "classify", "--output", str(tmp_path / "x")])
-    with pytest.raises(UserError, match="leave it out"):
+    with pytest.raises(EmojaxError, match="leave it out"):
         main(["--format", "onnx", "--onnxruntime-web", "x", "--output", str(tmp_path / "x")])

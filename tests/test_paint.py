@@ -7,7 +7,7 @@ import pytest
 import tiny
 from safetensors.numpy import save_file
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.faces.find import Face
 from emojax.losses.objective import PAINTING_POSITIONS, mix_samples
 from emojax.losses.terms import palette_loss
@@ -213,15 +213,17 @@ def test_carried_up_paint_keeps_the_colours_and_the_photos_edges():
 )
 def test_mistakes(painter, photo, red, options, message):
     arguments = {"regions": [Region((red,))], "size": 64} | options
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(EmojaxError, match=message):
         next(painter.paint(photo, **arguments))
-    with pytest.raises(UserError, match="one each"):
+    with pytest.raises(EmojaxError, match="one each"):
         Region((red,), (0.0,))
-    with pytest.raises(UserError, match="at least"):
+    with pytest.raises(EmojaxError, match="`steps` is empty"):
         PaintConfig(steps=())
-    with pytest.raises(UserError, match="loss weight tv -1.0"):
+    with pytest.raises(EmojaxError, match="`coarsest` 0: it is a whole number, at least 1"):
+        PaintConfig(coarsest=0)
+    with pytest.raises(EmojaxError, match="`tv` -1.0: it is a number, at least 0"):
         PaintConfig(tv=-1.0)
-    with pytest.raises(UserError, match="3 weights for 4 style layers"):
+    with pytest.raises(EmojaxError, match="give one for each of the 4 style layers"):
         PaintConfig(style_layer_weights=(1.0, 1.0, 1.0))
-    with pytest.raises(UserError, match="layer 'relu9_9'"):
+    with pytest.raises(EmojaxError, match="layer 'relu9_9'"):
         PaintConfig(columns=("relu9_9",))

@@ -18,7 +18,7 @@ import emojax
 from benchmarks import job
 from emojax import pipeline
 from emojax.emotions import EMOTIONS, PHOTO, as_dict
-from emojax.errors import UserError
+from emojax.errors import EmojaxError, InputError
 from emojax.faces.find import Face, cut_crop
 from emojax.nets.stylizer import StylizerConfig
 from emojax.options import StylizeOptions
@@ -285,7 +285,7 @@ def test_choosing_a_face(model, faces, choice, index):
 
 @pytest.mark.parametrize("choice", [2, -1, "biggest"])
 def test_choosing_a_face_that_is_not_there(model, faces, choice):
-    with pytest.raises(UserError, match=str(choice)):
+    with pytest.raises(EmojaxError, match=str(choice)):
         model(photo(), face=choice)
 
 
@@ -386,7 +386,7 @@ def unchecked(model, *args, **options):
     ],
 )
 def test_mistakes(model, call, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         call(model)
 
 
@@ -395,7 +395,7 @@ def test_a_network_that_lacks_the_style():
     params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(config)}
     model = Model(FACES, config, params)
     assert model.stylize(photo(), "sad").shape == (40, 50, 3)
-    with pytest.raises(UserError, match="no style for 'happy': it has sad, fear"):
+    with pytest.raises(EmojaxError, match="no style for 'happy': it has sad, fear"):
         model.stylize(photo(), "happy")
 
 
@@ -468,7 +468,7 @@ def test_per_face_names_each_faces_style(model, faces, monkeypatch):
 
 
 def test_per_face_reads_faces():
-    with pytest.raises(UserError, match="leave out"):
+    with pytest.raises(EmojaxError, match="leave out"):
         Model(FACES, STYLES, {})(photo(), per_face=True, emotion="sad")
 
 
@@ -478,7 +478,7 @@ def test_a_mood_at_an_emotions_point_is_its_style(model):
     assert by_mood.style == {"happy": 1.0}
     assert len(model(photo(), mood=(0.3, -0.3)).style) == 7
     for options in ({"emotion": "sad"}, {"per_face": True}):
-        with pytest.raises(UserError, match="mood"):
+        with pytest.raises(EmojaxError, match="mood"):
             model(photo(), mood=(0, 0), **options)
 
 
@@ -527,7 +527,7 @@ def test_faces_in_tiles_have_less_strength_too(sparing, faces, monkeypatch, emot
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_what_is_no_strength_in_faces(share):
-    with pytest.raises(UserError, match="face_strength"):
+    with pytest.raises(EmojaxError, match="face_strength"):
         StylizeOptions(face_strength=share)
 
 
@@ -552,7 +552,7 @@ def test_style_scale_one_is_the_default_and_faces_scale_along(model, faces):
 
 @pytest.mark.parametrize("scale", [0.2, 5, float("nan")])
 def test_style_scale_has_limits(model, scale):
-    with pytest.raises(UserError, match="0.25 to 4"):
+    with pytest.raises(EmojaxError, match="0.25 to 4"):
         model(photo(), style_scale=scale)
 
 
@@ -595,16 +595,16 @@ def test_a_network_set_does_not_mix(network_set, model):
     config, params = load_styles(network_set[0])
     banked = Model(FACES, config, {**model.params, "styles": params})
     for options in ({"emotion": "fear:0.5,neutral:0.5"}, {"mix": "probabilities"}, {"per_face": True}):
-        with pytest.raises(UserError, match="cannot mix"):
+        with pytest.raises(EmojaxError, match="cannot mix"):
             banked(photo(), **options)
-    with pytest.raises(UserError, match="no style for 'sad'"):
+    with pytest.raises(EmojaxError, match="no style for 'sad'"):
         banked(photo(), emotion="sad")
 
 
 def test_the_networks_of_a_set_are_alike(network_set, tmp_path):
     save_checkpoint(tmp_path / "fear", "styles", *network_set[1]["fear"])
     save_checkpoint(tmp_path / "sad", "styles", *network_set[1]["neutral"])
-    with pytest.raises(UserError, match="the one style 'sad' there"):
+    with pytest.raises(EmojaxError, match="the one style 'sad' there"):
         load_styles(tmp_path)
 
 
@@ -621,9 +621,9 @@ def test_a_pack_is_one_more_style(model):
     mixed = more(photo(), emotion={"joy": 1.0, "sad": 1.0})
     assert mixed.style == {"sad": 0.5, "joy": 0.5}
     assert apart(mixed.image, model.stylize(photo(), "sad")).max() <= 1
-    with pytest.raises(UserError, match="two styles 'joy'"):
+    with pytest.raises(EmojaxError, match="two styles 'joy'"):
         more.with_style_files([style_file])
-    with pytest.raises(UserError, match="another network"):
+    with pytest.raises(EmojaxError, match="another network"):
         model.with_style_files([StyleFile("joy", "0" * 64, row, b"")])
 
 
@@ -651,8 +651,14 @@ def test_many_photos_and_one_that_cannot_be_read(model, faces):
     results = list(model.stylize_many([photo(), "missing.jpg", photo(seed=1)], emotion="sad"))
     assert [result.error is None for result in results] == [True, False, True] and "missing.jpg" in results[1].error
     np.testing.assert_array_equal(results[2].image, model(photo(seed=1), emotion="sad").image)
-    with pytest.raises(UserError, match="strength"):
+    with pytest.raises(InputError, match="strength"):
         next(model.stylize_many([photo()], strength=3))
+    with pytest.raises(InputError, match="unknown emotion 'joy'"):
+        next(model.stylize_many([photo()], emotion="joy"))
+    separate = dataclasses.replace(model, styles=dataclasses.replace(model.styles, network_per_style=True))
+    for options in ({"per_face": True}, {"mix": "probabilities"}, {"emotion": {"sad": 1, "happy": 1}}):
+        with pytest.raises(InputError, match="cannot mix"):
+            next(separate.stylize_many([photo()], **options))
 
 
 def test_a_result_says_what_is_strongest(model, faces):

@@ -10,7 +10,7 @@ from test_vgg import random_weights, torchvision_layout
 
 from emojax.cli.parser import run
 from emojax.cli.vgg16 import port_weights as main
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.vgg16 import SHAPES
 from emojax.weights.vgg16_file import load_vgg16, read_weights
 
@@ -54,7 +54,7 @@ def test_an_existing_file_is_kept_without_force(tmp_path):
     save_file(random_weights(), tmp_path / "source.safetensors")
     dest = tmp_path / "dest.safetensors"
     dest.write_bytes(b"mine")
-    with pytest.raises(UserError, match="`force`"):
+    with pytest.raises(EmojaxError, match="`force`"):
         main([str(tmp_path / "source.safetensors"), str(dest)])
     assert dest.read_bytes() == b"mine"
     assert main([str(tmp_path / "source.safetensors"), str(dest), "--force"]) == 0
@@ -71,5 +71,5 @@ def test_nothing_is_written_for_a_bad_source(tmp_path, capsys, monkeypatch):
 def test_pth_needs_torch_and_says_so(tmp_path, monkeypatch):
     (tmp_path / "vgg16.pth").write_bytes(b"pickle")
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match="install torch, or give a safetensors file"):
+    with pytest.raises(EmojaxError, match="install torch, or give a safetensors file"):
         main([str(tmp_path / "vgg16.pth"), str(tmp_path / "dest.safetensors")])

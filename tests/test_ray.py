@@ -173,7 +173,9 @@ def test_pictures_keep_the_tree_and_one_that_cannot_be_written_is_an_error(tmp_p
         ({"cpus": 0}, "`cpus` 0"),
         ({"gpus": 1.5}, "`gpus` 1.5"),
         ({"suffix": ".heic"}, "`suffix` '.heic'"),
+        ({"batch_size": 0}, "`batch_size` 0"),
         ({"styles": "/no/such/run"}, "no such checkpoint"),
+        ({"classifier": "fast"}, "`classifier` fast: no such checkpoint"),
         ({"options": StylizeOptions(emotion="hapy")}, "did you mean 'happy'"),
     ],
 )

@@ -16,7 +16,7 @@ from PIL import Image
 
 import emojax
 from emojax.cli.export import export as main
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.export.site import RUNTIMES, find_runtime
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +30,7 @@ pytest.importorskip("onnx", reason="pip install 'emojax[onnx]'")
 def site(tmp_path_factory):
     try:
         runtime = find_runtime()
-    except UserError as error:
+    except EmojaxError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("site")
     assert main(["--format", "web", "--output", str(folder), "--onnxruntime-web", str(runtime)]) == 0
@@ -178,7 +178,7 @@ def test_what_is_no_picture_is_told(host, browser, tmp_path):
 
 def test_files_are_replaced_only_by_force(site, capsys):
     argv = ["--format", "web", "--output", str(site), "--onnxruntime-web", str(find_runtime())]
-    with pytest.raises(UserError, match="`force`"):
+    with pytest.raises(EmojaxError, match="`force`"):
         main(argv)
     (site / "of-mine.txt").write_text("mine")
     before = {path.name: path.read_bytes() for path in site.iterdir()}
@@ -192,11 +192,11 @@ def test_the_package_is_found_here_further_up_or_where_it_is_said(tmp_path, monk
     inside = tmp_path / "a" / "b"
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside)
-    with pytest.raises(UserError, match="npm install onnxruntime-web@"):
+    with pytest.raises(EmojaxError, match="npm install onnxruntime-web@"):
         find_runtime(inside)
     (package / "dist").mkdir(parents=True)
     (package / "package.json").write_text('{"version": "1.2.3"}')
-    with pytest.raises(UserError, match=r"lacks dist/ort\.wasm"):
+    with pytest.raises(EmojaxError, match=r"lacks dist/ort\.wasm"):
         find_runtime()
     for name in (name for names in RUNTIMES.values() for name in names):
         (package / "dist" / name).touch()

@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from emojax.cli.style import show
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.stylizer import StylizerConfig
 from emojax.weights import style_file as style_pack
 from emojax.weights.style_file import (
@@ -70,11 +70,11 @@ def test_the_default_networks_pack_is_small(tmp_path):
 
 def test_a_pack_fits_its_network_only():
     style_file().check(TINY, "f" * 64)
-    with pytest.raises(UserError, match="another network"):
+    with pytest.raises(EmojaxError, match="another network"):
         style_file().check(TINY, "0" * 64)
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(EmojaxError, match="damaged"):
         style_file().check(StylizerConfig(width=8, blocks=1), "f" * 64)
-    with pytest.raises(UserError, match="another network"):
+    with pytest.raises(EmojaxError, match="another network"):
         style_file().check(StylizerConfig(width=4, blocks=1, network_per_style=True), "f" * 64)
 
 
@@ -91,7 +91,7 @@ def test_the_fingerprint_is_of_names_shapes_and_values():
 
 @pytest.mark.parametrize("name", ["", "Joy", "a b", "../x", "x" * 33, "-x", "sad", "neutral"])
 def test_names_are_plain_and_no_emotions(name):
-    with pytest.raises(UserError, match="style name"):
+    with pytest.raises(EmojaxError, match="style name"):
         check_name(name)
 
 
@@ -110,28 +110,28 @@ def test_files_that_are_no_packs(tmp_path):
     ]
     for tensors, metadata, reason in bad:
         save_file(tensors, path, metadata)
-        with pytest.raises(UserError, match=reason):
+        with pytest.raises(EmojaxError, match=reason):
             read_style_file(path)
     for dtype, size in (("F8_E4M3", 4), ("BF16", 8)):  # NumPy alone does not have them
         tensor = {"dtype": dtype, "shape": [4], "data_offsets": [0, size]}
         header = json.dumps({"__metadata__": texts, "down0/scale": tensor})
         path.write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(size))
-        with pytest.raises(UserError, match="cannot read the style file|not a row"):
+        with pytest.raises(EmojaxError, match="cannot read the style file|not a row"):
             read_style_file(path)
     path.write_bytes(b"no safetensors")
-    with pytest.raises(UserError, match="cannot read the style file"):
+    with pytest.raises(EmojaxError, match="cannot read the style file"):
         read_style_file(path)
     path.write_bytes(bytes(style_pack.LARGEST + 1))
-    with pytest.raises(UserError, match="something else"):
+    with pytest.raises(EmojaxError, match="something else"):
         read_style_file(path)
     for missing in (tmp_path / "none.pack", tmp_path):
-        with pytest.raises(UserError):
+        with pytest.raises(EmojaxError):
             read_style_file(missing)
 
 
 def test_a_preview_that_is_no_small_picture():
     for data in (b"", b"GIF", picture(2000)):
-        with pytest.raises(UserError, match="preview"):
+        with pytest.raises(EmojaxError, match="preview"):
             open_preview(style_file(preview=data))
 
 
@@ -141,10 +141,10 @@ def test_the_command_tells_what_is_in_a_pack(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines() == ["name: joy", f"network: {'f' * 64}", "author: me", "licence: -"]
     with Image.open(tmp_path / "joy.png") as preview:
         assert preview.size == (8, 8)
-    with pytest.raises(UserError, match="exists"):
+    with pytest.raises(EmojaxError, match="exists"):
         show([str(tmp_path / "joy.pack"), "--preview", str(tmp_path / "joy.png")])
     before = (tmp_path / "joy.pack").read_bytes()
-    with pytest.raises(UserError, match="is the style file itself"):
+    with pytest.raises(EmojaxError, match="is the style file itself"):
         show([str(tmp_path / "joy.pack"), "--preview", str(tmp_path / "joy.pack"), "--force"])
     assert (tmp_path / "joy.pack").read_bytes() == before
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import code_of, compiled, norm_statistics, stylize_with_code, stylizer_params
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets import layers, stylizer
 from emojax.nets.stylizer import StylizerConfig, init_stylizer, spare_faces, vary_styles
 from emojax.nets.transform_net import Stylizer
@@ -299,7 +299,7 @@ def test_sizes_that_the_network_cannot_take_are_refused(params, h, w):
     "bad", [{"width": 0}, {"blocks": -1}, {"patch": 3}, {"style_names": ()}, {"style_names": ("sad", "sad")}]
 )
 def test_invalid_configs(bad):
-    with pytest.raises(UserError):
+    with pytest.raises(EmojaxError, match=f"^`{next(iter(bad))}` "):
         StylizerConfig(**bad)
 
 

@@ -6,7 +6,7 @@ import pytest
 import tiny
 from safetensors.numpy import load_file, save_file
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets import vgg16 as vgg
 from emojax.nets.vgg16 import FEATURES, SHAPES, shapes
 from emojax.weights.vgg16_file import FAMILIES, PACKAGED_VGG16, TORCHVISION, find_vgg16, load_vgg16, read_weights
@@ -56,7 +56,7 @@ def test_a_network_may_be_narrower_by_one_factor(narrow, tmp_path):
     assert narrow["conv1_1"]["kernel"].shape == (3, 3, 3, 4) and narrow["conv4_3"]["bias"].shape == (32,)
     mixed = tiny.vgg16_tensors() | {"conv2_2/bias": np.zeros(16, np.float32)}
     save_file(mixed, tmp_path / "mixed.safetensors")
-    with pytest.raises(UserError, match=r"misshapen: conv2_2/bias \[16\]$"):
+    with pytest.raises(EmojaxError, match=r"misshapen: conv2_2/bias \[16\]$"):
         load_vgg16(tmp_path / "mixed.safetensors")
     assert shapes() == SHAPES and SHAPES["conv4_3/kernel"] == (3, 3, 512, 512)
 
@@ -137,7 +137,7 @@ def test_everything_wrong_is_listed_in_one_line(weights, tmp_path):
     broken["conv4_1/bias"] = np.full(512, np.nan, np.float32)
     broken["conv9_9/kernel"] = np.zeros(1, np.float32)
     save_file(broken, path)
-    with pytest.raises(UserError) as error:
+    with pytest.raises(EmojaxError) as error:
         load_vgg16(path)
     text = str(error.value)
     assert "\n" not in text
@@ -151,18 +151,18 @@ def test_everything_wrong_is_listed_in_one_line(weights, tmp_path):
 def test_a_file_that_is_no_safetensors(content, tmp_path):
     path = tmp_path / "vgg.safetensors"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="vgg.safetensors"):
+    with pytest.raises(EmojaxError, match="vgg.safetensors"):
         load_vgg16(path)
 
 
 def test_other_networks_and_families_are_refused(weights, tmp_path):
     other = tmp_path / "other.safetensors"
     save_file({"layer1.0.weight": np.zeros(3, np.float32)}, other)
-    with pytest.raises(UserError, match="not VGG16: it holds layer1"):
+    with pytest.raises(EmojaxError, match="not VGG16: it holds layer1"):
         load_vgg16(other)
     strange = tmp_path / "strange.safetensors"
     save_file(weights, strange, {"family": "vgg-x"})
-    with pytest.raises(UserError, match="unknown family 'vgg-x'"):
+    with pytest.raises(EmojaxError, match="unknown family 'vgg-x'"):
         load_vgg16(strange)
 
 
@@ -180,5 +180,5 @@ def test_the_packaged_weights_serve_unless_others_are_named(caffe_file, tmp_path
     monkeypatch.setenv("EMOJAX_VGG16", str(elsewhere))
     assert find_vgg16() == elsewhere
     assert find_vgg16(caffe_file) == caffe_file
-    with pytest.raises(UserError, match="`vgg16` names"):
+    with pytest.raises(EmojaxError, match="`vgg16` names"):
         find_vgg16(tmp_path / "nowhere")

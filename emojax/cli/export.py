@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from emojax.cli.parser import Parser
-from emojax.errors import InputError
+from emojax.errors import InputError, OutputError
 from emojax.util.files import PACKAGED, make_folder, refuse_existing, write_atomically
 from emojax.util.machine import check_machine
 from emojax.util.words import tell
@@ -118,4 +118,4 @@ def _write(output: Path, data: bytes) -> None:
     except BrokenPipeError:  # the reader has gone
         raise
     except OSError as error:
-        raise InputError(f"cannot write to standard output: {error.strerror or error}") from None
+        raise OutputError(f"cannot write to standard output: {error.strerror or error}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emojax.cli.job import STREAM, Job
-from emojax.errors import InputError
+from emojax.errors import InputError, OutputError
 from emojax.util.files import refuse_existing
 
 
@@ -61,11 +61,11 @@ def check_output(path: str, taken: Taken, force: bool) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises InputError if a folder cannot be created, or no files can be created in it."""
+    """Raises OutputError if a folder cannot be created, or no files can be created in it."""
     nearest = os.path.abspath(folder)
     while not os.path.lexists(nearest):
         nearest = os.path.dirname(nearest)
     if not os.path.isdir(nearest):
-        raise InputError(f"cannot write into {folder}: {nearest} is not a folder")
+        raise OutputError(f"cannot write into {folder}: {nearest} is not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write into {folder}: no permission; choose another --output")
+        raise OutputError(f"cannot write into {folder}: no permission; choose another --output")

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emojax.cli.parser import flag
 from emojax.emotions import EMOTIONS
-from emojax.errors import EmojaxError, with_flags
+from emojax.errors import EmojaxError, as_flag, with_flags
 
 STREAM = "-"
 """standard input as an input, standard output as an output"""
@@ -70,5 +69,5 @@ def compound_name(compound: str) -> str:
 def reason(error: Exception) -> str:
     """An error's text for users: fields in our errors become flags; system errors become one line without their number."""
     if isinstance(error, EmojaxError):
-        return with_flags(str(error), flag)  # a file name in the text may contain line breaks
+        return with_flags(str(error), as_flag)  # a file name in the text may contain line breaks
     return " ".join(str(getattr(error, "strerror", None) or error).split())

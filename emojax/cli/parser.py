@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from emojax.errors import EmojaxError, InputError, with_flags
+from emojax.errors import EmojaxError, InputError, as_flag, with_flags
 from emojax.util.files import PACKAGED
 from emojax.util.interrupts import INTERRUPTED
 from emojax.util.machine import lack
@@ -74,7 +74,7 @@ def run(main: Callable[[], int]) -> int:
         try:
             return main()
         except EmojaxError as error:
-            return _fail(with_flags(str(error), flag))
+            return _fail(with_flags(str(error), as_flag))
         except KeyboardInterrupt:
             tell("emojax: interrupted")
             return INTERRUPTED
@@ -90,11 +90,6 @@ def run(main: Callable[[], int]) -> int:
             return _fail(reason)
         finally:
             _give_up_streams()
-
-
-def flag(field: str) -> str:
-    """The flag of an option's field: max_megapixels -> --max-megapixels."""
-    return "--" + field.replace("_", "-")
 
 
 def _fail(message: str) -> int:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from emojax.cli.job import STREAM, Job, style_name
 from emojax.emotions import compound, dominant, valence_arousal
-from emojax.errors import EmojaxError
+from emojax.errors import OutputError
 from emojax.util.words import printable
 
 if TYPE_CHECKING:  # it imports JAX, which is slow; mistakes in the request are reported before that
@@ -102,4 +102,4 @@ def _say(line: str, stream: Any) -> None:
             return
         if isinstance(error, BrokenPipeError):
             raise
-        raise EmojaxError(f"cannot write to standard output: {error.strerror or error}") from None
+        raise OutputError(f"cannot write to standard output: {error.strerror or error}") from None

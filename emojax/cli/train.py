@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from emojax.errors import InputError
+from emojax.util.files import ASTRONAUT
 from emojax.util.machine import check_machine
 
 
@@ -106,7 +107,7 @@ def add_style(argv: Sequence[str]) -> int:
         from emojax.train.presets.style import ADD
         from emojax.train.styles import add as command
 
-        return command.main(argv, ADD, Path(command.__file__).parent.parent / "presets" / "astronaut.jpg")
+        return command.main(argv, ADD, ASTRONAUT)
 
 
 def average(argv: Sequence[str]) -> int:

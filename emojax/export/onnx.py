@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.nets.classifier import VGG16_DEPTHS, ClassifierConfig
 from emojax.nets.layers import EPSILON, FLAT
 from emojax.nets.stylizer import MULTIPLE, StylizerConfig, remove_checkerboard
@@ -25,7 +25,7 @@ class _Graph:
     """The nodes and constants of a graph that is being written.
 
     Raises:
-        UserError: the package onnx is not installed.
+        InputError: the package onnx is not installed.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class _Graph:
         except ModuleNotFoundError as error:
             if error.name != "onnx":
                 raise
-            raise UserError("ONNX models are written with the package onnx: pip install 'emojax[onnx]'") from None
+            raise InputError("ONNX models are written with the package onnx: pip install 'emojax[onnx]'") from None
         self.onnx = onnx
         self.nodes: list[Any] = []
         self.constants: dict[tuple[str, tuple[int, ...], bytes], Any] = {}
@@ -88,10 +88,10 @@ def export_onnx_stylize(config: StylizerConfig, params: Any) -> bytes:
     """The model of `--part stylize`; see `emojax.export`. It computes `stylize_any_size` with a weight per style.
 
     Raises:
-        UserError: a network set, or the package onnx is not installed.
+        InputError: a network set, or the package onnx is not installed.
     """
     if config.network_per_style:
-        raise UserError(
+        raise InputError(
             "a network set is no ONNX model: export each network by itself, with its own folder as `styles`"
         )
     graph = _Graph()
@@ -179,10 +179,10 @@ def export_onnx_classify(config: ClassifierConfig, variables: Mapping[str, Any])
     """The model of `--part classify`; see `emojax.export`. It computes what `classify` does.
 
     Raises:
-        UserError: the package onnx is not installed, or the architecture is mobilefacenet, which has no graph yet.
+        InputError: the package onnx is not installed, or the architecture is mobilefacenet, which has no graph yet.
     """
     if config.architecture == "mobilefacenet":
-        raise UserError("mobilefacenet cannot be written as onnx: choose the format stablehlo or safetensors")
+        raise InputError("mobilefacenet cannot be written as onnx: choose the format stablehlo or safetensors")
     graph = _Graph()
     x = graph("Sub", graph("Div", graph.cast("crops", "FLOAT"), 127.5), 1.0)
     if config.channels == 1:

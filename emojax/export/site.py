@@ -16,9 +16,10 @@ from typing import Any
 
 from emojax import __version__
 from emojax.emotions import PHOTO
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.export.onnx import export_onnx_stylize
 from emojax.nets.stylizer import MINIMUM, StylizerConfig
+from emojax.util.files import ASTRONAUT
 
 PACKAGE = "onnxruntime-web"
 TESTED = "1.30"
@@ -29,24 +30,23 @@ RUNTIMES = {
 }
 """where the network runs -> the library and its WebAssembly, both in the folder dist of the npm package"""
 PAGE = Path(__file__).parent / "page"
-EXAMPLE = Path(__file__).parent.parent / "train" / "presets" / "astronaut.jpg"
 
 
 def find_runtime(folder: Path | None = None) -> Path:
     """The folder of the npm package onnxruntime-web: the given one, or node_modules in this folder or a parent folder.
 
     Raises:
-        UserError: there is none, or it lacks a file.
+        InputError: there is none, or it lacks a file.
     """
     above = [Path.cwd(), *Path.cwd().parents]
     places = [folder] if folder else [place / "node_modules" / PACKAGE for place in above]
     found = next((place for place in places if (place / "package.json").is_file()), None)
     if found is None:
         missing = f"no package {PACKAGE} in {folder}" if folder else f"no node_modules/{PACKAGE} here or further up"
-        raise UserError(f"{missing}: run npm install {PACKAGE}@{TESTED}, or name its folder with `onnxruntime_web`")
+        raise InputError(f"{missing}: run npm install {PACKAGE}@{TESTED}, or name its folder with `onnxruntime_web`")
     for name in (name for names in RUNTIMES.values() for name in names):
         if not (found / "dist" / name).is_file():
-            raise UserError(f"{found} lacks dist/{name}: run npm install {PACKAGE}@{TESTED}")
+            raise InputError(f"{found} lacks dist/{name}: run npm install {PACKAGE}@{TESTED}")
     return found
 
 
@@ -57,11 +57,11 @@ def export_site(config: StylizerConfig, params: Any, runtime: Path) -> dict[str,
         runtime: see `find_runtime`.
 
     Raises:
-        UserError: a network set, or the package onnx is not installed.
+        InputError: a network set, or the package onnx is not installed.
     """
     model = export_onnx_stylize(config, params)
     version = json.loads((runtime / "package.json").read_text(encoding="utf-8"))["version"]
-    example = "data:image/jpeg;base64," + base64.b64encode(EXAMPLE.read_bytes()).decode()
+    example = "data:image/jpeg;base64," + base64.b64encode(ASTRONAUT.read_bytes()).decode()
     styles = [style for style in config.style_names if style != PHOTO]
     settings = {
         "version": __version__,

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.faces import views
 from emojax.faces.align import TEMPLATE_SIZE, Similarity, fit_similarity, template
 from emojax.options import check_choice
@@ -279,7 +279,7 @@ def face_weights(faces: Sequence[Face], choice: str | int, maximum: int) -> Floa
         float32 [maximum], sums to 1, 0 after the last face; all 0 if there is no face.
 
     Raises:
-        UserError: an unknown choice, or a number that no face has.
+        InputError: an unknown choice, or a number that no face has.
     """
     check_choice(choice)
     weights = np.zeros(maximum, np.float32)
@@ -291,6 +291,6 @@ def face_weights(faces: Sequence[Face], choice: str | int, maximum: int) -> Floa
         return weights / weights.sum()
     index = 0 if choice == "largest" else int(choice)
     if index >= len(faces):
-        raise UserError(f"`face` {choice}: this photo's faces have the numbers 0 to {len(faces) - 1}")
+        raise InputError(f"`face` {choice}: this photo's faces have the numbers 0 to {len(faces) - 1}")
     weights[index] = 1
     return weights

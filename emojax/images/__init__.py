@@ -9,7 +9,7 @@ supports it (PNG, WebP, TIFF, AVIF, JPEG 2000); in other formats, the picture is
 
 The modules import each other as follows; `sizes` and `units` are at the bottom:
 
-    read -> mend, metadata, colour -> declared -> spaces, opening -> kinds -> boxes, formats
+    read -> mend, metadata, colour -> declared -> spaces, opening -> signatures -> isobmff, formats
     write -> metadata, colour, opening, formats    mask -> read
 
 The package does not import JAX, so that planning a batch starts fast.
@@ -25,6 +25,7 @@ from emojax.images.sizes import (
     STYLE_SCALES,
     check_style_scale,
     rescale,
+    resize,
     resize_like,
     scaled_size,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "read_size",
     "refusal",
     "rescale",
+    "resize",
     "resize_like",
     "resize_mask",
     "scaled_size",

@@ -6,7 +6,6 @@ picture.
 
 from __future__ import annotations
 
-import math
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,6 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from emojax.errors import InputError
+from emojax.images.units import light_to_srgb, srgb_to_light
 from emojax.util.numbers import is_number
 
 Colors = Literal["painting", "photo"]
@@ -165,8 +165,7 @@ def from_oklab(lab: Float[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
     share = np.where(whole, 1.0, low).astype(np.float32)
     linear = _to_linear(lab * np.stack([np.ones_like(share), share, share], -1)).clip(0, 1)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return (255 * encoded).round().astype(np.uint8)
+    return (255 * light_to_srgb(linear)).round().astype(np.uint8)
 
 
 def _to_linear(lab: np.ndarray) -> np.ndarray:
@@ -177,9 +176,4 @@ def _shown(linear: np.ndarray) -> np.ndarray:
     return np.all((linear >= -1e-4) & (linear <= 1 + 1e-4), axis=-1)
 
 
-def _decoded(level: float) -> float:
-    """Converts an sRGB value, 0 to 1, to linear light (IEC 61966-2-1)."""
-    return level / 12.92 if level <= 0.04045 else math.pow((level + 0.055) / 1.055, 2.4)
-
-
-_LINEAR = np.array([_decoded(level / 255) for level in range(256)], np.float32)
+_LINEAR = srgb_to_light(np.arange(256) / 255).astype(np.float32)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 
 # Pillow also knows documents, video and scientific data; these are not photos.
 IMAGE_SUFFIXES = frozenset(
@@ -88,9 +88,9 @@ def format_of(path: str | os.PathLike) -> str:
     """Returns Pillow's name of the format for a path's suffix.
 
     Raises:
-        UserError: a suffix of a format that is not written.
+        InputError: a suffix of a format that is not written.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
-        raise UserError(f"cannot write {path}: the suffix {suffix!r} is none of {' '.join(FORMATS)}")
+        raise InputError(f"cannot write {path}: the suffix {suffix!r} is none of {' '.join(FORMATS)}")
     return FORMATS[suffix]

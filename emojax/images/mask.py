@@ -21,8 +21,8 @@ def read_mask(mask: MaskLike, size: tuple[int, int]) -> Float[np.ndarray, "H W"]
     """Reads a mask as float32 [height, width], 0 to 1; a file is resized to this size.
 
     Raises:
-        UserError: a file that cannot be read.
-        InputError: an array of another size or with other values, or a mask that is black everywhere.
+        InputError: a file that cannot be read, an array of another size or with other values, or a mask that is black
+            everywhere.
     """
     if isinstance(mask, np.ndarray):
         if mask.shape != size:

@@ -114,7 +114,7 @@ def open_image(stream: SeekableFile, name: str = "", max_megapixels: float = mat
 
     Raises:
         Refused: a known format that is not read, or a plugin that is missing.
-        UserError: a picture above the size limit.
+        InputError: a picture above the size limit.
     """
     reason = signatures.reason_to_refuse(stream, name)
     if reason is not None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError, InputError
 from emojax.images.colour import alpha_of, over_white, to_srgb, transparent_value
 from emojax.images.declared import Declared, declared_in_file
 from emojax.images.formats import OPENED
@@ -42,7 +42,7 @@ from emojax.images.sizes import MAX_MEGAPIXELS, check_megapixels, check_size
 
 _NOT_ANIMATED = frozenset({"MPO", "PSD", "HEIF"})  # their further frames are previews, layers or other photos
 _BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
-_FINAL = (UserError, MemoryError, Refused, *_BOMBS)
+_FINAL = (EmojaxError, MemoryError, Refused, *_BOMBS)
 """failures that repairing the file cannot avoid"""
 _LONGEST = 150  # the most characters of a decoder's error that a message repeats
 _TRANSPOSE = {
@@ -109,7 +109,7 @@ def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: 
         name: the photo's name in error messages; by default its path.
 
     Raises:
-        UserError: a file that is missing, empty, damaged, too large or not an image; an array of another dtype or shape; an
+        InputError: a file that is missing, empty, damaged, too large or not an image; an array of another dtype or shape; an
             object of another type.
     """
     check_megapixels(max_megapixels)
@@ -124,14 +124,14 @@ def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: 
                 return _decode_opened(source, max_megapixels, name)
             with open_stream(_encoded(source, name)) as stream:
                 return _decode_stream(stream, max_megapixels, name)
-        except UserError:
+        except EmojaxError:
             raise
         except _BOMBS as error:  # also for pictures inside pictures
             pixels = re.search(r"\d+", str(error))
             check_size(int(pixels[0]) if pixels else math.inf, max_megapixels, name)
-            raise UserError(f"cannot read {name}: {error}") from None
+            raise InputError(f"cannot read {name}: {error}") from None
         except Exception as error:  # a damaged file can make a decoder raise anything
-            raise UserError(f"cannot read {name}: {_reason(error)}") from None
+            raise InputError(f"cannot read {name}: {_reason(error)}") from None
 
 
 def _as_array(source: ArrayLike, name: str) -> np.ndarray:
@@ -140,7 +140,7 @@ def _as_array(source: ArrayLike, name: str) -> np.ndarray:
         return np.asarray(source)
     except Exception as error:  # from another library: an array on a device that NumPy cannot read, inside a trace, ...
         reason = " ".join(str(error).split())[:_LONGEST]
-        raise UserError(f"{name} is a {type(source).__name__} that NumPy cannot read: {reason}") from None
+        raise InputError(f"{name} is a {type(source).__name__} that NumPy cannot read: {reason}") from None
 
 
 def _encoded(source: object, name: str) -> str | os.PathLike | bytes:
@@ -150,14 +150,14 @@ def _encoded(source: object, name: str) -> str | os.PathLike | bytes:
     if isinstance(source, bytearray | memoryview):
         return bytes(source)
     if getattr(source, "closed", False) is True:
-        raise UserError(f"{name} is a closed file: open it again")
+        raise InputError(f"{name} is a closed file: open it again")
     if isinstance(source, io.TextIOBase):
-        raise UserError(f"{name} is a file opened as text: open it with mode 'rb'")
+        raise InputError(f"{name} is a file opened as text: open it with mode 'rb'")
     if isinstance(source, BinaryFile):
         if isinstance(source, SeekableFile) and getattr(source, "seekable", lambda: True)():
             source.seek(0)
         return read_bounded(source)
-    raise UserError(
+    raise InputError(
         f"{name} is a {type(source).__name__}: give a path, a PIL image, uint8 [H, W, 3], or an encoded file's bytes"
     )
 
@@ -269,7 +269,7 @@ def _reason(error: Exception) -> str:
 
 def _check_array(pixels: np.ndarray, max_megapixels: float, name: str) -> Photo:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
-        raise UserError(f"{name} is {pixels.dtype} {list(pixels.shape)}: give uint8 [H, W, 3]")
+        raise InputError(f"{name} is {pixels.dtype} {list(pixels.shape)}: give uint8 [H, W, 3]")
     check_size(pixels.shape[0] * pixels.shape[1], max_megapixels, name)
     return Photo(pixels)
 

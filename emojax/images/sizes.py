@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from emojax.errors import InputError, UserError
+from emojax.errors import InputError
 from emojax.util.numbers import is_number
 
 MAX_MEGAPIXELS = 100.0
@@ -27,11 +27,11 @@ def check_megapixels(max_megapixels: float) -> None:
 
 
 def check_size(pixels: float, max_megapixels: float, name: str) -> None:
-    """Raises UserError if a photo has no pixels, or more than the limit."""
+    """Raises InputError if a photo has no pixels, or more than the limit."""
     if not pixels:
-        raise UserError(f"cannot read {name}: it has no pixels")
+        raise InputError(f"cannot read {name}: it has no pixels")
     if pixels > max_megapixels * 1e6:
-        raise UserError(
+        raise InputError(
             f"{name} has {pixels / 1e6:.4g} megapixels, more than {max_megapixels:g}: allow it with `max_megapixels`"
         )
 
@@ -51,15 +51,17 @@ def scaled_size(height: int, width: int, factor: float) -> tuple[int, int]:
 def rescale(photo: UInt8[np.ndarray, "H W 3"], factor: float) -> UInt8[np.ndarray, "H2 W2 3"]:
     """Multiplies the sides of a photo by a factor; each side keeps at least 1 pixel. Factor 1 returns the photo itself."""
     height, width = photo.shape[:2]
-    return _resize(photo, *scaled_size(height, width, factor))
+    return resize(photo, scaled_size(height, width, factor))
 
 
 def resize_like(picture: UInt8[np.ndarray, "H2 W2 3"], photo: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
     """Resizes a picture to the size of a photo."""
-    return _resize(picture, *photo.shape[:2])
+    height, width = photo.shape[:2]
+    return resize(picture, (height, width))
 
 
-def _resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    if picture.shape[:2] == (height, width):
+def resize(picture: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H2 W2 3"]:
+    """Resizes a picture to (height, width); a picture of that size is returned itself."""
+    if picture.shape[:2] == size:
         return picture
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.LANCZOS))

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from emojax.images.units import to_uint8
+from emojax.images.units import light_to_srgb, srgb_to_light, to_uint8
 
 Primaries = tuple[float, float, float, float, float, float, float, float]
 """x, y of red, green, blue and white"""
@@ -152,7 +152,7 @@ def _to_light(codes: np.ndarray, space: ColourSpace) -> np.ndarray:
     if not space.full_range:
         codes = ((codes * 255 - 16) / 219).clip(0, 1)
     if space.transfer == "srgb":
-        light = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
+        light = srgb_to_light(codes)
     elif space.transfer == "pq":
         root = codes ** (32 / 2523)
         light = (np.maximum(root - 107 / 128, 0) / (2413 / 128 - 2392 / 128 * root)) ** (8192 / 1305)
@@ -206,7 +206,7 @@ def _encode(light: np.ndarray) -> np.ndarray:
 def _curve() -> np.ndarray:
     """The curve of sRGB as a table: light in steps of 1/65535 -> uint8. The darkest values are 20 steps apart."""
     light = np.arange(65536) / 65535
-    return to_uint8(np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055))
+    return to_uint8(light_to_srgb(light))
 
 
 def _to_xyz(primaries: Primaries) -> np.ndarray:

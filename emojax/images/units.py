@@ -4,8 +4,8 @@
     unit     float32 [..., 3]   0..1, for the style networks
     signed   float32 [..., 3]   -1..1, for the classifier
 
-Every function except `to_picture` takes NumPy and JAX arrays and can be jitted. JAX is not imported here: the
-conversions are methods of the array.
+Every function except `to_picture` and the curves of sRGB takes NumPy and JAX arrays and can be jitted. JAX is
+not imported here: the conversions are methods of the array.
 """
 
 from __future__ import annotations
@@ -49,3 +49,13 @@ def to_picture(pixels: np.ndarray, alpha: np.ndarray | None = None) -> Image.Ima
     if alpha is not None:
         picture.putalpha(Image.fromarray(alpha))
     return picture
+
+
+def srgb_to_light(unit: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Converts sRGB, 0..1, to linear light (IEC 61966-2-1)."""
+    return np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
+
+
+def light_to_srgb(light: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Converts linear light, 0..1, to sRGB (IEC 61966-2-1)."""
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)

@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 from PIL import ExifTags, Image, PngImagePlugin
 
 from emojax import __version__
-from emojax.errors import UserError
+from emojax.errors import OutputError
 from emojax.images.colour import over_white, srgb_profile
 from emojax.images.formats import ALPHA_FORMATS, OPENED, format_of
 from emojax.images.metadata import add_metadata
@@ -53,7 +53,7 @@ def encode(
         metadata: metadata of the photo, written if the format can store them; see `Photo.metadata`.
 
     Raises:
-        UserError: the format cannot hold the picture, or this Pillow cannot write it.
+        OutputError: the format cannot hold the picture, or this Pillow cannot write it.
     """
     if image.mode == "RGBA" and format not in ALPHA_FORMATS:
         image = over_white(image.convert("RGB"), image.getchannel("A"))
@@ -75,7 +75,7 @@ def encode(
     try:
         bare.save(stream, format, **options)
     except (OSError, ValueError, KeyError, struct.error) as error:
-        raise UserError(f"cannot write {image.width} x {image.height} pixels as {format}: {error}") from None
+        raise OutputError(f"cannot write {image.width} x {image.height} pixels as {format}: {error}") from None
     return stream.getvalue()
 
 
@@ -95,7 +95,8 @@ def write_image(
         metadata: see `encode`.
 
     Raises:
-        UserError: an unknown suffix, a picture that the format cannot hold, missing write permission, a full disk.
+        InputError: an unknown suffix.
+        OutputError: a picture that the format cannot hold, missing write permission, a full disk.
     """
     if isinstance(target, str | os.PathLike):
         write_atomically(Path(target), encode(image, format or format_of(target), description, metadata))
@@ -107,7 +108,7 @@ def write_image(
     except BrokenPipeError:  # the reader has gone, which is not a mistake; `emojax.cli.parser` handles it
         raise
     except OSError as error:
-        raise UserError(f"cannot write the picture: {error.strerror or error}") from None
+        raise OutputError(f"cannot write the picture: {error.strerror or error}") from None
 
 
 def is_ours(path: str | os.PathLike) -> bool:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.losses.terms import (
     cosine_distances,
     draw_positions,
@@ -25,6 +25,7 @@ from emojax.losses.terms import (
     self_similarity_loss,
 )
 from emojax.nets.vgg16 import LAYERS
+from emojax.util.numbers import check_range
 
 COLUMN_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_1")
 """The feature maps of a hypercolumn. Deeper maps have little energy and cost a third of VGG16's time."""
@@ -38,13 +39,15 @@ CELL = 4
 
 
 def check_layers(layers: Sequence[str], style_layers: Sequence[str], style_layer_weights: Sequence[float]) -> None:
-    """Raises UserError for an unknown feature map among `layers`, or weights that are negative or not one per style layer."""
+    """Raises InputError for an unknown feature map among `layers`, or weights that are negative or not one per style layer."""
     if len(style_layers) != len(style_layer_weights):
-        raise UserError(f"{len(style_layer_weights)} weights for {len(style_layers)} style layers: one each")
-    if min(style_layer_weights, default=0) < 0:
-        raise UserError(f"style layer weights {tuple(style_layer_weights)}: not negative")
+        raise InputError(
+            f"`style_layer_weights` {tuple(style_layer_weights)}: give one for each of the {len(style_layers)} style layers",
+            "style_layer_weights",
+        )
+    check_range("style_layer_weights", tuple(style_layer_weights), least=0)
     if unknown := [name for name in layers if name.removeprefix("relu") not in LAYERS]:
-        raise UserError(f"layer {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
+        raise InputError(f"layer {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
 
 
 @runtime_checkable

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.images import to_grey, to_signed
-from emojax.util.numbers import is_number, is_whole
+from emojax.util.numbers import check_range, is_whole
 
 ARCHITECTURES = ("paper", "vgg16", "mobilefacenet")
 VGG16_DEPTHS = (2, 2, 3, 1)
@@ -60,38 +60,31 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         # The config may come from an untrusted checkpoint: the limits keep the network small enough for memory.
-        wholes = (*self.widths, self.dense, self.size, self.channels) if isinstance(self.widths, tuple) else ("",)
-        if not all(is_whole(number) and number <= 4096 for number in wholes) or len(self.widths) > 8:
-            raise UserError(
-                f"widths {self.widths!r}, dense {self.dense!r}, size {self.size!r}: whole numbers up to 4096, at most 8 widths"
-            )
-        if not all(is_number(number) for number in (self.margin, self.conv_dropout, self.dense_dropout)):
-            raise UserError(
-                f"margin {self.margin!r}, dropout {self.conv_dropout!r}, {self.dense_dropout!r}: give numbers"
-            )
         if self.architecture not in ARCHITECTURES:
-            raise UserError(f"architecture {self.architecture!r}: choose from {', '.join(ARCHITECTURES)}")
-        if self.architecture == "vgg16" and len(self.widths) > len(VGG16_DEPTHS):
-            raise UserError(f"widths {self.widths}: vgg16 has at most {len(VGG16_DEPTHS)} blocks")
-        if self.architecture == "mobilefacenet" and (len(self.widths) != len(STAGES) or self.size < REDUCTION):
-            raise UserError(
-                f"widths {self.widths} and size {self.size}: mobilefacenet has {len(STAGES)} stages and faces of at least "
-                f"{REDUCTION} pixels"
+            raise InputError(
+                f"`architecture` {self.architecture!r}: choose from {', '.join(ARCHITECTURES)}", "architecture"
             )
-        if self.domains < 1 or (self.domains > 1 and self.architecture != "mobilefacenet"):
-            raise UserError(f"domains {self.domains}: at least 1, and only mobilefacenet has more than 1")
-        if not self.widths or min(self.widths) < 1 or self.dense < 1:
-            raise UserError(
-                f"widths {self.widths} and dense {self.dense}: give at least one block, each at least 1 wide"
+        check_range("widths", self.widths, least=1, most=4096, whole=True)
+        if not isinstance(self.widths, tuple) or not 1 <= len(self.widths) <= self._most_blocks():
+            raise InputError(
+                f"`widths` {self.widths}: give the channels of 1 to {self._most_blocks()} blocks", "widths"
             )
-        if self.size < 2 ** len(self.widths):
-            raise UserError(f"size {self.size}: {len(self.widths)} blocks need at least {2 ** len(self.widths)} pixels")
-        if self.channels not in (1, 3):
-            raise UserError(f"channels {self.channels}: choose 1 (grey) or 3 (colour)")
-        if not 0 <= self.margin <= 2:
-            raise UserError(f"margin {self.margin}: it is a fraction of the face's box, 0 to 2")
-        if not (0 <= self.conv_dropout < 1 and 0 <= self.dense_dropout < 1):
-            raise UserError(f"dropout {self.conv_dropout} and {self.dense_dropout}: rates are at least 0 and below 1")
+        if self.architecture == "mobilefacenet" and len(self.widths) != len(STAGES):
+            raise InputError(f"`widths` {self.widths}: mobilefacenet has {len(STAGES)} stages", "widths")
+        pixels = REDUCTION if self.architecture == "mobilefacenet" else 2 ** len(self.widths)
+        check_range("size", self.size, least=pixels, most=4096, whole=True)  # the last block has at least one position
+        check_range("dense", self.dense, least=1, most=4096, whole=True)
+        if not is_whole(self.channels) or self.channels not in (1, 3):
+            raise InputError(f"`channels` {self.channels}: choose 1 (grey) or 3 (colour)", "channels")
+        check_range("margin", self.margin, least=0, most=2)
+        check_range("model.domains", self.domains, least=1, whole=True)  # the data's config also has `domains`
+        if self.domains > 1 and self.architecture != "mobilefacenet":
+            raise InputError(f"`model.domains` {self.domains}: only mobilefacenet has more than 1", "model.domains")
+        check_range("conv_dropout", self.conv_dropout, least=0, below=1)
+        check_range("dense_dropout", self.dense_dropout, least=0, below=1)
+
+    def _most_blocks(self) -> int:
+        return len(VGG16_DEPTHS) if self.architecture == "vgg16" else 8
 
 
 def readout_width(config: ClassifierConfig) -> int:

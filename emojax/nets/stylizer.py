@@ -29,8 +29,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from emojax.emotions import EMOTIONS, PHOTO
-from emojax.errors import UserError
-from emojax.util.numbers import is_whole
+from emojax.errors import InputError
+from emojax.util.numbers import check_range, is_whole
 
 StyleCode = dict[str, dict[str, jax.Array]]
 """Per norm layer {"scale", "shift"}: float32 arrays that broadcast against [N, H, W, C].
@@ -67,17 +67,22 @@ class StylizerConfig:
 
     def __post_init__(self) -> None:
         # The config may come from an untrusted checkpoint. The network has to fit into memory; names become file names.
-        if not (is_whole(self.width) and 1 <= self.width <= 1024 and is_whole(self.blocks) and 0 <= self.blocks <= 100):
-            raise UserError(f"width {self.width!r} and blocks {self.blocks!r}: width is 1 to 1024, blocks 0 to 100")
-        names = self.style_names
-        if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names) or len(names) > 1000:
-            raise UserError(f"style_names {str(names)[:100]}: names have 1 to 64 letters, digits, spaces, -, _ and .")
+        check_range("width", self.width, least=1, most=1024, whole=True)
+        check_range("blocks", self.blocks, least=0, most=100, whole=True)
+        if (
+            not all(isinstance(name, str) and _NAME.fullmatch(name) for name in self.style_names)
+            or len(self.style_names) > 1000
+        ):
+            raise InputError(
+                f"`style_names` {str(self.style_names)[:100]}: names have 1 to 64 letters, digits, spaces, -, _ and .",
+                "style_names",
+            )
         if not isinstance(self.network_per_style, bool):
-            raise UserError(f"network_per_style {self.network_per_style!r}: give true or false")
+            raise InputError(f"`network_per_style` {self.network_per_style!r}: give true or false", "network_per_style")
         if not is_whole(self.patch) or self.patch not in PATCHES:
-            raise UserError(f"patch {self.patch}: choose from {', '.join(map(str, PATCHES))}")
-        if not names or len(set(names)) != len(names):
-            raise UserError(f"style_names {names}: give at least one name, each once")
+            raise InputError(f"`patch` {self.patch}: choose from {', '.join(map(str, PATCHES))}", "patch")
+        if not self.style_names or len(set(self.style_names)) != len(self.style_names):
+            raise InputError(f"`style_names` {self.style_names}: give at least one name, each once", "style_names")
 
     def channels(self, factor: int) -> int:
         """Channels of the layers that work at 1 / `factor` of the photo's size."""

@@ -50,6 +50,7 @@ class Stylizer(nn.Module):
     dtype: Any = jnp.float32
     together: bool = False
 
+    # A line longer than other functions, so that the network can be read from its input to its output.
     @nn.compact
     def __call__(
         self,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.losses.objective import COLUMN_LAYERS, STROKE_WEIGHTS, check_layers
 from emojax.losses.terms import CONTENT_LAYER
 from emojax.paint import descent
 from emojax.paint.limits import SMALLEST
+from emojax.util.numbers import check_range
 
 MULTIPLE = 8
 """pixels; the sides at every scale are multiples of it, so that the cells of all feature maps are aligned"""
@@ -53,13 +54,15 @@ class PaintConfig:
     """Adam's learning rate at the start of every scale; it falls to a fiftieth, so that the random positions leave no grain"""
 
     def __post_init__(self) -> None:
-        if not self.steps or min(self.steps) < 1 or self.positions < 8 or self.learning_rate <= 0:
-            raise UserError(
-                f"steps {self.steps}, positions {self.positions}, rate {self.learning_rate}: at least 1, 8, > 0"
-            )
-        weights = {name: value for name, value in dataclasses.asdict(self).items() if isinstance(value, float | int)}
-        if negative := [name for name, value in weights.items() if value < 0]:
-            raise UserError(f"loss weight {negative[0]} {weights[negative[0]]}: it is not negative")
+        if not self.steps:
+            raise InputError("`steps` is empty: give the steps of at least one scale", "steps")
+        check_range("steps", self.steps, least=1, whole=True)
+        check_range("positions", self.positions, least=8, whole=True)
+        check_range("coarsest", self.coarsest, least=1, whole=True)
+        check_range("learning_rate", self.learning_rate, above=0)
+        for name, value in dataclasses.asdict(self).items():  # the other numbers are weights, and factors
+            if isinstance(value, float | int):
+                check_range(name, value, least=0)
         check_layers(self.layers, self.style_layers, self.style_layer_weights)
 
     @property

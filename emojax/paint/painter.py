@@ -23,9 +23,9 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.faces.find import Face, rasterize
-from emojax.images import to_255, to_uint8, to_unit
+from emojax.images import resize, to_255, to_uint8, to_unit
 from emojax.losses.objective import CELL, Samples, mix_samples, sample_painting, transport_terms
 from emojax.losses.terms import (
     CONTENT_LAYER,
@@ -56,7 +56,7 @@ class Region:
 
     def __post_init__(self) -> None:
         if len(self.paintings) != len(self.weights) or not sum(self.weights) > 0 or min(self.weights) < 0:
-            raise UserError(
+            raise InputError(
                 f"{len(self.paintings)} paintings with the weights {self.weights}: one each, above 0 together"
             )
 
@@ -179,23 +179,23 @@ class Painter:
             seed: seed of the random positions; the same seed gives the same picture on the same kind of device.
 
         Raises:
-            UserError: a size or a time that is out of range, or no region.
+            InputError: a size or a time that is out of range, or no region.
         """
         if not SMALLEST <= size <= LARGEST:
-            raise UserError(f"size {size}: it is {SMALLEST} to {LARGEST} pixels")
+            raise InputError(f"size {size}: it is {SMALLEST} to {LARGEST} pixels")
         if seconds is not None and not seconds > 0:
-            raise UserError(f"{seconds} seconds: more than 0")
+            raise InputError(f"{seconds} seconds: more than 0")
         if not regions:
-            raise UserError("no painting: name at least one")
+            raise InputError("no painting: name at least one")
         height, width = photo.shape[:2]
         factor = min(1.0, size / max(height, width))
         scales = self.config.scales(max(1, round(height * factor)), max(1, round(width * factor)))
         plan = [self._steps(len(scales) - 1 - index) for index in range(len(scales))]
         costs = np.array([steps * (h * w + _OVERHEAD) for steps, (h, w) in zip(plan, scales, strict=True)], float)
         ends = np.cumsum(costs) / costs.sum()
-        began, picture = time.monotonic(), None
+        began, picture = time.monotonic(), start
         for index, scale in enumerate(scales):
-            before = _resize(start if picture is None and start is not None else picture, scale)
+            before = None if picture is None else resize(picture, scale)
             canvas = _Canvas(self, photo, regions, scale, faces, seed, before)
             first = ends[index - 1] if index else 0.0
             for number in range(1, plan[index] + 1):
@@ -262,7 +262,7 @@ class _Canvas:
         before: np.ndarray | None,
     ) -> None:
         self._painter, self.scale = painter, scale
-        small = _unit(_resize(photo, scale))
+        small = _unit(resize(photo, scale))
         self._samples = painter.samples(regions, scale)
         self._masks = jnp.stack([_cells(region.mask, scale) for region in regions])
         self._faces = jnp.asarray(face_map(photo.shape[:2], faces, scale))[None]
@@ -308,12 +308,6 @@ def _recolored(
     return jnp.clip(photo + change, 0, 1)
 
 
-def _resize(picture: np.ndarray | None, size: tuple[int, int]) -> Any:
-    if picture is None or picture.shape[:2] == size:
-        return picture
-    return np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.LANCZOS))
-
-
 def fit(painting: np.ndarray, side: int, style_scale: float) -> np.ndarray:
     """Resizes a painting for a picture whose long side is `side`; the painting's sides are multiples of 8.
 
@@ -322,7 +316,7 @@ def fit(painting: np.ndarray, side: int, style_scale: float) -> np.ndarray:
     own = max(painting.shape[:2])
     factor = min(style_scale * side, max(side, own)) / own
     sides = (max(MULTIPLE, MULTIPLE * round(x * factor / MULTIPLE)) for x in painting.shape[:2])
-    return _resize(painting, tuple(sides))
+    return resize(painting, tuple(sides))
 
 
 def _cells(mask: np.ndarray | None, scale: tuple[int, int]) -> jax.Array:

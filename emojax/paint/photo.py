@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.faces.find import Face, find_faces
 from emojax.images import IMAGE_SUFFIXES, MaskLike, Photo, PhotoLike, check_style_scale, read_photo, to_picture, to_unit
 from emojax.images.finish import Colors, check_finish, finish
@@ -76,59 +77,105 @@ def paint_photo(
         The picture, with what was read; `painted` has the settings. After Ctrl-C, the picture so far, with `interrupted`.
 
     Raises:
-        UserError: a photo or painting that cannot be read, an option out of range, an emotion without a painting.
+        InputError: a photo or painting that cannot be read, an option out of range, an emotion without a painting.
     """
-    from emojax.pipeline import Result
-
     check_finish(strength, colors)
     check_style_scale(style_scale)
     check_limits(size, seconds, seed)
     where = StylizeOptions(mask=mask, faces_only=faces_only, background_only=background_only)
+    if painting is not None and reading:
+        raise InputError(f"{min(reading)} chooses among the emotions' styles: leave it out beside a painting")
     photo = photo if isinstance(photo, Photo) else read_photo(photo)
-    notes = [photo.note] if photo.note else []
-    start = None
-    if painting is not None:
-        if unused := sorted(reading):
-            raise UserError(f"{unused[0]} chooses among the emotions' styles: leave it out beside a painting")
-        style_picture = read_painting(painting)
-        notes += note_on(style_picture)
-        faces = find_faces(photo.pixels)
-        result = Result(None, [], None, {_name(painting): 1.0})
-        regions = [Region((style_picture,))]
-    else:
-        result = model(photo, mask=mask, faces_only=faces_only, background_only=background_only, **reading)
-        if result.image is None or result.style is None:
-            return result
-        start = np.asarray(result.image.convert("RGB"))
-        faces = [read.face for read in result.faces]
-        regions = emotion_regions(result, photo.pixels.shape[:2], paintings)
-        notes = [result.note] if result.note else []
-    painted = paint_mask(where, faces, photo.pixels.shape[:2])
-    if faces_only and not faces and "nothing is painted" not in "; ".join(notes):
+    motif = _motif(photo, painting) if painting is not None else _own_motif(model, photo, paintings, where, reading)
+    if not motif.regions:
+        return motif.result
+    config = softened(config or PaintConfig(), strength)
+    config = dataclasses.replace(config, style_scale=style_scale * config.style_scale)
+    settings: dict[str, Any] = {
+        "size": _size_at(photo, size),
+        "seed": seed,
+        "seconds": seconds,
+        "steps": list(config.steps),
+    }
+    settings |= {"strength": strength, "style_scale": style_scale, "colors": colors}
+    return _paint(photo, motif, where, config, settings, on_progress)
+
+
+@dataclass(frozen=True)
+class _Motif:
+    """What is painted."""
+
+    result: Result
+    """what was read, without the painted picture"""
+    regions: Sequence[Region]
+    """the regions and their paintings; none: nothing is painted"""
+    faces: Sequence[Face] = ()
+    notes: tuple[str, ...] = ()
+    start: UInt8[np.ndarray, "H W 3"] | None = None
+    """the picture to begin with"""
+
+
+def _motif(photo: Photo, painting: PhotoLike | Photo) -> _Motif:
+    """The whole photo, in the style of a painting."""
+    from emojax.pipeline import Result
+
+    picture = read_painting(painting)
+    notes = ((photo.note,) if photo.note else ()) + tuple(note_on(picture))
+    result = Result(None, [], None, {_name(painting): 1.0})
+    return _Motif(result, [Region((picture,))], find_faces(photo.pixels), notes)
+
+
+def _own_motif(
+    model: Model,
+    photo: Photo,
+    paintings: str | os.PathLike | None,
+    where: StylizeOptions,
+    reading: Mapping[str, Any],
+) -> _Motif:
+    """The regions of the photo, in the styles that its faces choose, or that `reading` names."""
+    limits = {name: getattr(where, name) for name in ("mask", "faces_only", "background_only")}
+    result = model(photo, **limits, **reading)
+    if result.image is None or result.style is None:
+        return _Motif(result, [])
+    regions = emotion_regions(result, photo.pixels.shape[:2], paintings)
+    notes = (result.note,) if result.note else ()
+    return _Motif(result, regions, [read.face for read in result.faces], notes, np.asarray(result.image.convert("RGB")))
+
+
+def _size_at(photo: Photo, size: int | None) -> int:
+    """The long side to paint at, which is the photo's at most."""
+    size = size or (SIZE_ON_CPU if jax.default_backend() == "cpu" else SIZE_ELSEWHERE)
+    return max(SMALLEST, min(size, max(photo.pixels.shape[:2])))
+
+
+def _paint(
+    photo: Photo,
+    motif: _Motif,
+    where: StylizeOptions,
+    config: PaintConfig,
+    settings: Mapping[str, Any],
+    on_progress: Callable[[Progress], None] | None,
+) -> Result:
+    """Paints a motif; `settings` are `size`, `seed`, `seconds`, `strength`, `colors` and what else the result shall tell."""
+    result, regions, notes, strength = motif.result, motif.regions, list(motif.notes), settings["strength"]
+    painted = paint_mask(where, motif.faces, photo.pixels.shape[:2])
+    if where.faces_only and not motif.faces and "nothing is painted" not in "; ".join(notes):
         notes.append("no face found, nothing is painted")
     if strength == 0 or (painted is not None and not painted.any()):
         return _result(result, photo, photo.pixels, notes, {})
     if painted is not None:
         result = dataclasses.replace(result, painted_share=float(painted.mean()) / 255)
         regions = [_within(region, to_unit(painted)) for region in regions]
-    config = softened(config or PaintConfig(), strength)
-    config = dataclasses.replace(config, style_scale=style_scale * config.style_scale)
-    size = size or (SIZE_ON_CPU if jax.default_backend() == "cpu" else SIZE_ELSEWHERE)
-    size = max(SMALLEST, min(size, max(photo.pixels.shape[:2]))) if size >= SMALLEST else size
-    painter = Painter(load_vgg16(find_vgg16()), config)
-    work = painter.paint(photo.pixels, regions, size=size, faces=faces, start=start, seconds=seconds, seed=seed)
+    how = {name: settings[name] for name in ("size", "seconds", "seed")}
+    work = Painter(load_vgg16(find_vgg16()), config).paint(
+        photo.pixels, regions, faces=motif.faces, start=motif.start, **how
+    )
     last, interrupted = _last_step(work, on_progress)
     if interrupted:
         notes.append(f"stopped by Ctrl-C when {last.fraction:.0%} was done")
-    picture = finish(photo.pixels, last.picture(), min(1.0, 2 * strength), colors, painted)
-    settings = {"size": size, "seed": seed, "seconds": seconds, "steps": list(config.steps), "strength": strength}
-    settings |= {
-        "style_scale": style_scale,
-        "colors": colors,
-        "paintings": sorted(result.style or {}),
-        "done": round(last.fraction, 3),
-    }
-    return _result(result, photo, picture, notes, settings, interrupted)
+    picture = finish(photo.pixels, last.picture(), min(1.0, 2 * strength), settings["colors"], painted)
+    told = {**settings, "paintings": sorted(result.style or {}), "done": round(last.fraction, 3)}
+    return _result(result, photo, picture, notes, told, interrupted)
 
 
 def _last_step(work: Iterable[Progress], on_progress: Callable[[Progress], None] | None) -> tuple[Progress, bool]:
@@ -179,7 +226,7 @@ def read_painting(painting: PhotoLike | Photo) -> UInt8[np.ndarray, "H W 3"]:
     """A painting's pixels.
 
     Raises:
-        UserError: it cannot be read.
+        InputError: it cannot be read.
     """
     if isinstance(painting, Photo):
         return painting.pixels
@@ -230,7 +277,7 @@ def find_painting(emotion: str, folder: str | os.PathLike | None = None) -> Path
     """The painting of an emotion: the only picture in FOLDER/EMOTION/, else FOLDER/EMOTION with a picture's suffix.
 
     Raises:
-        UserError: there is none, or there are several.
+        InputError: there is none, or there are several.
     """
     root = Path(folder) if folder is not None else PACKAGED_PAINTINGS
     places = [root / emotion, root]
@@ -239,10 +286,10 @@ def find_painting(emotion: str, folder: str | os.PathLike | None = None) -> Path
         found = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
-            raise UserError(
+            raise InputError(
                 f"several paintings for {emotion!r} in {place} ({names}): leave one there, or give `painting`"
             )
         if found:
             return found[0]
     known = "" if emotion in EMOTIONS else ", which is no emotion"
-    raise UserError(f"no painting for {emotion!r}{known} in {root}: name one, or a folder that has it")
+    raise InputError(f"no painting for {emotion!r}{known} in {root}: name one, or a folder that has it")

@@ -8,8 +8,8 @@ import jax
 
 from emojax.errors import InputError
 from emojax.pipeline.model import Model
-from emojax.util.files import PACKAGED
-from emojax.weights.load import FAST, find_styles, load_classifier, load_styles
+from emojax.util.files import PACKAGED, PACKAGED_STYLES
+from emojax.weights.load import find_styles, load_classifier, load_styles
 
 
 def load(styles: str | os.PathLike | None = None, classifier: str | os.PathLike | None = None) -> Model:
@@ -35,4 +35,4 @@ def load(styles: str | os.PathLike | None = None, classifier: str | os.PathLike 
 
 def available_models() -> list[str]:
     """The names of the packaged transform nets, for `load`."""
-    return ["default", FAST]
+    return list(PACKAGED_STYLES)

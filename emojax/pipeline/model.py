@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
-from emojax.errors import InputError, NoFaceError, UserError
+from emojax.errors import EmojaxError, InputError, NoFaceError
 from emojax.faces.crops import cut_face, detect_and_convert_crop
 from emojax.faces.find import Face, face_weights, find_faces
 from emojax.images import ArrayLike, Photo, PhotoLike, read_photo, rescale, resize_like, resize_mask, to_picture
@@ -168,23 +168,23 @@ class Model:
         A photo that fails does not stop the others: its result has no image, and `error` says why.
 
         Raises:
-            UserError: an option that is wrong whatever the photo.
+            InputError: an option that is wrong whatever the photo.
         """
-        options_of(options)
+        check_options(self.styles, options_of(options))
         check_many(photos)
 
-        def read(photo: PhotoLike | Photo) -> Photo | UserError:
+        def read(photo: PhotoLike | Photo) -> Photo | EmojaxError:
             try:
                 return photo if isinstance(photo, Photo) else read_photo(photo)
-            except UserError as error:
+            except EmojaxError as error:
                 return error
 
-        def repaint(photo: Photo | UserError) -> Result:
+        def repaint(photo: Photo | EmojaxError) -> Result:
             try:
-                if isinstance(photo, UserError):
+                if isinstance(photo, EmojaxError):
                     raise photo
                 return self(photo, **options)
-            except UserError as error:
+            except EmojaxError as error:
                 return Result(None, [], None, None, error=str(error))
 
         with ThreadPoolExecutor(1) as reader:
@@ -269,7 +269,7 @@ class Model:
         """The faces of a photo (as in `__call__`), largest first; see `emojax.faces.find.find_faces`.
 
         Raises:
-            UserError: a photo that cannot be read.
+            InputError: a photo that cannot be read.
         """
         return find_faces((photo if isinstance(photo, Photo) else read_photo(photo, math.inf)).pixels)
 
@@ -278,7 +278,7 @@ class Model:
         """Repaints a photo (as in `__call__`) in a given style or mix; returns uint8 [H, W, 3].
 
         Raises:
-            UserError: a photo that cannot be read, or a style that is unknown or that the network does not have.
+            InputError: a photo that cannot be read, or a style that is unknown or that the network does not have.
         """
         photo = photo if isinstance(photo, Photo) else read_photo(photo, math.inf)
         return self._repaint(photo.pixels, explicit_style(self.styles, emotion), StylizeOptions())[0]

@@ -127,7 +127,7 @@ def paint_mask(
         presence: see `soft_faces`.
 
     Raises:
-        UserError: the mask's file cannot be read, or the mask does not fit the photo.
+        InputError: the mask's file cannot be read, or the mask does not fit the photo.
     """
     mask = None if options.mask is None else to_uint8(read_mask(options.mask, size))
     if options.faces_only or options.background_only:

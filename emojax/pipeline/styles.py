@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from emojax.emotions import EMOTIONS, PHOTO, style_weights
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.nets.stylizer import StylizerConfig
 from emojax.options import StylizeOptions
 
@@ -15,11 +15,13 @@ _CANNOT_MIX = "this set has a network of its own for every style and cannot mix 
 
 
 def check_options(config: StylizerConfig, options: StylizeOptions) -> None:
-    """Raises UserError for options that this network does not support, whatever the photo."""
+    """Raises InputError for options that this network does not support, and styles that it lacks, whatever the photo."""
     if config.network_per_style and (options.per_face or options.mix == "probabilities"):
-        raise UserError(
+        raise InputError(
             f"{_CANNOT_MIX}: leave out `per_face` and the `mix` probabilities, or take a network of all styles"
         )
+    if options.style_given is not None:
+        explicit_style(config, options.style_given)
 
 
 def spares_faces(config: StylizerConfig, options: StylizeOptions) -> bool:
@@ -46,9 +48,9 @@ def explicit_style(config: StylizerConfig, emotion: str | Mapping[str, float]) -
     weights = dict(zip(names, style_weights(emotion, names).tolist(), strict=True))
     missing = [name for name, weight in weights.items() if weight and name not in config.style_names]
     if missing:
-        raise UserError(f"this network has no style for {missing[0]!r}: it has {', '.join(config.style_names)}")
+        raise InputError(f"this network has no style for {missing[0]!r}: it has {', '.join(config.style_names)}")
     if config.network_per_style and max(weights.values()) < 1:
-        raise UserError(f"{_CANNOT_MIX}: name one emotion, not a mix")
+        raise InputError(f"{_CANNOT_MIX}: name one emotion, not a mix")
     return np.array([weights[name] for name in config.style_names], np.float32)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pyarrow.fs import FileSystem
 from ray.data import ActorPoolStrategy, Dataset
 
-from emojax.emotions import EMOTIONS, PHOTO, style_weights
 from emojax.errors import InputError
-from emojax.images import FORMATS
 from emojax.options import StylizeOptions
 from emojax.ray.painter import ActorSettings, BatchPainter
+from emojax.util.numbers import check_range
 from emojax.weights.style_file import StyleFile
 
 SHARE = 0.9
@@ -67,21 +65,11 @@ def stylize(
     fewest, most = (actors, actors) if isinstance(actors, int) else actors
     if not 1 <= fewest <= most:
         raise InputError(f"`actors` {actors}: at least 1, or the fewest and the most", "actors")
-    if not cpus > 0 or not gpus >= 0 or batch_size < 1:
-        raise InputError(f"`cpus` {cpus}, `gpus` {gpus}, `batch_size` {batch_size}: above 0, at least 0, at least 1")
-    if gpus > 1 and gpus != int(gpus):
-        raise InputError(f"`gpus` {gpus}: a fraction of one, or whole ones", "gpus")
-    if suffix is not None and suffix.lower() not in FORMATS:
-        raise InputError(f"`suffix` {suffix!r}: choose from {' '.join(FORMATS)}", "suffix")
-    if options.style_given is not None and styles is None:
-        style_weights(options.style_given, (*EMOTIONS, PHOTO, *(style_file.name for style_file in style_files)))
-    for name, path in (("styles", styles), ("classifier", classifier)):
-        if path not in (None, "default", "fast") and not Path(str(path)).exists():
-            raise InputError(f"`{name}` {path}: no such checkpoint", name)
+    check_range("batch_size", batch_size, least=1, whole=True)
+    settings = ActorSettings(options, styles, classifier, tuple(style_files), suffix, filesystem, cpus, gpus)
     columns = dataset.columns(fetch_if_missing=False)
     if columns and not {"bytes", "path"} & set(columns):
         raise InputError(f"rows have {', '.join(columns)}: they need a column 'bytes' or 'path'")
-    settings = ActorSettings(options, styles, classifier, tuple(style_files), suffix, filesystem, cpus, gpus)
     return dataset.map_batches(
         BatchPainter,
         fn_constructor_args=(settings,),

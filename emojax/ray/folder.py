@@ -20,7 +20,7 @@ import pyarrow as pa
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
 from emojax.cli.job import reason
-from emojax.errors import InputError, UserError
+from emojax.errors import EmojaxError, InputError, OutputError
 from emojax.images import PHOTO_SUFFIXES
 from emojax.ray.painter import written_suffix
 from emojax.util.files import write_atomically
@@ -60,7 +60,7 @@ class Folder:
             raise InputError(f"cannot read {self.name}/{name}: {reason(error)}") from None
 
     def write(self, name: str, data: bytes) -> None:
-        """Writes a file atomically; raises UserError if it cannot be written."""
+        """Writes a file atomically; raises OutputError if it cannot be written."""
         if self.is_local:
             write_atomically(Path(self.file(name)), data)
             return
@@ -70,7 +70,7 @@ class Folder:
             with self.filesystem.open_output_stream(self.file(name)) as file:  # an object appears only when complete
                 file.write(data)
         except (OSError, pa.ArrowException) as error:
-            raise UserError(f"cannot write {self.name}/{name}: {reason(error)}") from None
+            raise OutputError(f"cannot write {self.name}/{name}: {reason(error)}") from None
 
     def files(self, *, missing: bool = False) -> list[str]:
         """The relative paths of the visible files below the folder, sorted; `missing`: treat a missing folder as empty.
@@ -163,7 +163,7 @@ def write_pictures(batch: pa.Table, photos: Folder, output: Folder) -> pa.Table:
             try:
                 output.write(written, row["painted"])
                 line["output"] = written
-            except UserError as error:
+            except EmojaxError as error:
                 line["error"] = str(error)
         lines.append(json.dumps(line, allow_nan=False))
     return pa.table({"line": pa.array(lines, pa.string())})

@@ -12,7 +12,7 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayError
 
-from emojax.errors import InputError, UserError
+from emojax.errors import InputError, ResourceError
 from emojax.options import StylizeOptions
 from emojax.ray.dataset import stylize
 from emojax.ray.folder import Record, open_folder, plan, write_pictures
@@ -56,7 +56,7 @@ def paint_folder(
 
     Raises:
         InputError: see `plan` and `stylize`.
-        UserError: Ray cannot start, or stopped.
+        ResourceError: Ray cannot start, or stopped.
     """
     source, target = open_folder(photos), open_folder(output)
     planned = plan(source, target, made)
@@ -88,7 +88,7 @@ def _in_blocks(paths: Sequence[str], actors: int) -> ray.data.Dataset:
     except (
         Exception
     ) as error:  # Ray has no error class for an address that does not answer, or for a start that takes too long
-        raise UserError(f"cannot start Ray: {' '.join(str(error).split())[:200]}") from None
+        raise ResourceError(f"cannot start Ray: {' '.join(str(error).split())[:200]}") from None
     # A block that keeps failing is left out and counted at the end, so that the others do not wait for it.
     ray.data.DataContext.get_current().max_errored_blocks = -1
     size = min(BLOCK, math.ceil(len(paths) / (4 * actors)))
@@ -109,7 +109,7 @@ def _collect(lines: ray.data.Dataset, names: Sequence[str], record: Record) -> i
                 failed += 1
                 tell(f"emojax: error: {line['input']}: {line['error']}")
     except RayError as error:
-        raise UserError(f"Ray stopped: {' '.join(str(error).split())[-300:]}") from None
+        raise ResourceError(f"Ray stopped: {' '.join(str(error).split())[-300:]}") from None
     if missing:
         example = min(missing)
         tell(f"emojax: error: {len(missing)} photos are lost, such as {example}: run this again")

@@ -19,9 +19,12 @@ from pyarrow.fs import FileSystem
 from emojax.cli.job import reason, style_name
 from emojax.cli.media import PHOTOS
 from emojax.cli.report import reading
+from emojax.emotions import EMOTIONS, PHOTO, style_weights
 from emojax.errors import EmojaxError, InputError
 from emojax.images import FORMATS, encode
 from emojax.options import StylizeOptions
+from emojax.util.files import PACKAGED_STYLES
+from emojax.util.numbers import check_range
 from emojax.weights.style_file import StyleFile
 
 PAINTED = pa.schema(
@@ -39,7 +42,11 @@ FETCHED_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class ActorSettings:
-    """The settings of an actor."""
+    """The settings of an actor.
+
+    Raises:
+        InputError: a number out of range, an unknown style or format, or a missing checkpoint.
+    """
 
     options: StylizeOptions
     styles: str | None = None
@@ -53,6 +60,20 @@ class ActorSettings:
     cpus: float = 1.0
     gpus: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_range("cpus", self.cpus, above=0)
+        check_range("gpus", self.gpus, least=0)
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise InputError(f"`gpus` {self.gpus}: a fraction of one, or whole ones", "gpus")
+        if self.suffix is not None and self.suffix.lower() not in FORMATS:
+            raise InputError(f"`suffix` {self.suffix!r}: choose from {' '.join(FORMATS)}", "suffix")
+        if self.options.style_given is not None and self.styles is None:
+            style_weights(self.options.style_given, (*EMOTIONS, PHOTO, *(style.name for style in self.style_files)))
+        if self.styles is not None and self.styles not in PACKAGED_STYLES and not os.path.exists(self.styles):
+            raise InputError(f"`styles` {self.styles}: no such checkpoint", "styles")
+        if self.classifier is not None and not os.path.exists(self.classifier):
+            raise InputError(f"`classifier` {self.classifier}: no such checkpoint", "classifier")
+
 
 class BatchPainter:
     """A model that paints batches."""
@@ -61,7 +82,8 @@ class BatchPainter:
         """Loads the model.
 
         Raises:
-            UserError: see `emojax.load`; a GPU that JAX cannot use.
+            CheckpointError: see `emojax.load`.
+            ResourceError: a GPU that JAX cannot use.
         """
         # Set these before JAX is imported. A process gets as many threads as its actor has cores, so that actors share none.
         os.environ["JAX_PLATFORMS"] = "cuda" if settings.gpus else "cpu"
@@ -138,6 +160,9 @@ class BatchPainter:
                 for result in self._model.stylize_many(photos[done:], **self._options):
                     done += 1
                     yield result
+            except EmojaxError as error:  # an option that is wrong for the network, and so for every photo
+                done += 1
+                yield Result(None, [], None, None, error=str(error))
             except (MemoryError, OSError, RuntimeError) as error:
                 done += 1
                 yield Result(None, [], None, None, error=f"{type(error).__name__}: {reason(error)}"[:300])

@@ -67,7 +67,7 @@ class Log:
         self.window, self.means = list(position.window), dict(position.means)
 
     def add(self, step: int, metrics: dict[str, float]) -> None:
-        """Takes a step's metrics; raises UserError for one that is not finite."""
+        """Takes a step's metrics; raises InputError for one that is not finite."""
         resume.check_finite(metrics, step, self.folder)
         self.window.append(metrics)
 
@@ -111,6 +111,7 @@ class Save:
     def __init__(
         self,
         run: resume.Run,
+        *,
         every: int,
         minutes: float,
         timer: Timer,

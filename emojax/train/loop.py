@@ -19,7 +19,6 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from emojax.errors import UserError
 from emojax.train import resume
 from emojax.train.hooks import Evaluate, Evaluation, Hook, Log, Save, StepEnd, ToParams
 from emojax.train.metrics_log import MetricsLog
@@ -28,6 +27,7 @@ from emojax.train.progress import Length, Timer
 from emojax.train.signals import Signals
 from emojax.train.state import TrainState
 from emojax.train.throughput import TIMED_STEPS, Stopwatch, describe_speed
+from emojax.util.numbers import check_range
 from emojax.util.progress import progress as show_progress
 from emojax.util.words import tell
 
@@ -46,8 +46,10 @@ class LoopConfig:
     """minutes after which a checkpoint is written anyway"""
 
     def __post_init__(self) -> None:
-        if min(self.log_every, self.evaluate_every + 1, self.save_every) < 1 or self.save_minutes <= 0:
-            raise UserError(f"{self}: each is at least 1 step (0 evaluations are allowed), and more than 0 minutes")
+        check_range("log_every", self.log_every, least=1, whole=True)
+        check_range("evaluate_every", self.evaluate_every, least=0, whole=True)
+        check_range("save_every", self.save_every, least=1, whole=True)
+        check_range("save_minutes", self.save_minutes, above=0)
 
 
 @runtime_checkable
@@ -96,7 +98,7 @@ def fit(
         The state after the last step, on the host.
 
     Raises:
-        UserError: a metric or parameter that is not finite, a checkpoint that is damaged or of other settings, a folder
+        EmojaxError: a metric or parameter that is not finite, a checkpoint that is damaged or of other settings, a folder
             that cannot be written.
         KeyboardInterrupt: after a signal.
     """
@@ -116,8 +118,15 @@ def fit(
     if evaluate is not None and loop.evaluate_every:
         evaluation = Evaluate(run.folder, loop.evaluate_every, metrics_log, parallel, evaluate, placed_constants)
     save = Save(
-        *(run, loop.save_every, loop.save_minutes, timer, parallel, batches),
-        *(lambda state, metrics: to_params(state, constants, metrics), log, evaluation),
+        run,
+        every=loop.save_every,
+        minutes=loop.save_minutes,
+        timer=timer,
+        parallel=parallel,
+        batches=batches,
+        to_params=lambda state, metrics: to_params(state, constants, metrics),
+        log=log,
+        evaluate=evaluation,
     )
     hooks: list[Hook] = [log, *([evaluation] if evaluation else []), save]
     reader = _MetricsReader(parallel, log)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from emojax.errors import UserError
+from emojax.errors import OutputError
 from emojax.util.files import write_atomically
 
 
@@ -19,7 +19,7 @@ class MetricsLog:
         """Opens the log of a run that continues after step `start`, and drops the lines of later steps.
 
         Raises:
-            UserError: a folder that cannot be written.
+            OutputError: a folder that cannot be written.
         """
         from tensorboardX import SummaryWriter
 
@@ -31,7 +31,7 @@ class MetricsLog:
             write_atomically(self.path, "".join(f"{line}\n" for line in kept).encode())
             self._board = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1 if start else None)
         except OSError as error:
-            raise UserError(f"cannot write to {run}: {error.strerror or error}") from error
+            raise OutputError(f"cannot write to {run}: {error.strerror or error}") from error
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         """Adds one line, {"step", "split", metric: value, ...}."""
@@ -39,7 +39,7 @@ class MetricsLog:
             with self.path.open("a") as file:
                 file.write(json.dumps({"step": step, "split": split, **metrics}) + "\n")
         except OSError as error:
-            raise UserError(f"cannot write to {self.path}: {error.strerror or error}") from None
+            raise OutputError(f"cannot write to {self.path}: {error.strerror or error}") from None
         for name, value in metrics.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
 

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from emojax.errors import UserError
+from emojax.errors import InputError
+from emojax.util.numbers import check_range
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,11 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         if self.schedule not in ("constant", "cosine"):
-            raise UserError(f"schedule {self.schedule!r}: choose constant or cosine")
-        if self.learning_rate <= 0 or min(self.warmup_steps, self.clip_norm, self.weight_decay) < 0:
-            raise UserError(
-                f"learning rate {self.learning_rate}, warm-up {self.warmup_steps}, clipping {self.clip_norm}, weight "
-                f"decay {self.weight_decay}: the rate is above 0, the others are not negative"
-            )
+            raise InputError(f"`schedule` {self.schedule!r}: choose constant or cosine", "schedule")
+        check_range("learning_rate", self.learning_rate, above=0)
+        check_range("warmup_steps", self.warmup_steps, least=0, whole=True)
+        check_range("clip_norm", self.clip_norm, least=0)
+        check_range("weight_decay", self.weight_decay, least=0)
 
     def build(self) -> optax.GradientTransformationExtraArgs:
         """The optimizer; its update takes `progress`, the fraction of the run that is done, 0 to 1."""

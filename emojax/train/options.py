@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from emojax.errors import EmojaxError, InputError, with_flags
+from emojax.errors import EmojaxError, InputError, as_flag, with_flags
 from emojax.util.words import nearest
 
 Config = TypeVar("Config")
@@ -111,7 +111,7 @@ def _as_tyro(argv: Sequence[str], fields: Mapping[str, Any]) -> Iterator[str]:
         name = flag.removeprefix("--").replace("-", "_")
         if name not in fields and RENAMED.get(name) in fields:
             name = RENAMED[name]
-            flag = _flag(name)
+            flag = as_flag(name)
         kind = fields.get(name)
         if kind is bool:
             if not equals and words and not words[0].startswith("-"):
@@ -124,7 +124,7 @@ def _as_tyro(argv: Sequence[str], fields: Mapping[str, Any]) -> Iterator[str]:
         elif fields.get(_without_no(name)) is bool:
             yield flag
         else:
-            flags = [_flag(field) for field in fields]
+            flags = [as_flag(field) for field in fields]
             raise InputError(f"unrecognized arguments: {flag}{nearest(flag.replace('_', '-'), flags)}; see --help")
 
 
@@ -149,14 +149,10 @@ def _may_be_none(kind: Any) -> bool:
     return typing.get_origin(kind) in (types.UnionType, typing.Union) and type(None) in typing.get_args(kind)
 
 
-def _flag(field: str) -> str:
-    return "--" + field.replace("_", "-")
-
-
 def _flag_of(field: str, fields: Mapping[str, Any]) -> str:
     """Returns the full flag of a field that was given without its config: learning_rate -> --optimizer.learning-rate."""
     found = [name for name in fields if name == field or name.endswith(f".{field}")]
-    return _flag(found[0] if field not in fields and len(found) == 1 else field)
+    return as_flag(found[0] if field not in fields and len(found) == 1 else field)
 
 
 def _in_a_line(text: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from emojax.errors import UserError
+from emojax.errors import InputError, ResourceError
 from emojax.util.compiling import compiler_options, start_backend
 
 Mode = Literal["jit", "pmap"]
@@ -34,28 +34,28 @@ def initialize_hosts(coordinator: str | None = None, hosts: int | None = None, h
     are used for arguments that are None. Without arguments and variables, nothing happens.
 
     Raises:
-        UserError: a coordinator without the number of hosts or this host's index.
+        InputError: a coordinator without the number of hosts or this host's index.
     """
     coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     if coordinator is None:
         if hosts is not None or host is not None:
-            raise UserError(
+            raise InputError(
                 f"`hosts` {hosts} and `host` {host} without `coordinator`: give the address:port of the first host"
             )
         return
     hosts = hosts if hosts is not None else _environment_int("JAX_NUM_PROCESSES")
     host = host if host is not None else _environment_int("JAX_PROCESS_ID")
     if hosts is None or host is None:
-        raise UserError(
+        raise InputError(
             f"coordinator {coordinator!r} without `hosts` and `host`: give their number and this one's index"
         )
     if not 0 <= host < hosts:
-        raise UserError(f"`host` {host} of `hosts` {hosts}: hosts are counted from 0")
+        raise InputError(f"`host` {host} of `hosts` {hosts}: hosts are counted from 0")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         jax.distributed.initialize(coordinator, hosts, host)
     except Exception as error:  # jax raises no common error for a malformed address
-        raise UserError(
+        raise ResourceError(
             f"cannot join the hosts at {coordinator!r} ({error}): give `coordinator` as address:port"
         ) from None
 
@@ -65,14 +65,14 @@ def _environment_int(name: str) -> int | None:
     if text is None:
         return None
     if not text.isdigit():
-        raise UserError(f"{name}={text!r}: it has to be a whole number")
+        raise InputError(f"{name}={text!r}: it has to be a whole number")
     return int(text)
 
 
 def check_batch_size(batch_size: int, group: int = 1) -> None:
-    """Raises UserError unless the devices can share a batch evenly, in groups of `group` examples that stay together."""
+    """Raises InputError unless the devices can share a batch evenly, in groups of `group` examples that stay together."""
     if batch_size % (group * jax.device_count()):
-        raise UserError(
+        raise InputError(
             f"batch size {batch_size} on {jax.device_count()} devices: choose a multiple of {group * jax.device_count()}"
         )
 

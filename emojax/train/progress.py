@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import jax
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Length:
     """summed over all starts of the run"""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for steps and seconds, or neither; UserError for seconds on several hosts."""
+        """Raises ValueError for steps and seconds, or neither; InputError for seconds on several hosts."""
         if (self.steps is None and self.epochs is None) == (self.seconds is None):
             raise ValueError(f"{self.steps} steps, {self.epochs} epochs, {self.seconds} seconds: give one of them")
         if self.seconds is not None and jax.process_count() > 1:
-            raise UserError(
+            raise InputError(
                 "several hosts cannot train by the clock, which they do not share: give steps instead of minutes"
             )
 

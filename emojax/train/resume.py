@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from emojax.errors import UserError
+from emojax.errors import CheckpointError, InputError
 from emojax.train.metrics_log import MetricsLog
 from emojax.train.options import RENAMED
 from emojax.train.parallel import max_over_hosts
@@ -36,13 +36,13 @@ class Run:
         """The newest checkpoint, or None for a new run.
 
         Raises:
-            UserError: a damaged checkpoint, or hosts that do not see the same one.
+            CheckpointError: a damaged checkpoint, or hosts that do not see the same one.
         """
         paths = store.checkpoints_in(self.folder)
         checkpoint = store.read_checkpoint(paths[-1], self.kind) if paths else None
         step = checkpoint.step if checkpoint else 0
         if step != max_over_hosts(step):
-            raise UserError(
+            raise CheckpointError(
                 f"the hosts have different checkpoints in {self.folder}: give all of them the same, shared folder"
             )
         return checkpoint
@@ -70,7 +70,7 @@ def read_position(run: Run, checkpoint: store.Checkpoint) -> Position:
     """The position of a checkpoint.
 
     Raises:
-        UserError: a damaged checkpoint, or one of other settings.
+        CheckpointError: a damaged checkpoint, or one of other settings.
     """
     found = store.load_position(checkpoint)
     check_settings(checkpoint.path, found["settings"], run.settings)
@@ -87,7 +87,7 @@ def restore(run: Run, target: TrainState) -> tuple[TrainState, Position]:
         target: a state of the same structure and shapes.
 
     Raises:
-        UserError: see `Run.newest` and `read_position`.
+        CheckpointError: see `Run.newest` and `read_position`.
     """
     checkpoint = run.newest()
     if checkpoint is None:
@@ -105,7 +105,7 @@ def finished_state(run: Run, target: TrainState, length: Length, started: float 
         target, started: see `restore` and `Timer`.
 
     Raises:
-        UserError: see `restore`.
+        CheckpointError: see `restore`.
     """
     checkpoint = run.newest()
     if checkpoint is None:
@@ -139,7 +139,8 @@ def save(
         metrics, score: what was measured at this step; higher scores are better.
 
     Raises:
-        UserError: a parameter that is not finite; a folder that cannot be written.
+        InputError: a parameter that is not finite.
+        OutputError: the folder cannot be written.
     """
     check_finite_params(state.params, position.step, run.folder)
     saved = {**dataclasses.asdict(position), "iterator": _encode(position.iterator)}
@@ -175,34 +176,34 @@ def fixed_settings(config: Any) -> dict[str, Any]:
 
 
 def check_settings(path: Path, before: Mapping[str, Any], config: Any) -> None:
-    """Raises UserError if a checkpoint's settings differ. Settings that did not exist then are taken to have their default."""
+    """Raises CheckpointError if a checkpoint's settings differ. Settings that did not exist then have their default."""
     now, before = fixed_settings(config), {RENAMED.get(name, name): value for name, value in before.items()}
     defaults = fixed_settings(type(config)()) if config is not None else {}
     for name in sorted(before.keys() | now.keys()):
         old, new = before.get(name, defaults.get(name, "nothing")), now.get(name, "nothing")
         if old != new:
-            raise UserError(
+            raise CheckpointError(
                 f"{path} was trained with {name} {old!r}, now it is {new!r}: choose another folder, or go on as before"
             )
 
 
 def check_finite(metrics: Mapping[str, float], step: int, folder: Path) -> None:
-    """Raises UserError for a metric that is NaN or infinite."""
+    """Raises InputError for a metric that is NaN or infinite."""
     for name, value in metrics.items():
         if not np.isfinite(value):
             raise _not_finite(f"{name} is {value}", step, folder)
 
 
 def check_finite_params(params: Any, step: int, folder: Path) -> None:
-    """Raises UserError for a parameter that is NaN or infinite."""
+    """Raises InputError for a parameter that is NaN or infinite."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not np.isfinite(leaf).all():
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             raise _not_finite(f"parameter {name} is not finite", step, folder)
 
 
-def _not_finite(what: str, step: int, folder: Path) -> UserError:
-    return UserError(f"{what} at step {step}: lower the learning rate; {folder} keeps the last checkpoint")
+def _not_finite(what: str, step: int, folder: Path) -> InputError:
+    return InputError(f"{what} at step {step}: lower the learning rate; {folder} keeps the last checkpoint")
 
 
 def _encode(state: Any) -> Any:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.util.words import tell
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
@@ -33,7 +33,7 @@ class Unreadable:
         return len(self._bad)
 
     def report(self, key: Any, name: str, error: Exception) -> None:
-        """Counts the image `key`; raises UserError if no image can be read."""
+        """Counts the image `key`; raises InputError if no image can be read."""
         with self._lock:
             known = key in self._bad  # another thread or epoch may have reported it
             self._bad.add(key)
@@ -41,7 +41,7 @@ class Unreadable:
             if len(self._bad) == 1 and not known:
                 tell(f"skipping {self.what} that cannot be read, first {name}: {reason}")
             if len(self._bad) >= self.total:
-                raise UserError(f"none of the {self.what} can be read, first {name}: {reason}")
+                raise InputError(f"none of the {self.what} can be read, first {name}: {reason}")
 
 
 class _ReadShare(grain.transforms.RandomMap):

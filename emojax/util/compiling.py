@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import platformdirs
 
 from emojax.errors import EmojaxError, ResourceError
+from emojax.util.files import cache_folder
 from emojax.util.machine import check_machine, lack
 from emojax.util.program_cache import ProgramCache, use_program_cache
 
@@ -111,7 +111,7 @@ def enable_cache(folder: Path | None = None) -> None:
     must not make a photo fail.
     """
     try:
-        path = folder or Path(os.environ.get("EMOJAX_CACHE") or platformdirs.user_cache_dir("emojax")) / "xla"
+        path = folder or cache_folder() / "xla"
         path.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds machine code
     except (OSError, RuntimeError):  # RuntimeError: a user without a home folder
         return

@@ -10,16 +10,27 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from emojax.errors import InputError, UserError
+import platformdirs
+
+from emojax.errors import InputError, OutputError
 from emojax.util.interrupts import uninterrupted
 
 PACKAGED = Path(__file__).parent.parent / "checkpoints"
 """the folder of the networks and pictures in the package"""
+PACKAGED_STYLES = {"default": PACKAGED / "styles", "fast": PACKAGED / "fast"}
+"""name -> packaged transform net; "fast" is smaller, see docs/results.md"""
+ASTRONAUT = PACKAGED.parent / "train" / "presets" / "astronaut.jpg"
+"""the photo of the examples, which is in the public domain"""
 _HOUR = 3600.0
 SLOW = ".emojax_clip-"
 """prefix of the names of temporary folders for work that may take more than an hour"""
 TEMPORARY = ".emojax-"
 """prefix of the names of temporary folders, which hold a file while it is written; a killed process leaves one behind"""
+
+
+def cache_folder() -> Path:
+    """$EMOJAX_CACHE, by default the user's cache folder; raises RuntimeError for a user without a home folder."""
+    return Path(os.environ.get("EMOJAX_CACHE") or platformdirs.user_cache_dir("emojax"))
 
 
 def refuse_existing(path: Path, force: bool) -> None:
@@ -29,13 +40,13 @@ def refuse_existing(path: Path, force: bool) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Creates a folder for outputs before the work begins; raises UserError if it cannot be written to."""
+    """Creates a folder for outputs before the work begins; raises OutputError if it cannot be written to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write into {path}: {error.strerror or error}") from None
+        raise OutputError(f"cannot write into {path}: {error.strerror or error}") from None
     if not os.access(path, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write into {path}: permission denied")
+        raise OutputError(f"cannot write into {path}: permission denied")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -44,13 +55,13 @@ def write_atomically(path: Path, data: bytes) -> None:
     A symbolic link is kept: the file that it points to is written.
 
     Raises:
-        UserError: the file cannot be written (permissions, a full disk); nothing is left behind.
+        OutputError: the file cannot be written (permissions, a full disk); nothing is left behind.
     """
     try:
         with uninterrupted(), new_file(path) as temporary:
             temporary.write_bytes(data)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager

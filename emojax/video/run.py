@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import InputError, NoFaceError, UserError
+from emojax.errors import InputError, NoFaceError, OutputError
 from emojax.images import MAX_MEGAPIXELS, resize_like, scaled_size
 from emojax.images.finish import finish
 from emojax.options import StylizeOptions, options_of
@@ -59,7 +59,7 @@ def stylize_video(
         options: fields of `VideoOptions` and `StylizeOptions`; `no_face` applies to the clip as a whole.
 
     Raises:
-        UserError: a clip that cannot be read or written, an option out of range, or (`NoFaceError`) no face with
+        EmojaxError: a clip that cannot be read or written, an option out of range, or (`NoFaceError`) no face with
             no_face="error".
     """
     source, output = Path(source), Path(output)
@@ -78,7 +78,7 @@ def stylize_video(
                 on_open(clip.info)
             return _run(model, source, output, temporary, clip, video, chosen, on_frame)
     except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror or error}") from None
+        raise OutputError(f"cannot write {output}: {error.strerror or error}") from None
 
 
 @dataclass

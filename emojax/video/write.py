@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from emojax import __version__
-from emojax.errors import UserError
+from emojax.errors import OutputError
 from emojax.images import MARK, to_picture
 from emojax.images.colour import srgb_profile
 from emojax.video.formats import ANIMATIONS, CODECS
@@ -49,7 +49,7 @@ def write_clip(
         Notes for the user.
 
     Raises:
-        UserError: the clip cannot be encoded, or the file cannot be written.
+        OutputError: the clip cannot be encoded, or the file cannot be written.
     """
     suffix = path.suffix.lower()
     try:
@@ -57,7 +57,7 @@ def write_clip(
             return _write_animation(path, frames, info, ANIMATIONS[suffix])
         return _write_video(path, frames, info, CODECS[suffix], crf, source, origin)
     except OSError as error:
-        raise UserError(f"cannot write the clip: {error.strerror or error}") from None
+        raise OutputError(f"cannot write the clip: {error.strerror or error}") from None
 
 
 def _write_video(
@@ -92,7 +92,7 @@ def _write_video(
             if last is not None:
                 write_sound(last.time + last.duration)
         except av.error.FFmpegError as error:
-            raise UserError(f"cannot write the clip: {error.strerror or error}") from None
+            raise OutputError(f"cannot write the clip: {error.strerror or error}") from None
     return notes
 
 

@@ -32,7 +32,7 @@ Files: TypeAlias = tuple[StyleFile, ...]
 
 @dataclass(frozen=True)
 class Controls:
-    """The controls of the page; see `StylizeOptions`."""
+    """The controls of the page; see `StylizeOptions`. The handlers get their values in the order of the fields."""
 
     choice: Mapping[str, float] | None = None
     """weights of the styles; None: the faces choose them"""

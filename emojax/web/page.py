@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +11,10 @@ import gradio as gr
 from emojax.emotions import EMOTIONS
 from emojax.images import STYLE_SCALES
 from emojax.pipeline import Model
-from emojax.util.files import PACKAGED
+from emojax.util.files import ASTRONAUT
 from emojax.web import drawing
-from emojax.web.handlers import LIVE_SIDE, Handlers, in_words
+from emojax.web.handlers import LIVE_SIDE, Controls, Handlers, in_words
 
-_EXAMPLE = PACKAGED.parent / "train" / "presets" / "astronaut.jpg"
 _HEAD = """<div id="title"><h1>emojax</h1><p>Your photo, repainted in the style of the emotion on its faces.
 Everything happens on this computer: nothing leaves it.</p></div>"""
 _CLICK = "() => setTimeout(() => document.querySelector('#file a, a#file, #file').click(), 300)"
@@ -24,11 +24,11 @@ def build(model: Model, seconds_kept: int) -> gr.Blocks:
     """Builds the page; `model` paints for all visitors, whose files are deleted after `seconds_kept`."""
     keep, do = (min(300, seconds_kept), seconds_kept), Handlers(model)
     with gr.Blocks(title="emojax", analytics_enabled=False, delete_cache=keep) as page:
-        _wire(_pictures(do) | _controls(), do)
+        _wire(SimpleNamespace(**vars(_pictures(do)), **vars(_controls())), do)
     return page.queue(max_size=64)
 
 
-def _pictures(do: Handlers) -> dict[str, Any]:
+def _pictures(do: Handlers) -> SimpleNamespace:
     """Lays out the upper half of the page."""
     bare: dict[str, Any] = {"buttons": [], "height": 420}
     gr.HTML(_HEAD)
@@ -37,7 +37,7 @@ def _pictures(do: Handlers) -> dict[str, Any]:
             photo: Any = gr.Image(label="Your photo", type="filepath", image_mode=None, elem_id="photo", **bare)
             # Keep Gradio from decoding the photo: our reader supports more formats and explains errors.
             photo.preprocess = lambda payload: payload and payload.path
-            example = gr.Button("Try it with an astronaut", elem_id="example", visible=_EXAMPLE.exists())
+            example = gr.Button("Try it with an astronaut", elem_id="example", visible=ASTRONAUT.exists())
         with gr.Column(scale=3):
             after = gr.ImageSlider(label="Before and after", format="png", elem_id="after", buttons=["fullscreen"])
             with gr.Row():
@@ -52,10 +52,20 @@ def _pictures(do: Handlers) -> dict[str, Any]:
     gr.HTML("<h3>Click a style</h3>")
     bare = {"buttons": [], "show_label": False, "allow_preview": False, "interactive": False}
     gallery = gr.Gallery(do.previews(None, ()), elem_id="styles", **bare)
-    return locals()
+    return SimpleNamespace(
+        photo=photo,
+        example=example,
+        after=after,
+        said=said,
+        save=save,
+        webcam=webcam,
+        live=live,
+        file=file,
+        gallery=gallery,
+    )
 
 
-def _controls() -> dict[str, Any]:
+def _controls() -> SimpleNamespace:
     """Lays out the lower half of the page."""
     with gr.Row():
         with gr.Column():
@@ -77,13 +87,26 @@ def _controls() -> dict[str, Any]:
             kinds = [("the painting's", "painting"), ("my photo's", "photo")]
             colors = gr.Radio(kinds, value="painting", label="Colours", elem_id="colors")
             packs = gr.File(label="Styles of your own (.pack)", file_count="multiple", height=120, elem_id="packs")
-    return locals()
+    return SimpleNamespace(
+        seen=seen,
+        faces=faces,
+        per_face=per_face,
+        square=square,
+        strength=strength,
+        scale=scale,
+        other=other,
+        share=share,
+        colors=colors,
+        packs=packs,
+    )
 
 
-def _wire(parts: dict[str, Any], do: Handlers) -> None:
-    """Connects the events of the parts with the handlers."""
-    visit, files, choice, at = gr.State(None), gr.State(()), gr.State(None), SimpleNamespace(**parts)
-    controls = [choice, at.per_face, at.strength, at.scale, at.other, at.share, at.colors]
+def _wire(at: SimpleNamespace, do: Handlers) -> None:
+    """Connects the events of the page's parts with the handlers."""
+    visit, files, choice = gr.State(None), gr.State(()), gr.State(None)
+    parts = {"choice": choice, "per_face": at.per_face, "strength": at.strength, "style_scale": at.scale}
+    parts |= {"other": at.other, "share": at.share, "colors": at.colors}
+    controls = [parts[field.name] for field in fields(Controls)]  # handlers get their values in this order
     heavy: dict[str, Any] = {"concurrency_id": "paint", "api_visibility": "private"}
     light: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     paint = {"fn": in_words(do.paint), "inputs": [visit, files, *controls], "outputs": [at.after, at.said], **heavy}
@@ -91,7 +114,7 @@ def _wire(parts: dict[str, Any], do: Handlers) -> None:
     opened, freed = [visit, at.after, at.said, at.seen], [choice, at.square, at.gallery, at.share]
     open_or_say = in_words(do.open, lambda text: (None, None, f"<strong>{text}</strong>", ""))
     at.photo.change(open_or_say, [at.photo, files, *controls], opened, **heavy).then(**preview)
-    at.example.click(lambda: str(_EXAMPLE), None, at.photo, **light)
+    at.example.click(lambda: str(ASTRONAUT), None, at.photo, **light)
     at.gallery.select(do.choose, files, [choice, at.per_face, at.square], **light).then(**paint)
     at.square.click(do.choose_mood, None, [choice, at.per_face, at.square, at.gallery], **light).then(**paint)
     gr.on([at.faces.click, at.per_face.select], do.choose_faces, None, freed, **light).then(**paint)

@@ -20,19 +20,15 @@ from emojax.nets.classifier import ClassifierConfig, init_classifier
 from emojax.nets.stylizer import StylizerConfig, init_stylizer, stack_networks
 from emojax.util.compiling import program_cache, start_backend
 from emojax.util.executables import code_hash
-from emojax.util.files import PACKAGED
+from emojax.util.files import PACKAGED_STYLES
 from emojax.weights import store
 from emojax.weights.style_file import StyleFile, network_fingerprint
 
-FAST = "fast"
-"""name of a packaged transform net that is smaller than the default, see docs/results.md"""
-
 
 def find_styles(styles: str | os.PathLike | None = None) -> Path:
-    """The path of a checkpoint; None: the packaged default; "fast": the smaller packaged one."""
-    if not styles or styles == "default":
-        return PACKAGED / "styles"
-    return PACKAGED / FAST if styles == FAST else Path(styles)  # a user's folder of that name is ./fast
+    """The path of a checkpoint, or of a packaged one by its name; None: the default. A user's folder "fast" is ./fast."""
+    name = styles or "default"
+    return PACKAGED_STYLES[name] if isinstance(name, str) and name in PACKAGED_STYLES else Path(name)
 
 
 def add_style_files(

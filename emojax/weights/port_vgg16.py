@@ -23,7 +23,7 @@ def port(source: Path, dest: Path, family: str | None = None, force: bool = Fals
         The family of the weights.
 
     Raises:
-        UserError: a source that is not VGG16, a `dest` that exists (without `force`) or that cannot be written.
+        EmojaxError: a source that is not VGG16, a `dest` that exists (without `force`) or that cannot be written.
     """
     refuse_existing(dest, force)
     weights = read_weights(source, family)

@@ -26,7 +26,7 @@ from typing import Any, Literal, TypeVar
 import jax
 import numpy as np
 
-from emojax.errors import CheckpointError, EmojaxError, InputError
+from emojax.errors import CheckpointError, EmojaxError, InputError, OutputError, with_flags
 from emojax.util.files import refuse_existing
 from emojax.weights.arrays import restore_arrays, save_arrays
 
@@ -122,7 +122,7 @@ def save_checkpoint(
                 path.rename(Path(folder, "old"))
             new.rename(path)
     except OSError as error:
-        raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
 
 
 def read_checkpoint(path: str | os.PathLike, kind: Kind) -> Checkpoint:
@@ -196,7 +196,8 @@ def model_config(checkpoint: Checkpoint, cls: type[Config]) -> Config:
     try:
         return cls(**values)
     except (EmojaxError, TypeError, ValueError) as error:
-        raise CheckpointError(f"checkpoint {checkpoint.path} has an invalid config: {error}") from None
+        reason = with_flags(str(error), str)  # the fields are not the user's options
+        raise CheckpointError(f"checkpoint {checkpoint.path} has an invalid config: {reason}") from None
 
 
 def load_params(checkpoint: Checkpoint, expected: Any) -> Any:

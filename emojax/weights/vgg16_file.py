@@ -166,7 +166,7 @@ def _checked(path: Path, found: Mapping[str, np.ndarray], family: str | None) ->
 
 
 def _listed(names: Iterable[str], limit: int | None = None) -> str:
-    """The names, or the first `most` of them, separated by commas."""
+    """The names, or the first `limit` of them, separated by commas."""
     names = list(names)
     return ", ".join(names[:limit]) + (", ..." if limit and len(names) > limit else "") if names else "no tensors"
 

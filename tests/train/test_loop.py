@@ -12,7 +12,7 @@ import optax
 import pytest
 from tiny import compiled
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.stylizer import StylizerConfig
 from emojax.train.loop import LoopConfig, fit
 from emojax.train.metrics_log import MetricsLog, plot_curves
@@ -186,9 +186,9 @@ def test_other_settings_are_not_mixed_into_a_run(tmp_path):
     train(tmp_path, steps=4, settings=Settings())
     longer = Settings(steps=10, loop=LoopConfig(log_every=2))
     assert int(train(tmp_path, steps=5, settings=longer).step) == 5
-    with pytest.raises(UserError, match="was trained with seed 0, now it is 1: choose another folder"):
+    with pytest.raises(EmojaxError, match="was trained with seed 0, now it is 1: choose another folder"):
         train(tmp_path, settings=Settings(seed=1))
-    with pytest.raises(UserError, match=r"model.style_names \['sad'\], now it is \['fear'\]"):
+    with pytest.raises(EmojaxError, match=r"model.style_names \['sad'\], now it is \['fear'\]"):
         train(tmp_path, settings=Settings(model=dataclasses.replace(CONFIG, style_names=("fear",))))
 
 
@@ -199,13 +199,13 @@ def test_parameters_that_overflow_are_never_saved(tmp_path):
         state, metrics = step(state, constants, batch, axis_name)
         return state.replace(params={"w": state.params["w"] + jnp.where(state.step == 4, jnp.inf, 0)}), metrics
 
-    with pytest.raises(UserError, match="parameter w is not finite at step 4"):
+    with pytest.raises(EmojaxError, match="parameter w is not finite at step 4"):
         train(tmp_path, step=overflow)
     assert not store.checkpoints_in(tmp_path)
 
 
 def test_an_evaluation_that_is_not_finite_stops(tmp_path):
-    with pytest.raises(UserError, match="content is inf at step 5"):
+    with pytest.raises(EmojaxError, match="content is inf at step 5"):
         train(tmp_path, evaluate=lambda state, constants: ({"content": float("inf")}, 0.0))
 
 
@@ -222,7 +222,7 @@ def test_a_position_that_is_damaged_is_told(tmp_path):
     train(tmp_path, steps=4)
     position = store.checkpoints_in(tmp_path)[-1] / "training" / "position.json"
     position.write_text(position.read_text().replace("4", "5"))
-    with pytest.raises(UserError, match="damaged or incomplete: model.json and training/"):
+    with pytest.raises(EmojaxError, match="damaged or incomplete: model.json and training/"):
         train(tmp_path)
 
 
@@ -257,7 +257,7 @@ def test_curves_that_are_missing_are_drawn_later(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_name_and_step(tmp_path):
-    with pytest.raises(UserError, match="loss is nan at step 3"):
+    with pytest.raises(EmojaxError, match="loss is nan at step 3"):
         train(tmp_path, data=Numbers(poison=3))
 
 
@@ -271,7 +271,7 @@ def test_the_best_checkpoint_is_that_of_the_evaluation(tmp_path):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="cannot write"):
+    with pytest.raises(EmojaxError, match="cannot write"):
         train(tmp_path / "file")
 
 
@@ -402,19 +402,20 @@ def test_a_run_ends_by_steps_or_by_the_clock(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="one of them"):
         train(tmp_path, seconds=1.0)
     monkeypatch.setattr("jax.process_count", lambda: 2)
-    with pytest.raises(UserError, match="several hosts cannot train by the clock"):
+    with pytest.raises(EmojaxError, match="several hosts cannot train by the clock"):
         train(tmp_path, steps=None, seconds=1.0)
 
 
 @pytest.mark.parametrize("bad", [{"schedule": "linear"}, {"learning_rate": 0}, {"clip_norm": -1}, {"warmup_steps": -1}])
 def test_invalid_optimizers(bad):
-    with pytest.raises(UserError):
+    with pytest.raises(EmojaxError, match=f"^`{next(iter(bad))}` "):
         OptimizerConfig(**bad)
 
 
 def test_invalid_loops():
-    with pytest.raises(UserError):
+    with pytest.raises(EmojaxError, match="^`log_every` 0: it is a whole number, at least 1$"):
         LoopConfig(log_every=0)
+    assert LoopConfig(evaluate_every=0).evaluate_every == 0
 
 
 def test_a_stopwatch_leaves_out_what_is_between_pauses(monkeypatch):

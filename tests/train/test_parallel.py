@@ -19,7 +19,7 @@ import optax
 import pytest
 import tiny
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.train.parallel import Parallel, check_batch_size, initialize_hosts, mean_over
 from emojax.train.state import TrainState
@@ -69,10 +69,10 @@ def test_the_batch_is_really_spread():
 
 def test_uneven_batches_are_refused():
     check_batch_size(4)
-    with pytest.raises(UserError, match="batch size 5 on 2 devices"):
+    with pytest.raises(EmojaxError, match="batch size 5 on 2 devices"):
         check_batch_size(5)
     check_batch_size(8, group=2)
-    with pytest.raises(UserError, match="batch size 6 on 2 devices: choose a multiple of 4"):
+    with pytest.raises(EmojaxError, match="batch size 6 on 2 devices: choose a multiple of 4"):
         check_batch_size(6, group=2)
 
 
@@ -80,16 +80,16 @@ def test_hosts_need_a_number_and_an_index(monkeypatch):
     for name in ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"):
         monkeypatch.delenv(name, raising=False)
     initialize_hosts()  # one host: nothing to do
-    with pytest.raises(UserError, match="`hosts` and `host`"):
+    with pytest.raises(EmojaxError, match="`hosts` and `host`"):
         initialize_hosts("localhost:1")
-    with pytest.raises(UserError, match="`host` 1 without `coordinator`"):
+    with pytest.raises(EmojaxError, match="`host` 1 without `coordinator`"):
         initialize_hosts(None, 2, 1)
-    with pytest.raises(UserError, match="`host` 2 of `hosts` 2"):
+    with pytest.raises(EmojaxError, match="`host` 2 of `hosts` 2"):
         initialize_hosts("localhost:1", 2, 2)
-    with pytest.raises(UserError, match="cannot join the hosts at 'nonsense'"):
+    with pytest.raises(EmojaxError, match="cannot join the hosts at 'nonsense'"):
         initialize_hosts("nonsense", 2, 0)
     monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
-    with pytest.raises(UserError, match="JAX_NUM_PROCESSES='two'"):
+    with pytest.raises(EmojaxError, match="JAX_NUM_PROCESSES='two'"):
         initialize_hosts("localhost:1")
 
 

@@ -6,7 +6,7 @@ import pytest
 from clips import SIZE, pan, read, sound_of, times, turn, write, write_tone
 from PIL import Image
 
-from emojax.errors import InputError, UserError
+from emojax.errors import EmojaxError, InputError
 from emojax.video.frames import ClipInfo
 from emojax.video.options import VideoOptions
 from emojax.video.read import is_ours, open_clip, planned_count
@@ -143,7 +143,7 @@ def test_what_is_no_clip(tmp_path):
     for path in (tmp_path / "text.mp4", tmp_path / "missing.mp4", tone, tmp_path / "missing.gif"):
         with pytest.raises(InputError, match=str(path)):
             read(path)
-    with pytest.raises(UserError, match="max_megapixels"):
+    with pytest.raises(EmojaxError, match="max_megapixels"):
         open_clip(write(tmp_path / "a.mp4", pan(2)), VideoOptions(), max_megapixels=0.001).__enter__()
 
 

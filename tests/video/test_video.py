@@ -16,7 +16,7 @@ from emojax import pipeline
 from emojax.cli import video as command
 from emojax.cli.main import dispatch
 from emojax.emotions import EMOTIONS, PHOTO
-from emojax.errors import InputError, NoFaceError, UserError
+from emojax.errors import EmojaxError, InputError, NoFaceError, OutputError
 from emojax.faces.find import Face
 from emojax.nets.stylizer import StylizerConfig
 from emojax.pipeline import Model, tiles
@@ -141,10 +141,10 @@ def test_nothing_is_left_of_a_failure(model, scene, tmp_path, monkeypatch, clip)
     def fails(path, frames, *_):
         path.write_bytes(b"a part")
         next(frames)
-        raise UserError("cannot write the clip: the disk is full")
+        raise OutputError("cannot write the clip: the disk is full")
 
     monkeypatch.setattr(run, "write_clip", fails)
-    with pytest.raises(UserError, match="disk is full"):
+    with pytest.raises(EmojaxError, match="disk is full"):
         stylize_video(model, clip, tmp_path / "art.mp4")
     assert not list(tmp_path.iterdir())
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt32
 
-from emojax.errors import UserError
+from emojax.util.numbers import check_range
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,11 @@ class AugmentConfig:
     """largest side of that rectangle, as a fraction of the side"""
 
     def __post_init__(self) -> None:
-        strengths = (self.rotation, self.scale, self.shift, self.brightness, self.contrast, self.erase, self.erase_size)
-        if min(strengths) < 0 or max(self.scale, self.contrast, self.erase, self.erase_size) > 1 or self.scale == 1:
-            raise UserError(f"{self}: strengths are not negative, and scale, contrast, erase, erase_size at most 1")
+        for field in ("rotation", "shift", "brightness"):
+            check_range(field, getattr(self, field), least=0)
+        for field in ("contrast", "erase", "erase_size"):
+            check_range(field, getattr(self, field), least=0, most=1)
+        check_range("scale", self.scale, least=0, below=1)
 
 
 def augment_faces(

@@ -17,7 +17,7 @@ import numpy as np
 
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.nets.classifier import ClassifierConfig, network_input, split_domains
 from emojax.nets.classifier_nets import FaceNet
 from emojax.train.faces.data import HeldOutFaces
@@ -94,36 +94,9 @@ def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code.
 
     Raises:
-        UserError: a checkpoint or data that cannot be read, or an output that exists or cannot be written.
+        EmojaxError: a checkpoint or data that cannot be read, or an output that exists or cannot be written.
     """
-    parser = Parser(
-        prog="emojax train calibrate",
-        description="Fits a classifier's temperature on labelled faces, and writes it without its training state.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint or a run's folder")
-    parser.add_argument(
-        "--data", nargs="+", required=True, metavar="FILE.npz|FOLDER", help="face archives, or ExpW's own folder"
-    )
-    parser.add_argument(
-        "--split",
-        choices=("val", "train"),
-        default="val",
-        help="the split whose faces are used; a test split is never used",
-    )
-    parser.add_argument(
-        "--bias", action="store_true", help="fit a bias per class too, for class frequencies that differ from training"
-    )
-    parser.add_argument(
-        "--domains",
-        "--kinds",
-        nargs="+",
-        type=int,
-        help="the domain of each data set's faces, for a network that tells domains apart: each domain is calibrated by itself",
-    )
-    parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
-    parser.add_argument("--force", action="store_true", help="replace an existing one")
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     checkpoint = store.read_checkpoint(args.checkpoint, "classifier")
     store.check_new_checkpoint(args.output, [checkpoint.path], args.force)
     config, variables = load_classifier(checkpoint.path)
@@ -156,18 +129,50 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _parser() -> Parser:
+    """The parser of the command."""
+    parser = Parser(
+        prog="emojax train calibrate",
+        description="Fits a classifier's temperature on labelled faces, and writes it without its training state.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint or a run's folder")
+    parser.add_argument(
+        "--data", nargs="+", required=True, metavar="FILE.npz|FOLDER", help="face archives, or ExpW's own folder"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("val", "train"),
+        default="val",
+        help="the split whose faces are used; a test split is never used",
+    )
+    parser.add_argument(
+        "--bias", action="store_true", help="fit a bias per class too, for class frequencies that differ from training"
+    )
+    parser.add_argument(
+        "--domains",
+        "--kinds",
+        nargs="+",
+        type=int,
+        help="the domain of each data set's faces, for a network that tells domains apart: each domain is calibrated by itself",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
+    parser.add_argument("--force", action="store_true", help="replace an existing one")
+    return parser
+
+
 def _write_domains(
     args: argparse.Namespace, checkpoint: store.Checkpoint, config: ClassifierConfig, variables: Mapping[str, Any]
 ) -> int:
     """Calibrates a network with several domains; returns the exit code."""
     domains = args.domains or []
     if len(domains) != len(args.data) or any(not 0 <= domain < config.domains for domain in domains):
-        raise UserError(
+        raise InputError(
             f"--domains {domains} for {len(args.data)} data sets: give one each, 0 to {config.domains - 1}, as in training"
         )
     faces = labelled_faces(config, args.data, args.split)
     if len(faces) != len(args.data):
-        raise UserError(f"only {', '.join(faces)} have faces in the split {args.split!r}: choose another --split")
+        raise InputError(f"only {', '.join(faces)} have faces in the split {args.split!r}: choose another --split")
     variables, metrics = calibrate_domains(config, variables, faces, domains, PENALTY if args.bias else None)
     store.save_checkpoint(args.output, "classifier", config, variables, step=checkpoint.step, metrics=metrics)
     fitted = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.mobilefacenet import BLOCKS
 from emojax.train.faces.augment import AugmentConfig
@@ -16,6 +15,7 @@ from emojax.train.loop import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Mode
 from emojax.train.progress import Length
+from emojax.util.numbers import check_range
 
 
 @dataclass(frozen=True)
@@ -76,33 +76,41 @@ class ClassifierTraining:
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.epochs <= 0 or (self.steps is not None and self.steps < 1):
-            raise UserError(f"batch size {self.batch_size}, epochs {self.epochs}, steps {self.steps}: all are above 0")
-        if not (0 <= self.mixup < math.inf and 0 <= self.ema_decay < 1):
-            raise UserError(f"mixup {self.mixup}, EMA decay {self.ema_decay}: at least 0, and the decay is below 1")
+        check_range("batch_size", self.batch_size, least=1, whole=True)
+        check_range("epochs", self.epochs, above=0)
+        if self.steps is not None:
+            check_range("steps", self.steps, least=1, whole=True)
+        check_range("mixup", self.mixup, least=0)
+        check_range("ema_decay", self.ema_decay, least=0, below=1)
         if self.vgg16 is not None and (self.initial or self.model.architecture != "vgg16"):
-            raise UserError(f"`vgg16` {self.vgg16}: only the architecture vgg16 starts from it, without `initial`")
+            raise InputError(f"`vgg16` {self.vgg16}: only the architecture vgg16 starts from it, without `initial`")
         if self.initial.endswith(".safetensors") and self.model.architecture != "mobilefacenet":
-            raise UserError(f"`initial` {self.initial}: only the architecture mobilefacenet starts from such a file")
+            raise InputError(f"`initial` {self.initial}: only the architecture mobilefacenet starts from such a file")
         if not 0 <= self.begin <= BLOCKS or (self.begin and self.model.architecture != "mobilefacenet"):
-            raise UserError(
-                f"begin {self.begin}: 0 to {BLOCKS}, and only mobilefacenet can begin behind its first layer"
+            raise InputError(
+                f"`begin` {self.begin}: 0 to {BLOCKS}, and only mobilefacenet can begin behind its first layer", "begin"
             )
         if self.begin and (self.frozen or self.class_weights):
-            raise UserError(
+            raise InputError(
                 "`begin` freezes layers itself and weighs no classes: leave out `frozen` and `class_weights`"
             )
         if self.readout < 0 or (self.readout and self.model.architecture != "mobilefacenet"):
-            raise UserError(
-                f"readout {self.readout}: at least 0, and only the last layer of mobilefacenet is fitted so"
+            raise InputError(
+                f"`readout` {self.readout}: at least 0, and only the last layer of mobilefacenet is fitted so",
+                "readout",
             )
         domains = max(self.data.domains, default=0)
         if domains >= self.model.domains:
-            raise UserError(f"`data.domains` {domains}: this network has the domains 0 to {self.model.domains - 1}")
+            raise InputError(f"`data.domains` {domains}: this network has the domains 0 to {self.model.domains - 1}")
         if self.mixup and self.batch_size % 2:
-            raise UserError(f"batch size {self.batch_size} with mixup, which mixes pairs: choose an even one")
+            raise InputError(
+                f"`batch_size` {self.batch_size} with `mixup`, which mixes pairs: choose an even one", "batch_size"
+            )
         if self.class_weights and (len(self.class_weights) != len(EMOTIONS) or min(self.class_weights) < 0):
-            raise UserError(f"class weights {self.class_weights}: give {len(EMOTIONS)} that are not negative, or none")
+            raise InputError(
+                f"`class_weights` {self.class_weights}: give {len(EMOTIONS)} that are not negative, or none",
+                "class_weights",
+            )
 
     def length(self) -> Length:
         """How long to train."""

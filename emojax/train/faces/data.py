@@ -20,7 +20,7 @@ from jaxtyping import Float, Float16, Int, UInt8
 from PIL import Image
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.faces.crops import convert_crop
 from emojax.nets.classifier import ClassifierConfig
 from emojax.train.faces.sources import FaceConfig, FaceSource, open_faces
@@ -113,16 +113,18 @@ def face_batches(
     at a step together are the batch that a single host would draw. The iterator's state can be saved and restored.
 
     Raises:
-        UserError: see `open_faces`; no training faces.
+        InputError: see `open_faces`; no training faces.
     """
     named = open_faces(config, "train", model.aligned)
     sources = [wrap(name, source, "train") for name, source in named.items()]
     total = sum(map(len, sources))
     for name, values in (("shares", config.shares), ("smoothing", config.smoothing), ("domains", config.domains)):
         if values and len(values) != len(sources):
-            raise UserError(f"{len(values)} values of `data.{name}` for {len(sources)} sources of faces: give one each")
+            raise InputError(
+                f"{len(values)} values of `data.{name}` for {len(sources)} sources of faces: give one each"
+            )
     if not total:
-        raise UserError(f"no training faces in {', '.join(named)}: none has the split 'train'")
+        raise InputError(f"no training faces in {', '.join(named)}: none has the split 'train'")
     labels = [np.asarray(source.labels()) for source in sources]
     counts = np.stack([np.bincount(found, minlength=len(EMOTIONS)) for found in labels])
     weights = draw_weights(counts, config.shares or [1.0] * len(sources), config.balance)
@@ -157,7 +159,7 @@ def held_out_faces(
     """The faces of "val" or "test" by source, without empty sources; unreadable faces are skipped and counted.
 
     Raises:
-        UserError: see `open_faces`.
+        InputError: see `open_faces`.
     """
     found, bad = {}, []
     for name, source in open_faces(dataclasses.replace(config, sharpness=1.0), split, model.aligned).items():

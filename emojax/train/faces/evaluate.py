@@ -22,7 +22,7 @@ from PIL import Image
 
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import EmojaxError, InputError
 from emojax.faces.crops import convert_crop, cut_face, find_landmarks
 from emojax.faces.find import Face, cut_crop, find_faces, overlap
 from emojax.images import read_photo
@@ -32,10 +32,10 @@ from emojax.train.faces.scores import BINS, calibration_bins, score
 from emojax.train.faces.sources import FaceConfig
 from emojax.util import compiling
 from emojax.util.batches import map_batches
-from emojax.util.files import write_atomically
+from emojax.util.files import PACKAGED, write_atomically
 from emojax.util.progress import track
 from emojax.util.words import markdown_table, tell
-from emojax.weights.load import PACKAGED, load_classifier
+from emojax.weights.load import load_classifier
 
 BATCH = 32
 EXPW_MARGIN, ARCHIVE_SIDE = 0.2, 224
@@ -67,7 +67,7 @@ def score_faces(
         pixels: shrink the crops to this side and enlarge them again, to imitate small faces in a photo.
 
     Raises:
-        UserError: data that cannot be read, or no faces at all in the split.
+        InputError: data that cannot be read, or no faces at all in the split.
     """
     held_out = labelled_faces(config, data, split)
     images = {name: faces.images for name, faces in held_out.items()}
@@ -83,12 +83,12 @@ def labelled_faces(config: ClassifierConfig, data: Sequence[str], split: str) ->
     """The faces of a split, with hard labels, for every data set that has any; see `score_faces`."""
     folders = [path for path in data if not path.endswith(".npz")]
     if len(folders) > 1:
-        raise UserError(f"two folders of ExpW, {folders[0]} and {folders[1]}: give one")
+        raise InputError(f"two folders of ExpW, {folders[0]} and {folders[1]}: give one")
     archives = tuple(path for path in data if path.endswith(".npz"))
     sources = FaceConfig(archives=archives, root="".join(folders), soft_labels=False)
     found = held_out_faces(sources, config, split)
     if not found:
-        raise UserError(f"no faces in the split {split!r} of {', '.join(data)}: choose another --split")
+        raise InputError(f"no faces in the split {split!r} of {', '.join(data)}: choose another `split`")
     return found
 
 
@@ -112,7 +112,7 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
     for name, group in track(photos.items(), "photo", "reading"):
         try:
             photo = read_photo(root / "origin" / name).pixels
-        except UserError as error:
+        except EmojaxError as error:
             bad.append(str(error))
             continue
         detected = find_faces(photo)
@@ -197,7 +197,7 @@ def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code.
 
     Raises:
-        UserError: a checkpoint or data that cannot be read, nothing to do, or an output that cannot be written.
+        EmojaxError: a checkpoint or data that cannot be read, nothing to do, or an output that cannot be written.
     """
     parser = Parser(
         prog="emojax evaluate classifier",
@@ -222,9 +222,9 @@ def main(argv: Sequence[str]) -> int:
     )
     args = parser.parse_args(argv)
     if not args.data and args.reading is None:
-        raise UserError("nothing to evaluate: give --data FILE.npz or FOLDER, or --reading FOLDER")
+        raise InputError("nothing to evaluate: give --data FILE.npz or FOLDER, or --reading FOLDER")
     if args.pixels is not None and args.pixels < 1:
-        raise UserError(f"--pixels {args.pixels}: at least 1")
+        raise InputError(f"--pixels {args.pixels}: at least 1")
     config, variables = load_classifier(args.checkpoint)
     variables = jax.device_put(variables)
     metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "split": args.split, "pixels": args.pixels}

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float16, Int, UInt8
 
-from emojax.errors import UserError
+from emojax.errors import InputError, OutputError
 from emojax.nets.classifier import ClassifierConfig, network_input
 from emojax.nets.mobilefacenet import MobileFaceNet, layers_before
 from emojax.train.faces.data import decode_face
@@ -77,7 +77,7 @@ def with_features(
     """A source with features from a folder; they are computed and written there first if they are missing.
 
     Raises:
-        UserError: the folder cannot be written.
+        OutputError: the folder cannot be written.
     """
     make_folder(folder)
     path = folder / f"{name}_{fingerprint(source, config, begin, params)[:16]}_{2 if mirrored else 1}.npy"
@@ -86,7 +86,7 @@ def with_features(
     try:
         return FacesWithFeatures(source, np.load(path, mmap_mode="r"))
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is damaged ({error}): remove it") from None
+        raise InputError(f"{path} is damaged ({error}): remove it") from None
 
 
 def fingerprint(source: Any, config: ClassifierConfig, begin: int, params: Mapping[str, Any]) -> str:
@@ -127,7 +127,7 @@ def _write(
         features.flush()
         partly.rename(path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         partly.unlink(missing_ok=True)
 

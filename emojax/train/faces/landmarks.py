@@ -8,19 +8,17 @@ import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from jaxtyping import Float, Int
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.faces import detector
 from emojax.faces.crops import find_landmarks
 from emojax.train.stream import UNREADABLE
-from emojax.util.files import write_atomically
+from emojax.util.files import cache_folder, write_atomically
 from emojax.util.progress import track
 
 METHOD = 1
@@ -57,7 +55,7 @@ def landmarks_of(name: str, source: Any) -> Float[np.ndarray, "n 5 2"]:
     They are kept in $EMOJAX_CACHE (by default the user's cache folder), under a hash of the images and the detector. The first
     time takes about 10 ms per face.
     """
-    path = _folder() / f"{_fingerprint(source)}.npy"
+    path = cache_folder() / "landmarks" / f"{_fingerprint(source)}.npy"
     try:
         kept = np.load(path, allow_pickle=False)
         if kept.shape == (len(source), detector.LANDMARKS, 2):
@@ -68,13 +66,9 @@ def landmarks_of(name: str, source: Any) -> Float[np.ndarray, "n 5 2"]:
     points = np.array(list(rows), np.float32).reshape(-1, detector.LANDMARKS, 2)
     buffer = io.BytesIO()
     np.save(buffer, points)
-    with contextlib.suppress(UserError):  # a failing cache must not stop the work
+    with contextlib.suppress(EmojaxError):  # a failing cache must not stop the work
         write_atomically(path, buffer.getvalue())
     return points
-
-
-def _folder() -> Path:
-    return Path(os.environ.get("EMOJAX_CACHE") or platformdirs.user_cache_dir("emojax")) / "landmarks"
 
 
 def _fingerprint(source: Any) -> str:

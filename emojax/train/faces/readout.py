@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emojax.emotions import EMOTIONS
 from emojax.nets.classifier import ClassifierConfig, network_input
 from emojax.nets.mobilefacenet import MobileFaceNet
 from emojax.train.faces.data import decode_face, draw_weights, smooth_label
@@ -113,12 +114,14 @@ def fit_readout(
     params, shares = variables["params"], data.shares or [1.0] * len(sources)
     domains, smoothing = data.domains or (0,) * len(sources), data.smoothing or (0.0,) * len(sources)
     labels = [np.asarray(source.labels()) for source in sources.values()]
-    drawn = draw_weights(np.stack([np.bincount(found, minlength=7) for found in labels]), shares, data.balance)
+    drawn = draw_weights(
+        np.stack([np.bincount(found, minlength=len(EMOTIONS)) for found in labels]), shares, data.balance
+    )
     parts = []
     for number, (name, source) in enumerate(sources.items()):
         x, rows = source_features(name, source, model, begin, params)
         soft = np.stack([smooth_label(source[int(row)]["votes"], smoothing[number]) for row in rows])
-        counts = np.bincount(labels[number][rows], minlength=7)
+        counts = np.bincount(labels[number][rows], minlength=len(EMOTIONS))
         weights = drawn[number][labels[number][rows]] / np.maximum(counts, 1)[labels[number][rows]]
         parts.append((x.astype(np.float64), soft, weights, np.full(len(rows), domains[number])))
     x, soft, weights, domain = (np.concatenate(columns) for columns in zip(*parts, strict=True))

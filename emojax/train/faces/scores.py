@@ -109,7 +109,6 @@ def fit_temperature_and_bias(
     def loss(x: np.ndarray) -> float:
         return negative_log_likelihood(logits / np.exp(x[0]) + x[1:], labels) + penalty * float(x[1:] @ x[1:])
 
-    best = minimize(
-        loss, np.zeros(1 + logits.shape[1]), method="L-BFGS-B", bounds=[np.log((0.05, 20)), *[(-5, 5)] * 7]
-    ).x
+    bounds = [np.log((0.05, 20)), *[(-5, 5)] * logits.shape[1]]
+    best = minimize(loss, np.zeros(len(bounds)), method="L-BFGS-B", bounds=bounds).x
     return float(np.exp(best[0])), np.asarray(best[1:] - best[1:].mean())

@@ -8,7 +8,6 @@ votes of several people (FER+) and become soft labels.
 from __future__ import annotations
 
 import csv
-import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
+from emojax.util.numbers import check_range
 
 # FER+'s names of our seven emotions; votes for contempt, unknown and non-face are dropped.
 VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -58,19 +58,18 @@ class FaceConfig:
 
     def __post_init__(self) -> None:
         if self.margins and len(self.margins) != len(self.archives):
-            raise UserError(f"{len(self.margins)} margins for {len(self.archives)} archives: give one each, or none")
-        if any(not 0 <= margin <= 2 for margin in self.margins):
-            raise UserError(f"margins {self.margins}: they are fractions of the face's box, 0 to 2")
-        if any(not share > 0 for share in self.shares) or not 0 <= self.balance <= 1:
-            raise UserError(f"shares {self.shares}, balance {self.balance}: shares are above 0, balance is 0 to 1")
-        if not 0 < self.sharpness < math.inf:
-            raise UserError(f"sharpness {self.sharpness}: it is a number above 0")
-        if any(not 0 <= smoothing < 1 for smoothing in self.smoothing):
-            raise UserError(f"smoothing {self.smoothing}: each is at least 0 and below 1")
-        if any(domain < 0 for domain in self.domains) or (self.limit is not None and self.limit < 1):
-            raise UserError(f"domains {self.domains}, limit {self.limit}: domains are at least 0, the limit at least 1")
-        if self.workers < 1:
-            raise UserError(f"{self.workers} workers: at least 1")
+            raise InputError(
+                f"`margins` {self.margins}: give one for each of the {len(self.archives)} archives, or none", "margins"
+            )
+        check_range("margins", self.margins, least=0, most=2)
+        check_range("shares", self.shares, above=0)
+        check_range("balance", self.balance, least=0, most=1)
+        check_range("sharpness", self.sharpness, above=0)
+        check_range("smoothing", self.smoothing, least=0, below=1)
+        check_range("data.domains", self.domains, least=0, whole=True)  # the model's config also has `domains`
+        if self.limit is not None:
+            check_range("limit", self.limit, least=1, whole=True)
+        check_range("workers", self.workers, least=1, whole=True)
 
     def margin(self, index: int) -> float:
         """The margin of an archive's crops.
@@ -106,7 +105,7 @@ class FaceArchive:
         """Opens an archive; a split without faces is empty.
 
         Raises:
-            UserError: a file that is missing, damaged or of another layout, or a .csv that does not match.
+            InputError: a file that is missing, damaged or of another layout, or a .csv that does not match.
         """
         self.path, self.split, self.margin = Path(path), split, margin
         try:
@@ -114,15 +113,15 @@ class FaceArchive:
                 self._jpeg, self._offsets = archive["jpeg"], archive["offsets"]
                 labels, splits = archive["label"], archive["split"]
         except FileNotFoundError:
-            raise UserError(f"no face archive at {path}: the file does not exist") from None
+            raise InputError(f"no face archive at {path}: the file does not exist") from None
         except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is no face archive ({error}): it needs jpeg, offsets, label and split") from None
+            raise InputError(f"{path} is no face archive ({error}): it needs jpeg, offsets, label and split") from None
         count = len(labels)
         if len(self._offsets) != count + 1 or len(splits) != count or (count and self._offsets[-1] > len(self._jpeg)):
-            raise UserError(f"{path} is damaged: {count} labels, {len(splits)} splits, {len(self._offsets)} offsets")
+            raise InputError(f"{path} is damaged: {count} labels, {len(splits)} splits, {len(self._offsets)} offsets")
         wrong = [label for label in np.unique(labels).tolist() if label not in range(len(EMOTIONS))]
         if wrong:
-            raise UserError(f"{path} has a label {wrong[0]}: labels are 0 to {len(EMOTIONS) - 1}")
+            raise InputError(f"{path} has a label {wrong[0]}: labels are 0 to {len(EMOTIONS) - 1}")
         self._rows = np.flatnonzero(splits == split)
         self._labels = labels.astype(np.int64)
         votes = np.eye(len(EMOTIONS), dtype=np.float32)[self._labels]
@@ -160,7 +159,9 @@ def _soften(votes: Float[np.ndarray, "n 7"], table: Path) -> Float[np.ndarray, "
             return votes
         counts = np.array([[float(row[f"votes_{name}"]) for name in VOTES] for row in rows], np.float32)
     except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise UserError(f"{table} does not describe the faces of its archive ({error}): get both files again") from None
+        raise InputError(
+            f"{table} does not describe the faces of its archive ({error}): get both files again"
+        ) from None
     totals = counts.sum(1, keepdims=True)
     return np.where(totals > 0, counts / np.maximum(totals, 1), votes)
 
@@ -172,15 +173,15 @@ def open_faces(config: FaceConfig, split: str, aligned: bool = False) -> dict[st
         aligned: whether the faces have "landmarks"; they are found once, see `FacesWithLandmarks`.
 
     Raises:
-        UserError: no source at all, or see `FaceArchive` and `prepare_expw`.
+        EmojaxError: no source at all, or see `FaceArchive` and `prepare_expw`.
     """
     if not config.archives and not config.root:
-        raise UserError("no faces: give `data.archives` .npz files, or `data.root` ExpW's folder")
+        raise InputError("no faces: give `data.archives` .npz files, or `data.root` ExpW's folder")
     sources: dict[str, FaceSource] = {}
     for index, path in enumerate(config.archives):
         name = Path(path).stem
         if name in sources or (config.root and name == "expw"):
-            raise UserError(f"two sources of faces are called {name!r}: rename one")
+            raise InputError(f"two sources of faces are called {name!r}: rename one")
         sources[name] = FaceArchive(path, split, config.margin(index), config.soft_labels, config.sharpness)
     if config.root:
         # Import TFDS only if ExpW's own folder is read.

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.nets.classifier import (
     ClassifierConfig,
     classifier_logits,
@@ -158,7 +158,7 @@ def initial_variables(config: ClassifierTraining) -> dict[str, Any]:
     """The variables before training, as NumPy arrays; see `ClassifierTraining.initial`.
 
     Raises:
-        UserError: a checkpoint or a weights file that is missing, damaged or of another shape.
+        EmojaxError: a checkpoint or a weights file that is missing, damaged or of another shape.
     """
     if config.initial and not config.initial.endswith(".safetensors"):
         return from_checkpoint(config.model, config.initial)
@@ -175,13 +175,13 @@ def split_layers(config: ClassifierTraining, variables: Mapping[str, Any]) -> tu
     """The trained layers, and the frozen ones (`config.frozen`), which are constants of the step.
 
     Raises:
-        UserError: a layer that the network does not have.
+        InputError: a layer that the network does not have.
     """
     layers = variables["params"]
     frozen = config.frozen or layers_before(config.begin)
     for name in frozen:
         if name not in layers:
-            raise UserError(f"no layer {name!r} to freeze: choose from {', '.join(layers)}")
+            raise InputError(f"no layer {name!r} to freeze: choose from {', '.join(layers)}")
     learned: dict[str, Any] = {}
     constants: dict[str, Any] = {}
     for name, layer in layers.items():
@@ -214,7 +214,7 @@ def train(config: ClassifierTraining, run: Path) -> TrainState:
         The last state, on the host.
 
     Raises:
-        UserError: missing or invalid data, weights or checkpoints; a frozen layer that the network does not have; a loss
+        EmojaxError: missing or invalid data, weights or checkpoints; a frozen layer that the network does not have; a loss
             that is not finite.
         KeyboardInterrupt: after SIGINT or SIGTERM, with a checkpoint written.
     """

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import CheckpointError, InputError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.weights.load import load_classifier
 
@@ -28,7 +28,7 @@ def from_vgg16(variables: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[str
         vgg: see `load_vgg16`.
 
     Raises:
-        UserError: the network's widths are not VGG16's.
+        InputError: the network's widths are not VGG16's.
     """
     params = dict(variables["params"])
     first = dict(vgg["conv1_1"])
@@ -40,7 +40,7 @@ def from_vgg16(variables: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[str
     for name in filter(lambda name: name.startswith("conv"), params):
         layer = first if name == "conv1_1" else vgg[name]
         if layer["kernel"].shape != params[name]["kernel"].shape:
-            raise UserError(
+            raise InputError(
                 f"{name} is {list(params[name]['kernel'].shape)} here and {list(layer['kernel'].shape)} in VGG16: set "
                 "`model.widths` 64 128 256 512, or fewer of them, or `vgg16` random"
             )
@@ -62,14 +62,14 @@ def from_mobilefacenet(variables: Mapping[str, Any], path: str | Path) -> dict[s
         path: a safetensors file with the tensors "stem/kernel", "block0/expand/kernel", ..., "dense/bias".
 
     Raises:
-        UserError: a file that is missing, damaged or of another network.
+        CheckpointError: a file that is missing, damaged or of another network.
     """
     try:
         tensors = {tuple(name.split("/")): value.astype(np.float32) for name, value in load_file(path).items()}
     except FileNotFoundError:
-        raise UserError(f"no weights of MobileFaceNet at {path}: the file does not exist") from None
+        raise CheckpointError(f"no weights of MobileFaceNet at {path}: the file does not exist") from None
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is no safetensors file ({error}): get it again") from None
+        raise CheckpointError(f"{path} is no safetensors file ({error}): get it again") from None
     ours = flatten_dict(variables["params"])
     order = [_ZOO_EMOTIONS.index(name) for name in EMOTIONS]
     for part in ("kernel", "bias"):
@@ -82,7 +82,7 @@ def from_mobilefacenet(variables: Mapping[str, Any], path: str | Path) -> dict[s
         )
     shapes, wanted = ({name: value.shape for name, value in tree.items()} for tree in (tensors, ours))
     if odd := sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name)):
-        raise UserError(
+        raise CheckpointError(
             f"{path} has {'/'.join(odd[0])} {shapes.get(odd[0], 'missing')}, this network {wanted.get(odd[0], 'none')}: "
             "`model.widths` 64 128 128, `model.dense` 512 and `model.size` 112 are the zoo's"
         )
@@ -93,11 +93,11 @@ def from_checkpoint(config: ClassifierConfig, path: str | Path) -> dict[str, Any
     """The variables of a trained classifier of the same shape.
 
     Raises:
-        UserError: see `load_classifier`; a checkpoint of another shape.
+        CheckpointError: see `load_classifier`; a checkpoint of another shape.
     """
     found, variables = load_classifier(path)
     for name in ("architecture", "widths", "dense", "size", "channels", "aligned", "domains"):
         ours, theirs = getattr(config, name), getattr(found, name)
         if ours != theirs:
-            raise UserError(f"checkpoint {path} has {name} {theirs}, this run {ours}: make them alike")
+            raise CheckpointError(f"checkpoint {path} has {name} {theirs}, this run {ours}: make them alike")
     return variables

@@ -1,4 +1,4 @@
-"""Presets of train_classifier.py."""
+"""Presets of `emojax train classifier`."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ EXPW = ClassifierTraining(
 )
 
 # The packaged classifier takes two stages. The first:
-#   python train_classifier.py default --data.archives ferplus48.npz expw_crops112.npz muxspace112.npz --vgg16 VGG16.safetensors
+#   emojax train classifier default --data.archives ferplus48.npz expw_crops112.npz muxspace112.npz --vgg16 VGG16.safetensors
 # on 22,473 training faces, on 2 CPU cores, 1.1 s a step. It was stopped (Ctrl-C) at step 2214 of 3687, after 41 minutes, with a
 # validation accuracy of 80.2 % on FER+ and 41.3 % on ExpW at step 2200.
 # An ExpW face is drawn 2.5 times as often as another, because users' photos resemble ExpW's and there are four times as many
@@ -41,8 +41,8 @@ DEFAULT = ClassifierTraining(
 )
 
 # The second stage, all layers, with every class of a source drawn equally often and ExpW's share larger:
-#   python train_classifier.py finetune --initial runs/default/step_00002214 --data.archives ferplus48.npz ... (the same three)
-#   python train_classifier.py calibrate --checkpoint runs/finetune/step_00001213 --data expw_crops112.npz --bias --output DIR
+#   emojax train classifier finetune --initial runs/default/step_00002214 --data.archives ferplus48.npz ... (the same three)
+#   emojax train calibrate --checkpoint runs/finetune/step_00001213 --data expw_crops112.npz --bias --output DIR
 # on 2 CPU cores, 2.0 s a step with other work beside it. It was stopped at step 1213 of 1492, after 41 minutes. Validation
 # accuracy 79.3 % on FER+ and 43.7 % on ExpW at step 1200; calibrated 78.1 % and 47.0 %. Test: docs/results.md.
 FINETUNE = dataclasses.replace(
@@ -56,7 +56,7 @@ FINETUNE = dataclasses.replace(
 )
 
 # The paper's network on all data, which version 0.1.0 shipped. Trained with
-#   python train_classifier.py layers21 --data.archives ferplus48.npz expw_crops112.npz muxspace112.npz
+#   emojax train classifier layers21 --data.archives ferplus48.npz expw_crops112.npz muxspace112.npz
 # on 22,473 training faces, on 2 CPU cores: 0.7 s a step, 22 minutes. Validation accuracy 72.4 % on FER+ and 39.3 % on ExpW
 # at step 1750, the best of the run.
 LAYERS21 = ClassifierTraining(
@@ -69,7 +69,7 @@ LAYERS21 = ClassifierTraining(
 )
 
 # MobileFaceNet on aligned faces, from the expression network of the OpenCV model zoo; it trains the last 3 blocks and the head:
-#   python train_classifier.py mobilefacenet --initial mobilefacenet_fer.safetensors \
+#   emojax train classifier mobilefacenet --initial mobilefacenet_fer.safetensors \
 #       --data.archives ferplus48.npz expw_crops112.npz
 FACENET = ClassifierTraining(
     batch_size=64,

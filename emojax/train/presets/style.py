@@ -1,4 +1,4 @@
-"""Presets of train_style.py."""
+"""Presets of `emojax train styles`."""
 
 from dataclasses import replace
 
@@ -80,7 +80,7 @@ EMOTIONS = StyleTraining(
 )
 
 # The packaged styles, on a GPU in one command that trains by the clock, mixes, scores and writes a release folder:
-#   python train_style.py gpu --minutes 9 --initial CHECKPOINT --data.photos content_mix.tar --data.paintings styles
+#   emojax train styles gpu --minutes 9 --initial CHECKPOINT --data.photos content_mix.tar --data.paintings styles
 #       --data.faces faces.json --score_on content/val --release mine
 # On two CPU cores, add --batch_size 2 --data.crop 224 --data.workers 1 --dtype float32 and use more minutes.
 # Gram errors of the shallow layers, weighted as in Johnson's absolute loss, produce strokes; transport and moments give the
@@ -121,7 +121,7 @@ GPU = replace(
 )
 
 # The smaller packaged network, "fast", which learns the pictures of the default.
-#   python train_style.py fast --data.photos content_mix.tar --release fast
+#   emojax train styles fast --data.photos content_mix.tar --release fast
 FAST = replace(
     EMOTIONS,
     model=StylizerConfig(width=16, blocks=3, patch=4, style_names=(*EMOTION_NAMES, PHOTO)),
@@ -133,7 +133,7 @@ FAST = replace(
     loop=LoopConfig(log_every=50, evaluate_every=1000, save_every=200),
 )
 
-# One more style for a trained network, `train_style.py add`. Only a row of scales and shifts is trained, at a high rate.
+# One more style for a trained network, `emojax style add`. Only a row of scales and shifts is trained, at a high rate.
 ADD = StyleTraining(
     batch_size=2,
     steps=200,

@@ -23,7 +23,7 @@ from PIL import Image
 
 from emojax.cli.parser import Parser
 from emojax.emotions import PHOTO
-from emojax.errors import UserError
+from emojax.errors import CheckpointError, InputError
 from emojax.images import read_photo
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.pipeline.forward import stylize_photos
@@ -51,12 +51,12 @@ def run_folder(name: str, network: str, painting: Path) -> Path:
 
 
 def check_run(run: Path, model: StylizerConfig, network: str) -> bool:
-    """Whether a run has begun; raises UserError if it belongs to another network."""
+    """Whether a run has begun; raises CheckpointError if it belongs to another network."""
     for path in store.checkpoints_in(run)[-1:]:
         expected = jax.eval_shape(lambda: init_stylizer(model, jax.random.PRNGKey(0)))
         params = store.load_params(store.read_checkpoint(path, "styles"), expected)
         if network_fingerprint(params["network"]) != network:
-            raise UserError(f"{run} learned a style for another network: choose another --run")
+            raise CheckpointError(f"{run} learned a style for another network: choose another `run`")
         return True
     return False
 
@@ -84,12 +84,12 @@ def learn(config: StyleTraining, run: Path | None) -> tuple[StylizerConfig, Any]
         The config and parameters of that network with the new style as its only one.
 
     Raises:
-        UserError, KeyboardInterrupt: see `train`.
+        EmojaxError, KeyboardInterrupt: see `train`.
     """
     assert config.initial is not None
     shared, params = load_styles(config.initial)
     if shared.network_per_style:
-        raise UserError(f"{config.initial} is a set of networks with one style each: give a network of several styles")
+        raise InputError(f"{config.initial} is a set of networks with one style each: give a network of several styles")
     (name,) = config.model.style_names
     model = dataclasses.replace(shared, style_names=(name,))
     # Every device needs at least one photo, and the user cannot choose the batch size here.
@@ -142,16 +142,16 @@ def main(argv: Sequence[str], defaults: StyleTraining, example: Path) -> int:
         example: the photo of the preview, and of the training where no others are given.
 
     Raises:
-        UserError: a painting, checkpoint, photos or weights that cannot be read, an unusable name, an output that exists.
+        EmojaxError: a painting, checkpoint, photos or weights that cannot be read, an unusable name, an output that exists.
         KeyboardInterrupt: after a signal, with a checkpoint written: the same command goes on.
     """
     args = _parse(argv, defaults)
     check_name(args.name)
     output = args.output or Path(args.name + SUFFIX)
     if output.suffix != SUFFIX:
-        raise UserError(f"--output {output}: the name of a style file ends in {SUFFIX}")
+        raise InputError(f"--output {output}: the name of a style file ends in {SUFFIX}")
     if not 0 <= args.strength <= 1:
-        raise UserError(f"--strength {args.strength}: it is 0, the photo, to 1, all of the style")
+        raise InputError(f"--strength {args.strength}: it is 0, the photo, to 1, all of the style")
     refuse_existing(output, args.force)
     make_folder(output.parent)
     config = dataclasses.replace(

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from emojax.cli.parser import Parser
-from emojax.errors import UserError
+from emojax.errors import CheckpointError
 from emojax.util.words import tell
 from emojax.weights import store
 from emojax.weights.load import load_styles
@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code.
 
     Raises:
-        UserError: checkpoints that cannot be read or are not alike, an output that exists or cannot be written.
+        EmojaxError: checkpoints that cannot be read or are not alike, an output that exists or cannot be written.
     """
     parser = Parser(
         prog="emojax style average",
@@ -39,7 +39,9 @@ def main(argv: Sequence[str]) -> int:
     (config, first), *others = map(load_styles, sources)
     for source, (other, _) in zip(sources[1:], others, strict=True):
         if other != config:
-            raise UserError(f"{sources[0]} is a {config}, {source} a {other}: only networks of one shape have a mean")
+            raise CheckpointError(
+                f"{sources[0]} is a {config}, {source} a {other}: only networks of one shape have a mean"
+            )
     params = jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), first, *[params for _, params in others])
     store.save_checkpoint(args.output, "styles", config, params)
     tell(f"wrote {args.output}")

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from emojax.emotions import EMOTIONS, PHOTO, style_weights
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.losses.objective import COLUMN_LAYERS, check_layers
 from emojax.losses.terms import CONTENT_LAYER, STYLE_LAYERS
 from emojax.nets.stylizer import StylizerConfig
@@ -17,6 +17,7 @@ from emojax.train.loop import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Mode
 from emojax.train.progress import Length
+from emojax.util.numbers import check_range
 from emojax.util.words import nearest
 
 PAINTING_SIDE = 256
@@ -59,37 +60,39 @@ class PhotoConfig:
 
     def __post_init__(self) -> None:
         if self.crop < 16 or self.crop % 4:
-            raise UserError(f"crop {self.crop}: it has to be a multiple of 4, at least 16")
+            raise InputError(f"`crop` {self.crop}: it has to be a multiple of 4, at least 16", "crop")
         if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 16):
-            raise UserError(f"scale {self.scale}: give two factors, the smaller one first, above 0 and at most 16")
+            raise InputError(
+                f"`scale` {self.scale}: give two factors, the smaller one first, above 0 and at most 16", "scale"
+            )
         for entry in self.painting_crops:
             parse_crop(entry)
         for entry in self.painting_sizes:
             parse_size(entry)
-        if self.painting_size < 16 or min(self.held_out, self.workers) < 1:
-            raise UserError(
-                f"painting size {self.painting_size}, {self.held_out} held out, {self.workers} workers: at least 16, 1, 1"
-            )
+        check_range("painting_size", self.painting_size, least=16, whole=True)
+        check_range("held_out", self.held_out, least=1, whole=True)
+        check_range("workers", self.workers, least=1, whole=True)
 
 
 def parse_size(entry: str) -> tuple[str, int]:
-    """ "sad=560" -> ("sad", 560); raises UserError for what is no size of at least 16 pixels."""
+    """ "sad=560" -> ("sad", 560); raises InputError for what is no size of at least 16 pixels."""
     style, _, text = entry.partition("=")
     if not (text.isdecimal() and int(text) >= 16):
-        raise UserError(f"painting size {entry!r}: write STYLE=PIXELS, at least 16")
+        raise InputError(f"`painting_sizes` {entry!r}: write STYLE=PIXELS, at least 16", "painting_sizes")
     return style, int(text)
 
 
 def parse_crop(entry: str) -> tuple[str, tuple[float, ...]]:
-    """ "happy=0,0.33,1,1" -> ("happy", (0, 0.33, 1, 1)); raises UserError for any other form."""
+    """ "happy=0,0.33,1,1" -> ("happy", (0, 0.33, 1, 1)); raises InputError for any other form."""
     style, _, text = entry.partition("=")
     try:
         left, top, right, bottom = box = tuple(float(number) for number in text.split(","))
     except ValueError:
-        raise UserError(f"painting crop {entry!r}: write STYLE=LEFT,TOP,RIGHT,BOTTOM") from None
+        raise InputError(f"`painting_crops` {entry!r}: write STYLE=LEFT,TOP,RIGHT,BOTTOM", "painting_crops") from None
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise UserError(
-            f"painting crop {entry!r}: fractions of the painting, 0 to 1, left before right, top before bottom"
+        raise InputError(
+            f"`painting_crops` {entry!r}: fractions of the painting, 0 to 1, left before right, top before bottom",
+            "painting_crops",
         )
     return style, box
 
@@ -132,14 +135,11 @@ class StyleLossConfig:
     """weight of the noise gain: the mean squared change that noise in the photo makes, over the noise's mean square"""
 
     def __post_init__(self) -> None:
-        weights = {name: value for name, value in dataclasses.asdict(self).items() if isinstance(value, float | int)}
-        if negative := [name for name, value in weights.items() if value < 0]:
-            raise UserError(f"loss weight {negative[0]} {weights[negative[0]]}: it is not negative")
-        if min(self.strengths, default=0) < 0:
-            raise UserError(f"strengths {self.strengths}: not negative")
+        check_range("positions", self.positions, least=2, whole=True)
+        for name, value in dataclasses.asdict(self).items():  # the others are weights, and names of feature maps
+            if name not in ("positions", "style_layers", "columns"):
+                check_range(name, value, least=0)
         check_layers((*self.style_layers, *self.columns), self.style_layers, self.style_layer_weights)
-        if self.positions < 2:
-            raise UserError(f"{self.positions} positions: at least 2")
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ class StyleTraining:
     output: str = ""
     """the run's folder; empty: runs/PRESET, or runs/PRESET/EMOTION for a single emotion"""
     score_on: tuple[str, ...] = ()
-    """photos on which the best checkpoint is scored when training is done, as by `train_style.py evaluate`"""
+    """photos on which the best checkpoint is scored when training is done, as by `emojax evaluate styles`"""
     release: str | None = None
     """the release folder, into which the best checkpoint is written without its training state when training is done"""
     mixes: tuple[str, ...] = ()
@@ -209,27 +209,34 @@ class StyleTraining:
 
     def __post_init__(self) -> None:
         if self.emotion is not None and self.emotion not in EMOTIONS:
-            raise UserError(f"unknown emotion {self.emotion!r}{nearest(self.emotion, EMOTIONS)}")
-        if self.batch_size < 1 or self.epochs <= 0 or (self.steps is not None and self.steps < 1):
-            raise UserError(f"batch size {self.batch_size}, epochs {self.epochs}, steps {self.steps}: all are above 0")
-        if self.minutes is not None and self.minutes <= 0:
-            raise UserError(f"{self.minutes} minutes: more than 0")
+            raise InputError(f"`emotion` {self.emotion!r} is unknown{nearest(self.emotion, EMOTIONS)}", "emotion")
+        check_range("batch_size", self.batch_size, least=1, whole=True)
+        check_range("epochs", self.epochs, above=0)
+        if self.steps is not None:
+            check_range("steps", self.steps, least=1, whole=True)
+        if self.minutes is not None:
+            check_range("minutes", self.minutes, above=0)
         if self.model.network_per_style:
-            raise UserError(
-                "a set of networks is not trained as a whole: train its networks one by one, each with its own --emotion"
+            raise InputError(
+                "a set of networks is not trained as a whole: train its networks one by one, each with its own `emotion`"
             )
         styles = painted_styles(self.resolved_model().style_names)
         if PHOTO in self.resolved_model().style_names[:-1]:
-            raise UserError(f"styles {self.resolved_model().style_names}: {PHOTO!r} has to be the last")
+            raise InputError(
+                f"`style_names` {self.resolved_model().style_names}: {PHOTO!r} has to be the last", "style_names"
+            )
         self.release_styles()
         if self.loss.strengths and len(self.loss.strengths) != len(styles):
-            raise UserError(f"{len(self.loss.strengths)} strengths for {len(styles)} styles: give one each, or none")
+            raise InputError(
+                f"`strengths` {self.loss.strengths}: give one for each of the {len(styles)} styles, or none",
+                "strengths",
+            )
 
     def release_styles(self) -> dict[str, np.ndarray]:
         """The weights of the trained styles, float32 [S], in each style of the release.
 
         Raises:
-            UserError: a mix that cannot be read, or of styles that are not trained.
+            InputError: a mix that cannot be read, or of styles that are not trained.
         """
         trained = self.resolved_model().style_names
         if not self.mixes or self.emotion:
@@ -238,7 +245,7 @@ class StyleTraining:
         for entry in self.mixes:
             name, equals, mix = entry.partition("=")
             if not (name and equals and mix):
-                raise UserError(f"mix {entry!r}: write NAME=STYLE:WEIGHT,STYLE:WEIGHT")
+                raise InputError(f"`mixes` {entry!r}: write NAME=STYLE:WEIGHT,STYLE:WEIGHT", "mixes")
             found[name] = style_weights(mix, trained)
         if PHOTO in trained:
             found.setdefault(PHOTO, style_weights(PHOTO, trained))

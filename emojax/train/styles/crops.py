@@ -17,7 +17,7 @@ import grain
 import numpy as np
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.faces.find import find_faces, rasterize
 from emojax.losses.objective import CELL
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
@@ -46,7 +46,7 @@ def known_faces(source: EncodedPhotos | TfdsPhotos, path: Path) -> dict[str, lis
     faces of that photo are found when it is drawn.
 
     Raises:
-        UserError: a file that is not of this kind.
+        InputError: a file that is not of this kind.
     """
     if path.exists():
         try:
@@ -56,7 +56,7 @@ def known_faces(source: EncodedPhotos | TfdsPhotos, path: Path) -> dict[str, lis
                 for name, boxes in found.items()
             }
         except (ValueError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} has no faces ({error}): delete it, and they are found again") from None
+            raise InputError(f"{path} has no faces ({error}): delete it, and they are found again") from None
     found = {}
     for index in track(range(len(source)), "photo", "finding faces:"):
         data = source[index]
@@ -169,11 +169,11 @@ def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) 
     batch that a single host would draw.
 
     Raises:
-        UserError: see `open_photos`; no more photos than are held out; no photo that can be read.
+        InputError: see `open_photos`; no more photos than are held out; no photo that can be read.
     """
     source = open_photos(config.photos)
     if len(source) <= config.held_out:
-        raise UserError(f"{len(source)} photos with {config.held_out} held out: give more photos, or hold out fewer")
+        raise InputError(f"{len(source)} photos with {config.held_out} held out: give more photos, or hold out fewer")
     order = np.random.default_rng(seed).permutation(len(source))
     held_out: list[dict[str, np.ndarray]] = []
     taken = 0
@@ -191,7 +191,7 @@ def photo_batches(config: PhotoConfig, batch_size: int, styles: int, seed: int) 
     indices = crops.photos = np.sort(order[taken:])
     crops.bad.total = len(indices) + len(crops.bad)
     if not len(indices):
-        raise UserError(f"no photos are left to train on: only {len(held_out)} of {len(source)} can be read")
+        raise InputError(f"no photos are left to train on: only {len(held_out)} of {len(source)} can be read")
     draws = grain.MapDataset.source(indices).seed(seed).shuffle().repeat()
     stream = batches_of(draws, crops, batch_size, seed, config.workers)
     stacked = {name: np.stack([example[name] for example in held_out]) for name in held_out[0]}

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from emojax.cli.parser import Parser
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.nets.stylizer import MULTIPLE, StylizerConfig
 from emojax.pipeline import load
 from emojax.train.styles.config import PhotoConfig, painted_styles
@@ -36,9 +36,9 @@ from emojax.train.styles.scoring import (
     score_photos,
 )
 from emojax.train.styles.targets import painting_grams
-from emojax.util.files import make_folder, write_atomically
+from emojax.util.files import PACKAGED, make_folder, write_atomically
 from emojax.util.words import markdown_table, tell
-from emojax.weights.load import PACKAGED, add_style_files, find_styles, load_styles
+from emojax.weights.load import add_style_files, find_styles, load_styles
 from emojax.weights.style_file import StyleFile, read_style_file
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
@@ -68,7 +68,7 @@ def only_style_files(config: StylizerConfig, params: Any, styles: Sequence[Style
     """A network with the styles of style files in place of its own.
 
     Raises:
-        UserError: a style of another network, two styles of one name.
+        CheckpointError: a style of another network, two styles of one name.
     """
     own = len(config.style_names)
     config, params = add_style_files(config, params, styles)
@@ -105,7 +105,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         prefer: names of the paintings to take where an emotion's folder holds several.
 
     Raises:
-        UserError: a checkpoint, photos, paintings or weights that cannot be read, or an output that cannot be written.
+        EmojaxError: a checkpoint, photos, paintings or weights that cannot be read, or an output that cannot be written.
     """
     args = _parse(argv)
     side = painting_size(args.style_scale)
@@ -123,7 +123,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         params, vgg = jax.device_put((params, vgg))
         photos = read_photos(args.photos, args.size, args.limit)
         if (args.output / "sheet.png").resolve() in {Path(name).resolve() for name in photos}:
-            raise UserError(
+            raise InputError(
                 f"--output {args.output} holds the photo sheet.png, which would be lost: choose another folder"
             )
 
@@ -163,7 +163,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command's arguments; raises UserError for values out of range."""
+    """The command's arguments; raises InputError for values out of range."""
     parser = Parser(
         prog="emojax evaluate styles",
         description="Scores a style checkpoint on photos that it was not trained on.",
@@ -192,13 +192,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--output", type=Path, default=Path("runs/evaluate_styles"), help="the folder for metrics.json and the sheet")
     args = parser.parse_args(argv)
     if args.size % MULTIPLE or not 64 <= args.size <= 4096:
-        raise UserError(f"--size {args.size}: give a multiple of {MULTIPLE}, 64 to 4096")
+        raise InputError(f"--size {args.size}: give a multiple of {MULTIPLE}, 64 to 4096")
     positive = {"limit": args.limit, "iterations": args.iterations, "sheet-side": args.sheet_side}
     for name, value in positive.items():
         if value is not None and value < 1:
-            raise UserError(f"--{name} {value}: at least 1")
+            raise InputError(f"--{name} {value}: at least 1")
     if args.optimum < 0:
-        raise UserError(f"--optimum {args.optimum}: it is not negative")
+        raise InputError(f"--optimum {args.optimum}: it is not negative")
     return args
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.images import read_photo
 from emojax.train.styles.config import PAINTING_SIDE, PhotoConfig, parse_crop, parse_size
 from emojax.train.styles.sources import SUFFIXES
@@ -20,28 +20,28 @@ def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path
     """The painting of each style: the file that the config names, or a file in the folder of the emotion or style.
 
     Raises:
-        UserError: a painting or folder that is missing, a folder that is empty or holds several paintings of which none
+        InputError: a painting or folder that is missing, a folder that is empty or holds several paintings of which none
             is preferred, or two folders.
     """
     single = {name: Path(path) for name, _, path in (entry.partition("=") for entry in config.paintings) if path}
     folders = [Path(entry) for entry in config.paintings if "=" not in entry]
     known = dict.fromkeys((*EMOTIONS, *styles))
     if unknown := [name for name in single if name not in known]:
-        raise UserError(f"painting for {unknown[0]!r}{nearest(unknown[0], known)}: name one of {', '.join(known)}")
+        raise InputError(f"painting for {unknown[0]!r}{nearest(unknown[0], known)}: name one of {', '.join(known)}")
     if len(folders) > 1:
-        raise UserError(f"two folders of paintings, {folders[0]} and {folders[1]}: give one")
+        raise InputError(f"two folders of paintings, {folders[0]} and {folders[1]}: give one")
     found = {}
     for style in styles:
         if style in single:
             if not single[style].is_file():
-                raise UserError(f"no painting for {style!r} at {single[style]}: the file does not exist")
+                raise InputError(f"no painting for {style!r} at {single[style]}: the file does not exist")
             found[style] = single[style]
             continue
         if not folders:
-            raise UserError(f"no painting for {style!r}: give a folder with a folder per emotion, or {style}=PATH")
+            raise InputError(f"no painting for {style!r}: give a folder with a folder per emotion, or {style}=PATH")
         (root,) = folders
         if not root.is_dir():
-            raise UserError(f"no paintings at {root}: the folder does not exist")
+            raise InputError(f"no paintings at {root}: the folder does not exist")
         folder = root / style
         if style not in EMOTIONS and not folder.is_dir():  # the painting's own name
             files = sorted(p for p in root.rglob("*") if p.stem == style and p.suffix.lower() in SUFFIXES)
@@ -51,10 +51,10 @@ def find_paintings(config: PhotoConfig, styles: Sequence[str]) -> dict[str, Path
         chosen = preferred or files
         if not chosen:
             hint = nearest(style, [p.name for p in root.iterdir() if p.is_dir()]) if not folder.is_dir() else ""
-            raise UserError(f"no painting for {style!r}: put one into {folder}{hint}")
+            raise InputError(f"no painting for {style!r}: put one into {folder}{hint}")
         if len(chosen) > 1:
             names = ", ".join(p.name for p in chosen)
-            raise UserError(f"several paintings for {style!r} ({names}): name the one to use, {style}=PATH")
+            raise InputError(f"several paintings for {style!r} ({names}): name the one to use, {style}=PATH")
         found[style] = chosen[0]
     return found
 
@@ -63,10 +63,10 @@ def painting_size(style_scale: float, side: int = PAINTING_SIDE) -> int:
     """The short side, in pixels, of a painting at a style scale; at a scale of 1 it is `side`.
 
     Raises:
-        UserError: a scale outside 0.1 to 8.
+        InputError: a scale outside 0.1 to 8.
     """
     if not 0.1 <= style_scale <= 8:
-        raise UserError(f"`style_scale` {style_scale}: it is 0.1 to 8")
+        raise InputError(f"`style_scale` {style_scale}: it is 0.1 to 8")
     return round(side * style_scale)
 
 
@@ -77,7 +77,7 @@ def read_resized_painting(path: Path, short_side: int, crop: tuple[float, ...] =
         crop: left, top, right and bottom, as fractions.
 
     Raises:
-        UserError: a file that cannot be read.
+        InputError: a file that cannot be read.
     """
     painting = Image.fromarray(read_photo(path, name=f"the painting {path}").pixels)
     box = tuple(fraction * extent for fraction, extent in zip(crop, painting.size * 2, strict=True))
@@ -91,7 +91,7 @@ def read_paintings(config: PhotoConfig, styles: Sequence[str]) -> list[np.ndarra
     """The styles' paintings, uint8 [1, H, W, 3] each, as the config says.
 
     Raises:
-        UserError: see `find_paintings`; a painting that cannot be read.
+        InputError: see `find_paintings`; a painting that cannot be read.
     """
     crops = dict(parse_crop(entry) for entry in config.painting_crops)
     sizes = dict(parse_size(entry) for entry in config.painting_sizes)

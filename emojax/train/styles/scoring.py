@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.faces.crops import cut_face
 from emojax.faces.find import find_faces
 from emojax.images import to_uint8, to_unit
@@ -38,7 +38,7 @@ def read_photos(paths: Sequence[str], size: int, limit: int | None) -> dict[str,
     With a `limit`, that many photos, evenly spaced. Smaller photos are enlarged, with a message.
 
     Raises:
-        UserError: no photos, or none that can be read.
+        InputError: no photos, or none that can be read.
     """
     source = open_photos(paths)
     found: dict[str, np.ndarray] = {}
@@ -56,7 +56,7 @@ def read_photos(paths: Sequence[str], size: int, limit: int | None) -> dict[str,
     if small:
         tell(f"enlarged {small} of {len(found)} photos to {size} pixels")
     if not found:
-        raise UserError(f"none of the {count} photos can be read: give others")
+        raise InputError(f"none of the {count} photos can be read: give others")
     return found
 
 
@@ -123,7 +123,7 @@ class Retention:
     """Counts the faces in which the same emotion is read before and after stylization."""
 
     def __init__(self, classifier: Path, styles: int) -> None:
-        """Loads a classifier; raises UserError if there is none."""
+        """Loads a classifier; raises CheckpointError if there is none."""
         config, variables = load_classifier(classifier)
         self.config, self.variables = config, jax.device_put(variables)
         self.faces, self.same = 0, np.zeros(styles, int)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -32,7 +32,7 @@ class EncodedPhotos:
     """A random access source of encoded photos (bytes) from folders, tar files and single files."""
 
     def __init__(self, paths: Sequence[str]) -> None:
-        """Lists the photos; raises UserError for a path that is missing or damaged, or where there are none."""
+        """Lists the photos; raises InputError for a path that is missing or damaged, or where there are none."""
         self._slices: list[_Slice] = []
         for path in map(Path, paths):
             if path.is_dir():
@@ -43,14 +43,14 @@ class EncodedPhotos:
                     with tarfile.open(path, "r:") as tar:
                         members = [m for m in tar if m.isfile() and Path(m.name).suffix.lower() in SUFFIXES]
                 except (tarfile.TarError, OSError) as error:
-                    raise UserError(f"cannot read {path}: {error}; it has to be an uncompressed tar file") from None
+                    raise InputError(f"cannot read {path}: {error}; it has to be an uncompressed tar file") from None
                 self._slices += [_Slice(str(path), m.offset_data, m.size, m.name) for m in members]
             elif path.suffix.lower() in SUFFIXES and path.is_file():
                 self._slices.append(_Slice(str(path)))
             else:
-                raise UserError(f"no photos at {path}: give a folder, .tar file or photo that exists, or a TFDS name")
+                raise InputError(f"no photos at {path}: give a folder, .tar file or photo that exists, or a TFDS name")
         if not self._slices:
-            raise UserError(f"no photos in {', '.join(map(str, paths))}: none ends in {', '.join(SUFFIXES)}")
+            raise InputError(f"no photos in {', '.join(map(str, paths))}: none ends in {', '.join(SUFFIXES)}")
 
     def __len__(self) -> int:
         return len(self._slices)
@@ -74,7 +74,7 @@ class TfdsPhotos:
         """Opens a data set; TFDS downloads and prepares it first if needed.
 
         Raises:
-            UserError: an unknown name, a data set that cannot be prepared, or one that has no images.
+            InputError: an unknown name, a data set that cannot be prepared, or one that has no images.
         """
         import tensorflow_datasets as tfds
 
@@ -82,11 +82,11 @@ class TfdsPhotos:
             self._source: Any = tfds.data_source(name, split="train")
         except Exception as error:  # TFDS has no common base class: unknown names, failed downloads, file formats
             reason = " ".join(str(error).split())[:80]
-            raise UserError(
+            raise InputError(
                 f"no photos at {name!r}: no such folder, .tar file or photo, and no data set that TFDS can open ({reason})"
             ) from None
         if "image" not in self._source.dataset_info.features:
-            raise UserError(f"the TFDS data set {name!r} has no feature 'image': choose one that has")
+            raise InputError(f"the TFDS data set {name!r} has no feature 'image': choose one that has")
         self._label = name
 
     def __len__(self) -> int:
@@ -104,10 +104,10 @@ def open_photos(paths: Sequence[str]) -> EncodedPhotos | TfdsPhotos:
     """The source for `PhotoConfig.photos`.
 
     Raises:
-        UserError: nothing given, a missing path, an empty folder, an unknown data set.
+        InputError: nothing given, a missing path, an empty folder, an unknown data set.
     """
     if not paths:
-        raise UserError("no content photos: give `data.photos` a folder, .tar files or a TFDS name such as coco/2017")
+        raise InputError("no content photos: give `data.photos` a folder, .tar files or a TFDS name such as coco/2017")
     first = paths[0]
     if (
         len(paths) == 1

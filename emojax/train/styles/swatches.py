@@ -17,7 +17,7 @@ from PIL import Image
 
 from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 from emojax.images import write_image
 from emojax.paint.config import PaintConfig
 from emojax.paint.painter import Painter, Region
@@ -49,7 +49,7 @@ def main(argv: Sequence[str], defaults: StyleTraining) -> int:
         defaults: the training config with the paintings, their crops and the mixes.
 
     Raises:
-        UserError: paintings that are missing, a size out of range, an output that exists.
+        InputError: paintings that are missing, a size out of range, an output that exists.
     """
     parser = Parser(
         prog="emojax style swatches",
@@ -66,7 +66,7 @@ def main(argv: Sequence[str], defaults: StyleTraining) -> int:
     parser.add_argument("--force", action="store_true", help="replace existing pictures")
     args = parser.parse_args(argv)
     if not 64 <= args.size <= 2048:
-        raise UserError(f"--size {args.size}: it is 64 to 2048")
+        raise InputError(f"--size {args.size}: it is 64 to 2048")
     make_folder(args.output)
     targets = {emotion: args.output / f"{emotion}.jpg" for emotion in args.emotions}
     for path in targets.values():

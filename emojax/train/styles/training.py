@@ -18,7 +18,7 @@ import numpy as np
 import optax
 
 from emojax.emotions import EMOTIONS, PHOTO
-from emojax.errors import UserError
+from emojax.errors import CheckpointError
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.train.hooks import Evaluation
 from emojax.train.loop import fit
@@ -85,7 +85,7 @@ def initial_params(config: StyleTraining) -> Any:
     its rows.
 
     Raises:
-        UserError: see `load_styles`; a checkpoint of another shape or without one of the emotions.
+        CheckpointError: see `load_styles`; a checkpoint of another shape or without one of the emotions.
     """
     model = config.resolved_model()
     if config.initial is None:
@@ -93,7 +93,7 @@ def initial_params(config: StyleTraining) -> Any:
     earlier, params = load_styles(config.initial)
     new = [style for style in model.style_names if style not in earlier.style_names]
     if dataclasses.replace(earlier, style_names=model.style_names) != model or not set(new).isdisjoint(EMOTIONS):
-        raise UserError(f"`initial` {config.initial} is a {earlier}, this run a {model}: make them alike")
+        raise CheckpointError(f"`initial` {config.initial} is a {earlier}, this run a {model}: make them alike")
     rows = {style: np.eye(len(earlier.style_names))[index] for index, style in enumerate(earlier.style_names)}
     rows |= {style: np.full(len(earlier.style_names), 1 / len(earlier.style_names)) for style in new}
     if named := [style for style in new if style != PHOTO]:
@@ -115,7 +115,7 @@ def train(config: StyleTraining, run: Path, started: float | None = None) -> Tra
         The last state, on the host.
 
     Raises:
-        UserError: missing or invalid data, weights or checkpoints; a loss that is not finite.
+        EmojaxError: missing or invalid data, weights or checkpoints; a loss that is not finite.
         KeyboardInterrupt: after SIGINT or SIGTERM, with a checkpoint written.
     """
     initialize_hosts(config.coordinator, config.hosts, config.host)
@@ -138,13 +138,13 @@ def load_teacher(config: StyleTraining) -> tuple[StylizerConfig, dict[str, Any]]
     """The teacher's config, and the constants of `distillation_losses`.
 
     Raises:
-        UserError: see `load_styles`; a teacher without one of the styles.
+        CheckpointError: see `load_styles`; a teacher without one of the styles.
     """
     assert config.teacher is not None
     teacher, params = load_styles(find_styles(config.teacher))
     styles = config.resolved_model().style_names
     if teacher.network_per_style or not set(styles) <= set(teacher.style_names):
-        raise UserError(
+        raise CheckpointError(
             f"`teacher` {config.teacher} is a {teacher}: it needs one network with the styles {', '.join(styles)}"
         )
     rows = np.array([teacher.style_names.index(style) for style in styles])

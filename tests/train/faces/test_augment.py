@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny import compiled
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.train.faces import augment as library
 from emojax.train.faces.augment import AugmentConfig
 
@@ -79,7 +79,7 @@ def test_contrast_keeps_the_mean_and_brightness_the_differences():
 
 @pytest.mark.parametrize("bad", [{"erase": 1.5}, {"erase": -0.1}, {"scale": 1.0}, {"rotation": -1.0}])
 def test_invalid_configs(bad):
-    with pytest.raises(UserError):
+    with pytest.raises(EmojaxError, match=f"^`{next(iter(bad))}` "):
         AugmentConfig(**bad)
 
 

@@ -1,4 +1,4 @@
-"""`train_classifier.py calibrate`: the temperature, the bias, and what is written."""
+"""`emojax train calibrate`: the temperature, the bias, and what is written."""
 
 import jax
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 import tiny
 from tiny import FACES as PAPER
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets import classifier
 from emojax.nets.classifier import ClassifierConfig
 from emojax.train.faces import calibrate
@@ -68,7 +68,7 @@ def test_the_command_writes_a_calibrated_checkpoint(run, tiny_face_data, tmp_pat
         assert float(variables["temperature"]) == pytest.approx(temperature, rel=1e-3)
         assert negative_log_likelihood(new, faces.labels) == pytest.approx(plain, rel=1e-4)
         jax.tree.map(np.testing.assert_array_equal, variables["params"], before["params"])
-    with pytest.raises(UserError, match="exists"):
+    with pytest.raises(EmojaxError, match="exists"):
         calibrate.main(flags)
 
 
@@ -77,6 +77,6 @@ def test_only_another_checkpoint_is_replaced(run, tiny_face_data, output):
     """Not the checkpoint itself, nor the run that holds it, nor any folder that is no checkpoint."""
     (run.parent / "other").mkdir(exist_ok=True)
     flags = ["--checkpoint", str(run), "--data", tiny_face_data[1], "--output", str(run / output), "--force"]
-    with pytest.raises(UserError, match="choose another folder"):
+    with pytest.raises(EmojaxError, match="choose another folder"):
         calibrate.main(flags)
     assert (run / "step_00000007" / "training").is_dir()

@@ -1,4 +1,4 @@
-"""`train_classifier.py evaluate`: what it reads, prints and writes."""
+"""`emojax evaluate classifier`: what it reads, prints and writes."""
 
 import json
 
@@ -8,7 +8,7 @@ import tiny
 from PIL import Image
 from tiny import FACES as MODEL
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.faces.find import Face
 from emojax.nets import classifier
 from emojax.train.faces import evaluate
@@ -116,20 +116,21 @@ def test_reading_quality_without_any_face_found(variables, saved, tmp_path, monk
     ],
 )
 def test_bad_input(saved, flags, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         evaluate.main(["--checkpoint", str(saved), *flags])
 
 
 def test_a_split_without_faces(saved, tiny_face_data, tmp_path):
     with np.load(tiny_face_data[1]) as archive:
         np.savez(tmp_path / "train.npz", **{**archive, "split": np.full(len(archive["label"]), "train")})
-    with pytest.raises(UserError, match="no faces in the split 'test'"):
+    with pytest.raises(EmojaxError, match="no faces in the split 'test'"):
         evaluate.main(["--checkpoint", str(saved), "--data", str(tmp_path / "train.npz")])
 
 
 def test_the_packaged_classifier_on_the_sample_photos(shared_data):
     """All of them are training data: this is about the path from detector to crop, not about the classifier."""
-    from emojax.weights.load import PACKAGED, load_classifier
+    from emojax.util.files import PACKAGED
+    from emojax.weights.load import load_classifier
 
     quality = evaluate.reading_quality(*load_classifier(PACKAGED / "classifier"), shared_data / "faces" / "expw_sample")
     assert quality["labelled"] == 55 and quality["found"] >= 54
@@ -139,7 +140,8 @@ def test_the_packaged_classifier_on_the_sample_photos(shared_data):
 
 def test_the_packaged_classifier_on_validation_faces(shared_data):
     """The figures of docs/results.md, less what another machine's rounding may change."""
-    from emojax.weights.load import PACKAGED, load_classifier
+    from emojax.util.files import PACKAGED
+    from emojax.weights.load import load_classifier
 
     archive = str(shared_data / "faces" / "expw_crops112.npz")
     probabilities, labels = evaluate.score_faces(*load_classifier(PACKAGED / "classifier"), [archive], "val")[

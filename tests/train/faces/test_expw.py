@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.train.faces import expw
 
 LINE = "a.jpg 0 20 30 90 80 45.5 3"  # top 20, left 30, right 90, bottom 80
@@ -112,7 +112,7 @@ def test_no_split_without_faces(tmp_path):
     root = write_expw(tmp_path / "ExpW", {"a.jpg": random_photo(0)}, [LINE])
     (only,) = expw.prepare_expw(root).info.splits
     other = next(split for split in expw.SPLITS if split != only)
-    with pytest.raises(UserError, match=f"no faces in split '{other}'.*choose from {only}"):
+    with pytest.raises(EmojaxError, match=f"no faces in split '{other}'.*choose from {only}"):
         expw.ExpwFaces(expw.prepare_expw(root), other)
 
 
@@ -267,7 +267,7 @@ def test_crops_are_rgb_whatever_the_photo_is(mode):
 def test_a_malformed_line_is_named(tmp_path, line, reason):
     path = tmp_path / "label.lst"
     path.write_text(f"{LINE}\n\n{line}\n{LINE}\n")
-    with pytest.raises(UserError, match=rf"^{path}:3: .*{reason}.*correct or remove") as caught:
+    with pytest.raises(EmojaxError, match=rf"^{path}:3: .*{reason}.*correct or remove") as caught:
         expw.parse_labels(path)
     assert "\n" not in str(caught.value)
 
@@ -275,7 +275,7 @@ def test_a_malformed_line_is_named(tmp_path, line, reason):
 def test_every_malformed_line_counts(tmp_path):
     path = tmp_path / "label.lst"
     path.write_text(f"{LINE}\n" + "a.jpg 1\n" * 7)
-    with pytest.raises(UserError, match=rf"{path}:2: .*; {path}:6: .*; and 2 more"):
+    with pytest.raises(EmojaxError, match=rf"{path}:2: .*; {path}:6: .*; and 2 more"):
         expw.parse_labels(path)
 
 
@@ -289,25 +289,25 @@ def test_lines_in_the_order_of_expw(tmp_path):
 @pytest.mark.parametrize("content", ["", "\n\n"])
 def test_an_empty_list(tmp_path, content):
     (tmp_path / "label.lst").write_text(content)
-    with pytest.raises(UserError, match=r"label\.lst lists no faces"):
+    with pytest.raises(EmojaxError, match=r"label\.lst lists no faces"):
         expw.parse_labels(tmp_path / "label.lst")
 
 
 def test_a_list_that_is_no_text(tmp_path):
     (tmp_path / "label.lst").write_bytes(b"\xff\xd8\xff\x00")
-    with pytest.raises(UserError, match=r"cannot read .*label\.lst"):
+    with pytest.raises(EmojaxError, match=r"cannot read .*label\.lst"):
         expw.parse_labels(tmp_path / "label.lst")
 
 
 def test_missing_parts(tmp_path):
-    with pytest.raises(UserError, match=r"none/label\.lst is missing: give the folder"):
+    with pytest.raises(EmojaxError, match=r"none/label\.lst is missing: give the folder"):
         expw.prepare_expw(tmp_path / "none")
     (tmp_path / "label.lst").write_text(f"{LINE}\n{LINE.replace('a.jpg', 'b.jpg')}\n")
-    with pytest.raises(UserError, match=r"cannot read .*/origin \(No such file"):
+    with pytest.raises(EmojaxError, match=r"cannot read .*/origin \(No such file"):
         expw.prepare_expw(tmp_path)
     (tmp_path / "origin").mkdir()
     random_photo(0).save(tmp_path / "origin/a.jpg")
-    with pytest.raises(UserError, match=r"1 of the 2 photos in .*label\.lst are missing, first .*origin/b\.jpg"):
+    with pytest.raises(EmojaxError, match=r"1 of the 2 photos in .*label\.lst are missing, first .*origin/b\.jpg"):
         expw.prepare_expw(tmp_path)
 
 
@@ -344,14 +344,14 @@ def test_two_processes_that_prepare_at_once(tmp_path, copies, monkeypatch):
 def test_only_bad_photos(tmp_path):
     root = write_expw(tmp_path / "ExpW", {"a.jpg": random_photo(0)}, [LINE])
     (root / "origin/a.jpg").write_bytes(b"no photo")
-    with pytest.raises(UserError, match=r"none of the 1 faces of ExpW can be read, first .*a\.jpg"):
+    with pytest.raises(EmojaxError, match=r"none of the 1 faces of ExpW can be read, first .*a\.jpg"):
         expw.prepare_expw(root)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     root = write_expw(tmp_path / "ExpW", {"a.jpg": random_photo(0)}, [LINE])
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot prepare ExpW in .*file.*choose another folder") as caught:
+    with pytest.raises(EmojaxError, match=r"cannot prepare ExpW in .*file.*choose another folder") as caught:
         expw.prepare_expw(root, tmp_path / "file")
     assert "\n" not in str(caught.value)
 
@@ -361,13 +361,13 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     # A limit on the size of files fails writes as a full disk does.
     program = f"""
 import resource, signal
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.train.faces import expw
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     expw.prepare_expw({str(root)!r})
-except UserError as error:
+except EmojaxError as error:
     print(error)
 """
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.train.faces.data import draw_weights, face_batches, held_out_faces, smooth_label
 from emojax.train.faces.sources import VOTES, FaceArchive, FaceConfig, open_faces
@@ -101,7 +101,7 @@ def test_each_source_has_its_own_smoothing(tmp_path):
 def test_a_table_of_another_archive_is_an_error(tmp_path):
     archive = write_archive(tmp_path / "a.npz", [0, 1, 6])
     write_votes(tmp_path / "a.csv", [[1] * 8] * 2)
-    with pytest.raises(UserError, match="2 rows for 3 faces"):
+    with pytest.raises(EmojaxError, match="2 rows for 3 faces"):
         FaceArchive(archive, "train", 0.0)
 
 
@@ -212,7 +212,7 @@ def test_unreadable_held_out_faces_are_told(tmp_path, capfd):
 
 def test_only_bad_images_are_an_error(tmp_path):
     archive = write_archive(tmp_path / "a.npz", [0, 1], images=[b"x", b"y"])
-    with pytest.raises(UserError, match="none of the training faces can be read"):
+    with pytest.raises(EmojaxError, match="none of the training faces can be read"):
         next(face_batches(FaceConfig(archives=(archive,)), MODEL, 2, 0).iterator)
 
 
@@ -249,35 +249,35 @@ def damaged(tmp_path, **change):
 )
 def test_damaged_archives(tmp_path, change, part):
     damaged(tmp_path, **change)
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         FaceArchive(tmp_path / "bad.npz", "train", 0.0)
 
 
 def test_what_is_no_archive(tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(EmojaxError, match="does not exist"):
         FaceArchive(tmp_path / "none.npz", "train", 0.0)
     for content in (b"", b"text", b"PK\x03\x04broken"):
         (tmp_path / "fake.npz").write_bytes(content)
-        with pytest.raises(UserError, match="is no face archive"):
+        with pytest.raises(EmojaxError, match="is no face archive"):
             FaceArchive(tmp_path / "fake.npz", "train", 0.0)
 
 
 def test_requests_that_make_no_sense(tmp_path):
     archive = write_archive(tmp_path / "a.npz", [0, 1], ["val", "val"])
-    with pytest.raises(UserError, match="no faces: give `data.archives`"):
+    with pytest.raises(EmojaxError, match="no faces: give `data.archives`"):
         open_faces(FaceConfig(), "train")
-    with pytest.raises(UserError, match="two sources of faces are called 'a'"):
+    with pytest.raises(EmojaxError, match="two sources of faces are called 'a'"):
         open_faces(FaceConfig(archives=(archive, archive)), "train")
-    with pytest.raises(UserError, match="no training faces in a"):
+    with pytest.raises(EmojaxError, match="no training faces in a"):
         face_batches(FaceConfig(archives=(archive,)), MODEL, 2, 0)
     for name in ("shares", "smoothing"):
-        with pytest.raises(UserError, match=f"2 values of `data.{name}` for 1 sources"):
+        with pytest.raises(EmojaxError, match=f"2 values of `data.{name}` for 1 sources"):
             face_batches(FaceConfig(archives=(archive,), **{name: (0.1, 0.2)}), MODEL, 2, 0)
     for bad in ({"smoothing": (1.0,)}, {"smoothing": (-0.1,)}, {"sharpness": 0.0}, {"sharpness": float("inf")}):
-        with pytest.raises(UserError, match="smoothing|sharpness"):
+        with pytest.raises(EmojaxError, match="smoothing|sharpness"):
             FaceConfig(**bad)
     for bad in ({"margins": (0.1,)}, {"shares": (0.0,)}, {"balance": 2.0}, {"archives": ("a",), "margins": (3.0,)}):
-        with pytest.raises(UserError):
+        with pytest.raises(EmojaxError):
             FaceConfig(**bad)
 
 

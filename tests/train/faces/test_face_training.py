@@ -13,7 +13,7 @@ import pytest
 import tiny
 
 from configs.classifier import PRESETS
-from emojax.errors import UserError
+from emojax.errors import EmojaxError, InputError
 from emojax.nets.classifier import classify as eager_classify
 from emojax.train.faces.augment import AugmentConfig
 from emojax.train.faces.data import HeldOutFaces, held_out_faces
@@ -134,7 +134,7 @@ def test_frozen_layers_stay_and_the_others_learn(config, tmp_path):
     assert set(state.params) == set(start.params)
     moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), state.params, dict(start.params))
     assert moved["Conv_1"]["kernel"] > 0 and moved["Dense_1"]["kernel"] > 0
-    with pytest.raises(UserError, match="no layer 'conv1_1' to freeze: choose from BatchNorm_0"):
+    with pytest.raises(EmojaxError, match="no layer 'conv1_1' to freeze: choose from BatchNorm_0"):
         train(dataclasses.replace(config, frozen=("conv1_1",)), tmp_path / "run")
 
 
@@ -258,17 +258,34 @@ def test_no_validation_faces_is_said(config, tiny_face_data, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"batch_size": 0}, "batch size 0"),
-        ({"epochs": 0.0}, "epochs 0"),
-        ({"mixup": -0.1}, "mixup -0.1"),
-        ({"mixup": float("nan")}, "mixup nan"),
+        ({"batch_size": 0}, "^`batch_size` 0: it is a whole number, at least 1$"),
+        ({"epochs": 0.0}, "`epochs` 0"),
+        ({"mixup": -0.1}, "`mixup` -0.1: it is a number, at least 0"),
+        ({"mixup": float("nan")}, "`mixup` nan"),
         ({"vgg16": "file"}, "`vgg16` file: only the architecture vgg16"),
-        ({"ema_decay": 1.0}, "EMA decay 1.0"),
-        ({"batch_size": 7, "mixup": 0.2}, "batch size 7 with mixup"),
+        ({"ema_decay": 1.0}, "`ema_decay` 1.0: it is a number, at least 0, below 1"),
+        ({"batch_size": 7, "mixup": 0.2}, "`batch_size` 7 with `mixup`"),
         ({"class_weights": (1.0, 2.0)}, "give 7"),
-        ({"class_weights": (-1.0,) * 7}, "not negative"),
+        ({"class_weights": (-1.0,) * 7}, "`class_weights`.*not negative"),
     ],
 )
 def test_invalid_configs(config, change, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         dataclasses.replace(config, **change)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "reason"),
+    [
+        ("--batch-size", "0", "0: it is a whole number, at least 1"),
+        ("--optimizer.learning-rate", "0", "0.0: it is a number, above 0"),
+        ("--loop.save-minutes", "0", "0.0: it is a number, above 0"),
+        ("--augment.scale", "1", "1.0: it is a number, at least 0, below 1"),
+        ("--model.size", "4", "4: it is a whole number, at least"),
+        ("--model.domains", "0", "0: it is a whole number, at least 1"),
+        ("--data.domains", "-1", r"\(-1,\): each is a whole number, at least 0"),
+    ],
+)
+def test_a_value_out_of_range_names_its_flag(flag, value, reason):
+    with pytest.raises(InputError, match=f"^{flag} {reason}"):
+        parse_preset(["tiny", flag, value], PRESETS, "train_classifier.py")

@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from configs.classifier import PRESETS
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.mobilefacenet import layers_before
 from emojax.train.faces import calibrate, landmarks
@@ -18,6 +18,7 @@ from emojax.train.faces.readout import fit_linear
 from emojax.train.faces.sources import FaceConfig, open_faces
 from emojax.train.faces.training import train
 from emojax.train.options import parse_preset
+from emojax.util.files import cache_folder
 from emojax.weights.load import load_classifier
 from emojax.weights.store import save_checkpoint
 
@@ -75,7 +76,7 @@ def test_landmarks_are_found_once(found, tiny_face_data):
         assert len(found) == len(source) == 14
         assert source[0]["landmarks"] is None and len(source[1]["landmarks"]) == 5
         assert source[1]["landmarks"][2] == (6.0, 9.0)
-    for file in (landmarks._folder()).iterdir():
+    for file in (cache_folder() / "landmarks").iterdir():
         file.write_bytes(b"damaged")
     open_faces(data, "train", aligned=True)
     assert len(found) == 28
@@ -161,5 +162,5 @@ def test_each_kind_is_calibrated_by_itself():
     ],
 )
 def test_invalid_configs(flags, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         parse_preset(["mobilefacenet", *flags], PRESETS, "train_classifier.py")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.classifier import ClassifierConfig, init_classifier, network_input
 from emojax.nets.classifier_nets import Classifier
 from emojax.train.faces.config import ClassifierTraining
@@ -50,7 +50,7 @@ def test_the_first_convolutions_see_what_vgg16_sees(tiny_style_data, channels):
 
 def test_other_widths_are_refused(tiny_style_data):
     config = ClassifierConfig("vgg16", widths=(4, 2), size=16)
-    with pytest.raises(UserError, match=r"conv2_1 is \[3, 3, 4, 2\] here and \[3, 3, 4, 8\] in VGG16"):
+    with pytest.raises(EmojaxError, match=r"conv2_1 is \[3, 3, 4, 2\] here and \[3, 3, 4, 8\] in VGG16"):
         from_vgg16(tiny.classifier_variables(config), load_vgg16(tiny_style_data[-1]))
 
 
@@ -60,7 +60,7 @@ def test_where_a_run_starts(tiny_style_data, tmp_path, monkeypatch):
     plain = ClassifierTraining(model=SMALL, vgg16="random")
     fresh = initial_variables(plain)
     jax.tree.map(np.testing.assert_array_equal, fresh, init_classifier(SMALL, jax.random.PRNGKey(0)))
-    with pytest.raises(UserError, match="in VGG16: set `model.widths`"):
+    with pytest.raises(EmojaxError, match="in VGG16: set `model.widths`"):
         initial_variables(ClassifierTraining(model=SMALL))  # the packaged weights are wider
     seen = initial_variables(ClassifierTraining(model=SMALL, vgg16=tiny_style_data[-1]))
     assert np.abs(seen["params"]["conv1_2"]["kernel"] - fresh["params"]["conv1_2"]["kernel"]).max() > 0
@@ -72,7 +72,7 @@ def test_where_a_run_starts(tiny_style_data, tmp_path, monkeypatch):
 def test_a_start_of_another_shape_is_refused(tmp_path):
     save_checkpoint(tmp_path / "start", "classifier", SMALL, tiny.classifier_variables(SMALL))
     wider = dataclasses.replace(SMALL, widths=(4, 8, 16))
-    with pytest.raises(UserError, match=r"start has widths \(4, 8\), this run \(4, 8, 16\)"):
+    with pytest.raises(EmojaxError, match=r"start has widths \(4, 8\), this run \(4, 8, 16\)"):
         from_checkpoint(wider, tmp_path / "start")
     # What is no part of the shape may differ.
     from_checkpoint(dataclasses.replace(SMALL, dense_dropout=0.1, margin=0.1), tmp_path / "start")

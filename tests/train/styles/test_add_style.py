@@ -1,4 +1,4 @@
-"""`train_style.py add`: a new row for a frozen network, as a style file that the pipeline takes."""
+"""`emojax style add`: a new row for a frozen network, as a style file that the pipeline takes."""
 
 import dataclasses
 from pathlib import Path
@@ -10,7 +10,7 @@ import tiny
 from PIL import Image
 
 from configs.style import ADD
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.stylizer import StylizerConfig, init_stylizer
 from emojax.pipeline import load
 from emojax.train.loop import LoopConfig
@@ -60,7 +60,7 @@ def test_a_painting_becomes_a_pack(flags, tmp_path, capsys):
         jax.tree.map(lambda new, old: (new[0] != old).any(1).all(), after["style_table"], before["style_table"])
     )
     assert all(rows)  # every scale and shift moved
-    with pytest.raises(UserError, match="exists"):
+    with pytest.raises(EmojaxError, match="exists"):
         add_style.main([*flags, *out], TINY, EXAMPLE)
 
 
@@ -93,7 +93,7 @@ def _learned(run):
     ],
 )
 def test_mistakes_are_told_before_the_work(flags, more, reason, tmp_path):
-    with pytest.raises(UserError, match=reason):
+    with pytest.raises(EmojaxError, match=reason):
         add_style.main([*flags, "--run", str(tmp_path / "run"), *more], TINY, EXAMPLE)
     assert not (tmp_path / "run").exists()
 
@@ -115,5 +115,5 @@ def test_another_network_or_painting_is_another_run(flags, tmp_path):
     params = tiny.stylizer_params(other, seed=1)
     save_checkpoint(tmp_path / "run" / "step_00000001", "styles", other, params)
     assert add_style.check_run(tmp_path / "run", other, network_fingerprint(params["network"]))
-    with pytest.raises(UserError, match="for another network"):
+    with pytest.raises(EmojaxError, match="for another network"):
         add_style.main([*flags, "--run", str(tmp_path / "run"), "--output", str(tmp_path / "j.pack")], TINY, EXAMPLE)

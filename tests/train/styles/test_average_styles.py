@@ -1,11 +1,11 @@
-"""`train_style.py average`: the mean of weights, and what has none."""
+"""`emojax style average`: the mean of weights, and what has none."""
 
 import jax
 import numpy as np
 import pytest
 import tiny
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.stylizer import StylizerConfig
 from emojax.train.styles import average
 from emojax.weights import store
@@ -36,14 +36,14 @@ def test_the_mean_of_the_weights(tmp_path):
 def test_only_networks_that_are_alike(tmp_path):
     save(tmp_path / "a")
     save(tmp_path / "b", config=StylizerConfig(width=4, blocks=1, style_names=("sad", "happy")))
-    with pytest.raises(UserError, match=r"b a StylizerConfig.*only networks of one shape"):
+    with pytest.raises(EmojaxError, match=r"b a StylizerConfig.*only networks of one shape"):
         command(tmp_path / "a", tmp_path / "b", output=tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
 
 
 def test_what_is_averaged_is_not_overwritten(tmp_path):
     save(tmp_path / "a")
-    with pytest.raises(UserError, match="exists"):
+    with pytest.raises(EmojaxError, match="exists"):
         command(tmp_path / "a", output=tmp_path / "a")
-    with pytest.raises(UserError, match="choose another folder"):
+    with pytest.raises(EmojaxError, match="choose another folder"):
         command(tmp_path / "a", output=tmp_path / "a", force=True)

@@ -1,4 +1,4 @@
-"""`train_style.py evaluate`: what it reads, prints and writes."""
+"""`emojax evaluate styles`: what it reads, prints and writes."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ import pytest
 import tiny
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.faces.find import Face
 from emojax.images import to_unit
 from emojax.nets.stylizer import StylizerConfig
@@ -87,7 +87,7 @@ def test_the_style_scale_is_that_of_the_paintings(flags, scored, tmp_path):
 
 def test_no_photo_is_replaced(flags, tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "sheet.png")
-    with pytest.raises(UserError, match=r"holds the photo sheet\.png"):
+    with pytest.raises(EmojaxError, match=r"holds the photo sheet\.png"):
         evaluate_styles.main([*flags, "--photos", str(tmp_path), "--output", str(tmp_path)])
 
 
@@ -158,7 +158,7 @@ def test_emotions_are_compared_face_by_face(flags, monkeypatch):
     ],
 )
 def test_bad_input(flags, change, part, tmp_path):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         evaluate_styles.main([*flags, "--output", str(tmp_path), *change])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.faces.find import Face
 from emojax.train.styles.config import PhotoConfig, parse_crop
 from emojax.train.styles.crops import (
@@ -68,7 +68,7 @@ def test_folders_are_searched_recursively_and_tars_hold_the_same_bytes(folder, t
 def test_single_photos(folder):
     source = open_photos([str(folder / "0.png"), str(folder / "deep" / "1.png")])
     assert [decode(source[i]).getpixel((0, 0))[0] for i in range(len(source))] == [0, 20]
-    with pytest.raises(UserError, match=r"no photos at .*notes\.txt"):
+    with pytest.raises(EmojaxError, match=r"no photos at .*notes\.txt"):
         open_photos([str(folder / "notes.txt"), str(folder)])
 
 
@@ -135,13 +135,13 @@ def test_no_photo_can_be_read(tmp_path):
     for index in range(3):
         (tmp_path / "photos" / f"{index}.png").write_bytes(b"no photo")
     with pytest.raises(
-        UserError, match=r"none of the training photos can be read, first .*png: cannot identify image file$"
+        EmojaxError, match=r"none of the training photos can be read, first .*png: cannot identify image file$"
     ):
         next(photo_batches(config(tmp_path / "photos"), 1, 1, 0).iterator)
     (tmp_path / "photos" / "good.png").write_bytes(encoded((0, 0, 0)))
     messages = "none of the training photos can be read|no photos are left to train on: only 1 of 4"
     for seed in range(4):  # the good one is held out
-        with pytest.raises(UserError, match=messages):
+        with pytest.raises(EmojaxError, match=messages):
             next(photo_batches(config(tmp_path / "photos"), 1, 1, seed).iterator)
 
 
@@ -257,7 +257,7 @@ def test_faces_are_found_once_and_kept_in_a_file(folder, tmp_path, monkeypatch):
         next(data.iterator)
     assert len(looked) == count
     kept.write_text("[1]")
-    with pytest.raises(UserError, match=r"faces.json has no faces.*delete it"):
+    with pytest.raises(EmojaxError, match=r"faces.json has no faces.*delete it"):
         known_faces(open_photos((str(folder),)), kept)
 
 
@@ -266,7 +266,7 @@ def test_a_painting_by_its_own_name(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "fear" / "the_scream.png")
     config = PhotoConfig(paintings=(str(tmp_path),))
     assert find_paintings(config, ("the_scream",)) == {"the_scream": tmp_path / "fear" / "the_scream.png"}
-    with pytest.raises(UserError, match="no painting for 'the_screem'"):
+    with pytest.raises(EmojaxError, match="no painting for 'the_screem'"):
         find_paintings(config, ("the_screem",))
 
 
@@ -296,13 +296,13 @@ def test_a_part_of_a_painting(tmp_path):
     ],
 )
 def test_what_is_no_part_of_a_painting(entry, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         PhotoConfig(painting_crops=(entry,))
 
 
 @pytest.mark.parametrize("scale", [(1.0,), (2.0, 1.0), (0.0, 1.0), (1.0, 99.0)])
 def test_a_scale_is_a_range(scale):
-    with pytest.raises(UserError, match="two factors"):
+    with pytest.raises(EmojaxError, match="two factors"):
         PhotoConfig(scale=scale)
 
 
@@ -322,18 +322,18 @@ def test_grey_photos_become_rgb():
     ],
 )
 def test_missing_photos(photos, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         open_photos(photos)
 
 
 def test_an_empty_folder_a_fake_tar_and_too_few_photos(tmp_path, folder):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="none ends in"):
+    with pytest.raises(EmojaxError, match="none ends in"):
         open_photos([str(tmp_path / "empty")])
     (tmp_path / "fake.tar").write_text("not a tar file" * 100)
-    with pytest.raises(UserError, match=r"cannot read .*fake\.tar"):
+    with pytest.raises(EmojaxError, match=r"cannot read .*fake\.tar"):
         open_photos([str(tmp_path / "fake.tar")])
-    with pytest.raises(UserError, match="9 photos with 9 held out"):
+    with pytest.raises(EmojaxError, match="9 photos with 9 held out"):
         photo_batches(dataclasses.replace(config(folder), held_out=9), 1, 1, 0)
 
 
@@ -364,7 +364,7 @@ def test_paintings_by_a_mapping(tmp_path):
         (("a", "b"), "two folders of paintings, a and b"),
         ((own,), "no painting for 'sad'"),
     ):
-        with pytest.raises(UserError, match=part):
+        with pytest.raises(EmojaxError, match=part):
             find_paintings(PhotoConfig(paintings=entries), ("happy", "sad"))
 
 
@@ -375,11 +375,11 @@ def test_paintings_that_are_missing_or_ambiguous(tmp_path):
         ("happy", r"several .*b\.png, c\.png"),
         ("fear", "no painting"),
     ):
-        with pytest.raises(UserError, match=part):
+        with pytest.raises(EmojaxError, match=part):
             find_paintings(PhotoConfig(paintings=(str(root),)), (style,))
-    with pytest.raises(UserError, match="give a folder with a folder per emotion, or sad=PATH"):
+    with pytest.raises(EmojaxError, match="give a folder with a folder per emotion, or sad=PATH"):
         find_paintings(PhotoConfig(), ("sad",))
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(EmojaxError, match="does not exist"):
         find_paintings(PhotoConfig(paintings=(str(root / "none"),)), ("sad",))
 
 
@@ -387,7 +387,7 @@ def test_a_painting_is_scaled_by_its_short_side(tmp_path):
     root = paintings(tmp_path, sad=["a.png"])
     assert read_resized_painting(root / "sad" / "a.png", 40).shape == (40, 60, 3)
     (root / "sad" / "a.png").write_bytes(b"")
-    with pytest.raises(UserError, match=r"the painting .*a\.png"):
+    with pytest.raises(EmojaxError, match=r"the painting .*a\.png"):
         read_resized_painting(root / "sad" / "a.png", 40)
 
 

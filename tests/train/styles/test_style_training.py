@@ -11,7 +11,7 @@ import pytest
 import tiny
 
 from configs.style import PRESETS
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.losses.objective import PAINTING_POSITIONS
 from emojax.losses.terms import STYLE_LAYERS
 from emojax.nets.stylizer import StylizerConfig
@@ -177,7 +177,7 @@ def test_strengths_weigh_each_styles_loss(config, constants, params, parts):
     stronger = losses_of(strong, constants, params, batch(style=FEAR), tiny.KEY)
     np.testing.assert_allclose(stronger["style"], parts["style"], rtol=1e-6)
     np.testing.assert_allclose(stronger["loss"], parts["loss"] + config.loss.style * parts["style"], rtol=1e-5)
-    with pytest.raises(UserError, match="2 strengths for 7 styles"):
+    with pytest.raises(EmojaxError, match="one for each of the 7 styles"):
         dataclasses.replace(config, loss=dataclasses.replace(config.loss, strengths=(1.0, 2.0)))
 
 
@@ -203,16 +203,16 @@ def test_vgg16_is_cut_behind_the_deepest_layer_with_weight(config, vgg, monkeypa
 @pytest.mark.parametrize(
     ("bad", "part"),
     [
-        ({"palette": -1.0}, "palette -1.0: it is not negative"),
-        ({"strengths": (1.0, -1.0)}, "not negative"),
-        ({"style_layers": ("relu1_2",)}, "4 weights for 1 style layers"),
+        ({"palette": -1.0}, "^`palette` -1.0: it is a number, at least 0$"),
+        ({"strengths": (1.0, -1.0)}, "`strengths` .*: each is a number, at least 0"),
+        ({"style_layers": ("relu1_2",)}, "`style_layer_weights` .*: give one for each of the 1 style layers"),
         ({"style_layers": ("relu1_2", "relu2_2", "relu3_3", "relu5_1")}, "layer 'relu5_1': choose from"),
         ({"transport": 1.0, "columns": ("pool1",)}, "layer 'pool1'"),
-        ({"positions": 1}, "1 positions"),
+        ({"positions": 1}, "`positions` 1: it is a whole number, at least 2"),
     ],
 )
 def test_invalid_losses(bad, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         StyleLossConfig(**bad)
 
 
@@ -235,7 +235,7 @@ def test_training_by_minutes_says_when_they_are_over(config, tmp_path, capsys, m
     for _ in range(2):
         assert int(train(short, tmp_path, started=-1e9).step) == 1
     assert "already has 1 steps, all that it should" in capsys.readouterr().err
-    with pytest.raises(UserError, match="more than 0"):
+    with pytest.raises(EmojaxError, match="more than 0"):
         dataclasses.replace(config, minutes=0.0)
 
 
@@ -261,7 +261,7 @@ def test_training_starts_at_a_checkpoint(config):
         lambda row, table: np.testing.assert_array_equal(row, table[2:3]), fear["style_table"], start["style_table"]
     )
     other = dataclasses.replace(config.model, blocks=2)
-    with pytest.raises(UserError, match="make them alike"):
+    with pytest.raises(EmojaxError, match="make them alike"):
         initial_params(dataclasses.replace(config, model=other))
 
 
@@ -355,7 +355,7 @@ def test_a_release_replaces_nothing_but_checkpoints(tmp_path, monkeypatch, capsy
 
 def test_a_style_that_has_no_painting(config, tmp_path):
     named = dataclasses.replace(config, model=dataclasses.replace(config.model, style_names=("joy",)), initial=None)
-    with pytest.raises(UserError, match="no painting for 'joy'"):
+    with pytest.raises(EmojaxError, match="no painting for 'joy'"):
         train(named, tmp_path)
 
 
@@ -381,7 +381,7 @@ def test_the_styles_of_a_release_are_mixes(config, params, tmp_path):
     [("sad", "write NAME=STYLE:WEIGHT"), ("sad=joy", "unknown emotion 'joy'"), ("sad=fear:-1", "not negative")],
 )
 def test_mixes_that_cannot_be(config, mix, part):
-    with pytest.raises(UserError, match=part):
+    with pytest.raises(EmojaxError, match=part):
         dataclasses.replace(config, mixes=(mix,))
 
 
@@ -414,7 +414,7 @@ def test_a_student_learns_its_teachers_pictures(config, tmp_path):
     missing = dataclasses.replace(
         student, model=dataclasses.replace(model, style_names=("happy", "angry")), initial=None
     )
-    with pytest.raises(UserError, match="with the styles happy, angry"):
+    with pytest.raises(EmojaxError, match="with the styles happy, angry"):
         train(missing, tmp_path / "run")
 
 
@@ -436,5 +436,5 @@ def test_one_emotion_alone(config, tmp_path):
     ],
 )
 def test_invalid_configs(config, bad):
-    with pytest.raises(UserError):
+    with pytest.raises(EmojaxError):
         dataclasses.replace(config, **bad)

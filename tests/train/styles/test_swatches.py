@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emojax.errors import UserError
+from emojax.errors import EmojaxError
 from emojax.nets.stylizer import StylizerConfig
 from emojax.train.styles import swatches
 from emojax.train.styles.config import StyleTraining
@@ -32,10 +32,10 @@ def test_a_swatch_has_the_colours_of_its_mix(command, tmp_path, capsys):
     assert sad.shape == happy.shape == (64, 64, 3)
     assert happy[..., 0].mean() > 5 * happy[..., 2].mean()
     assert 0.5 < sad[..., 0].mean() / sad[..., 2].mean() < 2
-    with pytest.raises(UserError, match="exists"):
+    with pytest.raises(EmojaxError, match="exists"):
         command("--emotions", "sad")
 
 
 def test_sizes(command):
-    with pytest.raises(UserError, match="--size 32"):
+    with pytest.raises(EmojaxError, match="--size 32"):
         command("--size", "32")

@@ -26,7 +26,7 @@ from jaxtyping import Int
 from PIL import Image
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError, OutputError
 from emojax.train.faces.expw.duplicates import group_photos, perceptual_hashes
 from emojax.train.faces.expw.labels import MARGIN, FaceLabel, cut_labelled_face, parse_labels
 from emojax.train.faces.expw.splits import SPLITS, archive_splits, assign_splits
@@ -118,7 +118,7 @@ class Expw(tfds.core.GeneratorBasedBuilder):
         bad = [problem for _, problems in hashed for problem in problems]
         good = [photo for photo, _ in hashed if photo is not None]
         if not good:
-            raise UserError(f"none of the {len(bad)} faces of ExpW can be read, first {bad[0]}: restore the folder")
+            raise InputError(f"none of the {len(bad)} faces of ExpW can be read, first {bad[0]}: restore the folder")
         if bad:
             tell(f"skipping {len(bad)} of {len(faces)} faces that cannot be read, first {bad[0]}")
         metadata: Any = self.info.metadata
@@ -160,10 +160,10 @@ def _fingerprint(root: Path) -> str:
     try:
         sizes = {entry.name: entry.stat().st_size for entry in os.scandir(origin)}
     except OSError as error:
-        raise UserError(f"cannot read {origin} ({error.strerror}): it has to hold ExpW's photos") from None
+        raise InputError(f"cannot read {origin} ({error.strerror}): it has to hold ExpW's photos") from None
     missing = [name for name in names if name not in sizes]
     if missing:
-        raise UserError(
+        raise InputError(
             f"{len(missing)} of the {len(names)} photos in {listing} are missing, first {origin / missing[0]}: "
             "unpack all parts of ExpW, or remove their lines"
         )
@@ -181,7 +181,8 @@ def prepare_expw(root: str | Path, data_dir: str | Path | None = None) -> Expw:
             content is prepared in a folder of its own.
 
     Raises:
-        UserError: see `parse_labels`; missing photos; no photo that can be read; a folder that cannot be written.
+        InputError: see `parse_labels`; missing photos; no photo that can be read.
+        OutputError: the folder cannot be written.
     """
     root = Path(root).resolve()
     where = Path(data_dir).resolve() if data_dir else root.with_name(f"{root.name}.prepared")
@@ -197,7 +198,7 @@ def prepare_expw(root: str | Path, data_dir: str | Path | None = None) -> Expw:
     except (OSError, RuntimeError) as error:  # array_record raises RuntimeError if it cannot write
         if (finished := Expw(data_dir=where)).is_prepared():  # another process may have prepared it in the meantime
             return finished
-        raise UserError(
+        raise OutputError(
             f"cannot prepare ExpW in {where} ({' '.join(str(error).split())[:200]}): choose another folder for the "
             "prepared data, with enough space"
         ) from error
@@ -208,10 +209,10 @@ class ExpwFaces:
     """A random access source of the faces of one split of a prepared ExpW."""
 
     def __init__(self, builder: Expw, split: str) -> None:
-        """Opens a split; raises UserError for one that is unknown or has no faces."""
+        """Opens a split; raises InputError for one that is unknown or has no faces."""
         if split not in builder.info.splits:
             choices = ", ".join(builder.info.splits)
-            raise UserError(f"no faces in split {split!r} of {builder.data_dir}: choose from {choices}")
+            raise InputError(f"no faces in split {split!r} of {builder.data_dir}: choose from {choices}")
         self.split = split
         open_split: Any = builder.as_data_source  # TFDS decorates it without types
         self._rows: Any = open_split(split, decoders={"image": tfds.decode.SkipDecoding()})

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from emojax.emotions import EMOTIONS
-from emojax.errors import UserError
+from emojax.errors import InputError
 
 MARGIN = 0.2
 SIZE = 112
@@ -71,14 +71,14 @@ def parse_labels(path: Path) -> list[FaceLabel]:
     """The faces of a `label.lst`, sorted and without duplicates; empty lines are ignored.
 
     Raises:
-        UserError: a missing, unreadable or empty file, or malformed lines: file, line number and reason of the first five.
+        InputError: a missing, unreadable or empty file, or malformed lines: file, line number and reason of the first five.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: give the folder of ExpW that holds label.lst and origin/") from None
+        raise InputError(f"{path} is missing: give the folder of ExpW that holds label.lst and origin/") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path} ({error}): restore ExpW's own file") from None
+        raise InputError(f"cannot read {path} ({error}): restore ExpW's own file") from None
     faces, wrong = set(), []
     for number, line in enumerate(lines, 1):
         try:
@@ -88,9 +88,9 @@ def parse_labels(path: Path) -> list[FaceLabel]:
             wrong.append(f"{path}:{number}: {error}")
     if wrong:
         more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise UserError("; ".join(wrong[:5]) + f"{more}: correct or remove these lines")
+        raise InputError("; ".join(wrong[:5]) + f"{more}: correct or remove these lines")
     if not faces:
-        raise UserError(f"{path} lists no faces: restore ExpW's own file")
+        raise InputError(f"{path} lists no faces: restore ExpW's own file")
     return sorted(faces, key=astuple)
 
 
