@@ -338,7 +338,7 @@ MISTAKES = [
     ("", "--input"),
     ("--input", "--input"),
     ("--input photo.png --emotion hapy", "unknown emotion 'hapy' (did you mean 'happy'?)"),
-    ("--input photo.png --emotion=", "unknown emotion ''"),
+    ("--input photo.png --emotion=", "--emotion '': it is empty"),
     ("--input photo.png --emotion happy:-1", "not negative"),
     ("--input photo.png --emotion happy:0,sad:0", "sum to zero"),
     ("--input photo.png --emotion happy:nan", "finite"),

@@ -177,7 +177,7 @@ def test_another_size_is_refused(variables):
 @pytest.mark.parametrize(
     ("bad", "part"),
     [
-        ({"architecture": "vgg16", "widths": (4,) * 5}, "vgg16 has at most 4 blocks"),
+        ({"architecture": "vgg16", "widths": (4,) * 5}, "channels of 1 to 4 blocks"),
         ({"widths": ()}, r"`widths` \(\)"),
         ({"dense": 0}, "`dense` 0"),
         ({"size": 7}, "`size` 7: it is a whole number, at least 8"),

@@ -138,8 +138,8 @@ def test_the_start_reads_the_same_whatever_the_kind(tmp_path):
     ("bad", "part"),
     [
         ({"widths": (4, 4)}, "mobilefacenet has 3 stages"),
-        ({"size": 15}, "at least 16 pixels"),
-        ({"domains": 0}, "domains 0"),
+        ({"size": 15}, "`size` 15: it is a whole number, at least 16"),
+        ({"domains": 0}, "`model.domains` 0|`domains` 0"),
         ({"architecture": "paper", "domains": 2}, "only mobilefacenet has more than 1"),
     ],
 )

@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         """The options. Raises InputError for an empty text, which scripts give by mistake: --output "$unset"."""
         for action in self._actions:
             value = getattr(options, action.dest, None)
-            if value == "" or (isinstance(value, list) and "" in value):
+            if (value == "" and action.default != "") or (isinstance(value, list) and "" in value):
                 raise InputError(
                     f"{(action.option_strings or [action.dest])[-1]} '': it is empty, give a value or leave it out"
                 )

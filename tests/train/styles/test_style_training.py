@@ -235,7 +235,7 @@ def test_training_by_minutes_says_when_they_are_over(config, tmp_path, capsys, m
     for _ in range(2):
         assert int(train(short, tmp_path, started=-1e9).step) == 1
     assert "already has 1 steps, all that it should" in capsys.readouterr().err
-    with pytest.raises(EmojaxError, match="more than 0"):
+    with pytest.raises(EmojaxError, match="`minutes` 0.0: it is a number, above 0"):
         dataclasses.replace(config, minutes=0.0)
 
 
