@@ -198,7 +198,7 @@ def style_choice(styles: tuple[str, ...], emotion: Float[Any, " 7"], mix: str) -
     (as in the paper) uses it for every emotion. NumPy arrays give a NumPy array.
     """
     if len(styles) == 1:
-        return np.ones(1, np.float32)
+        return 0 * emotion[:1] + 1  # of the kind of array that is given
     columns = np.array([EMOTIONS.index(style) if style in EMOTIONS else 0 for style in styles])
     own = emotion[columns] * np.array([style in EMOTIONS for style in styles], np.float32)
     if mix == "dominant":

@@ -421,7 +421,7 @@ def test_a_student_learns_its_teachers_pictures(config, tmp_path):
 def test_one_emotion_alone(config, tmp_path):
     single = dataclasses.replace(config, emotion="fear", steps=1)
     train(single, tmp_path)
-    assert load_styles(tmp_path)[0].styles == ("fear",)
+    assert load_styles(tmp_path)[0].style_names == ("fear",)
     assert json.loads(metrics(tmp_path).splitlines()[0])["loss"] > 0
 
 
