@@ -386,12 +386,18 @@ def test_closed_streams(here, closed):
 
 def test_a_closed_stdout_that_should_take_the_picture(here):
     fakes.write_photo(here / "photo.png")
-    for flags in ("--output -", "--output art.png --json"):
-        command = f"{sys.executable} {ROOT / 'stylize.py'} --input photo.png {flags} --emotion sad >&-"
+    (here / "clip.gif").write_bytes(encode(Image.new("RGB", (8, 8)), "GIF"))
+    for words in (
+        "stylize --input photo.png --output - --emotion sad",
+        "stylize --input photo.png --output art.png --json --emotion sad",
+        "video --input clip.gif --json --emotion sad",
+        "export --format safetensors --output -",
+    ):
+        command = f"PYTHONPATH={ROOT} {sys.executable} -m emojax {words} >&-"
         done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 2
         assert done.stderr == "emojax: error: cannot write to standard output: it is closed\n"
-    assert [path.name for path in here.iterdir()] == ["photo.png"]
+    assert sorted(path.name for path in here.iterdir()) == ["clip.gif", "photo.png"]
 
 
 def test_an_error_that_cannot_be_told_stops_nothing(here, asked, monkeypatch):

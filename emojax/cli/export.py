@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from emojax.cli.parser import Parser
+from emojax.cli.parser import Parser, check_stdout
 from emojax.errors import InputError, OutputError
 from emojax.util.files import PACKAGED, make_folder, refuse_existing, write_atomically
 from emojax.util.machine import check_machine
@@ -35,6 +35,7 @@ def export(argv: Sequence[str] | None = None) -> int:
     if args.format == "web":
         return _write_site(args)
     if args.output == STDOUT:
+        check_stdout()
         if sys.stdout.isatty():
             raise InputError("--output - would write a program into the terminal: send it to a file or a pipe")
     else:

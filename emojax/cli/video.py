@@ -13,7 +13,7 @@ from emojax.cli import work
 from emojax.cli.files import Taken, check_output, identity, protected
 from emojax.cli.job import Job, style_name
 from emojax.cli.media import Media
-from emojax.cli.parser import run
+from emojax.cli.parser import check_stdout, run
 from emojax.cli.plan import plan
 from emojax.cli.report import emotional_state, faces_of, report, say_json
 from emojax.cli.stylize import load_model, named_style, silence_jax
@@ -50,6 +50,8 @@ def video(argv: Sequence[str]) -> int:
     options = parse(argv)
     if options.quiet:
         silence_jax()
+    if options.json:
+        check_stdout()
     style_files, style = named_style(options)
     jobs = plan(
         options.input,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import io
 import struct
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -38,10 +37,11 @@ def over_white(picture: Image.Image, alpha: Image.Image) -> Image.Image:
     return Image.composite(picture, Image.new("RGB", picture.size, "white"), alpha)
 
 
-def transparent_value(image: Image.Image) -> Any:
-    """Returns the value that an opened file declares as transparent, scaled as Pillow scales the pixels when it loads them.
+def rescaled_transparency(image: Image.Image) -> int | tuple[int, ...] | None:
+    """Returns the grey or colour that a PNG declares as transparent, scaled as Pillow scales the pixels when it loads them.
 
-    Pillow 12 and 13 keep the value of a PNG as it is in the file, where grey may have 2 or 4 bits and colours 16.
+    Pillow keeps the value as it is in the file, where grey may have 2 or 4 bits and colours 16. None: nothing is to be scaled.
+    Call it before the image is loaded.
     """
     value, tiles = image.info.get("transparency"), getattr(image, "tile", None)
     raw = tiles[0][3] if image.format == "PNG" and tiles else None
@@ -49,20 +49,21 @@ def transparent_value(image: Image.Image) -> Any:
         return value * (85 if raw == "L;2" else 17)
     if isinstance(value, tuple) and raw == "RGB;16B":
         return tuple(part >> 8 for part in value)
-    return value
+    return None
 
 
-def alpha_of(image: Image.Image, transparent: Any) -> Image.Image | None:
+def alpha_of(image: Image.Image, transparent: int | tuple[int, ...] | None) -> Image.Image | None:
     """Returns the transparency in mode L, from a channel, a palette or one colour declared as transparent; None if opaque.
 
     Args:
         image: the loaded image.
-        transparent: what `transparent_value` returned before the image was loaded.
+        transparent: what `rescaled_transparency` returned before the image was loaded.
     """
-    if transparent != image.info.get("transparency"):
+    if transparent is not None:
         image = image.copy()
         image.info["transparency"] = transparent
     if _is_deep(image):
+        transparent = image.info.get("transparency")
         return None if transparent is None else Image.fromarray(np.uint8(255) * (np.asarray(image) != transparent))
     if image.mode == "La":  # premultiplied; it does not convert to RGBA in one step
         image = image.convert("LA")

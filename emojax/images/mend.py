@@ -23,6 +23,7 @@ MAY_MISS = 0.1
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"cICP": 4}
 """chunks of a fixed length; any other length means damage"""
+_ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """the passes of an interlaced PNG: first x, first y, step x, step y"""
 _STEP = 256  # at most this many compressed bytes are lost before the place where the data are wrong
@@ -206,6 +207,8 @@ def _mend_png(data: bytes, max_pixels: float) -> Mended | str | None:
         if kind == b"IDAT":
             pixels.append(body)
             damaged |= not sound
+        elif kind in _ANIMATION:  # what is left of it would not play
+            notes["its animation is ignored"] = None
         elif sound and _is_whole(kind, body, header):
             header = header or (body if kind == b"IHDR" else b"")
             (after if pixels else before).append(_chunk(kind, body))
@@ -243,9 +246,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
 
 
 def _is_whole(kind: bytes, body: bytes, header: bytes) -> bool:
-    """Whether the content of a chunk is what its kind needs; the chunks of an animation never are, so its still remains."""
-    if kind in (b"acTL", b"fcTL", b"fdAT"):
-        return False
+    """Whether the content of a chunk is what its kind needs."""
     if kind == b"tRNS" and len(header) == 13:
         colour = header[9]
         return 1 <= len(body) <= 1 << header[8] if colour == 3 else len(body) == {0: 2, 2: 6}.get(colour)

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from emojax.errors import EmojaxError, InputError
-from emojax.images.colour import alpha_of, over_white, to_srgb, transparent_value
+from emojax.images.colour import alpha_of, over_white, rescaled_transparency, to_srgb
 from emojax.images.declared import Declared, declared_in_file
 from emojax.images.formats import OPENED
 from emojax.images.isobmff import SeekableFile
@@ -208,7 +208,7 @@ def _decode(image: Image.Image, max_megapixels: float, name: str, mended: Mended
     """Decodes an opened image; `mended` is the repaired file that it comes from, if any."""
     check_size(image.width * image.height, max_megapixels, name)
     animated = image.format not in _NOT_ANIMATED and getattr(image, "is_animated", False)
-    declared, transparent = declared_in_file(image), transparent_value(image)
+    declared, transparent = declared_in_file(image), rescaled_transparency(image)
     with truncated_files_allowed() if mended and mended.partial else contextlib.nullcontext():
         image.load()
     if image.mode in ("P", "PA") and image.palette is None:  # otherwise, one of Pillow's asserts would fail
@@ -226,7 +226,9 @@ def _decode(image: Image.Image, max_megapixels: float, name: str, mended: Mended
     return _convert(image, declared, transparent, notes)
 
 
-def _convert(image: Image.Image, declared: Declared, transparent: Any, notes: Sequence[str]) -> Photo:
+def _convert(
+    image: Image.Image, declared: Declared, transparent: int | tuple[int, ...] | None, notes: Sequence[str]
+) -> Photo:
     """Converts a decoded image of any mode to a photo; for `declared` and `transparent` see `_decode`."""
     alpha, metadata = alpha_of(image, transparent), harmless_metadata(image)
     picture, problem = to_srgb(image, declared)

@@ -60,7 +60,8 @@ class PaintConfig:
         check_range("positions", self.positions, least=8, whole=True)
         check_range("coarsest", self.coarsest, least=1, whole=True)
         check_range("learning_rate", self.learning_rate, above=0)
-        for name, value in dataclasses.asdict(self).items():  # the other numbers are weights, and factors
+        check_range("style_scale", self.style_scale, above=0)
+        for name, value in dataclasses.asdict(self).items():  # the other numbers are weights
             if isinstance(value, float | int):
                 check_range(name, value, least=0)
         check_layers(self.layers, self.style_layers, self.style_layer_weights)

@@ -66,8 +66,8 @@ def paint_photo(
         size: the long side to paint at; None: 512 on a CPU, 1024 elsewhere. The result always has the photo's size.
         seconds: a time limit that replaces the config's steps.
         seed: seed of the random positions; the same seed and steps give the same picture.
-        style_scale: size of the strokes, 0.25 to 4, a factor of the config's; a painting is enlarged at most to the picture's
-            size, so that small ones give fine strokes.
+        style_scale: size of the strokes, 0.25 to 4; the config's is multiplied by it. A painting is enlarged at most to the
+            picture's size, so larger strokes need a larger painting.
         strength: 0 is the photo, 1 the full style; below 1, content counts more; below a half, pixels are also cross-faded.
         colors: "painting" or "photo", see `finish`.
         on_progress: called after every step.
@@ -86,24 +86,23 @@ def paint_photo(
     if painting is not None and reading:
         raise InputError(f"{min(reading)} chooses among the emotions' styles: leave it out beside a painting")
     photo = photo if isinstance(photo, Photo) else read_photo(photo)
-    motif = _motif(photo, painting) if painting is not None else _own_motif(model, photo, paintings, where, reading)
-    if not motif.regions:
-        return motif.result
+    plan = (
+        _painting_plan(photo, painting)
+        if painting is not None
+        else _emotion_plan(model, photo, paintings, where, reading)
+    )
+    if not plan.regions:
+        return plan.result
     config = softened(config or PaintConfig(), strength)
     config = dataclasses.replace(config, style_scale=style_scale * config.style_scale)
-    settings: dict[str, Any] = {
-        "size": _size_at(photo, size),
-        "seed": seed,
-        "seconds": seconds,
-        "steps": list(config.steps),
-    }
-    settings |= {"strength": strength, "style_scale": style_scale, "colors": colors}
-    return _paint(photo, motif, where, config, settings, on_progress)
+    settings: dict[str, Any] = {"size": _size_at(photo, size), "seed": seed, "seconds": seconds}
+    settings |= {"steps": list(config.steps), "strength": strength, "style_scale": style_scale, "colors": colors}
+    return _paint(photo, plan, where, config, settings, on_progress)
 
 
 @dataclass(frozen=True)
-class _Motif:
-    """What is painted."""
+class _Plan:
+    """What is painted where."""
 
     result: Result
     """what was read, without the painted picture"""
@@ -115,31 +114,31 @@ class _Motif:
     """the picture to begin with"""
 
 
-def _motif(photo: Photo, painting: PhotoLike | Photo) -> _Motif:
+def _painting_plan(photo: Photo, painting: PhotoLike | Photo) -> _Plan:
     """The whole photo, in the style of a painting."""
     from emojax.pipeline import Result
 
     picture = read_painting(painting)
     notes = ((photo.note,) if photo.note else ()) + tuple(note_on(picture))
     result = Result(None, [], None, {_name(painting): 1.0})
-    return _Motif(result, [Region((picture,))], find_faces(photo.pixels), notes)
+    return _Plan(result, [Region((picture,))], find_faces(photo.pixels), notes)
 
 
-def _own_motif(
+def _emotion_plan(
     model: Model,
     photo: Photo,
     paintings: str | os.PathLike | None,
     where: StylizeOptions,
     reading: Mapping[str, Any],
-) -> _Motif:
+) -> _Plan:
     """The regions of the photo, in the styles that its faces choose, or that `reading` names."""
     limits = {name: getattr(where, name) for name in ("mask", "faces_only", "background_only")}
     result = model(photo, **limits, **reading)
     if result.image is None or result.style is None:
-        return _Motif(result, [])
+        return _Plan(result, [])
     regions = emotion_regions(result, photo.pixels.shape[:2], paintings)
     notes = (result.note,) if result.note else ()
-    return _Motif(result, regions, [read.face for read in result.faces], notes, np.asarray(result.image.convert("RGB")))
+    return _Plan(result, regions, [read.face for read in result.faces], notes, np.asarray(result.image.convert("RGB")))
 
 
 def _size_at(photo: Photo, size: int | None) -> int:
@@ -150,16 +149,16 @@ def _size_at(photo: Photo, size: int | None) -> int:
 
 def _paint(
     photo: Photo,
-    motif: _Motif,
+    plan: _Plan,
     where: StylizeOptions,
     config: PaintConfig,
     settings: Mapping[str, Any],
     on_progress: Callable[[Progress], None] | None,
 ) -> Result:
-    """Paints a motif; `settings` are `size`, `seed`, `seconds`, `strength`, `colors` and what else the result shall tell."""
-    result, regions, notes, strength = motif.result, motif.regions, list(motif.notes), settings["strength"]
-    painted = paint_mask(where, motif.faces, photo.pixels.shape[:2])
-    if where.faces_only and not motif.faces and "nothing is painted" not in "; ".join(notes):
+    """Carries out a plan; `settings` are `size`, `seed`, `seconds`, `strength`, `colors` and others that the result tells."""
+    result, regions, notes, strength = plan.result, plan.regions, list(plan.notes), settings["strength"]
+    painted = paint_mask(where, plan.faces, photo.pixels.shape[:2])
+    if where.faces_only and not plan.faces and "nothing is painted" not in "; ".join(notes):
         notes.append("no face found, nothing is painted")
     if strength == 0 or (painted is not None and not painted.any()):
         return _result(result, photo, photo.pixels, notes, {})
@@ -168,7 +167,7 @@ def _paint(
         regions = [_within(region, to_unit(painted)) for region in regions]
     how = {name: settings[name] for name in ("size", "seconds", "seed")}
     work = Painter(load_vgg16(find_vgg16()), config).paint(
-        photo.pixels, regions, faces=motif.faces, start=motif.start, **how
+        photo.pixels, regions, faces=plan.faces, start=plan.start, **how
     )
     last, interrupted = _last_step(work, on_progress)
     if interrupted:

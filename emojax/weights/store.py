@@ -35,12 +35,9 @@ LARGEST_DESCRIPTION = 1 << 20
 """largest size of model.json in bytes"""
 _BLOCK = 1 << 20
 _LONGEST = 120  # characters of a library's error that a message quotes
-_RENAMED = {
-    "bank": "network_per_style",
-    "kinds": "domains",
-    "styles": "style_names",
-}  # earlier names of fields of configs
-_RENAMED_ARRAYS = {"styles": "style_table"}  # earlier names in the paths of arrays
+# Earlier names of fields of configs, and in the paths of arrays.
+_RENAMED = {"bank": "network_per_style", "kinds": "domains", "styles": "style_names"}
+_RENAMED_ARRAYS = {"styles": "style_table"}
 Kind = Literal["classifier", "styles"]
 Config = TypeVar("Config")
 
