@@ -136,7 +136,14 @@ def test_every_region_starts_from_its_paintings_colour(painter):
 def test_larger_strokes_need_a_larger_painting(style_scale, own, fitted):
     """A painting is enlarged to the picture's size, but not beyond."""
     painting = np.zeros((own, own // 2, 3), np.uint8)
-    assert fit(painting, 64, style_scale).shape[0] == fitted
+    assert fit(painting, 64, PaintConfig(style_scale=style_scale, margin=0.0)).shape[0] == fitted
+
+
+def test_a_paintings_frame_is_ignored():
+    painting = np.full((100, 50, 3), 200, np.uint8)
+    painting[5:-5, 3:-3] = 10
+    assert (fit(painting, 64, PaintConfig(margin=0.06)) == 10).all()
+    assert (fit(painting, 64, PaintConfig(margin=0.0)) == 200).any()
 
 
 def test_faces_change_the_picture(painter, photo, red):

@@ -42,6 +42,8 @@ class PaintConfig:
     """weight of the total variation, against grain"""
     style_scale: float = 1.4
     """size of the painting relative to the picture; larger values make larger strokes; a painting is not enlarged for that"""
+    margin: float = 0.06
+    """share of the painting's sides that is ignored along each border, where there are frames, canvas edges and signatures"""
     columns: tuple[str, ...] = COLUMN_LAYERS
     """feature maps of a hypercolumn"""
     positions: int = 1024
@@ -61,6 +63,7 @@ class PaintConfig:
         check_range("coarsest", self.coarsest, least=1, whole=True)
         check_range("learning_rate", self.learning_rate, above=0)
         check_range("style_scale", self.style_scale, above=0)
+        check_range("margin", self.margin, least=0, below=0.5)
         for name, value in dataclasses.asdict(self).items():  # the other numbers are weights
             if isinstance(value, float | int):
                 check_range(name, value, least=0)

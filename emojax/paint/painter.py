@@ -225,7 +225,7 @@ class Painter:
         found = []
         for index, region in enumerate(regions):
             key = jax.random.PRNGKey(index)
-            paintings = [_unit(fit(painting, max(scale), self.config.style_scale)) for painting in region.paintings]
+            paintings = [_unit(fit(painting, max(scale), self.config)) for painting in region.paintings]
             samples = [self._samples(self.vgg, painting, key) for painting in paintings]
             found.append(mix_samples(samples, region.weights))
         return found
@@ -308,13 +308,15 @@ def _recolored(
     return jnp.clip(photo + change, 0, 1)
 
 
-def fit(painting: np.ndarray, side: int, style_scale: float) -> np.ndarray:
-    """Resizes a painting for a picture whose long side is `side`; the painting's sides are multiples of 8.
+def fit(painting: UInt8[np.ndarray, "_h _w 3"], side: int, config: PaintConfig) -> UInt8[np.ndarray, "_h2 _w2 3"]:
+    """Cuts the margin off a painting and resizes it for a picture whose long side is `side`; its sides are multiples of 8.
 
-    Above 1, `style_scale` does not enlarge beyond the painting's own size, because enlarged paintings are blurred.
+    With a `style_scale` above 1, it is not enlarged beyond its own size, because enlarged paintings are blurred.
     """
+    top, left = (int(config.margin * x) for x in painting.shape[:2])
+    painting = painting[top : painting.shape[0] - top, left : painting.shape[1] - left]
     own = max(painting.shape[:2])
-    factor = min(style_scale * side, max(side, own)) / own
+    factor = min(config.style_scale * side, max(side, own)) / own
     sides = (max(MULTIPLE, MULTIPLE * round(x * factor / MULTIPLE)) for x in painting.shape[:2])
     return resize(painting, tuple(sides))
 

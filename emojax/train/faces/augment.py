@@ -34,11 +34,13 @@ class AugmentConfig:
     """share of faces in which a rectangle is replaced by a random grey"""
     erase_size: float = 0.33
     """largest side of that rectangle, as a fraction of the side"""
+    shrink: float = 0.0
+    """share of faces that are reduced to a half, a third or a fifth of their pixels along a side, as small faces are"""
 
     def __post_init__(self) -> None:
         for field in ("rotation", "shift", "brightness"):
             check_range(field, getattr(self, field), least=0)
-        for field in ("contrast", "erase", "erase_size"):
+        for field in ("contrast", "erase", "erase_size", "shrink"):
             check_range(field, getattr(self, field), least=0, most=1)
         check_range("scale", self.scale, least=0, below=1)
 
@@ -46,7 +48,7 @@ class AugmentConfig:
 def augment_faces(
     config: AugmentConfig, keys: UInt32[Array, "N 2"], faces: Float[Array, "N S S C"]
 ) -> Float[Array, "N S S C"]:
-    """Flip, rotation, scale and shift in one bilinear sampling; brightness and contrast; erasing. Pure."""
+    """Flip, rotation, scale and shift in one bilinear sampling; fewer pixels; brightness and contrast; erasing. Pure."""
     return jax.vmap(lambda key, face: _augment(config, key, face))(keys, faces)
 
 
@@ -72,6 +74,8 @@ def mix_pairs(
 def _augment(config: AugmentConfig, key: jax.Array, face: Float[Array, "S S C"]) -> Float[Array, "S S C"]:
     geometry, light, patch = jax.random.split(key, 3)
     face = _transform(config, geometry, face)
+    if config.shrink:
+        face = _shrink(config, jax.random.fold_in(key, 1), face)
     face = _relight(config, light, face)
     return _erase(config, patch, face)
 
@@ -101,6 +105,17 @@ def _sample(face: Array, y: Array, x: Array) -> Array:
     top = face[y0, x0] * (1 - fx) + face[y0, x0 + 1] * fx
     bottom = face[y0 + 1, x0] * (1 - fx) + face[y0 + 1, x0 + 1] * fx
     return top * (1 - fy) + bottom * fy
+
+
+def _shrink(config: AugmentConfig, key: jax.Array, face: Array) -> Array:
+    chance, which = jax.random.uniform(key, (2,))
+    small = [_fewer_pixels(face, max(1, face.shape[0] // part)) for part in (2, 3, 5)]
+    return jnp.where(chance < config.shrink, jnp.stack(small)[(which * len(small)).astype(jnp.int32)], face)
+
+
+def _fewer_pixels(face: Array, side: int) -> Array:
+    small = jax.image.resize(face, (side, side, face.shape[2]), "linear")
+    return jax.image.resize(small, face.shape, "linear")
 
 
 def _relight(config: AugmentConfig, key: jax.Array, face: Array) -> Array:

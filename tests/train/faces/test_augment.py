@@ -54,6 +54,18 @@ def test_moving_a_flat_picture_changes_nothing():
     np.testing.assert_allclose(augment(moving, keys(6), flat), flat, atol=1e-6)
 
 
+def test_a_shrunk_face_has_the_means_but_not_the_detail_of_a_face():
+    side = 60  # a multiple of 2, 3 and 5: cells have equally many pixels
+    faces = np.repeat(images(1, side), 300, 0)
+    out = augment(dataclasses.replace(OFF, shrink=0.5), keys(300), faces)
+    detail = np.abs(np.diff(out, axis=2)).mean((1, 2, 3)) / np.abs(np.diff(faces[0], axis=1)).mean()
+    kept = detail > 0.99
+    assert 0.4 < kept.mean() < 0.6
+    np.testing.assert_allclose(out[kept], faces[kept], atol=1e-6)
+    assert detail[~kept].max() < 0.6 and len(np.unique(detail[~kept].round(3))) == 3  # a half, a third, a fifth
+    np.testing.assert_allclose(out.mean((1, 2, 3)), faces.mean((1, 2, 3)), atol=0.02)
+
+
 def test_a_shift_moves_all_pixels_alike():
     # On a ramp, a shift of d pixels adds the same amount everywhere, but for the repeated edges.
     ramp = np.broadcast_to(np.linspace(-1, 1, 16, dtype=np.float32)[None, None, :, None], (6, 16, 16, 1))
