@@ -13,6 +13,7 @@ from emojax.cli.export import export as main
 from emojax.emotions import EMOTIONS
 from emojax.errors import EmojaxError
 from emojax.export import export_onnx_classify, export_onnx_stylize
+from emojax.faces.align import template
 from emojax.nets import classifier
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig
@@ -97,8 +98,10 @@ def test_the_packaged_networks_equal_the_pipeline_from_small_to_large(styles, op
         ClassifierConfig(widths=(4, 8), dense=8, size=12, channels=3),
         ClassifierConfig(architecture="vgg16", widths=(4, 4, 8, 8), size=18),
         ClassifierConfig(architecture="vgg16", widths=(4,), size=8, channels=3),
+        ClassifierConfig("mobilefacenet", widths=(4, 4, 4), dense=8, size=32, channels=3),
+        ClassifierConfig("mobilefacenet", widths=(4, 4, 4), dense=8, size=16, channels=3, domains=2),
     ],
-    ids=["paper", "paper, colour", "vgg16", "vgg16, one block"],
+    ids=["paper", "paper, colour", "vgg16", "vgg16, one block", "mobilefacenet", "mobilefacenet, two domains"],
 )
 def test_classify_equals_jax(config):
     variables = tiny.classifier_variables(config)
@@ -109,6 +112,8 @@ def test_classify_equals_jax(config):
     for name, layer in variables["params"].items():
         if name.startswith("conv"):
             layer["kernel"] = 2 * layer["kernel"]  # without norms signals fade
+    if config.architecture == "mobilefacenet":
+        variables["params"]["Dense_0"]["kernel"] = 300 * variables["params"]["Dense_0"]["kernel"]
     variables["temperature"] = np.float32(1.5)
     crops = photos(3, config.size, config.size)
     crops[1:] //= np.array([2, 5], np.uint8)[:, None, None, None]  # noise alone would give equal averages
@@ -130,6 +135,16 @@ def test_metadata_and_opset():
     assert size == ["batch", "height", "width", 3]
 
 
+def test_the_metadata_say_how_faces_are_aligned():
+    import onnx
+
+    aligned = ClassifierConfig("mobilefacenet", widths=(4, 4, 4), dense=8, size=16, channels=3, aligned=True)
+    for config, points in ((aligned, template(16, 0.0)), (tiny.FACES, None)):
+        model = onnx.load_from_string(export_onnx_classify(config, tiny.classifier_variables(config)))
+        found = json.loads({prop.key: prop.value for prop in model.metadata_props}["landmarks"])
+        assert found is points is None or np.allclose(found, points)
+
+
 def test_network_sets_and_missing_packages_are_told(monkeypatch):
     per_style = StylizerConfig(width=4, blocks=1, network_per_style=True)
     with pytest.raises(EmojaxError, match="export each network by itself"):
@@ -142,7 +157,7 @@ def test_network_sets_and_missing_packages_are_told(monkeypatch):
 def test_the_command(tmp_path, capsys):
     assert main(["--format", "onnx", "--styles", "fast", "--output", str(tmp_path / "a.onnx")]) == 0
     assert main(["--format", "onnx", "--part", "classify", "--output", str(tmp_path / "b.onnx")]) == 0
-    assert "onnx, classify, crops of 48 x 48" in capsys.readouterr().err
+    assert "onnx, classify, crops of 112 x 112" in capsys.readouterr().err
     for name, shape in (("a", ["batch", "height", "width", 3]), ("b", ["batch", 7])):
         assert open_model((tmp_path / f"{name}.onnx").read_bytes()).get_outputs()[0].shape == shape
     with pytest.raises(EmojaxError, match="safetensors has no part 'classify': leave out `part`"):

@@ -13,7 +13,8 @@ import numpy as np
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
-from emojax.nets.classifier import VGG16_DEPTHS, ClassifierConfig
+from emojax.faces.align import template
+from emojax.nets.classifier import STAGES, VGG16_DEPTHS, ClassifierConfig
 from emojax.nets.layers import EPSILON, FLAT
 from emojax.nets.stylizer import MULTIPLE, StylizerConfig, remove_checkerboard
 
@@ -179,20 +180,20 @@ def export_onnx_classify(config: ClassifierConfig, variables: Mapping[str, Any])
     """The model of `--part classify`; see `emojax.export`. It computes what `classify` does.
 
     Raises:
-        InputError: the package onnx is not installed, or the architecture is mobilefacenet, which has no graph yet.
+        InputError: the package onnx is not installed.
     """
-    if config.architecture == "mobilefacenet":
-        raise InputError("mobilefacenet cannot be written as onnx: choose the format stablehlo or safetensors")
     graph = _Graph()
     x = graph("Sub", graph("Div", graph.cast("crops", "FLOAT"), 127.5), 1.0)
     if config.channels == 1:
         x = graph("MatMul", x, [[0.299], [0.587], [0.114]])  # as `to_grey`
     x = graph("Transpose", x, perm=[0, 3, 1, 2])
-    logits = {"paper": _paper_logits, "vgg16": _vgg16_logits}[config.architecture](graph, config, variables, x)
+    network = {"paper": _paper_logits, "vgg16": _vgg16_logits, "mobilefacenet": _facenet_logits}[config.architecture]
+    logits = network(graph, config, variables, x)
     scaled = graph("Div", logits, np.asarray(variables["temperature"]))
     graph("Softmax", scaled, axis=1, output="probabilities")
     inputs = {"crops": ("UINT8", "batch", config.size, config.size, 3)}
-    metadata = {"part": "classify", "emotions": EMOTIONS, "margin": config.margin}
+    landmarks = template(config.size, config.margin).tolist() if config.aligned else None
+    metadata = {"part": "classify", "emotions": EMOTIONS, "margin": config.margin, "landmarks": landmarks}
     return graph.model(inputs, {"probabilities": ("FLOAT", "batch", len(EMOTIONS))}, metadata)
 
 
@@ -218,6 +219,47 @@ def _vgg16_logits(graph: _Graph, config: ClassifierConfig, variables: Mapping[st
         if block >= first_norm:
             x = _batch_norm(graph, variables, x, f"BatchNorm_{block - first_norm}")
     return _dense(graph, variables, graph("Flatten", graph("GlobalAveragePool", x)), "Dense_0")
+
+
+def _facenet_logits(graph: _Graph, config: ClassifierConfig, variables: Mapping[str, Any], x: str) -> str:
+    """See `FaceNet`."""
+    layers = variables["params"]
+    x = _facenet_layer(graph, layers["stem"], x, stride=2)
+    x = _facenet_layer(graph, layers["stem_depth"], x)
+    number = 0
+    for blocks, _ in STAGES:
+        for index in range(blocks):
+            x = _facenet_block(graph, layers[f"block{number}"], x, stride=1 if index else 2)
+            number += 1
+    x = _facenet_layer(graph, layers["head"]["expand"], x)
+    x = _facenet_layer(graph, layers["head"]["depth"], x, padding=0)
+    x = _facenet_layer(graph, layers["head"]["project"], x)
+    rows = _dense(graph, variables, graph("Flatten", x), "Dense_0")
+    if config.domains == 1:
+        return rows
+    # `mix_domains`
+    split = config.domains * len(EMOTIONS)
+    emotions = graph("Reshape", graph("Slice", rows, [0], [split], [1]), [-1, config.domains, len(EMOTIONS)])
+    domains = graph("Slice", rows, [split], [split + config.domains], [1])
+    likely = graph("Unsqueeze", graph("LogSoftmax", domains, axis=1), [2])
+    return graph("ReduceLogSumExp", graph("Add", graph("LogSoftmax", emotions, axis=2), likely), [1], keepdims=0)
+
+
+def _facenet_block(graph: _Graph, layers: Mapping[str, Any], x: str, stride: int) -> str:
+    y = _facenet_layer(graph, layers["expand"], x)
+    y = _facenet_layer(graph, layers["depth"], y, stride)
+    y = _facenet_layer(graph, layers["project"], y)
+    return graph("Add", x, y) if stride == 1 else y
+
+
+def _facenet_layer(graph: _Graph, layer: Mapping[str, Any], x: str, stride: int = 1, padding: int | None = None) -> str:
+    """See `emojax.nets.mobilefacenet.Layer`; by default, the sides are padded to stay as they are."""
+    kernel = np.asarray(layer["kernel"]).transpose(3, 2, 0, 1)
+    outputs, inputs, side, _ = kernel.shape
+    groups = outputs if inputs == 1 else 1  # depthwise
+    pads = 4 * [(side - 1) // 2 if padding is None else padding]
+    x = graph("Conv", x, kernel, np.asarray(layer["bias"]), strides=[stride, stride], pads=pads, group=groups)
+    return graph("PRelu", x, np.asarray(layer["prelu"])[:, None, None]) if "prelu" in layer else x
 
 
 def _conv_same(graph: _Graph, variables: Mapping[str, Any], x: str, name: str) -> str:

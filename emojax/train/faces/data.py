@@ -44,8 +44,10 @@ class _Decode:
         smoothing: Sequence[float],
         domains: Sequence[int],
         model: ClassifierConfig,
+        in_memory: bool = False,
     ) -> None:
         self.sources, self.smoothing, self.model = sources, smoothing, model
+        self.kept: dict[tuple[int, int], np.ndarray] | None = {} if in_memory else None
         self.domains = np.eye(model.domains, dtype=np.float32)[list(domains)]
         self.ends = np.cumsum([len(source) for source in sources])
         self.bad = Unreadable("training faces", int(self.ends[-1]))
@@ -56,7 +58,7 @@ class _Decode:
             try:
                 face = self.sources[source][index]
                 looks = face.get("features")  # features of the face, and perhaps of its mirror image
-                image = decode_face(face, self.model) if looks is None else looks[rng.integers(len(looks))]
+                image = self._decoded(source, index, face) if looks is None else looks[rng.integers(len(looks))]
                 label, domain = smooth_label(face["votes"], self.smoothing[source]), self.domains[source]
                 return {"image": image, "label": label, "domain": domain, "seed": np.uint32(rng.integers(2**32))}
             except UNREADABLE as error:
@@ -64,6 +66,14 @@ class _Decode:
                 place = int(rng.integers(self.ends[-1]))
                 source = int(np.searchsorted(self.ends, place, side="right"))
                 index = place - int(self.ends[source] - len(self.sources[source]))
+
+    def _decoded(self, source: int, index: int, face: dict[str, Any]) -> UInt8[np.ndarray, "S S 3"]:
+        image = None if self.kept is None else self.kept.get((source, index))
+        if image is None:
+            image = decode_face(face, self.model)
+            if self.kept is not None:
+                self.kept[source, index] = image
+        return image
 
 
 def smooth_label(label: Float[np.ndarray, " K"], smoothing: float) -> Float[np.ndarray, " K"]:
@@ -137,7 +147,7 @@ def face_batches(
             parts.append(grain.MapDataset.source(elements).seed(own_seed).shuffle().repeat())
             part_weights.append(float(weights[number, label]))
     smoothing, domains = config.smoothing or [0.0] * len(sources), config.domains or [0] * len(sources)
-    decode = _Decode(sources, smoothing, domains, model)
+    decode = _Decode(sources, smoothing, domains, model, config.in_memory)
     stream = batches_of(grain.MapDataset.mix(parts, part_weights), decode, batch_size, seed, config.workers)
     return FaceBatches(stream, total, lambda: len(decode.bad))
 
