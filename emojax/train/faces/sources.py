@@ -38,8 +38,7 @@ class FaceConfig:
     archives: tuple[str, ...] = ()
     """face archives, .npz files"""
     margins: tuple[float, ...] = ()
-    """margin around the face's box in the crops of each archive; empty: as the boxes and crops in its table say, or 0 if it has
-    none"""
+    """margin of each archive's crops around the face's box; empty: as the boxes and crops in its table say, or 0 without these"""
     root: str = ""
     """ExpW as it is distributed: the folder with label.lst and origin/"""
     prepared: str = ""
@@ -51,8 +50,7 @@ class FaceConfig:
     domains: tuple[int, ...] = ()
     """the domain of each source's faces (see the model's domains), in the order of shares; empty: 0 each"""
     calibrate_on: tuple[str, ...] = ()
-    """names of the sources whose validation faces calibrate the probabilities, such as expw_crops112; empty: those whose faces
-    were cut from photos, as a user's are, or all if there are none"""
+    """sources, e.g. expw_crops112, whose validation faces calibrate the probabilities; empty: those cut from photos, else all"""
     limit: int | None = None
     """largest number of training faces of each source, taken from every class in turn; none: all"""
     balance: float = 1.0
