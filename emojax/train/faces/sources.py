@@ -38,7 +38,7 @@ class FaceConfig:
     archives: tuple[str, ...] = ()
     """face archives, .npz files"""
     margins: tuple[float, ...] = ()
-    """margin of each archive's crops around the face's box; empty: as the boxes and crops in its table say, or 0 without these"""
+    """margin of each archive's crops around the face's box; empty: as the boxes and crops in its table say, else 0"""
     root: str = ""
     """ExpW as it is distributed: the folder with label.lst and origin/"""
     prepared: str = ""
@@ -50,7 +50,7 @@ class FaceConfig:
     domains: tuple[int, ...] = ()
     """the domain of each source's faces (see the model's domains), in the order of shares; empty: 0 each"""
     calibrate_on: tuple[str, ...] = ()
-    """sources, e.g. expw_crops112, whose validation faces calibrate the probabilities; empty: those cut from photos, else all"""
+    """sources whose validation faces calibrate the probabilities, by name; empty: those cut from photos, or all if none is"""
     limit: int | None = None
     """largest number of training faces of each source, taken from every class in turn; none: all"""
     balance: float = 1.0
