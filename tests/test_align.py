@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -32,6 +33,13 @@ def test_a_similarity_is_found_exactly(degrees, factor):
     np.testing.assert_allclose(complex(found.factor), factor * np.exp(1j * np.radians(degrees)), atol=1e-5)
     np.testing.assert_allclose(found(TEMPLATE), moved, atol=1e-3)
     np.testing.assert_allclose(found.inverse()(moved), TEMPLATE, atol=1e-3)
+
+
+def test_numpy_and_jax_find_the_same_similarity():
+    moved = turned(TEMPLATE, 40, 0.7, (3, 9))
+    ours, compiled = fit_similarity(TEMPLATE, moved), jax.jit(lambda points: fit_similarity(points, moved))(TEMPLATE)
+    assert isinstance(ours(TEMPLATE), np.ndarray) and ours.factor.dtype == compiled.factor.dtype == np.complex64
+    np.testing.assert_allclose(ours(TEMPLATE), compiled(TEMPLATE), atol=1e-4)
 
 
 def test_the_similarity_has_the_least_squared_error():

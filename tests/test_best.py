@@ -40,8 +40,8 @@ def model():
 @pytest.fixture(autouse=True)
 def faces(monkeypatch):
     found = [Face(4, 4, 20, 20, 0.9)]
-    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: list(found))
-    monkeypatch.setattr(best, "find_faces", lambda photo: list(found))
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda detector, photo: list(found))
+    monkeypatch.setattr(best, "find_faces", lambda detector, photo: list(found))
 
 
 def picture(seed, size=32):

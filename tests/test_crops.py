@@ -3,6 +3,7 @@ from PIL import Image
 
 from emojax.faces.crops import convert_crop, cut_face, find_landmarks
 from emojax.faces.find import Face, cut_aligned, cut_crop, resize_margin
+from emojax.faces.views import FaceDetector
 
 ASTRONAUT = ((204.3, 104.8), (248.2, 105.1), (225.3, 128.5), (205.4, 144.0), (244.1, 144.1))
 
@@ -13,10 +14,10 @@ def photo():
 
 def test_landmarks_in_a_crop_are_those_of_the_photo():
     face = Face(170, 60, 110, 110, 1.0)
-    crop = cut_crop(photo(), face, 0.2, 154)  # at the photo's own scale
-    found = np.array(find_landmarks(crop, 0.2)) + np.array([[170 - 22, 60 - 22]])
+    detector, crop = FaceDetector(), cut_crop(photo(), face, 0.2, 154)  # at the photo's own scale
+    found = np.array(find_landmarks(detector, crop, 0.2)) + np.array([[170 - 22, 60 - 22]])
     np.testing.assert_allclose(found, ASTRONAUT, atol=4)
-    assert find_landmarks(np.full((90, 90, 3), 128, np.uint8), 0.0) is None
+    assert find_landmarks(detector, np.full((90, 90, 3), 128, np.uint8), 0.0) is None
 
 
 def test_a_face_without_landmarks_is_cut_by_its_box():

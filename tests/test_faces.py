@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -5,7 +7,6 @@ from hypothesis import given
 from PIL import Image
 
 from emojax.errors import EmojaxError
-from emojax.faces import views
 from emojax.faces.detector import Detections
 from emojax.faces.find import (
     Face,
@@ -16,8 +17,10 @@ from emojax.faces.find import (
     find_faces,
     resize_margin,
 )
+from emojax.faces.views import FaceDetector
 
 EXPW = "faces/expw_sample"
+DETECTOR = FaceDetector()
 
 
 def smooth(height=120, width=150, seed=0):
@@ -42,7 +45,7 @@ def boxes(monkeypatch):
         corners = np.concatenate([numbers[:, :2], numbers[:, :2] + numbers[:, 2:4]], axis=1)
         landmarks = np.repeat(corners[:, None, :2], 5, axis=1)
         look = Detections(numbers[:, 4], corners, landmarks)
-        monkeypatch.setattr(views, "detect_in_view", lambda pixels: seen.append(pixels.shape) or look)
+        monkeypatch.setattr(DETECTOR, "in_view", lambda pixels: seen.append(pixels.shape) or look)
         return seen
 
     return give
@@ -54,7 +57,7 @@ def box(face):
 
 def test_a_box_is_a_square_somewhat_larger_than_the_detected_one_and_raised(boxes):
     boxes((40, 30, 30, 40, 0.92))
-    (face,) = find_faces(np.zeros((200, 200, 3), np.uint8))
+    (face,) = find_faces(DETECTOR, np.zeros((200, 200, 3), np.uint8))
     side = 1.19 * np.sqrt(30 * 40)
     np.testing.assert_allclose(box(face), [55 - side / 2, 50 - 0.57 * side, side, side], atol=1e-4)
     assert face.confidence == pytest.approx(0.92) and face.rotation == 0
@@ -63,7 +66,7 @@ def test_a_box_is_a_square_somewhat_larger_than_the_detected_one_and_raised(boxe
 
 def test_boxes_are_clipped_and_sorted_and_those_outside_are_dropped(boxes):
     boxes((0, 0, 15, 20, 0.7), (180, 180, 30, 40, 0.99), (90, 60, 20, 30, 0.8), (300, 300, 9, 9, 0.9))
-    found = find_faces(np.zeros((200, 200, 3), np.uint8))
+    found = find_faces(DETECTOR, np.zeros((200, 200, 3), np.uint8))
     assert [face.confidence for face in found] == pytest.approx([0.8, 0.99, 0.7])
     for face in found:
         assert face.x >= 0 and face.y >= 0 and face.x + face.w <= 200 and face.y + face.h <= 200
@@ -71,7 +74,7 @@ def test_boxes_are_clipped_and_sorted_and_those_outside_are_dropped(boxes):
 
 def test_large_photos_are_shrunk_for_the_detector_only(boxes):
     seen = boxes((40, 30, 30, 40, 0.92))
-    (face,) = find_faces(np.zeros((640, 1000, 3), np.uint8))
+    (face,) = find_faces(DETECTOR, np.zeros((640, 1000, 3), np.uint8))
     assert seen == [(410, 640, 3)]
     side = 1.19 * np.sqrt(30 * 40) * 1.5625
     np.testing.assert_allclose(box(face), [85.9 - side / 2, 78 - 0.57 * side, side, side], rtol=0.01)
@@ -79,7 +82,7 @@ def test_large_photos_are_shrunk_for_the_detector_only(boxes):
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (9, 9)])
 def test_odd_photos_have_no_face_and_do_no_harm(shape):
-    assert find_faces(np.zeros((*shape, 3), np.uint8)) == []
+    assert find_faces(DETECTOR, np.zeros((*shape, 3), np.uint8)) == []
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +91,7 @@ def astronaut():
 
 
 def test_the_astronaut_has_one_face(astronaut):
-    (face,) = find_faces(astronaut)
+    (face,) = find_faces(DETECTOR, astronaut)
     assert face.confidence > 0.8 and face.x < 225 < face.x + face.w and face.y < 115 < face.y + face.h
     right, left, nose, right_mouth, left_mouth = face.landmarks
     assert right[0] < nose[0] < left[0] and right_mouth[0] < left_mouth[0] and right[1] < nose[1] < left_mouth[1]
@@ -96,9 +99,9 @@ def test_the_astronaut_has_one_face(astronaut):
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_turned_photos_have_the_same_face(astronaut, rotation):
-    (upright,) = find_faces(astronaut)
+    (upright,) = find_faces(DETECTOR, astronaut)
     photo = np.rot90(astronaut, rotation // 90)[:480]  # no longer square
-    (face,) = find_faces(photo)
+    (face,) = find_faces(DETECTOR, photo)
     assert face.rotation == rotation
     assert apart(cut_crop(photo, face, 0.1, 48), cut_crop(astronaut, upright, 0.1, 48)).mean() < 10
     assert apart(cut_aligned(photo, face.landmarks, 48), cut_aligned(astronaut, upright.landmarks, 48)).mean() < 10
@@ -107,7 +110,7 @@ def test_turned_photos_have_the_same_face(astronaut, rotation):
 @pytest.mark.parametrize("tilt", [-60, -30, 40])
 def test_landmarks_follow_the_tilt(astronaut, tilt):
     tilted = np.asarray(Image.fromarray(astronaut).rotate(tilt, Image.Resampling.BICUBIC, center=(225, 115)))
-    (face,) = find_faces(tilted)
+    (face,) = find_faces(DETECTOR, tilted)
     right, left = (np.array(mark) for mark in face.landmarks[:2])
     slope = np.degrees(np.arctan2(left[1] - right[1], left[0] - right[0]))
     assert abs(slope + tilt) < 8
@@ -127,8 +130,8 @@ def test_a_photo_is_turned_for_a_surer_face_only(monkeypatch):
         def search(looks, turn, sure=sure):
             return Detections(np.array([sure[turn]]), np.array([[10.0, 10, 30, 30]]), np.zeros((1, 5, 2)))
 
-        monkeypatch.setattr(views, "detect_in_views", search)
-        assert {face.rotation for face in find_faces(np.zeros((40, 40, 3), np.uint8))} == {rotation}
+        monkeypatch.setattr(DETECTOR, "in_views", search)
+        assert {face.rotation for face in find_faces(DETECTOR, np.zeros((40, 40, 3), np.uint8))} == {rotation}
 
 
 def test_boxes_are_like_those_of_expw(shared_data):
@@ -139,7 +142,7 @@ def test_boxes_are_like_those_of_expw(shared_data):
         top, left, right, bottom = map(int, numbers[:4])
         side, x, y = right - left, (left + right) / 2, (top + bottom) / 2
         if name not in photos:
-            photos[name] = find_faces(np.asarray(Image.open(root / "origin" / name).convert("RGB")))
+            photos[name] = find_faces(DETECTOR, np.asarray(Image.open(root / "origin" / name).convert("RGB")))
         for face in photos[name]:
             dx, dy = face.x + face.w / 2 - x, face.y + face.h / 2 - y
             if max(abs(dx), abs(dy)) < 0.35 * side and 0.5 < max(face.w, face.h) / side < 2:
@@ -152,7 +155,7 @@ def test_boxes_are_like_those_of_expw(shared_data):
 
 def test_many_faces_are_all_found(astronaut):
     head = np.asarray(Image.fromarray(astronaut[30:190, 140:300]).resize((96, 96), Image.Resampling.BICUBIC))
-    assert len(find_faces(np.tile(head, (6, 6, 1)))) == 36
+    assert len(find_faces(DETECTOR, np.tile(head, (6, 6, 1)))) == 36
 
 
 def pasted(background, heads, row, column):
@@ -184,7 +187,7 @@ def test_small_faces_in_large_pictures_are_found(shared_data, shape, side, textu
         background = background + noise.repeat(4, 0).repeat(4, 1)
         background = background.clip(0, 255, out=background).astype(np.uint8)
     picture, places = pasted(background, heads, shape[0] // 8, shape[1] // 9)
-    centres = [(face.x + face.w / 2, face.y + face.h / 2, face.w) for face in find_faces(picture)]
+    centres = [(face.x + face.w / 2, face.y + face.h / 2, face.w) for face in find_faces(DETECTOR, picture)]
     found = [
         any(
             max(abs(x - px - side), abs(y - py - side)) < 0.35 * side and side / 2 < w < 2 * side for x, y, w in centres
@@ -197,8 +200,16 @@ def test_small_faces_in_large_pictures_are_found(shared_data, shape, side, textu
 def test_scenes_have_no_faces(shared_data):
     """All of the validation scenes but the one with people."""
     scenes = sorted((shared_data / "content" / "val").glob("scene_*"))
-    found = [path.name for path in scenes if find_faces(np.asarray(Image.open(path).convert("RGB")))]
+    found = [path.name for path in scenes if find_faces(DETECTOR, np.asarray(Image.open(path).convert("RGB")))]
     assert len(scenes) >= 17 and [name for name in found if "grocery_store" not in name] == []
+
+
+def test_a_detector_loads_nothing_before_it_searches_and_serves_many_threads(astronaut):
+    detector, head = FaceDetector(), astronaut[30:190, 140:300]
+    assert "_params" not in vars(detector)
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(find_faces, [detector] * 16, [head] * 16))
+    assert len(found[0]) == 1 and all(faces == found[0] for faces in found) and "_params" in vars(detector)
 
 
 # --- cutting

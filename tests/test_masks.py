@@ -31,7 +31,7 @@ def model():
 
 @pytest.fixture(autouse=True)
 def faces(monkeypatch):
-    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: list(TWO_FACES))
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda detector, photo: list(TWO_FACES))
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_tiles_have_no_seams(model, monkeypatch):
 
 
 def test_without_a_face(model, photo, monkeypatch):
-    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: [])
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda detector, photo: [])
     for options in ({}, {"emotion": "sad"}):
         result = model(photo, faces_only=True, **options)
         assert "nothing is painted" in result.note and result.painted_share == 0

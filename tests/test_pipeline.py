@@ -59,12 +59,12 @@ TWO_FACES = [Face(4, 4, 30, 30, 0.9), Face(36, 20, 10, 10, 0.8)]
 
 @pytest.fixture
 def faces(monkeypatch):
-    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: list(TWO_FACES))
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda detector, photo: list(TWO_FACES))
 
 
 @pytest.fixture
 def no_faces(monkeypatch):
-    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: [])
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda detector, photo: [])
 
 
 def apart(a, b):
@@ -291,7 +291,7 @@ def test_choosing_a_face_that_is_not_there(model, faces, choice):
 
 def test_all_faces_of_a_crowd_are_read(model, monkeypatch):
     many = [Face(i % 20, 0, 20 - i / 10, 20 - i / 10, 0.9) for i in range(MAX_REGIONS + 3)]
-    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: many)
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda detector, photo: many)
     result = model(photo())
     assert len(result.faces) == 19 and result.note is None
     few = model(photo(), per_face=True)
@@ -301,7 +301,7 @@ def test_all_faces_of_a_crowd_are_read(model, monkeypatch):
 
 
 def test_a_given_emotion_skips_the_reading(model, monkeypatch):
-    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: pytest.fail("read"))
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda detector, photo: pytest.fail("read"))
     result = model(photo(), emotion={"happy": 3, "sad": 1})
     assert result.style == {"happy": 0.75, "sad": 0.25} and result.faces == [] and result.emotion is None
     assert apart(result.image, model.stylize(photo(), "happy:3,sad:1")).max() == 0
@@ -320,7 +320,7 @@ def test_no_face(model, no_faces):
 def test_no_face_runs_the_same_program(model, no_faces, monkeypatch):
     model(photo())
     compiled = len(model.programs)
-    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: list(TWO_FACES))
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda detector, photo: list(TWO_FACES))
     assert len(model(photo()).faces) == 2 and len(model.programs) == compiled
 
 
@@ -497,7 +497,7 @@ def sparing():
 
 def test_faces_are_painted_with_less_strength(sparing, monkeypatch):
     """Faces change, the more the less strength they have, whether they are read or named; what is far from them hardly does."""
-    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: [Face(84, 32, 32, 32, 0.9)])
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda detector, photo: [Face(84, 32, 32, 32, 0.9)])
     pixels = photo(96, 128)
     middle, far = (slice(40, 56), slice(92, 108)), (slice(None), slice(0, 32))
     read = sparing(pixels, face_strength=0.0)
@@ -616,6 +616,7 @@ def test_a_pack_is_one_more_style(model):
     row = jax.tree.map(lambda rows: np.asarray(rows[4]), table)  # that of sad
     style_file = StyleFile("joy", network_fingerprint(params["network"]), row, b"")
     more = model.with_style_files([style_file])
+    assert more.detector is model.detector
     assert more.styles.style_names == (*EMOTIONS, "joy")
     np.testing.assert_array_equal(more.stylize(photo(), "joy"), model.stylize(photo(), "sad"))
     mixed = more(photo(), emotion={"joy": 1.0, "sad": 1.0})

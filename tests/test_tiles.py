@@ -215,7 +215,7 @@ FOUND = [Face(4, 4, 60, 60, 0.9), Face(130, 60, 50, 50, 0.8)]
     "options", [{"style_scale": 0.8}, {}, {"mix": "probabilities"}, {"per_face": True, "mix": "probabilities"}]
 )
 def test_every_way_into_the_model(model, monkeypatch, small_tiles, options):
-    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: list(FOUND))
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda detector, photo: list(FOUND))
     image = photo()
     large = model(image, **options)
     monkeypatch.setattr(tiles, "max_pixels", lambda config: image.size)
@@ -228,7 +228,7 @@ def test_every_way_into_the_model(model, monkeypatch, small_tiles, options):
 
 
 def test_no_face_and_given_styles(model, monkeypatch, small_tiles):
-    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: [])
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda detector, photo: [])
     image = photo()
     np.testing.assert_array_equal(model(image).image, model.stylize(image, "neutral"))
     np.testing.assert_array_equal(model(image, emotion="sad").image, model.stylize(image, "sad"))

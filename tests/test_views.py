@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from emojax.faces import detector, views
 from emojax.faces.detector import MULTIPLE, Detections
-from emojax.faces.views import TILE, TILE_OVERLAP, bucket, detect_in_views, merge, plan_views, turn_back
+from emojax.faces.views import TILE, TILE_OVERLAP, FaceDetector, bucket, plan_views, turn_back
 from emojax.util.compiling import jit
+
+DETECTOR = FaceDetector()
 
 sizes = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
 
@@ -101,10 +103,10 @@ def test_boxes_of_turned_tiles_lie_where_they_were_seen(monkeypatch, rotation):
             return found()
         return found((0.9, columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
 
-    monkeypatch.setattr(views, "detect_in_view", look)
+    monkeypatch.setattr(DETECTOR, "in_view", look)
     photo = np.zeros((1500, 2000, 3), np.uint8)
     photo[900:960, 1500:1580] = 255
-    seen = detect_in_views(plan_views(photo), rotation)
+    seen = DETECTOR.in_views(plan_views(photo), rotation)
     assert len(seen.scores) == 1
     np.testing.assert_allclose(seen.boxes[0], [1500, 900, 1580, 960], atol=3.5)
     first = {0: (1500, 900), 90: (1500, 960), 180: (1580, 960), 270: (1580, 900)}[rotation]
@@ -112,16 +114,16 @@ def test_boxes_of_turned_tiles_lie_where_they_were_seen(monkeypatch, rotation):
 
 
 def test_large_boxes_are_left_to_the_whole(monkeypatch):
-    monkeypatch.setattr(views, "detect_in_view", lambda pixels: found((0.9, 0, 0, 300, 300)))
+    monkeypatch.setattr(DETECTOR, "in_view", lambda pixels: found((0.9, 0, 0, 300, 300)))
     photo = np.zeros((1500, 2000, 3), np.uint8)
-    assert len(detect_in_views(plan_views(photo), 0).scores) == 1
-    assert len(detect_in_views(plan_views(photo)[1:], 0).scores) == 0
+    assert len(DETECTOR.in_views(plan_views(photo), 0).scores) == 1
+    assert len(DETECTOR.in_views(plan_views(photo)[1:], 0).scores) == 0
 
 
 def test_a_face_that_several_views_show_is_one():
     one = found((0.8, 10, 10, 30, 30), (0.7, 100, 10, 120, 30))
     other = found((0.9, 11, 10, 31, 30), (0.65, 200, 10, 220, 30))
-    merged = merge([one, other])
+    merged = DETECTOR.merge([one, other])
     np.testing.assert_allclose(merged.scores, [0.9, 0.7, 0.65])
     np.testing.assert_array_equal(merged.boxes[:, 0], [11, 100, 200])
-    assert merge([one]) is one and len(merge([found(), found()]).scores) == 0
+    assert DETECTOR.merge([one]) is one and len(DETECTOR.merge([found(), found()]).scores) == 0

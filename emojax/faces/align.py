@@ -5,13 +5,15 @@ Coordinates are (x, y) in pixels, with pixel edges at whole numbers: the centre 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Real
 
+Numbers = Array | np.ndarray
 TEMPLATE_SIZE = 112
 # The landmarks (right eye, left eye, nose tip, right and left corner of the mouth) in a crop of 112 x 112 pixels, for networks
 # of the OpenCV model zoo. The zoo's coordinates have the centre of the first pixel at (0, 0), hence the 0.5.
@@ -21,29 +23,40 @@ TEMPLATE = np.array([(38.29, 51.70), (73.53, 51.50), (56.03, 71.74), (41.55, 92.
 class Similarity(NamedTuple):
     """A rotation, a uniform scale and a shift: z -> factor z + shift, with points as complex numbers x + iy."""
 
-    factor: Array
-    shift: Array
+    factor: Any
+    """complex scalar, like the shift"""
+    shift: Any
 
     def inverse(self) -> Similarity:
         return Similarity(1 / self.factor, -self.shift / self.factor)
 
-    def __call__(self, points: Float[Array | np.ndarray, "*N 2"]) -> Float[Array, "*N 2"]:
+    def __call__(self, points: Float[Numbers, "*N 2"]) -> Float[Numbers, "*N 2"]:
         moved = self.factor * _as_complex(points) + self.shift
-        return jnp.stack([moved.real, moved.imag], axis=-1)
+        return _library(moved).stack([moved.real, moved.imag], axis=-1)
 
 
-def _as_complex(points: Float[Array | np.ndarray, "*N 2"]) -> Array:
-    return lax.complex(*jnp.moveaxis(jnp.asarray(points), -1, 0))
+def fit_similarity(points: Float[Numbers, "N 2"], targets: Float[Numbers, "N 2"]) -> Similarity:
+    """The similarity that maps points to targets with the least sum of squared errors; a shift if all points coincide.
 
-
-def fit_similarity(points: Float[Array | np.ndarray, "N 2"], targets: Float[Array | np.ndarray, "N 2"]) -> Similarity:
-    """The similarity that maps points to targets with the least sum of squared errors; a shift if all points coincide."""
-    z, w = _as_complex(points), _as_complex(targets)
+    It is computed with NumPy if both are NumPy arrays, which is faster for single faces and compiles nothing, else with JAX.
+    """
+    library, z, w = _library(points, targets), _as_complex(points), _as_complex(targets)
     centre, target = z.mean(), w.mean()
-    spread = (jnp.abs(z - centre) ** 2).sum()
+    spread = (abs(z - centre) ** 2).sum()
     product = ((z - centre).conj() * (w - target)).sum()
-    factor = jnp.where((spread > 0) & (product != 0), product / jnp.where(spread > 0, spread, 1), 1)
+    factor = library.where((spread > 0) & (product != 0), product / library.where(spread > 0, spread, 1), 1)
     return Similarity(factor, target - factor * centre)
+
+
+def _library(*arrays: Any) -> Any:
+    """`jax.numpy` if one of the arrays is JAX's, else NumPy."""
+    return jnp if any(isinstance(array, jax.Array) for array in arrays) else np
+
+
+def _as_complex(points: Float[Numbers, "*N 2"]) -> Any:
+    if isinstance(points, jax.Array):
+        return lax.complex(points[..., 0], points[..., 1])
+    return points[..., 0] + 1j * points[..., 1]
 
 
 def template(size: int, margin: float = 0.0) -> Float[np.ndarray, "5 2"]:
@@ -53,8 +66,8 @@ def template(size: int, margin: float = 0.0) -> Float[np.ndarray, "5 2"]:
 
 
 def align(
-    picture: Float[Array | np.ndarray, "H W C"],
-    landmarks: Float[Array | np.ndarray, "5 2"],
+    picture: Float[Numbers, "H W C"],
+    landmarks: Float[Numbers, "5 2"],
     size: int = TEMPLATE_SIZE,
     margin: float = 0.0,
 ) -> Float[Array, "S S C"]:
@@ -71,9 +84,7 @@ def align(
     return sample(picture, fit_similarity(landmarks, template(size, margin)).inverse()(grid))
 
 
-def sample(
-    picture: Real[Array | np.ndarray, "H W C"], points: Float[Array | np.ndarray, "h w 2"]
-) -> Float[Array, "h w C"]:
+def sample(picture: Real[Numbers, "H W C"], points: Float[Numbers, "h w 2"]) -> Float[Array, "h w C"]:
     """The colours of a picture at points: bilinear between pixel centres; edges are repeated outside."""
     picture = jnp.asarray(picture)
     last = jnp.stack([jnp.asarray(side - 1) for side in picture.shape[1::-1]])  # sides may be symbolic

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 
-from emojax.faces import views
 from emojax.faces.find import Face, cut_aligned, cut_crop, realign, resize_margin
+from emojax.faces.views import FaceDetector
 
 Landmarks = tuple[tuple[float, float], ...]
 
@@ -22,7 +22,7 @@ _AWAY = 0.2
 """how far the detected face's centre may be from the input's centre, as a share of the input's side"""
 
 
-def find_landmarks(crop: UInt8[np.ndarray, "H W 3"], margin: float) -> Landmarks | None:
+def find_landmarks(detector: FaceDetector, crop: UInt8[np.ndarray, "H W 3"], margin: float) -> Landmarks | None:
     """The five landmarks of the face in a crop, in pixels of the crop; None if the detector finds no face at its centre.
 
     Args:
@@ -30,14 +30,14 @@ def find_landmarks(crop: UInt8[np.ndarray, "H W 3"], margin: float) -> Landmarks
         margin: what the crop shows beyond the face's box.
     """
     seen = resize_margin(crop, margin, _MARGIN, _SIDE)
-    found = views.detect_in_view(seen, _CONFIDENCE)
+    found = detector.in_view(seen, _CONFIDENCE)
     away = np.abs((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - _SIDE / 2).max(axis=1)
     near = np.flatnonzero(away < _AWAY * _SIDE)
     if not len(near):
         return None
     best = near[0]  # the one with the highest score
     points = tuple((float(x), float(y)) for x, y in found.landmarks[best])
-    face = realign(seen, Face(0, 0, _SIDE, _SIDE, float(found.scores[best]), points))
+    face = realign(detector, seen, Face(0, 0, _SIDE, _SIDE, float(found.scores[best]), points))
     size, share = np.array([crop.shape[1], crop.shape[0]]), (1 + 2 * _MARGIN) / (1 + 2 * margin)
     points = (np.array(face.landmarks) / _SIDE - 0.5) * size[None] * share + size[None] / 2
     return tuple((float(x), float(y)) for x, y in points)
@@ -71,8 +71,13 @@ def convert_crop(
 
 
 def detect_and_convert_crop(
-    crop: UInt8[np.ndarray, "H W 3"], margin: float, to_margin: float, size: int, aligned: bool
+    detector: FaceDetector,
+    crop: UInt8[np.ndarray, "H W 3"],
+    margin: float,
+    to_margin: float,
+    size: int,
+    aligned: bool,
 ) -> UInt8[np.ndarray, "S S 3"]:
     """`convert_crop` for a crop whose landmarks are unknown: they are detected if needed."""
-    landmarks = find_landmarks(crop, margin) if aligned else None
+    landmarks = find_landmarks(detector, crop, margin) if aligned else None
     return convert_crop(crop, margin, landmarks, to_margin, size, aligned)

@@ -48,7 +48,6 @@ class Detections(NamedTuple):
     landmarks: Float[Numbers, "N 5 2"]
 
 
-@functools.cache
 def load_detector() -> dict[str, np.ndarray]:
     """The packaged weights: float32 kernels [k, k, C, D] and biases [D], named as in `detector_outputs`."""
     return load_file(WEIGHTS)

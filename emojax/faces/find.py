@@ -7,22 +7,18 @@ degrees clockwise a photo has to be turned for its faces to be upright: 0, 90, 1
 from __future__ import annotations
 
 import cmath
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
 from emojax.errors import InputError
-from emojax.faces import views
 from emojax.faces.align import TEMPLATE_SIZE, Similarity, fit_similarity, template
+from emojax.faces.views import FaceDetector, plan_views
 from emojax.options import check_choice
-from emojax.util.executables import Compiled
 
 CONFIDENT = 0.91
 """a photo whose highest face score is below this is also searched in the other orientations"""
@@ -63,8 +59,8 @@ class Face:
     """by how many degrees clockwise the photo has to be turned for the face to be upright: 0, 90, 180 or 270"""
 
 
-def find_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> list[Face]:
-    """The faces of a photo, at most `detector.MAXIMUM`, largest first.
+def find_faces(detector: FaceDetector, photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> list[Face]:
+    """The faces of a photo, at most `MAXIMUM` of `emojax.faces.detector`, largest first.
 
     Boxes are squares like those of ExpW, clipped to the photo.
     Faces of about `views.SMALLEST_FACE` pixels are found in photos of up to 4000 x 3000 pixels; in larger photos, faces have to
@@ -75,10 +71,10 @@ def find_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> list[F
     Args:
         turned: whether the photo may be turned; frames of a clip are not, because their rotation flag is known.
     """
-    planned = views.plan_views(photo)
+    views = plan_views(photo)
 
     def upright(rotation: int) -> list[Face]:
-        found = zip(*views.detect_in_views(planned, rotation), strict=True)
+        found = zip(*detector.in_views(views, rotation), strict=True)
         faces = (_face(*face, photo.shape[:2], rotation) for face in found)
         return [face for face in faces if face is not None]
 
@@ -90,7 +86,7 @@ def find_faces(photo: UInt8[np.ndarray, "H W 3"], turned: bool = True) -> list[F
         other = upright(rotation)
         if _highest_confidence(other) >= max(CONFIDENT_TURNED, confidence):
             faces = other
-    faces = [realign(photo, face) for face in faces]
+    faces = [realign(detector, photo, face) for face in faces]
     return sorted(faces, key=lambda face: (-face.w * face.h, face.x, face.y))
 
 
@@ -117,19 +113,19 @@ def _face(
     return Face(x, y, w, h, min(float(score), 1.0), points, rotation)
 
 
-def realign(photo: UInt8[np.ndarray, "H W 3"], face: Face) -> Face:
+def realign(detector: FaceDetector, photo: UInt8[np.ndarray, "H W 3"], face: Face) -> Face:
     """Corrects the landmarks of a tilted face: they are detected again in the crop that the old landmarks align."""
     for _ in range(MAX_REALIGNMENTS):
-        factor, _ = _place(TEMPLATE_SIZE, 0.0)(np.array(face.landmarks, np.float32))
+        factor, _ = _to_photo(face.landmarks, TEMPLATE_SIZE, 0.0)
         tilt = -math.degrees(cmath.phase(complex(factor))) - face.rotation  # the factor maps to the photo
         if abs((tilt + 180) % 360 - 180) < MIN_TILT:
             break
         crop, to_photo = _aligned(photo, face.landmarks, REALIGNED_SIZE, REALIGNED_MARGIN)
-        found = views.detect_in_view(crop)
+        found = detector.in_view(crop)
         away = np.abs((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - REALIGNED_SIZE / 2).max(axis=1)
         if not len(away) or away.min() > REALIGNED_SIZE / 8:
             break
-        points = np.asarray(to_photo(found.landmarks[away.argmin()]))
+        points = to_photo(found.landmarks[away.argmin()])
         face = replace(face, landmarks=tuple((float(x), float(y)) for x, y in points))
     return face
 
@@ -194,8 +190,7 @@ def _aligned(
     photo: UInt8[np.ndarray, "H W 3"], landmarks: Sequence[tuple[float, float]], size: int, margin: float
 ) -> tuple[UInt8[np.ndarray, "S S 3"], Similarity]:
     """The crop of `cut_aligned`, and the similarity that maps points of the crop to points of the photo."""
-    points = np.array(landmarks, np.float32)
-    to_photo = _place(size, margin)(points)
+    to_photo = _to_photo(landmarks, size, margin)
     factor, shift = complex(to_photo.factor), complex(to_photo.shift)
     centre = factor * complex(size / 2, size / 2) + shift
     half = abs(factor) * size / math.sqrt(2)  # the crop may be rotated by 45 degrees
@@ -208,19 +203,9 @@ def _aligned(
     return np.asarray(crop), to_photo
 
 
-def _place(size: int, margin: float) -> Callable[[Float[np.ndarray, "5 2"]], Similarity]:
-    """A compiled function from landmarks to the similarity that maps an aligned crop to the photo."""
-    return functools.partial(_fit(), targets=template(size, margin))
-
-
-@functools.cache
-def _fit() -> Callable[..., Similarity]:
-    program = Compiled(_to_photo)
-    return lambda landmarks, targets: jax.device_get(program(landmarks, targets))
-
-
-def _to_photo(landmarks: Float[Any, "5 2"], targets: Float[Any, "5 2"]) -> Similarity:
-    return fit_similarity(landmarks, targets).inverse()
+def _to_photo(landmarks: Sequence[tuple[float, float]], size: int, margin: float) -> Similarity:
+    """The similarity that maps points of an aligned crop to points of the photo."""
+    return fit_similarity(np.array(landmarks, np.float32), template(size, margin)).inverse()
 
 
 def _unclipped(start: float, length: float, side: float, limit: int) -> float:

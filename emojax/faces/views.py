@@ -1,4 +1,4 @@
-"""Photos -> views -> the faces that the detector finds in them.
+"""Photos -> views -> the faces that the detector finds in them: `plan_views`, then `FaceDetector`.
 
 Photos are uint8 [H, W, 3], RGB, of any size. Faces are in pixels of the photo. A *rotation* says by how many degrees clockwise
 the photo is turned before the detector sees it: 0, 90, 180 or 270.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -97,56 +97,58 @@ def bucket(height: int, width: int) -> tuple[int, int]:
     return (short, long) if height <= width else (long, short)
 
 
-@functools.cache
-def _programs() -> tuple[Callable[..., Detections], Callable[..., Detections]]:
-    """The detector and the suppression, compiled for each shape on first use; there are few shapes, see `bucket`."""
-    params = jax.device_put(detector.load_detector())
-    return functools.partial(Compiled(detector.detect, limit=_SHAPES), params), Compiled(
-        detector.suppress, limit=_SHAPES
-    )
+class FaceDetector:
+    """The detector's weights on the device, and its programs, compiled for the sizes of views (few, see `bucket`). Thread-safe.
 
+    Nothing is loaded or compiled before the first view is searched.
+    """
 
-def detect_in_view(pixels: UInt8[np.ndarray, "h w 3"], minimum: float = MINIMUM_CONFIDENCE) -> Detections:
-    """The faces of a view with a score of at least `minimum`, in pixels of the view."""
-    padded = np.zeros((*bucket(*pixels.shape[:2]), 3), np.uint8)
-    padded[: pixels.shape[0], : pixels.shape[1]] = pixels
-    found = jax.device_get(_programs()[0](padded, np.float32(minimum)))
-    count = np.count_nonzero(found.scores)
-    # The detector's origin is the centre of the first pixel (measured with the same faces at two sizes), ours is its edge.
-    return Detections(
-        found.scores[:count], found.boxes[:count] + np.float32(0.5), found.landmarks[:count] + np.float32(0.5)
-    )
+    def __init__(self) -> None:
+        self._detect = Compiled(detector.detect, limit=_SHAPES)
+        self._suppress = Compiled(detector.suppress, limit=_SHAPES)
 
+    @functools.cached_property
+    def _params(self) -> Mapping[str, jax.Array]:
+        return jax.device_put(detector.load_detector())  # two threads at once may load them twice, which does no harm
 
-def detect_in_views(views: Sequence[View], rotation: int) -> Detections:
-    """The faces of a photo that are upright after a turn by `rotation`, by descending score, at most `detector.MAXIMUM`."""
-    return merge([_detect_in_photo(view, rotation) for view in views])
+    def in_view(self, pixels: UInt8[np.ndarray, "h w 3"], minimum: float = MINIMUM_CONFIDENCE) -> Detections:
+        """The faces of a view with a score of at least `minimum`, in pixels of the view."""
+        padded = np.zeros((*bucket(*pixels.shape[:2]), 3), np.uint8)
+        padded[: pixels.shape[0], : pixels.shape[1]] = pixels
+        found = jax.device_get(self._detect(self._params, padded, np.float32(minimum)))
+        count = np.count_nonzero(found.scores)
+        # The network's origin is the centre of the first pixel (measured with the same faces at two sizes), ours is its edge.
+        return Detections(
+            found.scores[:count], found.boxes[:count] + np.float32(0.5), found.landmarks[:count] + np.float32(0.5)
+        )
 
+    def in_views(self, views: Sequence[View], rotation: int) -> Detections:
+        """The faces of a photo that are upright after a turn by `rotation`, by descending score, at most `detector.MAXIMUM`."""
+        return self.merge([self._in_photo(view, rotation) for view in views])
 
-def _detect_in_photo(view: View, rotation: int) -> Detections:
-    """The faces that the detector finds in a turned view, in pixels of the photo."""
-    found = detect_in_view(np.rot90(view.pixels, -rotation // 90))
-    small = found.boxes[:, 3] - found.boxes[:, 1] <= view.largest
+    def _in_photo(self, view: View, rotation: int) -> Detections:
+        """The faces in a turned view, in pixels of the photo."""
+        found = self.in_view(np.rot90(view.pixels, -rotation // 90))
+        small = found.boxes[:, 3] - found.boxes[:, 1] <= view.largest
 
-    def place(points: Numbers) -> np.ndarray:
-        points = turn_back(np.asarray(points).reshape(-1, 2), view.pixels.shape[:2], rotation)
-        return ((points + np.array(view.start)[None]) * np.array(view.scale)[None]).astype(np.float32)
+        def place(points: Numbers) -> np.ndarray:
+            points = turn_back(np.asarray(points).reshape(-1, 2), view.pixels.shape[:2], rotation)
+            return ((points + np.array(view.start)[None]) * np.array(view.scale)[None]).astype(np.float32)
 
-    corners = place(found.boxes[small]).reshape(-1, 2, 2)
-    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
-    return Detections(found.scores[small], boxes, place(found.landmarks[small]).reshape(-1, 5, 2))
+        corners = place(found.boxes[small]).reshape(-1, 2, 2)
+        boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        return Detections(found.scores[small], boxes, place(found.landmarks[small]).reshape(-1, 5, 2))
 
-
-def merge(found: Sequence[Detections]) -> Detections:
-    """Merges the faces of several views; duplicates are suppressed."""
-    if len(found) == 1:
-        return found[0]
-    scores, boxes, landmarks = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    room = 2 ** math.ceil(math.log2(max(len(scores), detector.MAXIMUM)))  # a power of 2: few programs are compiled
-    empty = room - len(scores)
-    padded = (np.pad(part, [(0, empty)] + [(0, 0)] * (part.ndim - 1)) for part in (scores, boxes, landmarks))
-    kept = jax.device_get(_programs()[1](Detections(*padded), np.float32(MINIMUM_CONFIDENCE)))
-    return Detections(*(part[: np.count_nonzero(kept.scores)] for part in kept))
+    def merge(self, found: Sequence[Detections]) -> Detections:
+        """Merges the faces of several views; duplicates are suppressed."""
+        if len(found) == 1:
+            return found[0]
+        scores, boxes, landmarks = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        room = 2 ** math.ceil(math.log2(max(len(scores), detector.MAXIMUM)))  # a power of 2: few programs are compiled
+        empty = room - len(scores)
+        padded = (np.pad(part, [(0, empty)] + [(0, 0)] * (part.ndim - 1)) for part in (scores, boxes, landmarks))
+        kept = jax.device_get(self._suppress(Detections(*padded), np.float32(MINIMUM_CONFIDENCE)))
+        return Detections(*(part[: np.count_nonzero(kept.scores)] for part in kept))
 
 
 def turn_back(points: Float[np.ndarray, "N 2"], size: tuple[int, int], rotation: int) -> Float[np.ndarray, "N 2"]:

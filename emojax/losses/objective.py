@@ -6,8 +6,10 @@ float32 [N, H, W, 3], RGB, 0 to 1; feature maps are VGG16's, see `emojax.nets.vg
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ from jaxtyping import Array, Float
 
 from emojax.errors import InputError
 from emojax.losses.terms import (
+    STYLE_LAYERS,
     cosine_distances,
     draw_positions,
     hypercolumns,
@@ -38,36 +41,52 @@ CELL = 4
 """side of the cells of the grid that weights random positions, in pixels"""
 
 
-def check_layers(layers: Sequence[str], style_layers: Sequence[str], style_layer_weights: Sequence[float]) -> None:
-    """Raises InputError for an unknown feature map among `layers`, or weights that are negative or not one per style layer."""
-    if len(style_layers) != len(style_layer_weights):
-        raise InputError(
-            f"`style_layer_weights` {tuple(style_layer_weights)}: give one for each of the {len(style_layers)} style layers",
-            "style_layer_weights",
-        )
-    check_range("style_layer_weights", tuple(style_layer_weights), least=0)
-    if unknown := [name for name in layers if name.removeprefix("relu") not in LAYERS]:
-        raise InputError(f"layer {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
+@dataclass(frozen=True)
+class ObjectiveWeights:
+    """Weights of the terms: the objective is the sum of each weight times its term. See `emojax.losses.terms` for the terms.
 
+    By default, they are content, style and total variation, as in Johnson et al. 2016.
+    """
 
-@runtime_checkable
-class TransportWeights(Protocol):
-    """Weights of the terms; a term with weight 0 is not computed."""
+    content: float = 1.0
+    """weight of the relative content loss at relu2_2 (Johnson et al. 2016)"""
+    style: float = 3.0
+    """weight of the relative Gram errors of the style layers (Johnson et al. 2016), which produce strokes"""
+    style_layers: tuple[str, ...] = STYLE_LAYERS
+    """feature maps whose Gram matrices are compared"""
+    style_layer_weights: tuple[float, ...] = (0.25, 0.25, 0.25, 0.25)
+    """weight of each of these layers in the style loss"""
+    tv: float = 0.5
+    """weight of the total variation of the picture (0 to 1), against grain"""
+    similarity: float = 0.0
+    """weight of the self-similarity to the photo (Kolkin et al. 2019)"""
+    face_similarity: float = 0.0
+    """weight of the self-similarity inside faces"""
+    transport: float = 0.0
+    """weight of the relaxed optimal transport between the features of the picture and the painting (Kolkin et al. 2019)"""
+    moments: float = 0.0
+    """weight of the difference of those features' means and covariances (Kolkin et al. 2019)"""
+    palette: float = 0.0
+    """weight of the relaxed optimal transport between the colours of the picture and the painting (Kolkin et al. 2019)"""
+    columns: tuple[str, ...] = COLUMN_LAYERS
+    """feature maps of a hypercolumn, which self-similarity, transport and moments compare"""
+    positions: int = 512
+    """number of random positions of each picture that a step compares with twice as many of the painting"""
 
-    @property
-    def similarity(self) -> float: ...
-    @property
-    def face_similarity(self) -> float: ...
-    @property
-    def transport(self) -> float: ...
-    @property
-    def moments(self) -> float: ...
-    @property
-    def palette(self) -> float: ...
-    @property
-    def columns(self) -> tuple[str, ...]: ...
-    @property
-    def positions(self) -> int: ...
+    def __post_init__(self) -> None:
+        check_range("positions", self.positions, least=2, whole=True)
+        if len(self.style_layers) != len(self.style_layer_weights):
+            raise InputError(
+                f"`style_layer_weights` {self.style_layer_weights}: give one for each of the {len(self.style_layers)} "
+                "style layers",
+                "style_layer_weights",
+            )
+        for name, value in dataclasses.asdict(self).items():  # also those of derived classes: none may be negative
+            if name not in ("style_layers", "columns"):
+                check_range(name, value, least=0)
+        for layer in (*self.style_layers, *self.columns):
+            if layer.removeprefix("relu") not in LAYERS:
+                raise InputError(f"layer {layer!r}: choose from relu{', relu'.join(LAYERS)}")
 
 
 Samples = dict[str, Any]
@@ -111,7 +130,7 @@ def _moments(columns: Float[Array, "Q D"]) -> dict[str, jax.Array]:
 
 
 def transport_terms(
-    weights: TransportWeights,
+    weights: ObjectiveWeights,
     features: Mapping[str, jax.Array],
     photo_features: Mapping[str, jax.Array],
     picture: Float[Array, "N H W 3"],
@@ -147,7 +166,7 @@ def transport_terms(
 
 
 def style_terms(
-    weights: TransportWeights,
+    weights: ObjectiveWeights,
     columns: Float[Array, "N P D"],
     colors: Float[Array, "N P 3"],
     samples: Mapping[str, Any],

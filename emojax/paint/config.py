@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from emojax.errors import InputError
-from emojax.losses.objective import COLUMN_LAYERS, STROKE_WEIGHTS, check_layers
+from emojax.losses.objective import COLUMN_LAYERS, STROKE_WEIGHTS, ObjectiveWeights
 from emojax.losses.terms import CONTENT_LAYER
 from emojax.paint import descent
 from emojax.paint.limits import SMALLEST
@@ -17,37 +17,25 @@ MULTIPLE = 8
 
 
 @dataclass(frozen=True)
-class PaintConfig:
+class PaintConfig(ObjectiveWeights):
     """The objective's weights, and how it is minimized."""
 
     content: float = 5.0
-    """weight of the relative content loss at relu2_2 (Johnson et al. 2016)"""
-    similarity: float = 8.0
-    """weight of the self-similarity to the photo"""
-    face_similarity: float = 12.0
-    """weight of the self-similarity inside faces"""
     style: float = 15.0
-    """weight of the relative Gram errors of the style layers (Johnson et al. 2016), which produce strokes"""
     style_layers: tuple[str, ...] = COLUMN_LAYERS
-    """feature maps whose Gram matrices are compared"""
     style_layer_weights: tuple[float, ...] = STROKE_WEIGHTS
-    """weight of each of these layers"""
-    transport: float = 6.0
-    """weight of the relaxed optimal transport between features"""
-    moments: float = 4.0
-    """weight of the difference between the features' means and covariances"""
-    palette: float = 8.0
-    """weight of the relaxed optimal transport between colours"""
     tv: float = 5.0
-    """weight of the total variation, against grain"""
+    similarity: float = 8.0
+    face_similarity: float = 12.0
+    transport: float = 6.0
+    moments: float = 4.0
+    palette: float = 8.0
+    positions: int = 1024
+    """the most random positions that a step compares; there is one for every 64 pixels, but at least 256"""
     style_scale: float = 1.4
     """size of the painting relative to the picture; larger values make larger strokes; a painting is not enlarged for that"""
     margin: float = 0.06
     """share of the painting's sides that is ignored along each border, where there are frames, canvas edges and signatures"""
-    columns: tuple[str, ...] = COLUMN_LAYERS
-    """feature maps of a hypercolumn"""
-    positions: int = 1024
-    """the most random positions that a step compares; there is one for every 64 pixels, but at least 256"""
     steps: tuple[int, ...] = (60, 100, 150, 200, 250)
     """steps at the finest scale, at the next coarser one, and so on; the last number also holds for all coarser ones"""
     coarsest: int = SMALLEST
@@ -56,6 +44,7 @@ class PaintConfig:
     """Adam's learning rate at the start of every scale; it falls to a fiftieth, so that the random positions leave no grain"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.steps:
             raise InputError("`steps` is empty: give the steps of at least one scale", "steps")
         check_range("steps", self.steps, least=1, whole=True)
@@ -64,10 +53,6 @@ class PaintConfig:
         check_range("learning_rate", self.learning_rate, above=0)
         check_range("style_scale", self.style_scale, above=0)
         check_range("margin", self.margin, least=0, below=0.5)
-        for name, value in dataclasses.asdict(self).items():  # the other numbers are weights
-            if isinstance(value, float | int):
-                check_range(name, value, least=0)
-        check_layers(self.layers, self.style_layers, self.style_layer_weights)
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def paint_photo(
         raise InputError(f"{min(reading)} chooses among the emotions' styles: leave it out beside a painting")
     photo = photo if isinstance(photo, Photo) else read_photo(photo)
     plan = (
-        _painting_plan(photo, painting)
+        _painting_plan(model, photo, painting)
         if painting is not None
         else _emotion_plan(model, photo, paintings, where, reading)
     )
@@ -114,14 +114,14 @@ class _Plan:
     """the picture to begin with"""
 
 
-def _painting_plan(photo: Photo, painting: PhotoLike | Photo) -> _Plan:
+def _painting_plan(model: Model, photo: Photo, painting: PhotoLike | Photo) -> _Plan:
     """The whole photo, in the style of a painting."""
     from emojax.pipeline import Result
 
     picture = read_painting(painting)
     notes = ((photo.note,) if photo.note else ()) + tuple(note_on(picture))
     result = Result(None, [], None, {_name(painting): 1.0})
-    return _Plan(result, [Region((picture,))], find_faces(photo.pixels), notes)
+    return _Plan(result, [Region((picture,))], find_faces(model.detector, photo.pixels), notes)
 
 
 def _emotion_plan(

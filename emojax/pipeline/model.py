@@ -21,6 +21,7 @@ from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
 from emojax.errors import EmojaxError, InputError, NoFaceError
 from emojax.faces.crops import cut_face, detect_and_convert_crop
 from emojax.faces.find import Face, face_weights, find_faces
+from emojax.faces.views import FaceDetector
 from emojax.images import ArrayLike, Photo, PhotoLike, read_photo, rescale, resize_like, resize_mask, to_picture
 from emojax.images.finish import finish
 from emojax.nets.classifier import ClassifierConfig, classify
@@ -61,6 +62,7 @@ class Model:
     styles: StylizerConfig
     params: Mapping[str, Any]
     programs: Programs = field(default_factory=Programs, repr=False)
+    detector: FaceDetector = field(default_factory=FaceDetector, repr=False)
 
     def __repr__(self) -> str:
         width, blocks = self.styles.width, self.styles.blocks
@@ -92,7 +94,7 @@ class Model:
                 notes.append("no face found, nothing is painted")
             style, note = style_dict(self.styles, weights), "; ".join(notes) or None
             return Result(to_picture(picture, photo.alpha), [], None, style, note, painted_share=share)
-        faces = find_faces(photo.pixels)
+        faces = find_faces(self.detector, photo.pixels)
         if not faces:
             if chosen.no_face == "error":
                 raise NoFaceError("no face found: choose another `no_face`, or name a style with `emotion`")
@@ -250,7 +252,8 @@ class Model:
             raise InputError(f"`margin` {margin!r}: it is a fraction of the face's box, 0 to 10", "margin")
         pictures = as_pictures(crops)
         config = self.classifier
-        ready = [detect_and_convert_crop(crop, margin, config.margin, config.size, config.aligned) for crop in pictures]
+        target = config.margin, config.size, config.aligned
+        ready = [detect_and_convert_crop(self.detector, crop, margin, *target) for crop in pictures]
         if not ready:
             return np.zeros((0, len(EMOTIONS)), np.float32)
         program = self.programs.get("classify", None, lambda: functools.partial(classify, config))
@@ -271,7 +274,8 @@ class Model:
         Raises:
             InputError: a photo that cannot be read.
         """
-        return find_faces((photo if isinstance(photo, Photo) else read_photo(photo, math.inf)).pixels)
+        pixels = (photo if isinstance(photo, Photo) else read_photo(photo, math.inf)).pixels
+        return find_faces(self.detector, pixels)
 
     @as_resource_errors()
     def stylize(self, photo: PhotoLike | Photo, emotion: str | Mapping[str, float]) -> np.ndarray:
@@ -303,7 +307,7 @@ class Model:
         code = np.asarray(with_strength(self.styles.style_names, weights, share))
         small, regions = rescale(photo, 1 / options.style_scale), None
         spares, of_faces = spares_faces(self.styles, options), options.faces_only or options.background_only
-        faces = find_faces(photo) if spares or of_faces else []
+        faces = find_faces(self.detector, photo) if spares or of_faces else []
         mask = paint_mask(options, faces, photo.shape[:2])
         small_mask = None if mask is None else resize_mask(mask, small.shape[:2])
         if self._is_regional(options, mask):

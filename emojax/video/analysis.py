@@ -86,7 +86,8 @@ class ClipAnalyzer:
 
     def _detect(self, frame: Frame) -> KeyFrame:
         """The faces of a frame."""
-        found = find_faces(frame.pixels, turned=False)[: FACE_COUNTS[-1]] if self._faces else []
+        found = find_faces(self._model.detector, frame.pixels, turned=False) if self._faces else []
+        found = found[: FACE_COUNTS[-1]]
         probabilities = np.zeros((len(found), len(EMOTIONS)), np.float32)
         if self._read and found:
             config = self._model.classifier

@@ -43,7 +43,7 @@ class Scene:
     def __init__(self):
         self.faces, self.readings, self.looks = [[FACE]], [HAPPY], 0
 
-    def find_faces(self, frame, turned=True):
+    def find_faces(self, detector, frame, turned=True):
         found = self.faces[min(self.looks, len(self.faces) - 1)]
         self.looks += 1
         return list(found)
@@ -252,7 +252,7 @@ def test_a_cut_begins_anew(model, scene, written, tmp_path):
 
 
 def test_frame_by_frame_is_the_photos_painting(model, scene, written, clip, monkeypatch):
-    monkeypatch.setattr(pipeline.model, "find_faces", lambda photo: [FACE])
+    monkeypatch.setattr(pipeline.model, "find_faces", lambda detector, photo: [FACE])
     for options in ({"emotion": "sad"}, {"emotion": "happy:0.5,sad:0.5", "strength": 0.7, "style_scale": 2}):
         pictures, _, _ = painted(model, clip, written, steady=0, colors="photo", **options)
         photo = read(clip)[0][7].pixels

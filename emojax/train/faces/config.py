@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.mobilefacenet import BLOCKS
+from emojax.train.config import TrainingConfig
 from emojax.train.faces.augment import AugmentConfig
 from emojax.train.faces.sources import FaceConfig
-from emojax.train.loop import LoopConfig
-from emojax.train.optimizer import OptimizerConfig
-from emojax.train.parallel import Mode
-from emojax.train.progress import Length
 from emojax.util.numbers import check_range
 
 
 @dataclass(frozen=True)
-class ClassifierTraining:
+class ClassifierTraining(TrainingConfig):
     """A training run of the classifier."""
 
-    MAY_CHANGE: ClassVar = (
-        *("output", "steps", "epochs", "initial", "vgg16", "features", "loop"),
-        *("parallel", "coordinator", "hosts", "host"),
-    )
-    """fields that may differ when a run is resumed"""
+    MAY_CHANGE: ClassVar = (*TrainingConfig.MAY_CHANGE, "initial", "vgg16", "features")
 
-    output: str = ""
-    """the run's folder; empty: runs/PRESET"""
     batch_size: int = 128
-    """faces per step, over all devices"""
     epochs: float = 50.0
     """passes over the data, each of as many draws as there are training faces; ignored if steps is given"""
-    steps: int | None = None
-    """total number of steps; none: as many as the epochs take"""
     mixup: float = 0.0
     """alpha of mixup: pairs of faces are mixed with a weight from Beta(alpha, alpha); 0: no mixup"""
     ema_decay: float = 0.0
@@ -57,29 +45,12 @@ class ClassifierTraining:
     """with begin, the folder of the computed features; empty: features/ in the run's folder"""
     class_weights: tuple[float, ...] = ()
     """factor of the loss for each of the seven classes; empty: 1 each"""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """precision of the computation; parameters, norm statistics and losses are float32"""
-    seed: int = 0
-    """seed of the initialization, the order of the faces, augmentation and dropout"""
-    parallel: Mode = "jit"
-    """how devices share a batch: jit (sharded arrays) or pmap"""
-    coordinator: str | None = None
-    """with several hosts: address:port of the first host"""
-    hosts: int | None = None
-    """with several hosts: their number"""
-    host: int | None = None
-    """with several hosts: the index of this host, from 0"""
     data: FaceConfig = field(default_factory=FaceConfig)
     model: ClassifierConfig = field(default_factory=ClassifierConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
-        check_range("batch_size", self.batch_size, least=1, whole=True)
-        check_range("epochs", self.epochs, above=0)
-        if self.steps is not None:
-            check_range("steps", self.steps, least=1, whole=True)
+        super().__post_init__()
         check_range("mixup", self.mixup, least=0)
         check_range("ema_decay", self.ema_decay, least=0, below=1)
         if self.vgg16 is not None and (self.initial or self.model.architecture != "vgg16"):
@@ -111,7 +82,3 @@ class ClassifierTraining:
                 f"`class_weights` {self.class_weights}: give {len(EMOTIONS)} that are not negative, or none",
                 "class_weights",
             )
-
-    def length(self) -> Length:
-        """How long to train."""
-        return Length(steps=self.steps, epochs=None if self.steps else self.epochs)

@@ -158,6 +158,8 @@ class HeldOutFaces:
 
     images: UInt8[np.ndarray, "M S S 3"] | Float16[np.ndarray, "M h w C"]
     labels: Float[np.ndarray, "M 7"]
+    from_photos: bool = False
+    """whether the faces were cut from photos, as a user's are"""
 
 
 def held_out_faces(
@@ -173,16 +175,17 @@ def held_out_faces(
     """
     found, bad = {}, []
     for name, source in open_faces(dataclasses.replace(config, sharpness=1.0), split, model.aligned).items():
-        source, images, labels = wrap(name, source, split), [], []
+        source, images, labels, from_photos = wrap(name, source, split), [], [], False
         for index in range(len(source)):
             try:
                 face = source[index]
                 images.append(face["features"][0] if "features" in face else decode_face(face, model))
                 labels.append(face["votes"])
+                from_photos = face["from_photo"]
             except UNREADABLE as error:
                 bad.append(f"number {index} of {source!r}: {error}")
         if images:
-            found[name] = HeldOutFaces(np.stack(images), np.stack(labels))
+            found[name] = HeldOutFaces(np.stack(images), np.stack(labels), from_photos)
     if bad:
         tell(f"skipped {len(bad)} {split} faces that cannot be read, first {bad[0]}")
     return found

@@ -25,6 +25,7 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import EmojaxError, InputError
 from emojax.faces.crops import convert_crop, cut_face, find_landmarks
 from emojax.faces.find import Face, cut_crop, find_faces, overlap
+from emojax.faces.views import FaceDetector
 from emojax.images import read_photo
 from emojax.nets.classifier import ClassifierConfig, classify
 from emojax.train.faces.data import HeldOutFaces, held_out_faces
@@ -108,20 +109,20 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
 
     labels = parse_labels(root / "label.lst")
     photos = {name: list(group) for name, group in groupby(labels, key=lambda label: label.photo)}
-    pairs, bad = [], []
+    pairs, bad, detector = [], [], FaceDetector()
     for name, group in track(photos.items(), "photo", "reading"):
         try:
             photo = read_photo(root / "origin" / name).pixels
         except EmojaxError as error:
             bad.append(str(error))
             continue
-        detected = find_faces(photo)
+        detected = find_faces(detector, photo)
         for label in group:
             box = Face(label.left, label.top, label.right - label.left, label.bottom - label.top, 1.0)
             best = max(detected, key=partial(overlap, box), default=None)
             if best is not None and overlap(box, best) >= MINIMUM_OVERLAP:
                 detected_crop = cut_face(photo, best, config.margin, config.size, config.aligned)
-                pairs.append([_labelled_crop(config, photo, box), detected_crop])
+                pairs.append([_labelled_crop(config, detector, photo, box), detected_crop])
     if bad:
         tell(f"skipped {len(bad)} of {len(photos)} photos, first: {bad[0]}")
     quality: dict[str, Any] = {"labelled": len(labels), "found": len(pairs)}
@@ -134,12 +135,13 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
     return quality
 
 
-def _labelled_crop(config: ClassifierConfig, photo: np.ndarray, box: Face) -> np.ndarray:
+def _labelled_crop(config: ClassifierConfig, detector: FaceDetector, photo: np.ndarray, box: Face) -> np.ndarray:
     """The crop of a labelled box; for aligned crops, the landmarks are found in the box first."""
     if not config.aligned:
         return cut_crop(photo, box, config.margin, config.size)
     crop = cut_crop(photo, box, EXPW_MARGIN, ARCHIVE_SIDE)
-    return convert_crop(crop, EXPW_MARGIN, find_landmarks(crop, EXPW_MARGIN), config.margin, config.size, True)
+    landmarks = find_landmarks(detector, crop, EXPW_MARGIN)
+    return convert_crop(crop, EXPW_MARGIN, landmarks, config.margin, config.size, True)
 
 
 def table(scores: Mapping[str, Mapping[str, Any]]) -> str:

@@ -54,8 +54,8 @@ class FacesWithFeatures:
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not np.isfinite(self.features[index, 0, 0, 0, 0]):
             raise ValueError("the image cannot be read")
-        face = self.source[index]
-        return {"features": self.features[index], "label": face["label"], "votes": face["votes"]}
+        face = {name: value for name, value in self.source[index].items() if name != "image"}
+        return {**face, "features": self.features[index]}
 
     def labels(self) -> Int[np.ndarray, " n"]:
         """The labels of all faces."""

@@ -15,8 +15,9 @@ from jaxtyping import Float, Int
 from PIL import Image
 
 from emojax.errors import EmojaxError
-from emojax.faces import detector
 from emojax.faces.crops import find_landmarks
+from emojax.faces.detector import LANDMARKS, WEIGHTS
+from emojax.faces.views import FaceDetector
 from emojax.train.stream import UNREADABLE
 from emojax.util.files import cache_folder, write_atomically
 from emojax.util.progress import track
@@ -29,9 +30,9 @@ _AHEAD = 64
 class FacesWithLandmarks:
     """The faces of a source, each with "landmarks": five (x, y) in pixels of the image, or None if none were found."""
 
-    def __init__(self, name: str, source: Any) -> None:
+    def __init__(self, name: str, source: Any, detector: FaceDetector) -> None:
         self.source = source
-        self.points = landmarks_of(name, source)
+        self.points = landmarks_of(name, source, detector)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -49,7 +50,7 @@ class FacesWithLandmarks:
         return repr(self.source)
 
 
-def landmarks_of(name: str, source: Any) -> Float[np.ndarray, "n 5 2"]:
+def landmarks_of(name: str, source: Any, detector: FaceDetector) -> Float[np.ndarray, "n 5 2"]:
     """The landmarks of all faces of a source, NaN where none were found or the face cannot be read.
 
     They are kept in $EMOJAX_CACHE (by default the user's cache folder), under a hash of the images and the detector. The first
@@ -58,12 +59,12 @@ def landmarks_of(name: str, source: Any) -> Float[np.ndarray, "n 5 2"]:
     path = cache_folder() / "landmarks" / f"{_fingerprint(source)}.npy"
     try:
         kept = np.load(path, allow_pickle=False)
-        if kept.shape == (len(source), detector.LANDMARKS, 2):
+        if kept.shape == (len(source), LANDMARKS, 2):
             return np.asarray(kept, np.float32)
     except (OSError, ValueError, EOFError):
         pass  # the entry does not exist yet, or is damaged
-    rows = track(_found(source), "face", f"landmarks of {name}", len(source))
-    points = np.array(list(rows), np.float32).reshape(-1, detector.LANDMARKS, 2)
+    rows = track(_found(source, detector), "face", f"landmarks of {name}", len(source))
+    points = np.array(list(rows), np.float32).reshape(-1, LANDMARKS, 2)
     buffer = io.BytesIO()
     np.save(buffer, points)
     with contextlib.suppress(EmojaxError):  # a failing cache must not stop the work
@@ -72,7 +73,7 @@ def landmarks_of(name: str, source: Any) -> Float[np.ndarray, "n 5 2"]:
 
 
 def _fingerprint(source: Any) -> str:
-    digest = hashlib.sha256(f"{METHOD} ".encode() + detector.WEIGHTS.read_bytes())
+    digest = hashlib.sha256(f"{METHOD} ".encode() + WEIGHTS.read_bytes())
     for index in range(len(source)):
         face = source[index]
         digest.update(f"\n{face['margin']} {len(face['image'])}\n".encode())
@@ -80,8 +81,8 @@ def _fingerprint(source: Any) -> str:
     return digest.hexdigest()
 
 
-def _found(source: Any) -> Iterator[Float[np.ndarray, "5 2"]]:
-    missing = np.full((detector.LANDMARKS, 2), np.nan, np.float32)
+def _found(source: Any, detector: FaceDetector) -> Iterator[Float[np.ndarray, "5 2"]]:
+    missing = np.full((LANDMARKS, 2), np.nan, np.float32)
 
     def find(index: int) -> Float[np.ndarray, "5 2"]:
         face = source[index]
@@ -90,7 +91,7 @@ def _found(source: Any) -> Iterator[Float[np.ndarray, "5 2"]]:
                 crop = np.asarray(picture.convert("RGB"))
         except UNREADABLE:
             return missing  # the code that decodes the face for training reports it
-        points = find_landmarks(crop, face["margin"])
+        points = find_landmarks(detector, crop, face["margin"])
         return missing if points is None else np.array(points, np.float32)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1,14 +1,16 @@
 """Sources of labelled faces: random access to face archives and to ExpW as it is distributed.
 
 A face archive is an .npz with `jpeg` (uint8, all JPEG files one after another), `offsets` (int64 [n + 1]), `label` (uint8
-[n]) and `split` (string [n]), and a .csv of the same name with a row per face. Columns `votes_*`, if there are any, hold the
-votes of several people (FER+) and become soft labels.
+[n]) and `split` (string [n]), and its *table*, a .csv of the same name with a row per face. Columns `votes_*` (`VOTES`), if
+there are any, hold the votes of several people (FER+) and become soft labels. Columns `face_box_*` and `crop_*` (`SIDES`) say
+that the faces were cut from photos, and where: the box of a face and its crop, in pixels of the photo.
 """
 
 from __future__ import annotations
 
 import csv
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -18,10 +20,12 @@ from jaxtyping import Float, Int
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
+from emojax.faces.views import FaceDetector
 from emojax.util.numbers import check_range
 
 # FER+'s names of our seven emotions; votes for contempt, unknown and non-face are dropped.
 VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+SIDES = ("left", "top", "right", "bottom")
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class FaceConfig:
     archives: tuple[str, ...] = ()
     """face archives, .npz files"""
     margins: tuple[float, ...] = ()
-    """margin around the face's box in the crops of each archive; empty: 0.2 if its name contains expw, else 0"""
+    """margin of each archive's crops around the face's box; empty: as the boxes and crops in its table say, else 0"""
     root: str = ""
     """ExpW as it is distributed: the folder with label.lst and origin/"""
     prepared: str = ""
@@ -45,6 +49,8 @@ class FaceConfig:
     """share of each label that is spread over all classes, in the order of shares; empty: 0 each"""
     domains: tuple[int, ...] = ()
     """the domain of each source's faces (see the model's domains), in the order of shares; empty: 0 each"""
+    calibrate_on: tuple[str, ...] = ()
+    """sources whose validation faces calibrate the probabilities, by name; empty: those cut from photos, or all if none is"""
     limit: int | None = None
     """largest number of training faces of each source, taken from every class in turn; none: all"""
     balance: float = 1.0
@@ -73,16 +79,6 @@ class FaceConfig:
             check_range("limit", self.limit, least=1, whole=True)
         check_range("workers", self.workers, least=1, whole=True)
 
-    def margin(self, index: int) -> float:
-        """The margin of an archive's crops.
-
-        The ExpW crops were cut with a margin of 0.2. FER2013's and muxspace's faces show no more than the box: the median
-        height of a detected face is 0.72 of ExpW's crops (about 1 / 1.4), but 1.04 of FER2013's and 0.98 of muxspace's.
-        """
-        if self.margins:
-            return self.margins[index]
-        return 0.2 if "expw" in Path(self.archives[index]).name.lower() else 0.0
-
 
 @runtime_checkable
 class FaceSource(Protocol):
@@ -90,7 +86,10 @@ class FaceSource(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """{"image": encoded bytes, "label": int, "votes": float32 [7], sums to 1, "margin": float}."""
+        """A face: {"image": encoded bytes, "label": int, "votes": float32 [7], "margin": float, "from_photo": bool}.
+
+        The votes sum to 1. "from_photo" says that the face was cut from a photo, as a user's are.
+        """
         ...
 
     def labels(self) -> Int[np.ndarray, " n"]:
@@ -102,14 +101,24 @@ class FaceArchive:
     """The faces of one split of a face archive; see this module."""
 
     def __init__(
-        self, path: str | Path, split: str, margin: float, soft_labels: bool = True, sharpness: float = 1.0
+        self,
+        path: str | Path,
+        split: str,
+        margin: float | None = None,
+        soft_labels: bool = True,
+        sharpness: float = 1.0,
     ) -> None:
         """Opens an archive; a split without faces is empty.
+
+        Args:
+            margin: what the crops show beyond the face's box on each side, as a fraction of the box; None: as the table says,
+                see `margin_of`, or 0. FER2013's and muxspace's tables say nothing, and their faces fill the crops: the median
+                height of a detected face is 1.04 and 0.98 of the crop, but 0.72 (about 1 / 1.4) of ExpW's.
 
         Raises:
             InputError: a file that is missing, damaged or of another layout, or a .csv that does not match.
         """
-        self.path, self.split, self.margin = Path(path), split, margin
+        self.path, self.split = Path(path), split
         try:
             with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 self._jpeg, self._offsets = archive["jpeg"], archive["offsets"]
@@ -127,12 +136,18 @@ class FaceArchive:
         self._rows = np.flatnonzero(splits == split)
         self._labels = labels.astype(np.int64)
         votes = np.eye(len(EMOTIONS), dtype=np.float32)[self._labels]
-        table = self.path.with_suffix(".csv")
-        if soft_labels and table.exists():
-            votes = _soften(votes, table)
+        table = _Table(self.path.with_suffix(".csv"), count)
+        counts = table.numbers(f"votes_{name}" for name in VOTES)
+        if soft_labels and counts is not None:
+            totals = counts.sum(1, keepdims=True)
+            votes = np.where(totals > 0, counts / np.maximum(totals, 1), votes)  # without votes for us, the label stays
             votes = (votes / votes.max(1, keepdims=True)) ** sharpness  # the largest becomes 1: not all underflow
             votes /= votes.sum(1, keepdims=True)
         self._votes = votes
+        boxes, crops = (table.numbers(f"{name}_{side}" for side in SIDES) for name in ("face_box", "crop"))
+        self._from_photo = boxes is not None
+        declared = 0.0 if boxes is None or crops is None else margin_of(boxes, crops)
+        self.margin = declared if margin is None else margin
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -140,7 +155,14 @@ class FaceArchive:
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self._rows[index]
         image = self._jpeg[self._offsets[row] : self._offsets[row + 1]].tobytes()
-        return {"image": image, "label": int(self._labels[row]), "votes": self._votes[row], "margin": self.margin}
+        label, votes = int(self._labels[row]), self._votes[row]
+        return {
+            "image": image,
+            "label": label,
+            "votes": votes,
+            "margin": self.margin,
+            "from_photo": self._from_photo,
+        }
 
     def labels(self) -> Int[np.ndarray, " n"]:
         """The labels of all faces."""
@@ -150,22 +172,45 @@ class FaceArchive:
         return f"FaceArchive({self.path.name}, {self.split}, {len(self)} faces)"
 
 
-def _soften(votes: Float[np.ndarray, "n 7"], table: Path) -> Float[np.ndarray, "n 7"]:
-    """Replaces one-hot labels by the shares of the votes for our classes; a face without such votes keeps its label."""
-    try:
-        with table.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        if len(rows) != len(votes):
-            raise ValueError(f"{len(rows)} rows for {len(votes)} faces")
-        if not rows or any(f"votes_{name}" not in rows[0] for name in VOTES):
-            return votes
-        counts = np.array([[float(row[f"votes_{name}"]) for name in VOTES] for row in rows], np.float32)
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise InputError(
-            f"{table} does not describe the faces of its archive ({error}): get both files again"
-        ) from None
-    totals = counts.sum(1, keepdims=True)
-    return np.where(totals > 0, counts / np.maximum(totals, 1), votes)
+class _Table:
+    """The rows of an archive's .csv; none if the file does not exist."""
+
+    def __init__(self, path: Path, faces: int) -> None:
+        """Reads the file; raises InputError if it cannot be read, or does not have as many rows as there are faces."""
+        self._path, self._rows = path, []
+        if not path.exists():
+            return
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                self._rows = list(csv.DictReader(file))
+            if len(self._rows) != faces:
+                raise ValueError(f"{len(self._rows)} rows for {faces} faces")
+        except (OSError, ValueError, csv.Error) as error:
+            raise self._wrong(error) from None
+
+    def numbers(self, columns: Iterable[str]) -> Float[np.ndarray, "n C"] | None:
+        """Some columns; None if there are not all of them. Raises InputError for what is no number."""
+        columns = list(columns)
+        if not self._rows or any(name not in self._rows[0] for name in columns):
+            return None
+        try:
+            return np.array([[float(row[name]) for name in columns] for row in self._rows], np.float32)
+        except (ValueError, TypeError) as error:
+            raise self._wrong(error) from None
+
+    def _wrong(self, error: Exception) -> InputError:
+        return InputError(f"{self._path} does not describe the faces of its archive ({error}): get both files again")
+
+
+def margin_of(boxes: Float[np.ndarray, "n 4"], crops: Float[np.ndarray, "n 4"]) -> float:
+    """The margin with which faces were cut, to two digits: the median over the faces, since crops end at the photo's edges.
+
+    Args:
+        boxes, crops: (left, top, right, bottom) of the faces' boxes and of their crops, in pixels of the photo.
+    """
+    (box_sides, crop_sides) = (corners[:, 2:] - corners[:, :2] for corners in (boxes, crops))
+    margins = (crop_sides / np.maximum(box_sides, 1) - 1) / 2
+    return max(0.0, round(float(np.median(margins.max(axis=1))), 2))
 
 
 def open_faces(config: FaceConfig, split: str, aligned: bool = False) -> dict[str, FaceSource]:
@@ -184,7 +229,8 @@ def open_faces(config: FaceConfig, split: str, aligned: bool = False) -> dict[st
         name = Path(path).stem
         if name in sources or (config.root and name == "expw"):
             raise InputError(f"two sources of faces are called {name!r}: rename one")
-        sources[name] = FaceArchive(path, split, config.margin(index), config.soft_labels, config.sharpness)
+        margin = config.margins[index] if config.margins else None
+        sources[name] = FaceArchive(path, split, margin, config.soft_labels, config.sharpness)
     if config.root:
         # Import TFDS only if ExpW's own folder is read.
         from emojax.train.faces.expw import ExpwFaces, prepare_expw
@@ -196,7 +242,8 @@ def open_faces(config: FaceConfig, split: str, aligned: bool = False) -> dict[st
     if aligned:
         from emojax.train.faces.landmarks import FacesWithLandmarks
 
-        return {name: FacesWithLandmarks(name, source) for name, source in sources.items()}
+        detector = FaceDetector()  # for all sources, so that its programs are compiled once
+        return {name: FacesWithLandmarks(name, source, detector) for name, source in sources.items()}
     return sources
 
 

@@ -111,9 +111,19 @@ def correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFaces]) -> Evaluation:
     """Loss and accuracy on each held-out source, and their means over the sources; the score is the mean accuracy.
 
-    The metric "temperature" calibrates the probabilities (see `classify`). It is fitted on the sources with expw in their
-    name, because their faces are cut from photos like a user's, or on all sources if there is none.
+    The metric "temperature" calibrates the probabilities (see `classify`). It is fitted on the sources that
+    `config.data.calibrate_on` names, by default on those whose faces were cut from photos, as a user's are.
+
+    Raises:
+        InputError: `calibrate_on` names a source without validation faces.
     """
+    for name in config.data.calibrate_on:
+        if name not in held_out:
+            raise InputError(
+                f"`calibrate_on` {name!r} has no validation faces: choose from {', '.join(held_out)}", "calibrate_on"
+            )
+    from_photos = [name for name, faces in held_out.items() if faces.from_photos]
+    calibrating = config.data.calibrate_on or from_photos or list(held_out)
     compiled = compiling.jit(partial(_logits_behind, config.model, config.begin))
 
     def evaluate(state: TrainState, constants: Any) -> tuple[dict[str, float], float]:
@@ -124,10 +134,9 @@ def make_evaluation(config: ClassifierTraining, held_out: Mapping[str, HeldOutFa
         hits = {
             name: float((rows.argmax(1) == held_out[name].labels.argmax(1)).mean()) for name, rows in logits.items()
         }
-        like_photos = [name for name in held_out if "expw" in name.lower()] or list(held_out)
         temperature = fit_temperature(
-            np.concatenate([logits[name] for name in like_photos]),
-            np.concatenate([held_out[name].labels for name in like_photos]),
+            np.concatenate([logits[name] for name in calibrating]),
+            np.concatenate([held_out[name].labels for name in calibrating]),
         )
         loss, accuracy = (sum(values.values()) / len(values) for values in (losses, hits))
         each = {f"accuracy_{name}": value for name, value in hits.items()} if len(hits) > 1 else {}

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
 from emojax.emotions import EMOTIONS, PHOTO, style_weights
 from emojax.errors import InputError
-from emojax.losses.objective import COLUMN_LAYERS, check_layers
-from emojax.losses.terms import CONTENT_LAYER, STYLE_LAYERS
+from emojax.losses.objective import ObjectiveWeights
+from emojax.losses.terms import CONTENT_LAYER
 from emojax.nets.stylizer import StylizerConfig
-from emojax.train.loop import LoopConfig
-from emojax.train.optimizer import OptimizerConfig
-from emojax.train.parallel import Mode
+from emojax.train.config import TrainingConfig
 from emojax.train.progress import Length
 from emojax.util.numbers import check_range
 from emojax.util.words import nearest
@@ -98,48 +96,17 @@ def parse_crop(entry: str) -> tuple[str, tuple[float, ...]]:
 
 
 @dataclass(frozen=True)
-class StyleLossConfig:
-    """Weights of the loss: the sum of each weight times its term. See `emojax.losses.terms` for the terms."""
+class StyleLossConfig(ObjectiveWeights):
+    """Weights of the loss: those of the objective, and of terms that only training has."""
 
-    content: float = 1.0
-    """weight of the relative content loss at relu2_2 (Johnson et al. 2016)"""
-    style: float = 3.0
-    """weight of the relative Gram errors of the style layers (Johnson et al. 2016)"""
-    style_layers: tuple[str, ...] = STYLE_LAYERS
-    """feature maps whose Gram matrices are compared"""
-    style_layer_weights: tuple[float, ...] = (0.25, 0.25, 0.25, 0.25)
-    """weight of each of these layers in the style loss"""
-    tv: float = 0.5
-    """weight of the total variation of the stylized photo (0 to 1)"""
     flatness: float = 0.0
     """weight of the variation where the photo is flat, against halos and blotches; see `flatness_loss`"""
     strengths: tuple[float, ...] = ()
     """factor of the style, transport and moments weights, one per style with a painting, in their order; none: 1 for all"""
-    similarity: float = 0.0
-    """weight of the self-similarity to the photo (Kolkin et al. 2019)"""
-    face_similarity: float = 0.0
-    """weight of the self-similarity inside faces"""
-    transport: float = 0.0
-    """weight of the relaxed optimal transport between the features of the picture and the painting (Kolkin et al. 2019)"""
-    moments: float = 0.0
-    """weight of the difference of those features' means and covariances (Kolkin et al. 2019)"""
-    palette: float = 0.0
-    """weight of the relaxed optimal transport between the colours of the picture and the painting (Kolkin et al. 2019)"""
-    columns: tuple[str, ...] = COLUMN_LAYERS
-    """feature maps of a hypercolumn, which self-similarity, transport and moments compare"""
-    positions: int = 512
-    """number of random positions of each picture that a step compares with twice as many of the painting"""
     photo: float = 10.0
     """weight of the relative difference to the photo, for the style "photo", which has no painting"""
     steadiness: float = 0.0
     """weight of the noise gain: the mean squared change that noise in the photo makes, over the noise's mean square"""
-
-    def __post_init__(self) -> None:
-        check_range("positions", self.positions, least=2, whole=True)
-        for name, value in dataclasses.asdict(self).items():  # the others are weights, and names of feature maps
-            if name not in ("positions", "style_layers", "columns"):
-                check_range(name, value, least=0)
-        check_layers((*self.style_layers, *self.columns), self.style_layers, self.style_layer_weights)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -155,17 +122,15 @@ class StyleLossConfig:
 
 
 @dataclass(frozen=True)
-class StyleTraining:
+class StyleTraining(TrainingConfig):
     """A training run of the transform net."""
 
-    MAY_CHANGE: ClassVar = (
-        *("output", "score_on", "release", "mixes", "steps", "epochs", "minutes", "loop"),
-        *("parallel", "coordinator", "hosts", "host"),
-    )
-    """fields that may differ when a run is resumed"""
+    MAY_CHANGE: ClassVar = (*TrainingConfig.MAY_CHANGE, "score_on", "release", "mixes", "minutes")
 
     output: str = ""
     """the run's folder; empty: runs/PRESET, or runs/PRESET/EMOTION for a single emotion"""
+    minutes: float | None = None
+    """minutes to train, scoring and release included, instead of steps or epochs; the learning rate follows the clock"""
     score_on: tuple[str, ...] = ()
     """photos on which the best checkpoint is scored when training is done, as by `emojax evaluate styles`"""
     release: str | None = None
@@ -175,45 +140,20 @@ class StyleTraining:
     if it is trained; none: the trained styles"""
     emotion: str | None = None
     """train only this emotion (a network with one style, as in the paper) instead of the model's styles"""
-    batch_size: int = 4
-    """photos per step, over all devices"""
-    epochs: float = 5.0
-    """passes over the photos; ignored if steps is given"""
-    steps: int | None = None
-    """total number of steps; none: as many as the epochs take"""
-    minutes: float | None = None
-    """minutes to train, scoring and release included, instead of steps or epochs; the learning rate follows the clock"""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """precision of the convolutions; parameters, norm statistics and losses are float32"""
-    seed: int = 0
-    """seed of the initialization, the order of the photos, crops and styles"""
-    parallel: Mode = "jit"
-    """how devices share a batch: jit (sharded arrays) or pmap"""
     teacher: str | None = None
     """a checkpoint with these styles, or "default", whose pictures a smaller network learns instead of paintings"""
     initial: str | None = None
     """a checkpoint or run of the same shape and with these styles to start from; none: random weights"""
     vgg16: str | None = None
     """the VGG16 weights; none: $EMOJAX_VGG16, then the packaged ones"""
-    coordinator: str | None = None
-    """with several hosts: address:port of the first host"""
-    hosts: int | None = None
-    """with several hosts: their number"""
-    host: int | None = None
-    """with several hosts: the index of this host, from 0"""
     data: PhotoConfig = field(default_factory=PhotoConfig)
     model: StylizerConfig = field(default_factory=StylizerConfig)
     loss: StyleLossConfig = field(default_factory=StyleLossConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.emotion is not None and self.emotion not in EMOTIONS:
             raise InputError(f"`emotion` {self.emotion!r} is unknown{nearest(self.emotion, EMOTIONS)}", "emotion")
-        check_range("batch_size", self.batch_size, least=1, whole=True)
-        check_range("epochs", self.epochs, above=0)
-        if self.steps is not None:
-            check_range("steps", self.steps, least=1, whole=True)
         if self.minutes is not None:
             check_range("minutes", self.minutes, above=0)
         if self.model.network_per_style:
@@ -254,7 +194,7 @@ class StyleTraining:
     def length(self) -> Length:
         """How long to train. A tenth of `minutes`, at most one of them, is kept for scoring and the release."""
         if self.minutes is None:
-            return Length(steps=self.steps, epochs=None if self.steps else self.epochs)
+            return super().length()
         reserved = min(0.1 * self.minutes, 1.0) if self.score_on or self.release else 0.0
         return Length(seconds=60 * (self.minutes - reserved))
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from emojax.errors import InputError
 from emojax.faces.find import find_faces, rasterize
+from emojax.faces.views import FaceDetector
 from emojax.losses.objective import CELL
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 from emojax.train.styles.config import PhotoConfig
@@ -30,8 +31,8 @@ Box = tuple[float, float, float, float]
 """left, top, width and height of a face, in pixels of the photo"""
 
 
-def _boxes(photo: Image.Image) -> list[Box]:
-    return [(face.x, face.y, face.w, face.h) for face in find_faces(np.asarray(photo))]
+def _boxes(detector: FaceDetector, photo: Image.Image) -> list[Box]:
+    return [(face.x, face.y, face.w, face.h) for face in find_faces(detector, np.asarray(photo))]
 
 
 def content_id(data: bytes | np.ndarray) -> str:
@@ -39,7 +40,7 @@ def content_id(data: bytes | np.ndarray) -> str:
     return hashlib.sha256(data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes()).hexdigest()[:16]
 
 
-def known_faces(source: EncodedPhotos | TfdsPhotos, path: Path) -> dict[str, list[Box]]:
+def known_faces(source: EncodedPhotos | TfdsPhotos, path: Path, detector: FaceDetector) -> dict[str, list[Box]]:
     """The boxes of the faces of all photos, by `content_id`: read from a JSON file, or found and written there.
 
     A photo that cannot be read has none. The file may also contain the faces of other photos. If it lacks a photo, the
@@ -61,7 +62,7 @@ def known_faces(source: EncodedPhotos | TfdsPhotos, path: Path) -> dict[str, lis
     for index in track(range(len(source)), "photo", "finding faces:"):
         data = source[index]
         with contextlib.suppress(*UNREADABLE):
-            boxes = _boxes(decode(data))
+            boxes = _boxes(detector, decode(data))
             found[content_id(data)] = [tuple(round(number, 1) for number in box) for box in boxes]
     write_atomically(path, json.dumps(found).encode())
     return found
@@ -123,7 +124,10 @@ class _Crops:
     ) -> None:
         self.source, self.photos, self.config, self.styles = source, photos, config, styles
         self.faces: dict[int, Sequence[Box]] = {}  # faces of the photos that were drawn before
-        self.known = known_faces(source, Path(config.faces)) if config.find_faces and config.faces else {}
+        self.detector = FaceDetector()
+        self.known: dict[str, list[Box]] = {}
+        if config.find_faces and config.faces:
+            self.known = known_faces(source, Path(config.faces), self.detector)
         self.bad = Unreadable("training photos", len(source))
 
     def __call__(self, element: int | np.integer, rng: np.random.Generator) -> dict[str, Any]:
@@ -141,7 +145,7 @@ class _Crops:
         """A square of photo number `index`, and where its faces are."""
         if self.config.find_faces and index not in self.faces:
             known = self.known.get(content_id(self.source[index])) if self.known else None
-            self.faces[index] = _boxes(photo) if known is None else known
+            self.faces[index] = _boxes(self.detector, photo) if known is None else known
         size = self.config.crop
         faces = square.face_map(self.faces.get(index, []), size // CELL)
         return {"photo": square.cut(photo, size), "faces": faces}

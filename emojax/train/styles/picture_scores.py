@@ -39,7 +39,7 @@ def score_pictures(
         style: defaultdict(list) for style in painted_styles(model.styles.style_names)
     }
     for photo in track(photos.values(), "photo", "looking at pictures"):
-        faces = [face for face in find_faces(photo) if min(face.w, face.h) >= SMALLEST_FACE]
+        faces = [face for face in find_faces(model.detector, photo) if min(face.w, face.h) >= SMALLEST_FACE]
         before = _emotions(model, photo, faces)
         for style, row in rows.items():
 
@@ -47,7 +47,7 @@ def score_pictures(
                 return np.asarray(model(pixels, emotion=style, **options).image)
 
             picture = repaint(photo)
-            again = find_faces(picture)
+            again = find_faces(model.detector, picture)
             row["faces_found"] += [any(overlap(face, other) > OVERLAP for other in again) for face in faces]
             row["emotion_kept"] += (_emotions(model, picture, faces) == before).tolist()
             row["noise_gain"].append(noise_gain(repaint, photo))

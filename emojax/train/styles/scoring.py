@@ -15,6 +15,7 @@ import numpy as np
 from emojax.errors import InputError
 from emojax.faces.crops import cut_face
 from emojax.faces.find import find_faces
+from emojax.faces.views import FaceDetector
 from emojax.images import to_uint8, to_unit
 from emojax.nets.stylizer import StylizerConfig, choose_network, mix_styles, stylize_with_code
 from emojax.train.faces.evaluate import classify_crops
@@ -126,11 +127,12 @@ class Retention:
         """Loads a classifier; raises CheckpointError if there is none."""
         config, variables = load_classifier(classifier)
         self.config, self.variables = config, jax.device_put(variables)
+        self.detector = FaceDetector()
         self.faces, self.same = 0, np.zeros(styles, int)
 
     def add(self, photo: np.ndarray, pictures: np.ndarray) -> None:
         """Adds a photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3], which have the photo's boxes."""
-        faces = [face for face in find_faces(photo) if min(face.w, face.h) >= SMALLEST_FACE]
+        faces = [face for face in find_faces(self.detector, photo) if min(face.w, face.h) >= SMALLEST_FACE]
         if not faces:
             return
 

@@ -88,7 +88,9 @@ def test_reading_quality_of_a_detector_that_is_right(variables, tmp_path, monkey
     for name in ("a.png", "b.png"):
         photo.save(tmp_path / "origin" / name)
     (tmp_path / "label.lst").write_text("a.png 0 10 20 50 40 50.0 3\nb.png 0 0 0 30 30 50.0 3\n")
-    monkeypatch.setattr(evaluate, "find_faces", lambda pixels: [Face(60, 40, 20, 20, 0.9), Face(20, 10, 30, 30, 0.8)])
+    monkeypatch.setattr(
+        evaluate, "find_faces", lambda detector, pixels: [Face(60, 40, 20, 20, 0.9), Face(20, 10, 30, 30, 0.8)]
+    )
     quality = evaluate.reading_quality(MODEL, variables, tmp_path)
     assert quality == {"labelled": 2, "found": 1, "same_top": 1.0, "mean_change": 0.0}
 
@@ -97,7 +99,7 @@ def test_reading_quality_without_any_face_found(variables, saved, tmp_path, monk
     (tmp_path / "origin").mkdir()
     Image.new("RGB", (40, 40)).save(tmp_path / "origin" / "a.png")
     (tmp_path / "label.lst").write_text("a.png 0 0 0 30 30 50.0 3\n")
-    monkeypatch.setattr(evaluate, "find_faces", lambda pixels: [])
+    monkeypatch.setattr(evaluate, "find_faces", lambda detector, pixels: [])
     command = ["--checkpoint", str(saved), "--reading", str(tmp_path), "--output", str(tmp_path / "out")]
     assert evaluate.main(command) == 0
     assert "0 of 1 labelled faces found" in capsys.readouterr().out

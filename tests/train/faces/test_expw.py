@@ -190,7 +190,7 @@ def test_the_real_thing(shared_data, tmp_path):
     assert source.labels().tolist() == [row["label"] for row in rows]
     for index in range(55):
         item = source[index]
-        assert item.keys() == {"image", "label", "votes", "margin"}
+        assert item.keys() == {"image", "label", "votes", "margin", "from_photo"}
         crop = Image.open(io.BytesIO(item["image"]))
         top, _, _, bottom = rows[index]["box"]
         assert crop.format == "JPEG" and crop.mode == "RGB"

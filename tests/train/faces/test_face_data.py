@@ -11,7 +11,7 @@ from PIL import Image
 from emojax.errors import EmojaxError
 from emojax.nets.classifier import ClassifierConfig
 from emojax.train.faces.data import draw_weights, face_batches, held_out_faces, smooth_label
-from emojax.train.faces.sources import VOTES, FaceArchive, FaceConfig, open_faces
+from emojax.train.faces.sources import SIDES, VOTES, FaceArchive, FaceConfig, open_faces
 from emojax.train.stream import Unreadable
 from emojax.util.batches import map_batches
 
@@ -105,10 +105,27 @@ def test_a_table_of_another_archive_is_an_error(tmp_path):
         FaceArchive(archive, "train", 0.0)
 
 
-def test_margins_by_name_and_by_hand():
-    config = FaceConfig(archives=("x/expw_crops112.npz", "ferplus48.npz"))
-    assert [config.margin(0), config.margin(1)] == [0.2, 0.0]
-    assert FaceConfig(archives=("a.npz",), margins=(0.5,)).margin(0) == 0.5
+def write_boxes(path, rows):
+    """Rows of (left, top, right, bottom) of the face's box, then of the crop."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([f"{name}_{side}" for name in ("face_box", "crop") for side in SIDES])
+        writer.writerows(rows)
+
+
+def test_the_table_says_how_faces_were_cut(tmp_path):
+    """The margin is 0.25; the photo's edges have clipped the second and the third crop."""
+    rows = [[100, 100, 180, 180, 80, 80, 200, 200], [0, 10, 40, 50, 0, 0, 50, 60], [0, 0, 30, 30, 0, 0, 38, 38]]
+    cut, none = (write_archive(tmp_path / f"{name}.npz", [0, 1, 6], ["val"] * 3) for name in ("cut", "expw"))
+    write_boxes(tmp_path / "cut.csv", rows)
+    held_out = held_out_faces(FaceConfig(archives=(cut, none)), MODEL)
+    assert held_out["cut"].from_photos and not held_out["expw"].from_photos
+    assert [FaceArchive(path, "val")[0]["margin"] for path in (cut, none)] == [0.25, 0.0]
+    (given,) = open_faces(FaceConfig(archives=(cut,), margins=(0.5,)), "val").values()
+    assert given[0]["margin"] == 0.5 and given[0]["from_photo"]
+    write_boxes(tmp_path / "cut.csv", [[*rows[0][:-1], "wide"], *rows[1:]])
+    with pytest.raises(EmojaxError, match=r"cut.csv does not describe the faces.*wide"):
+        FaceArchive(cut, "val")
 
 
 def test_shares_of_draws():
@@ -184,12 +201,13 @@ def test_crops_are_cut_to_what_the_network_wants(tmp_path):
     crop[16:96, 16:96] = 255
     stream = io.BytesIO()
     Image.fromarray(crop).save(stream, "JPEG", quality=95)
-    archive = write_archive(tmp_path / "expw.npz", [3], ["val"], images=[stream.getvalue()])
+    archive = write_archive(tmp_path / "face.npz", [3], ["val"], images=[stream.getvalue()])
     tight = ClassifierConfig(widths=(2, 2, 2), dense=4, size=12, margin=0.0)
-    image = held_out_faces(FaceConfig(archives=(archive,)), tight)["expw"].images[0]
+    config = FaceConfig(archives=(archive,), margins=(0.2,))
+    image = held_out_faces(config, tight)["face"].images[0]
     assert image.shape == (12, 12, 3) and image.min() > 200
     wide = ClassifierConfig(widths=(2, 2, 2), dense=4, size=12, margin=0.2)
-    assert held_out_faces(FaceConfig(archives=(archive,)), wide)["expw"].images[0][0, 0].max() < 50
+    assert held_out_faces(config, wide)["face"].images[0][0, 0].max() < 50
 
 
 def test_bad_images_are_skipped_counted_and_reported_once(tmp_path, capfd):
@@ -291,6 +309,8 @@ def test_the_shared_archives(shared_data):
                 assert len(source) == 0
                 continue
             assert len(source) > 0 and set(source.labels()) == set(range(7))
+            from_photos = "expw" in repr(source)
+            assert (source[0]["from_photo"], source[0]["margin"]) == (from_photos, 0.2 * from_photos)
             votes = np.stack([source[i]["votes"] for i in range(0, len(source), 97)])
             np.testing.assert_allclose(votes.sum(1), 1, rtol=1e-5)
     batch = next(face_batches(config, ClassifierConfig(), 16, 0).iterator)

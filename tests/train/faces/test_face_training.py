@@ -188,7 +188,7 @@ def test_evaluation_does_not_count_the_filling_and_averages_sources(config):
     np.testing.assert_allclose(mean["loss"], alone[1]["loss"], rtol=1e-5)
 
 
-def test_the_temperature_is_fitted_on_expws_faces(config):
+def test_the_temperature_is_fitted_on_faces_from_photos_or_on_those_that_are_named(config):
     rng = np.random.default_rng(0)
     state = start_of(config)
     images = rng.integers(0, 256, (50, 16, 16, 3)).astype(np.uint8)
@@ -196,9 +196,13 @@ def test_the_temperature_is_fitted_on_expws_faces(config):
     right, wrong = (
         HeldOutFaces(images, np.eye(7, dtype=np.float32)[labels]) for labels in (rows.argmax(1), rows.argmin(1))
     )
-    for expw, other, sure in ((right, wrong, True), (wrong, right, False)):
-        temperature = make_evaluation(config, {"ferplus": other, "expw_crops": expw})(state, {})[0]["temperature"]
-        assert (temperature < 1) == sure
+    by_name = dataclasses.replace(config, data=dataclasses.replace(config.data, calibrate_on=("other",)))
+    for cut, other, sure in ((right, wrong, True), (wrong, right, False)):
+        sources = {"other": other, "cut": dataclasses.replace(cut, from_photos=True)}
+        assert (make_evaluation(config, sources)(state, {})[0]["temperature"] < 1) == sure
+        assert (make_evaluation(by_name, sources)(state, {})[0]["temperature"] < 1) != sure
+    with pytest.raises(EmojaxError, match="`calibrate_on` 'other' has no validation faces: choose from cut"):
+        make_evaluation(by_name, {"cut": right})
 
 
 def rows_of(folder):

@@ -30,7 +30,7 @@ def found(monkeypatch, tmp_path):
     """The crops whose landmarks were looked for; every other one has none."""
     seen = []
 
-    def find(crop, margin):
+    def find(detector, crop, margin):
         seen.append(crop)
         return None if len(seen) % 2 else tuple((4.0 + i, 5.0 + i * i) for i in range(5))
 

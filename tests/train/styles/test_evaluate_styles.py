@@ -48,14 +48,14 @@ def scored(flags, tmp_path_factory):
     output, messages = tmp_path_factory.mktemp("scored"), io.StringIO()
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(messages):
-        patch.setattr(scoring, "find_faces", lambda photo: [])
+        patch.setattr(scoring, "find_faces", lambda detector, photo: [])
         assert evaluate_styles.main([*flags, "--style-scale", "0.25", "--output", str(output)]) == 0
     return json.loads((output / "metrics.json").read_text()), messages.getvalue()
 
 
 def test_the_command(flags, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(evaluate_styles, "OPTIMUM_SIDE", 64)
-    monkeypatch.setattr(scoring, "find_faces", lambda photo: [Face(4, 4, 40, 40, 0.9), Face(0, 0, 9, 9, 0.9)])
+    monkeypatch.setattr(scoring, "find_faces", lambda detector, photo: [Face(4, 4, 40, 40, 0.9), Face(0, 0, 9, 9, 0.9)])
     more = ["--output", str(tmp_path), "--style-scale", "0.25", "--optimum", "1", "--iterations", "1"]
     assert evaluate_styles.main([*flags, *more]) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
@@ -134,10 +134,12 @@ def test_emotions_are_compared_face_by_face(flags, monkeypatch):
     """Unchanged photos keep all emotions; faces that are too small do not count."""
     retention = scoring.Retention(Path(flags[3]), 2)
     photos = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
-    monkeypatch.setattr(scoring, "find_faces", lambda photo: [Face(4, 4, 20, 20, 0.9)])
+    monkeypatch.setattr(scoring, "find_faces", lambda detector, photo: [Face(4, 4, 20, 20, 0.9)])
     retention.add(photos[0], photos)
     assert retention.faces == 0
-    monkeypatch.setattr(scoring, "find_faces", lambda photo: [Face(4, 4, 40, 40, 0.9), Face(20, 20, 40, 40, 0.9)])
+    monkeypatch.setattr(
+        scoring, "find_faces", lambda detector, photo: [Face(4, 4, 40, 40, 0.9), Face(20, 20, 40, 40, 0.9)]
+    )
     for photo in photos:
         retention.add(photo, np.stack([photo, photo]))
     assert retention.faces == 4 and retention.same.tolist() == [4, 4]

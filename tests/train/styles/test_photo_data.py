@@ -10,6 +10,7 @@ from PIL import Image
 
 from emojax.errors import EmojaxError
 from emojax.faces.find import Face
+from emojax.faces.views import FaceDetector
 from emojax.train.styles.config import PhotoConfig, parse_crop
 from emojax.train.styles.crops import (
     Square,
@@ -222,7 +223,7 @@ def test_photos_come_with_their_faces(folder, monkeypatch):
     """Each photo's are looked for once, and move with the crop."""
     looked = []
 
-    def find(pixels):
+    def find(detector, pixels):
         looked.append(int(pixels[0, 0, 0]) // 20)
         return [Face(0, 0, 100, 100, 0.9)] if looked[-1] % 2 else []
 
@@ -240,13 +241,13 @@ def test_faces_are_found_once_and_kept_in_a_file(folder, tmp_path, monkeypatch):
     """By the photos' bytes, so that the file serves them wherever they lie."""
     looked = []
 
-    def find(pixels):
+    def find(detector, pixels):
         looked.append(int(pixels[0, 0, 0]) // 20)
         return [Face(1, 2, 30.04, 40, 0.9)] if looked[-1] % 2 else []
 
     monkeypatch.setattr("emojax.train.styles.crops.find_faces", find)
     kept = tmp_path / "faces.json"
-    first = known_faces(open_photos((str(folder),)), kept)
+    first = known_faces(open_photos((str(folder),)), kept, FaceDetector())
     count = len(looked)
     assert count >= 9 and sorted(map(len, first.values())) == sorted(index % 2 for index in looked)
     assert all(boxes in ([], [(1, 2, 30, 40)]) for boxes in first.values())
@@ -258,7 +259,7 @@ def test_faces_are_found_once_and_kept_in_a_file(folder, tmp_path, monkeypatch):
     assert len(looked) == count
     kept.write_text("[1]")
     with pytest.raises(EmojaxError, match=r"faces.json has no faces.*delete it"):
-        known_faces(open_photos((str(folder),)), kept)
+        known_faces(open_photos((str(folder),)), kept, FaceDetector())
 
 
 def test_a_painting_by_its_own_name(tmp_path):

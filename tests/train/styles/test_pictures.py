@@ -66,7 +66,7 @@ def test_what_is_seen_of_known_pictures(monkeypatch):
     photo = grey(noise(4, (64, 96)))
     photo[10:50, 10:50] = 255, 0, 0
 
-    def find(pixels):
+    def find(detector, pixels):
         return [face(10, 10, 40)] if pixels[30, 30, 0] > 200 else []
 
     class Painter(Model):

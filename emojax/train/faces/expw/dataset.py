@@ -221,10 +221,11 @@ class ExpwFaces:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """{"image": JPEG bytes, "label": int, "votes": float32 [7], one-hot, "margin": 0.2}."""
+        """{"image": JPEG bytes, "label": int, "votes": float32 [7], one-hot, "margin": 0.2, "from_photo": True}."""
         row = self._rows[index]
         votes = np.eye(len(EMOTIONS), dtype=np.float32)[row["label"]]
-        return {"image": row["image"], "label": int(row["label"]), "votes": votes, "margin": MARGIN}
+        face = {"image": row["image"], "label": int(row["label"]), "votes": votes}
+        return {**face, "margin": MARGIN, "from_photo": True}
 
     def labels(self) -> Int[np.ndarray, " n"]:
         """The labels of all faces; reads the whole split, about 10 seconds for all of ExpW."""
