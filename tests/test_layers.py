@@ -15,8 +15,8 @@ LAYERS = [
     {"cli"},
     {"train", "web", "export"},
     {"video"},
-    {"pipeline", "paint"},
-    {"weights"},
+    {"pipeline"},
+    {"weights", "paint"},
     {"losses"},
     {"nets"},
     {"faces"},
@@ -26,12 +26,8 @@ LAYERS = [
     {"util"},
     {"errors", ""},
 ]
-"""packages from top to bottom; those of one layer do not import each other, except as `ASIDE` says. The programs of packages,
+"""packages from top to bottom; those of one layer do not import each other. The programs of packages,
 `emojax.PACKAGE.__main__`, are above all packages."""
-ASIDE = {
-    ("paint", "pipeline"),
-    ("pipeline", "paint"),  # `Model.paint`, imported when it is called
-}
 
 
 def package(module):
@@ -54,10 +50,6 @@ def test_every_package_is_on_a_layer():
     assert packages - {"__init__"} == {name for layer in LAYERS for name in layer if name}
 
 
-def test_every_exception_is_needed():
-    assert {(source, target) for source, target, _ in imports()} >= ASIDE
-
-
 @pytest.mark.parametrize("below", range(len(LAYERS)))
 def test_imports_point_down(below):
     level = {name: index for index, layer in enumerate(LAYERS) for name in layer}
@@ -65,9 +57,6 @@ def test_imports_point_down(below):
     upwards = {
         (source, target, path.name)
         for source, target, path in imports()
-        if level[source] == below
-        and source not in ("", target)
-        and level.get(target, len(LAYERS)) <= below
-        and (source, target) not in ASIDE
+        if level[source] == below and source not in ("", target) and level.get(target, len(LAYERS)) <= below
     }
     assert not upwards

@@ -134,7 +134,7 @@ def load_model(options: argparse.Namespace, style_files: Sequence[StyleFile]) ->
 
 def _optimizer(options: argparse.Namespace, model: Model, style: dict[str, float] | None) -> Callable[..., Result]:
     """Returns a function that optimizes a photo, shows a progress bar, and writes a preview after every scale."""
-    from emojax.paint.photo import read_painting
+    from emojax.pipeline.painting import read_painting
 
     shared: dict[str, Any] = {"strength": options.strength, "colors": options.colors, "seed": options.seed}
     shared |= {name: getattr(options, name) for name in ("style_scale", "mask", "faces_only", "background_only")}

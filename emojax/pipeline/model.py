@@ -200,9 +200,9 @@ class Model:
     def paint(self, photo: PhotoLike | Photo, painting: PhotoLike | Photo | None = None, **options: Any) -> Result:
         """Paints a photo by optimizing its pixels, in the style of any painting or of the emotion's painting; takes minutes.
 
-        See `emojax.paint.photo.paint_photo` for the options, the result and the errors.
+        See `emojax.pipeline.painting.paint_photo` for the options, the result and the errors.
         """
-        from emojax.paint.photo import paint_photo  # imports optax, which takes a while
+        from emojax.pipeline.painting import paint_photo  # imports optax, which takes a while
 
         return paint_photo(self, photo, painting, **options)
 

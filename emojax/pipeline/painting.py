@@ -26,12 +26,13 @@ from emojax.paint.config import PaintConfig
 from emojax.paint.limits import SEED, SMALLEST, check_limits
 from emojax.paint.painter import Painter, Progress, Region
 from emojax.pipeline.regions import paint_mask
+from emojax.pipeline.result import Result
 from emojax.util.files import PACKAGED
 from emojax.util.interrupts import InterruptFlag
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 if TYPE_CHECKING:
-    from emojax.pipeline import Model, Result
+    from emojax.pipeline.model import Model
 
 SIZE_ON_CPU, SIZE_ELSEWHERE = 512, 1024
 """default long side to paint at, in pixels; for larger photos, the paint is enlarged"""
@@ -116,8 +117,6 @@ class _Plan:
 
 def _painting_plan(photo: Photo, painting: PhotoLike | Photo) -> _Plan:
     """The whole photo, in the style of a painting."""
-    from emojax.pipeline import Result
-
     picture = read_painting(painting)
     notes = ((photo.note,) if photo.note else ()) + tuple(note_on(picture))
     result = Result(None, [], None, {_name(painting): 1.0})
