@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
 import time
@@ -21,6 +22,7 @@ from emojax.emotions import compound
 from emojax.errors import EmojaxError, InputError
 from emojax.images import FORMATS, MAX_MEGAPIXELS, Photo, read_bounded, read_photo, read_size, write_image
 from emojax.images.metadata import WITHOUT
+from emojax.util.ahead import map_ahead
 from emojax.util.files import remove_leftovers
 from emojax.util.machine import lack
 from emojax.util.progress import progress
@@ -116,12 +118,12 @@ def run(
 
     with (
         progress(len(jobs), "photo", quiet=quiet or len(jobs) < 2) as bar,
-        ThreadPoolExecutor(1) as reader,
         ThreadPoolExecutor(1) as writer,
         _in_a_thread(prepare),
+        contextlib.closing(map_ahead(functools.partial(_read, max_megapixels=max_megapixels), jobs)) as works,
     ):
         finishing: Future[None] | None = None
-        for work in _read_ahead(reader, jobs, max_megapixels):
+        for work in works:
             _paint(work, stylize, previews)
             if finishing is not None:
                 finishing.result()
@@ -177,17 +179,6 @@ def _in_a_thread(steps: Iterable[Callable[[], Any]]) -> Iterator[None]:
         yield
     finally:
         executor.shutdown(cancel_futures=True)
-
-
-def _read_ahead(reader: ThreadPoolExecutor, jobs: Iterable[Job], max_megapixels: float) -> Iterator[Work]:
-    """Yields the jobs with their photos. The next photo is read in a thread while the caller works."""
-    coming: Future[Work] | None = None
-    for job in jobs:
-        ready, coming = coming, reader.submit(_read, job, max_megapixels)
-        if ready is not None:
-            yield ready.result()
-    if coming is not None:
-        yield coming.result()
 
 
 def _read(job: Job, max_megapixels: float) -> Work:

@@ -5,12 +5,12 @@ If a photo is too large for one pass, its faces are read first, and it is painte
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,7 @@ from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
 from emojax.pipeline.styles import check_options, code_and_amount, explicit_style, spares_faces, style_dict
+from emojax.util.ahead import map_ahead
 from emojax.util.batches import map_batches
 from emojax.util.compiling import as_resource_errors
 from emojax.util.numbers import is_number
@@ -187,14 +188,8 @@ class Model:
             except EmojaxError as error:
                 return Result(None, [], None, None, error=str(error))
 
-        with ThreadPoolExecutor(1) as reader:
-            coming = None
-            for photo in photos:
-                ready, coming = coming, reader.submit(read, photo)
-                if ready is not None:
-                    yield repaint(ready.result())
-            if coming is not None:
-                yield repaint(coming.result())
+        with contextlib.closing(map_ahead(read, photos)) as ready:
+            yield from map(repaint, ready)
 
     @as_resource_errors()
     def paint(self, photo: PhotoLike | Photo, painting: PhotoLike | Photo | None = None, **options: Any) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections import Counter
@@ -20,6 +21,7 @@ from emojax.images.finish import finish
 from emojax.options import StylizeOptions, options_of
 from emojax.pipeline import Model
 from emojax.pipeline.styles import check_options, code_and_amount, spares_faces
+from emojax.util.ahead import draw_ahead
 from emojax.util.files import SLOW, new_file, refuse_existing
 from emojax.util.interrupts import InterruptFlag
 from emojax.video.analysis import ClipAnalyzer
@@ -30,7 +32,7 @@ from emojax.video.options import VideoOptions
 from emojax.video.painter import ClipPainter, Painted
 from emojax.video.read import Clip, open_clip
 from emojax.video.result import ClipResult, FrameReading
-from emojax.video.threads import Consumer, prefetch
+from emojax.video.threads import Consumer
 from emojax.video.write import write_clip
 
 SEGMENTS, FRAMES = 2, 4
@@ -130,7 +132,7 @@ def _run(
     with InterruptFlag() as flag:
         writer = Consumer(write, FRAMES)
         try:
-            with prefetch(analyzer.segments(clip.frames), SEGMENTS) as segments:
+            with contextlib.closing(draw_ahead(analyzer.segments(clip.frames), SEGMENTS)) as segments:
                 for painted in itertools.chain.from_iterable(map(painter.paint, segments)):
                     writer.put(painted)
                     sums.add(painted)
