@@ -96,7 +96,7 @@ class _Clip:
             if job.problem:
                 raise InputError(job.problem)
             if job.done:
-                clip.row["note"] = f"done already, see {job.done}"
+                clip.row["note"] = job.done_note
             else:
                 assert model is not None
                 result = self._write(model, clip.row)

@@ -189,7 +189,7 @@ def _read(job: Job, max_megapixels: float) -> Work:
         if job.problem:
             raise InputError(job.problem)
         if job.done:
-            work.row |= {"output": job.done, "note": f"done already, see {job.done}"}
+            work.row |= {"output": job.done, "note": job.done_note}
             return work
         photo = read_photo(_read_stdin() if job.source == STREAM else job.source, max_megapixels, name=job.label)
         work.row["size"] = [photo.pixels.shape[1], photo.pixels.shape[0]]

@@ -169,11 +169,13 @@ class Model:
         A photo that fails does not stop the others: its result has no image, and `error` says why.
 
         Raises:
-            InputError: an option that is wrong whatever the photo.
+            InputError: an option that is wrong whatever the photo, or a single photo instead of several.
         """
         check_options(self.styles, options_of(options))
         check_many(photos)
+        return self._stylize_each(photos, options)
 
+    def _stylize_each(self, photos: Iterable[PhotoLike | Photo], options: Mapping[str, Any]) -> Iterator[Result]:
         def read(photo: PhotoLike | Photo) -> Photo | EmojaxError:
             try:
                 return photo if isinstance(photo, Photo) else read_photo(photo)

@@ -6,6 +6,7 @@ photo -> faces, or the network's picture -> regions and paintings -> `emojax.pai
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from emojax.errors import InputError
 from emojax.faces.find import Face, find_faces
 from emojax.images import IMAGE_SUFFIXES, MaskLike, Photo, PhotoLike, check_style_scale, read_photo, to_picture, to_unit
 from emojax.images.finish import Colors, check_finish, finish
-from emojax.options import StylizeOptions
+from emojax.options import StylizeOptions, check_names
 from emojax.paint.config import PaintConfig
 from emojax.paint.limits import SEED, SMALLEST, check_limits
 from emojax.paint.painter import Painter, Progress, Region
@@ -84,6 +85,7 @@ def paint_photo(
     check_style_scale(style_scale)
     check_limits(size, seconds, seed)
     where = StylizeOptions(mask=mask, faces_only=faces_only, background_only=background_only)
+    check_names(reading, _own_options())
     if painting is not None and reading:
         raise InputError(f"{min(reading)} chooses among the emotions' styles: leave it out beside a painting")
     photo = photo if isinstance(photo, Photo) else read_photo(photo)
@@ -99,6 +101,12 @@ def paint_photo(
     settings: dict[str, Any] = {"size": _size_at(photo, size), "seed": seed, "seconds": seconds}
     settings |= {"steps": list(config.steps), "strength": strength, "style_scale": style_scale, "colors": colors}
     return _paint(photo, plan, where, config, settings, on_progress)
+
+
+def _own_options() -> list[str]:
+    """The names of the options that `paint_photo` itself has."""
+    parameters = inspect.signature(paint_photo).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,9 @@ def stylize_video(
             no_face="error".
     """
     source, output = Path(source), Path(output)
-    names = {field.name for field in fields(VideoOptions)}
+    names = [field.name for field in fields(VideoOptions)]
     video = VideoOptions(**{name: value for name, value in options.items() if name in names})
-    chosen = options_of({name: value for name, value in options.items() if name not in names})
+    chosen = options_of({name: value for name, value in options.items() if name not in names}, names)
     check_options(model.styles, chosen)
     if output.suffix.lower() not in WRITTEN:
         raise InputError(f"cannot write {output}: the suffix {output.suffix!r} is none of {' '.join(WRITTEN)}")
