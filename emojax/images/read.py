@@ -22,7 +22,17 @@ from emojax.images.colour import alpha_of, over_white, rescaled_transparency, to
 from emojax.images.declared import Declared, declared_in_file
 from emojax.images.formats import OPENED
 from emojax.images.isobmff import SeekableFile
-from emojax.images.mend import MAY_MISS, Mended, is_filled_up, is_mendable, mend, missing_share, truncated
+from emojax.images.mend import (
+    LAST_BYTES,
+    MAY_MISS,
+    Mended,
+    is_filled_up,
+    is_mendable,
+    lacks_palette,
+    mend,
+    missing_share,
+    truncated,
+)
 from emojax.images.metadata import harmless_metadata
 from emojax.images.opening import (
     MAX_BYTES,
@@ -203,6 +213,8 @@ def _decode_stream(stream: SeekableFile, max_megapixels: float, name: str) -> Ph
     try:
         if is_filled_up(stream):
             raise OSError("the file is truncated")
+        if lacks_palette(stream):
+            raise Refused("the file is truncated: its palette is missing")
         return _decode(open_image(stream, name, max_megapixels), max_megapixels, name)
     except _FINAL:
         raise
@@ -220,6 +232,8 @@ def _decode_stream(stream: SeekableFile, max_megapixels: float, name: str) -> Ph
         except _FINAL:
             raise
         except Exception:
+            if mended.notes == (LAST_BYTES,):
+                raise OSError("the file is truncated: what is left of it cannot be decoded") from None
             raise _Damaged(error, data) from None
 
 
@@ -285,6 +299,8 @@ def _reason(error: Exception) -> str:
         return "not enough memory"
     text = str((isinstance(error, OSError) and error.strerror) or error).partition(". ")[0]
     text = " ".join(text.split())
+    if text == "not enough image data":  # Pillow's words where it unpacks pixels
+        return "the file is truncated"
     return text if isinstance(error, OSError) else f"it is damaged ({text[:_LONGEST]})"
 
 
@@ -293,8 +309,9 @@ def _kind(thing: object) -> str:
 
 
 def _check_pixels(pixels: object, name: str) -> None:
-    of_bytes = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.size > 0
-    if not of_bytes or np.ndim(pixels) != 3 or np.shape(pixels)[-1] != 3:
+    if not (isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.size):
+        raise InputError(f"{name} is {_kind(pixels)}: give uint8 [H, W, 3]")
+    if pixels.shape[-1] != 3:
         raise InputError(f"{name} is {_kind(pixels)}: give uint8 [H, W, 3]")
 
 
