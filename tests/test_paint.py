@@ -100,7 +100,7 @@ def test_masks_choose_the_painting(painter, photo, red):
 
 def test_gram_matrices_are_those_of_the_masked_part(painter, photo, red):
     """The term "style" does not see what is painted elsewhere, and is 0 for the painting itself."""
-    config = dataclasses.replace(CONFIG, style_layers=("relu1_2",), style_layer_weights=(1.0,))
+    config = dataclasses.replace(CONFIG, style_layers=("relu1_2",), style_layer_weights=(1.0,), margin=0.0)
     painter, left = Painter(painter.vgg, config), np.zeros((1, 8, 8), np.float32)
     left[..., :2] = 1  # the first 8 of 32 columns; the features of this layer look 2 pixels around
     other = np.concatenate([red[:, :24], photo[:, 24:]], axis=1)
