@@ -79,15 +79,13 @@ def paint_photo(
         The picture, with what was read; `painted` has the settings. After Ctrl-C, the picture so far, with `interrupted`.
 
     Raises:
-        InputError: a photo or painting that cannot be read, an option out of range, an emotion without a painting.
+        InputError: a photo or painting that cannot be read, an unknown option or one out of range, an emotion without a painting.
     """
     check_finish(strength, colors)
     check_style_scale(style_scale)
     check_limits(size, seconds, seed)
     where = StylizeOptions(mask=mask, faces_only=faces_only, background_only=background_only)
-    check_names(reading, _own_options())
-    if painting is not None and reading:
-        raise InputError(f"{min(reading)} chooses among the emotions' styles: leave it out beside a painting")
+    _check_reading(reading, painting)
     photo = photo if isinstance(photo, Photo) else read_photo(photo)
     plan = (
         _painting_plan(photo, painting)
@@ -103,10 +101,12 @@ def paint_photo(
     return _paint(photo, plan, where, config, settings, on_progress)
 
 
-def _own_options() -> list[str]:
-    """The names of the options that `paint_photo` itself has."""
+def _check_reading(reading: Mapping[str, Any], painting: object) -> None:
+    """Raises InputError for options that do not exist, or that a painting makes senseless."""
     parameters = inspect.signature(paint_photo).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    check_names(reading, (parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY))
+    if painting is not None and reading:
+        raise InputError(f"{min(reading)} chooses among the emotions' styles: leave it out beside a painting")
 
 
 @dataclass(frozen=True)
