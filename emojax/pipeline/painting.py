@@ -79,7 +79,7 @@ def paint_photo(
         The picture, with what was read; `painted` has the settings. After Ctrl-C, the picture so far, with `interrupted`.
 
     Raises:
-        InputError: a photo or painting that cannot be read, an unknown option or one out of range, an emotion without a painting.
+        InputError: a photo or painting that cannot be read, a wrong option, an emotion without a painting.
     """
     check_finish(strength, colors)
     check_style_scale(style_scale)
