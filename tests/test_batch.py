@@ -214,12 +214,32 @@ def test_other_names_are_not_taken_for_outputs(here, name):
     assert plan(["a.png"], skip_existing=True)[0].done is None
 
 
-def test_of_two_photos_of_one_name_only_the_first_is_done(here):
-    for name in ("a.bmp", "a.png"):
-        fakes.write_photo(here / name)
-    assert run(plan(["."]), fakes.result) == SOME_FAILED
-    first, second = plan(["."], skip_existing=True)
-    assert first.done == "a.happy.png" and second.done is None and "both" in (second.problem or "")
+@pytest.mark.parametrize("style", [None, {"happy": 1.0}])
+def test_a_picture_that_may_be_of_two_photos_makes_neither_done(here, style):
+    """Only a.png was there when it was painted."""
+    several(here, "ab")
+    assert run(plan(["."]), fakes.result) == DONE
+    fakes.write_photo(here / "a.bmp")
+    jobs = plan(["."], style=style, skip_existing=True)
+    assert [job.source for job in jobs] == ["a.bmp", "a.png", "b.png"]
+    for job in jobs[:2]:
+        assert job.done is None and "a.happy.png may be the picture of" in job.problem and "rename" in job.problem
+    assert jobs[2].done == "b.happy.png"
+    (here / "a.happy.png").unlink()  # the first is painted, the second would be written over it
+    first, second, _ = plan(["."], style=style, skip_existing=True)
+    assert first.is_open and "both" in second.problem
+
+
+def test_a_photo_that_changed_after_it_was_painted_is_named(here, capsys):
+    several(here, "ab")
+    assert run(plan(["."]), fakes.result) == DONE
+    capsys.readouterr()
+    later = (here / "a.happy.png").stat().st_mtime + 5
+    os.utime(here / "a.png", (later, later))
+    jobs = plan(["."], skip_existing=True)
+    assert all(job.done for job in jobs) and run(jobs, lambda photo: pytest.fail("painted")) == DONE
+    first, second = capsys.readouterr().err.splitlines()
+    assert "a.happy.png" in first and "source is newer" in first and "newer" not in second
 
 
 def test_foreign_files_are_not_taken_for_outputs(here):

@@ -14,9 +14,9 @@ from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import EmojaxError
 from emojax.faces.find import Face
 from emojax.nets.stylizer import StylizerConfig
-from emojax.paint import photo as best
 from emojax.paint.config import PaintConfig
 from emojax.pipeline import Model
+from emojax.pipeline import painting as best
 
 CONFIG = PaintConfig(steps=(2,), positions=16)
 

@@ -117,7 +117,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, params):
     """A limit on the size of files stands in for it: TensorStore reports both as its own errors."""
     code = (
         "import resource, signal, sys, numpy as np\n"
-        "from pathlib import Path\nfrom emojax.weights import store\nfrom emojax.cli.parser import run\n"
+        "from pathlib import Path\nfrom emojax.weights import store\nfrom emojax.util.commandline import run\n"
         "from emojax.nets.stylizer import StylizerConfig\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))\n"

@@ -1,7 +1,7 @@
 import pytest
 
-from emojax.cli.parser import Parser, run
 from emojax.errors import EmojaxError, InputError
+from emojax.util.commandline import Parser, run
 
 
 def parser() -> Parser:

@@ -1,7 +1,6 @@
 import pytest
 
 import emojax
-from emojax.cli.parser import Parser, run
 from emojax.errors import (
     CheckpointError,
     EmojaxError,
@@ -13,6 +12,7 @@ from emojax.errors import (
     with_flags,
 )
 from emojax.options import StylizeOptions
+from emojax.util.commandline import Parser, run
 from emojax.util.numbers import check_range
 
 

@@ -10,9 +10,8 @@ import jax
 import orbax.checkpoint
 import pytest
 
-from emojax.cli import parser
 from emojax.errors import CheckpointError, ResourceError
-from emojax.util import compiling, machine
+from emojax.util import commandline, compiling, machine
 from emojax.weights import arrays
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +44,7 @@ def test_a_lack_has_its_own_name(error, part, monkeypatch, tmp_path, capsys):
     def fail():
         raise error
 
-    assert parser.run(fail) == 2
+    assert commandline.run(fail) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert part in line and "checkpoint" not in line
 
@@ -73,7 +72,7 @@ def test_a_fault_of_the_program_is_not_hidden():
         raise RuntimeError("an assertion of ours")
 
     with pytest.raises(RuntimeError, match="ours"):
-        parser.run(fail)
+        commandline.run(fail)
 
 
 @pytest.mark.parametrize("error", [AssertionError(), RuntimeError("Unable to initialize backend 'x'")])

@@ -8,10 +8,10 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from test_vgg import random_weights, torchvision_layout
 
-from emojax.cli.parser import run
 from emojax.cli.vgg16 import port_weights as main
 from emojax.errors import EmojaxError
 from emojax.nets.vgg16 import SHAPES
+from emojax.util.commandline import run
 from emojax.weights.vgg16_file import load_vgg16, read_weights
 
 

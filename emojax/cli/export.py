@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from emojax.cli.parser import Parser, check_stdout
 from emojax.errors import InputError, OutputError
+from emojax.util.commandline import Parser, check_stdout
 from emojax.util.files import PACKAGED, make_folder, refuse_existing, write_atomically
 from emojax.util.machine import check_machine
 from emojax.util.words import tell

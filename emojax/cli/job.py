@@ -7,6 +7,8 @@ input, for a format that emojax does not write, and for a format whose metadata 
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,6 +43,14 @@ class Job:
     def is_open(self) -> bool:
         """Whether the photo still has to be painted."""
         return self.problem is None and self.done is None
+
+    @property
+    def done_note(self) -> str:
+        """What is said of a photo that is done. A photo that has changed since then is done as well, but named."""
+        changed = False
+        with contextlib.suppress(OSError):  # it is no file, or has been removed meanwhile
+            changed = os.path.getmtime(self.source) > os.path.getmtime(self.done or "")
+        return f"done already, see {self.done}" + ", but its source is newer: to paint it again, remove it" * changed
 
     @property
     def label(self) -> str:

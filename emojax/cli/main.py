@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emojax import __version__
-from emojax.cli.parser import run
 from emojax.errors import InputError
+from emojax.util.commandline import run
 from emojax.util.words import nearest
 
 

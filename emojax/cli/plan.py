@@ -13,6 +13,7 @@ import functools
 import os
 import stat
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -67,10 +68,10 @@ def plan(
     emotion = None if style is None else style_name(style)
     jobs = [_aim(job, output, to_one, emotion, media) for job in jobs]
     taken = protected(jobs)
-    jobs = _refuse_collisions([_check_media(job, media) for job in jobs])
-    if skip_existing:  # after the collisions, because of two photos with one name only the first is done
-        names_in = functools.cache(_emotional_names)
-        jobs = [dataclasses.replace(job, done=_find_done(job, taken, names_in, media)) for job in jobs]
+    jobs = [_check_media(job, media) for job in jobs]
+    if skip_existing:
+        jobs = _find_all_done(jobs, taken, media)
+    jobs = _refuse_collisions(jobs)
     return [_check_early(job, taken, force) for job in jobs]
 
 
@@ -123,6 +124,21 @@ def _emotional_names(folder: Path) -> dict[tuple[str, str], list[str]]:
         start, _, emotions = stem.rpartition(".")
         if set(emotions.split("+")) <= {*EMOTIONS, *map(compound_name, COMPOUNDS.values())}:
             found.setdefault((start, suffix), []).append(name)
+    return found
+
+
+def _find_all_done(jobs: Sequence[Job], taken: Taken, media: Media) -> list[Job]:
+    """Fills in which jobs are done. A picture whose name fits several photos is the problem of all of them."""
+    names_in = functools.cache(_emotional_names)
+    sharing = Counter(place(job.output_for("EMOTION")) for job in jobs if job.problem is None and job.output != STREAM)
+    found = []
+    for job in jobs:
+        done = _find_done(job, taken, names_in, media)
+        if done is not None and sharing[place(job.output_for("EMOTION"))] > 1:
+            problem = f"{done} may be the picture of {job.label} or of another photo of this name: rename one of them"
+            found.append(dataclasses.replace(job, problem=problem))
+        else:
+            found.append(dataclasses.replace(job, done=done))
     return found
 
 

@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from emojax.cli.parser import Parser
 from emojax.errors import InputError
+from emojax.util.commandline import Parser
 from emojax.util.files import refuse_existing, write_atomically
 from emojax.util.words import tell
 from emojax.weights.style_file import open_preview, read_style_file

@@ -14,13 +14,13 @@ from PIL import Image
 
 from emojax.cli import work
 from emojax.cli.job import STREAM, Job
-from emojax.cli.parser import check_stdout, run
 from emojax.cli.plan import plan
 from emojax.cli.stylize_parser import is_style_file, optimizes, painting_name, parse, parse_style, style_options
 from emojax.emotions import EMOTIONS, as_dict, mood_weights, style_weights
 from emojax.errors import InputError
 from emojax.images import Photo, read_mask, to_picture
 from emojax.images.opening import silence_libtiff
+from emojax.util.commandline import check_stdout, run
 from emojax.util.machine import check_machine, collection_paused
 from emojax.util.progress import progress
 from emojax.weights.style_file import StyleFile, read_style_file
@@ -134,7 +134,7 @@ def load_model(options: argparse.Namespace, style_files: Sequence[StyleFile]) ->
 
 def _optimizer(options: argparse.Namespace, model: Model, style: dict[str, float] | None) -> Callable[..., Result]:
     """Returns a function that optimizes a photo, shows a progress bar, and writes a preview after every scale."""
-    from emojax.paint.photo import read_painting
+    from emojax.pipeline.painting import read_painting
 
     shared: dict[str, Any] = {"strength": options.strength, "colors": options.colors, "seed": options.seed}
     shared |= {name: getattr(options, name) for name in ("style_scale", "mask", "faces_only", "background_only")}

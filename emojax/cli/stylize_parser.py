@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from emojax import __version__
-from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS, parse_mood, parse_weights
 from emojax.errors import InputError
 from emojax.images import MAX_MEGAPIXELS, STYLE_SCALES
@@ -22,6 +21,7 @@ from emojax.images.finish import Colors
 from emojax.images.sizes import check_megapixels
 from emojax.options import Mix, NoFace, StylizeOptions, check_choice
 from emojax.paint.limits import LARGEST, SEED, SMALLEST, check_limits
+from emojax.util.commandline import Parser
 from emojax.weights.style_file import SUFFIX
 
 _DESCRIPTION = "Repaints photos in the style of the emotion on their faces."

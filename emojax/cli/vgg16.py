@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from emojax.cli.parser import Parser
+from emojax.util.commandline import Parser
 
 
 def port_weights(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,6 @@ from emojax.cli import work
 from emojax.cli.files import Taken, check_output, identity, protected
 from emojax.cli.job import Job, style_name
 from emojax.cli.media import Media
-from emojax.cli.parser import check_stdout, run
 from emojax.cli.plan import plan
 from emojax.cli.report import emotional_state, faces_of, report, say_json
 from emojax.cli.stylize import load_model, named_style, silence_jax
@@ -21,6 +20,7 @@ from emojax.cli.stylize_parser import style_options
 from emojax.cli.video_parser import parse, video_options
 from emojax.cli.work import Work
 from emojax.errors import InputError
+from emojax.util.commandline import check_stdout, run
 from emojax.util.files import SLOW
 from emojax.util.progress import Lines, progress
 from emojax.video.formats import ANIMATIONS, CLIP_SUFFIXES, DEFAULT_SUFFIX, WRITTEN
@@ -96,7 +96,7 @@ class _Clip:
             if job.problem:
                 raise InputError(job.problem)
             if job.done:
-                clip.row["note"] = f"done already, see {job.done}"
+                clip.row["note"] = job.done_note
             else:
                 assert model is not None
                 result = self._write(model, clip.row)

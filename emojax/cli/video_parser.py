@@ -9,9 +9,9 @@ from typing import Any
 
 from emojax import __version__
 from emojax.cli.job import STREAM
-from emojax.cli.parser import Parser
 from emojax.cli.stylize_parser import add_inputs, add_messages, add_style, check_style, parse_inputs
 from emojax.errors import InputError
+from emojax.util.commandline import Parser
 from emojax.video.options import MAX_STEADY, VideoOptions
 
 _DESCRIPTION = "Repaints clips in the style of the emotion on their faces: video with its sound, animated GIF and WebP."

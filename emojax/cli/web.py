@@ -11,8 +11,8 @@ import webbrowser
 from collections.abc import Sequence
 from typing import NoReturn
 
-from emojax.cli.parser import Parser
 from emojax.errors import InputError
+from emojax.util.commandline import Parser
 
 
 def web(argv: Sequence[str] | None = None) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
 import time
@@ -21,6 +22,7 @@ from emojax.emotions import compound
 from emojax.errors import EmojaxError, InputError
 from emojax.images import FORMATS, MAX_MEGAPIXELS, Photo, read_bounded, read_photo, read_size, write_image
 from emojax.images.metadata import WITHOUT
+from emojax.util.ahead import map_ahead
 from emojax.util.files import remove_leftovers
 from emojax.util.machine import lack
 from emojax.util.progress import progress
@@ -116,12 +118,12 @@ def run(
 
     with (
         progress(len(jobs), "photo", quiet=quiet or len(jobs) < 2) as bar,
-        ThreadPoolExecutor(1) as reader,
         ThreadPoolExecutor(1) as writer,
         _in_a_thread(prepare),
+        contextlib.closing(map_ahead(functools.partial(_read, max_megapixels=max_megapixels), jobs)) as works,
     ):
         finishing: Future[None] | None = None
-        for work in _read_ahead(reader, jobs, max_megapixels):
+        for work in works:
             _paint(work, stylize, previews)
             if finishing is not None:
                 finishing.result()
@@ -179,17 +181,6 @@ def _in_a_thread(steps: Iterable[Callable[[], Any]]) -> Iterator[None]:
         executor.shutdown(cancel_futures=True)
 
 
-def _read_ahead(reader: ThreadPoolExecutor, jobs: Iterable[Job], max_megapixels: float) -> Iterator[Work]:
-    """Yields the jobs with their photos. The next photo is read in a thread while the caller works."""
-    coming: Future[Work] | None = None
-    for job in jobs:
-        ready, coming = coming, reader.submit(_read, job, max_megapixels)
-        if ready is not None:
-            yield ready.result()
-    if coming is not None:
-        yield coming.result()
-
-
 def _read(job: Job, max_megapixels: float) -> Work:
     """Reads the photo of a job."""
     row: dict[str, Any] = {"input": job.source, "output": None, "size": None, "faces": []}
@@ -198,7 +189,7 @@ def _read(job: Job, max_megapixels: float) -> Work:
         if job.problem:
             raise InputError(job.problem)
         if job.done:
-            work.row |= {"output": job.done, "note": f"done already, see {job.done}"}
+            work.row |= {"output": job.done, "note": job.done_note}
             return work
         photo = read_photo(_read_stdin() if job.source == STREAM else job.source, max_megapixels, name=job.label)
         work.row["size"] = [photo.pixels.shape[1], photo.pixels.shape[0]]

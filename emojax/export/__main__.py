@@ -2,8 +2,7 @@
 
 import sys
 
-from emojax.cli.export import export
-from emojax.cli.parser import run
+from emojax.__main__ import entry
 
 if __name__ == "__main__":
-    sys.exit(run(lambda: export(sys.argv[1:])))
+    sys.exit(entry(["export", *sys.argv[1:]]))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emojax.images import lengths
 from emojax.images.isobmff import SeekableFile
 
 MAY_MISS = 0.1
@@ -31,8 +32,11 @@ _ZEROS = 16  # this many zeros at the end of a JPEG are not pixels, but the rest
 _BLOCK = 1 << 20
 _GREY = (127, 128)
 """the values that a decoder returns for the missing pixels of a JPEG"""
-_PADDED = frozenset({b"BM", b"P5", b"P6", b"II", b"MM"})
-"""signatures of formats whose pixels may be uncompressed: BMP, PPM, TIFF"""
+_PADDED = frozenset({b"BM", b"P5", b"P6"})
+"""signatures of formats whose pixels may be uncompressed, and whose decoders do not mind further bytes: BMP, PPM"""
+_PALETTE = 769  # the bytes of a PCX's palette, which begins with a 12
+LAST_BYTES = "the file is truncated, its last bytes are missing"
+"""the note on a file whose end was replaced"""
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,20 @@ def mend(data: bytes, max_pixels: float = math.inf) -> Mended | str | None:
         return Mended(data, ("the file is truncated, some of its last pixels are missing",), blanks=(0,), partial=True)
     if data[:2] in _PADDED:
         return _pad(data, int(len(data) * MAY_MISS / (1 - MAY_MISS)))
+    if data.startswith(lengths.TIFF):
+        return _fill(data, lengths.tiff_end(data))
+    if data.startswith(lengths.JPEG2000):
+        return _fill(data, lengths.jpeg2000_end(data), lengths.END_OF_JPEG2000)
+    if data.startswith(lengths.SGI):
+        return _fill(data, lengths.sgi_end(data), planes=max(1, int.from_bytes(data[10:12], "big")))
     return None
 
 
 def is_mendable(head: bytes) -> bool:
     """Tells whether `mend` may be able to repair a file with these first bytes, at least 12."""
     is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    return is_webp or head.startswith((b"\xff\xd8", _PNG, b"GIF8", *_PADDED))
+    known = (b"\xff\xd8", _PNG, b"GIF8", *_PADDED, *lengths.TIFF, *lengths.JPEG2000, lengths.SGI)
+    return is_webp or head.startswith(known)
 
 
 def is_filled_up(file: SeekableFile) -> bool:
@@ -87,6 +98,18 @@ def is_filled_up(file: SeekableFile) -> bool:
             break
     file.seek(max(0, end - 2))
     return length - end >= _ZEROS and file.read(2) != b"\xff\xd9"
+
+
+def lacks_palette(file: SeekableFile) -> bool:
+    """Tells whether the palette at the end of a PCX is cut off; Pillow would take the colours' numbers for grey values."""
+    file.seek(0)
+    head = file.read(70)
+    # version 3.0, 8 bits, one plane, and not marked as grey
+    if len(head) < 70 or head[:2] != b"\x0a\x05" or head[3] != 8 or head[65] != 1 or head[68] == 2:
+        return False
+    length = file.seek(0, 2)
+    file.seek(max(0, length - _PALETTE))
+    return file.read(1) != b"\x0c"
 
 
 def truncated(share: float) -> str:
@@ -113,11 +136,19 @@ def missing_share(pixels: np.ndarray, mended: Mended) -> float:
     return missing / blank.size
 
 
-def _pad(data: bytes, missing: int) -> Mended | str:
-    share = missing / (len(data) + missing)
+def _pad(data: bytes, missing: int, planes: int = 1) -> Mended | str:
+    share = min(1.0, planes * missing / (len(data) + missing))
     if share > MAY_MISS:
         return truncated(share)
     return Mended(data + bytes(missing), ("the file is truncated, some of its last pixels are missing",))
+
+
+def _fill(data: bytes, end: int | str | None, last: bytes = b"", planes: int = 1) -> Mended | str | None:
+    """Adds zeros up to `end`, which is as in `lengths`; the file then ends with `last`. `planes` follow each other."""
+    if not isinstance(end, int) or end <= len(data):
+        return end if isinstance(end, str) else None
+    padded = _pad(data, end - len(data), planes)
+    return padded if isinstance(padded, str) else Mended(padded.data[: end - len(last)] + last, (LAST_BYTES,))
 
 
 def _mend_webp(data: bytes) -> Mended | str | None:
@@ -162,9 +193,7 @@ def _mend_jpeg(data: bytes) -> Mended | str | None:
     data = bare if len(data) - len(bare) >= _ZEROS else data
     if not _has_light_and_colours(data):
         return "the file is truncated: most of its details are missing"
-    return Mended(
-        data.removesuffix(b"\xff") + b"\xff\xd9", ("the file is truncated, its last bytes are missing",), _GREY
-    )
+    return Mended(data.removesuffix(b"\xff") + b"\xff\xd9", (LAST_BYTES,), _GREY)
 
 
 def _has_light_and_colours(data: bytes) -> bool:

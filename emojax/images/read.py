@@ -22,7 +22,17 @@ from emojax.images.colour import alpha_of, over_white, rescaled_transparency, to
 from emojax.images.declared import Declared, declared_in_file
 from emojax.images.formats import OPENED
 from emojax.images.isobmff import SeekableFile
-from emojax.images.mend import MAY_MISS, Mended, is_filled_up, is_mendable, mend, missing_share, truncated
+from emojax.images.mend import (
+    LAST_BYTES,
+    MAY_MISS,
+    Mended,
+    is_filled_up,
+    is_mendable,
+    lacks_palette,
+    mend,
+    missing_share,
+    truncated,
+)
 from emojax.images.metadata import harmless_metadata
 from emojax.images.opening import (
     MAX_BYTES,
@@ -71,6 +81,15 @@ class Photo:
     metadata: Mapping[int, Any] = field(default_factory=dict)
     """the harmless EXIF tags, see `emojax.images.metadata`"""
 
+    def __post_init__(self) -> None:
+        """Raises InputError for pixels or an alpha of another dtype or shape."""
+        _check_pixels(self.pixels, "the photo")
+        alpha, size = self.alpha, self.pixels.shape[:2]
+        if alpha is not None and not (
+            isinstance(alpha, np.ndarray) and alpha.dtype == np.uint8 and alpha.shape == size
+        ):
+            raise InputError(f"`alpha` is {_kind(alpha)}: give uint8 {list(size)}, the size of `pixels`")
+
     @property
     def note(self) -> str | None:
         """The notes in one line; None if there are none."""
@@ -114,6 +133,7 @@ def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: 
     """
     check_megapixels(max_megapixels)
     if isinstance(source, str | os.PathLike):
+        source = _as_path(source)
         name = name or os.fsdecode(source)
     name = name or "the photo"
     if isinstance(source, ArrayLike) and not isinstance(source, Image.Image | str):  # a string of NumPy is both
@@ -132,6 +152,15 @@ def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: 
             raise InputError(f"cannot read {name}: {error}") from None
         except Exception as error:  # a damaged file can make a decoder raise anything
             raise InputError(f"cannot read {name}: {_reason(error)}") from None
+
+
+def _as_path(source: str | os.PathLike) -> str | bytes:
+    """Returns the path that an object stands for."""
+    try:
+        return os.fspath(source)
+    except Exception as error:  # from another library's path
+        reason = " ".join(str(error).split())[:_LONGEST]
+        raise InputError(f"the photo is a {type(source).__name__} that gives no path: {reason}") from None
 
 
 def _as_array(source: ArrayLike, name: str) -> np.ndarray:
@@ -184,6 +213,8 @@ def _decode_stream(stream: SeekableFile, max_megapixels: float, name: str) -> Ph
     try:
         if is_filled_up(stream):
             raise OSError("the file is truncated")
+        if lacks_palette(stream):
+            raise Refused("the file is truncated: its palette is missing")
         return _decode(open_image(stream, name, max_megapixels), max_megapixels, name)
     except _FINAL:
         raise
@@ -201,6 +232,8 @@ def _decode_stream(stream: SeekableFile, max_megapixels: float, name: str) -> Ph
         except _FINAL:
             raise
         except Exception:
+            if mended.notes == (LAST_BYTES,):
+                raise OSError("the file is truncated: what is left of it cannot be decoded") from None
             raise _Damaged(error, data) from None
 
 
@@ -266,12 +299,24 @@ def _reason(error: Exception) -> str:
         return "not enough memory"
     text = str((isinstance(error, OSError) and error.strerror) or error).partition(". ")[0]
     text = " ".join(text.split())
+    if text == "not enough image data":  # Pillow's words where it unpacks pixels
+        return "the file is truncated"
     return text if isinstance(error, OSError) else f"it is damaged ({text[:_LONGEST]})"
 
 
+def _kind(thing: object) -> str:
+    return f"{thing.dtype} {list(thing.shape)}" if isinstance(thing, np.ndarray) else f"a {type(thing).__name__}"
+
+
+def _check_pixels(pixels: object, name: str) -> None:
+    if not (isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.size):
+        raise InputError(f"{name} is {_kind(pixels)}: give uint8 [H, W, 3]")
+    if pixels.shape[-1] != 3:
+        raise InputError(f"{name} is {_kind(pixels)}: give uint8 [H, W, 3]")
+
+
 def _check_array(pixels: np.ndarray, max_megapixels: float, name: str) -> Photo:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
-        raise InputError(f"{name} is {pixels.dtype} {list(pixels.shape)}: give uint8 [H, W, 3]")
+    _check_pixels(pixels, name)
     check_size(pixels.shape[0] * pixels.shape[1], max_megapixels, name)
     return Photo(pixels)
 

@@ -105,7 +105,7 @@ def write_image(
     try:
         target.write(data)
         target.flush()
-    except BrokenPipeError:  # the reader has gone, which is not a mistake; `emojax.cli.parser` handles it
+    except BrokenPipeError:  # the reader has gone, which is not a mistake; `emojax.util.commandline` handles it
         raise
     except OSError as error:
         raise OutputError(f"cannot write the picture: {error.strerror or error}") from None

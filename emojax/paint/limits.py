@@ -13,7 +13,7 @@ _SEEDS = 2**32
 
 
 def check_limits(size: object, seconds: object, seed: object) -> None:
-    """Raises InputError for values that are not numbers, or are out of range; see `emojax.paint.photo.paint_photo`."""
+    """Raises InputError for values that are not numbers, or are out of range; see `emojax.pipeline.painting.paint_photo`."""
     if size is not None and not (is_whole(size) and SMALLEST <= size <= LARGEST):  # type: ignore[operator]
         raise InputError(f"`size` {size!r}: it is {SMALLEST} to {LARGEST} pixels", "size")
     if seconds is not None and not (is_number(seconds) and seconds > 0):  # type: ignore[operator]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from emojax.errors import InputError
 from emojax.images import ArrayLike, read_photo
+from emojax.images.opening import BinaryFile
 from emojax.weights.style_file import StyleFile, read_style_file
 
 
@@ -44,8 +45,13 @@ def as_style_files(given: Any) -> list[StyleFile]:
 
 
 def check_many(photos: Any) -> None:
-    """Raises InputError unless `photos` is an iterable of photos, not a single one."""
-    if isinstance(photos, str | bytes | os.PathLike | Image.Image) or not isinstance(photos, Iterable):
+    """Raises InputError unless `photos` is an iterable of photos, such as an array uint8 [N, H, W, 3], not a single one."""
+    single = str | bytes | bytearray | memoryview | os.PathLike | Image.Image | BinaryFile
+    if isinstance(photos, ArrayLike) and not isinstance(photos, Image.Image):
+        is_one = np.ndim(photos) != 4
+    else:
+        is_one = isinstance(photos, single) or not isinstance(photos, Iterable)
+    if is_one:
         raise InputError(f"photos is one {type(photos).__name__}: give a list of photos, or call the model itself")
 
 

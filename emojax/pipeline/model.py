@@ -5,12 +5,12 @@ If a photo is too large for one pass, its faces are read first, and it is painte
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,7 @@ from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_
 from emojax.pipeline.result import ReadFace, Result
 from emojax.pipeline.sizes import pad_to_bucket
 from emojax.pipeline.styles import check_options, code_and_amount, explicit_style, spares_faces, style_dict
+from emojax.util.ahead import map_ahead
 from emojax.util.batches import map_batches
 from emojax.util.compiling import as_resource_errors
 from emojax.util.numbers import is_number
@@ -170,11 +171,13 @@ class Model:
         A photo that fails does not stop the others: its result has no image, and `error` says why.
 
         Raises:
-            InputError: an option that is wrong whatever the photo.
+            InputError: an option that is wrong whatever the photo, or a single photo instead of several.
         """
         check_options(self.styles, options_of(options))
         check_many(photos)
+        return self._stylize_each(photos, options)
 
+    def _stylize_each(self, photos: Iterable[PhotoLike | Photo], options: Mapping[str, Any]) -> Iterator[Result]:
         def read(photo: PhotoLike | Photo) -> Photo | EmojaxError:
             try:
                 return photo if isinstance(photo, Photo) else read_photo(photo)
@@ -189,22 +192,16 @@ class Model:
             except EmojaxError as error:
                 return Result(None, [], None, None, error=str(error))
 
-        with ThreadPoolExecutor(1) as reader:
-            coming = None
-            for photo in photos:
-                ready, coming = coming, reader.submit(read, photo)
-                if ready is not None:
-                    yield repaint(ready.result())
-            if coming is not None:
-                yield repaint(coming.result())
+        with contextlib.closing(map_ahead(read, photos)) as ready:
+            yield from map(repaint, ready)
 
     @as_resource_errors()
     def paint(self, photo: PhotoLike | Photo, painting: PhotoLike | Photo | None = None, **options: Any) -> Result:
         """Paints a photo by optimizing its pixels, in the style of any painting or of the emotion's painting; takes minutes.
 
-        See `emojax.paint.photo.paint_photo` for the options, the result and the errors.
+        See `emojax.pipeline.painting.paint_photo` for the options, the result and the errors.
         """
-        from emojax.paint.photo import paint_photo  # imports optax, which takes a while
+        from emojax.pipeline.painting import paint_photo  # imports optax, which takes a while
 
         return paint_photo(self, photo, painting, **options)
 

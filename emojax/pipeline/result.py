@@ -67,7 +67,7 @@ class Result:
     note: str | None = None
     """what the user should know, in one line: no face, an animation, ..."""
     painted: dict[str, Any] | None = None
-    """how the picture was optimized, if it was: paintings, size, steps, seed, ...; see `emojax.paint.photo.paint_photo`"""
+    """how the picture was optimized, if it was: paintings, size, steps, seed, ...; see `pipeline.painting`"""
     painted_share: float | None = None
     """how much of the picture is painted, 0 to 1: the mean of its mask; None without a mask"""
     interrupted: bool = False

@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from emojax.cli.parser import Parser, run
 from emojax.cli.stylize import named_style
 from emojax.cli.stylize_parser import add_style, style_options
 from emojax.errors import InputError
 from emojax.options import StylizeOptions
+from emojax.util.commandline import Parser, run
 
 _DESCRIPTION = """\
 Paints a folder and its subfolders on a Ray cluster: that of $RAY_ADDRESS, or one on this machine. IN and OUT are local, or

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections import Counter
@@ -20,6 +21,7 @@ from emojax.images.finish import finish
 from emojax.options import StylizeOptions, options_of
 from emojax.pipeline import Model
 from emojax.pipeline.styles import check_options, code_and_amount, spares_faces
+from emojax.util.ahead import draw_ahead
 from emojax.util.files import SLOW, new_file, refuse_existing
 from emojax.util.interrupts import InterruptFlag
 from emojax.video.analysis import ClipAnalyzer
@@ -30,7 +32,7 @@ from emojax.video.options import VideoOptions
 from emojax.video.painter import ClipPainter, Painted
 from emojax.video.read import Clip, open_clip
 from emojax.video.result import ClipResult, FrameReading
-from emojax.video.threads import Consumer, prefetch
+from emojax.video.threads import Consumer
 from emojax.video.write import write_clip
 
 SEGMENTS, FRAMES = 2, 4
@@ -63,9 +65,9 @@ def stylize_video(
             no_face="error".
     """
     source, output = Path(source), Path(output)
-    names = {field.name for field in fields(VideoOptions)}
+    names = [field.name for field in fields(VideoOptions)]
     video = VideoOptions(**{name: value for name, value in options.items() if name in names})
-    chosen = options_of({name: value for name, value in options.items() if name not in names})
+    chosen = options_of({name: value for name, value in options.items() if name not in names}, names)
     check_options(model.styles, chosen)
     if output.suffix.lower() not in WRITTEN:
         raise InputError(f"cannot write {output}: the suffix {output.suffix!r} is none of {' '.join(WRITTEN)}")
@@ -130,7 +132,7 @@ def _run(
     with InterruptFlag() as flag:
         writer = Consumer(write, FRAMES)
         try:
-            with prefetch(analyzer.segments(clip.frames), SEGMENTS) as segments:
+            with contextlib.closing(draw_ahead(analyzer.segments(clip.frames), SEGMENTS)) as segments:
                 for painted in itertools.chain.from_iterable(map(painter.paint, segments)):
                     writer.put(painted)
                     sums.add(painted)

@@ -1,57 +1,16 @@
-"""Threads that work a few items ahead of or behind the main thread. Their errors are raised where the items are used."""
+"""A thread that works a few items behind the main thread."""
 
 from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-_WAIT = 0.1  # seconds between two checks whether the other side is still running
-
-
-@contextlib.contextmanager
-def prefetch(items: Iterator[Item], depth: int) -> Iterator[Iterator[Item]]:
-    """Reads up to `depth` items ahead in a thread, which ends with the block."""
-    made: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(item: Item | None, error: BaseException | None = None) -> bool:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                made.put((item, error), timeout=_WAIT)
-                return True
-        return False
-
-    def work() -> None:
-        try:
-            for item in items:
-                if not put(item):
-                    return
-            put(None)
-        except BaseException as error:  # any error is raised again in the other thread
-            put(None, error)
-
-    def taken() -> Iterator[Item]:
-        while True:
-            item, error = made.get()
-            if error is not None:
-                raise error
-            if item is None:
-                return
-            yield item
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        yield taken()
-    finally:
-        stop.set()
-        thread.join()
+_WAIT = 0.1  # seconds between two checks whether the thread is still running
 
 
 class Consumer(Generic[Item, Answer]):

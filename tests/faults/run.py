@@ -19,8 +19,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from emojax.cli import parser as commands
 from emojax.cli import stylize as program
+from emojax.util import commandline as commands
 from emojax.util.files import TEMPORARY
 from emojax.util.program_cache import ProgramCache
 from emojax.weights import store

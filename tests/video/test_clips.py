@@ -10,7 +10,7 @@ from emojax.errors import EmojaxError, InputError
 from emojax.video.frames import ClipInfo
 from emojax.video.options import VideoOptions
 from emojax.video.read import is_ours, open_clip, planned_count
-from emojax.video.threads import Consumer, prefetch
+from emojax.video.threads import Consumer
 from emojax.video.write import write_clip
 
 av = pytest.importorskip("av", reason="clips need PyAV: pip install 'emojax[video]'")
@@ -172,24 +172,6 @@ def test_options(options, message):
 
 
 # --- threads
-
-
-def test_items_are_made_ahead_and_failures_come_out():
-    made = []
-
-    def items():
-        for index in range(5):
-            made.append(index)
-            yield index
-        raise KeyError("at the end")
-
-    with prefetch(items(), 2) as taken:
-        assert next(taken) == 0
-        with pytest.raises(KeyError, match="at the end"):
-            list(taken)
-    assert made == [0, 1, 2, 3, 4]
-    with prefetch(iter(range(10**9)), 2) as taken:  # the thread ends with the block
-        assert next(taken) == 0
 
 
 def test_work_behind():

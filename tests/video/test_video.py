@@ -337,6 +337,8 @@ def test_the_flags_name_the_style(folder, capsys, flags, style):
 def test_a_mood_in_python(model, scene, clip):
     result = stylize_video(model, clip, clip.with_name("mood.mkv"), mood=(0.81, 0.51))
     assert result.style == {"happy": 1.0}
+    with pytest.raises(InputError, match="unknown option 'ever' .did you mean 'every'"):
+        stylize_video(model, clip, clip.with_name("mood.mkv"), ever=2)
     with pytest.raises(InputError, match="unknown option 'mod'"):
         stylize_video(model, clip, clip.with_name("mood.mkv"), mod=(0, 0))
 

@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
 from emojax.nets.classifier import ClassifierConfig, network_input, split_domains
@@ -25,6 +24,7 @@ from emojax.train.faces.evaluate import BATCH, labelled_faces, score_faces
 from emojax.train.faces.scores import fit_temperature, fit_temperature_and_bias
 from emojax.util import compiling
 from emojax.util.batches import map_batches
+from emojax.util.commandline import Parser
 from emojax.util.words import tell
 from emojax.weights import store
 from emojax.weights.load import load_classifier

@@ -20,7 +20,6 @@ import jax
 import numpy as np
 from PIL import Image
 
-from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import EmojaxError, InputError
 from emojax.faces.crops import convert_crop, cut_face, find_landmarks
@@ -33,6 +32,7 @@ from emojax.train.faces.scores import BINS, calibration_bins, score
 from emojax.train.faces.sources import FaceConfig
 from emojax.util import compiling
 from emojax.util.batches import map_batches
+from emojax.util.commandline import Parser
 from emojax.util.files import PACKAGED, write_atomically
 from emojax.util.progress import track
 from emojax.util.words import markdown_table, tell

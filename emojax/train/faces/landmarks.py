@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,13 @@ from emojax.faces.crops import find_landmarks
 from emojax.faces.detector import LANDMARKS, WEIGHTS
 from emojax.faces.views import FaceDetector
 from emojax.train.stream import UNREADABLE
+from emojax.util.ahead import map_ahead
 from emojax.util.files import cache_folder, write_atomically
 from emojax.util.progress import track
 
 METHOD = 1
 """part of the cache key; increase it when the results of `find_landmarks` change, so that old entries are not used"""
-_AHEAD = 64
+_AHEAD = 64  # faces
 
 
 class FacesWithLandmarks:
@@ -94,6 +94,4 @@ def _found(source: Any, detector: FaceDetector) -> Iterator[Float[np.ndarray, "5
         points = find_landmarks(detector, crop, face["margin"])
         return missing if points is None else np.array(points, np.float32)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(source), _AHEAD):
-            yield from pool.map(find, range(start, min(start + _AHEAD, len(source))))
+    yield from map_ahead(find, range(len(source)), _AHEAD, os.cpu_count())

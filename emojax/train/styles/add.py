@@ -21,7 +21,6 @@ import jax
 import numpy as np
 from PIL import Image
 
-from emojax.cli.parser import Parser
 from emojax.emotions import PHOTO
 from emojax.errors import CheckpointError, InputError
 from emojax.images import read_photo
@@ -34,6 +33,7 @@ from emojax.train.styles.paintings import find_paintings, painting_size
 from emojax.train.styles.targets import make_constants
 from emojax.train.styles.training import finished, make_evaluation, train_params
 from emojax.util import compiling
+from emojax.util.commandline import Parser
 from emojax.util.files import make_folder, refuse_existing
 from emojax.util.words import tell
 from emojax.weights import store

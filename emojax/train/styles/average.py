@@ -12,8 +12,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from emojax.cli.parser import Parser
 from emojax.errors import CheckpointError
+from emojax.util.commandline import Parser
 from emojax.util.words import tell
 from emojax.weights import store
 from emojax.weights.load import load_styles

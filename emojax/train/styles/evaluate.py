@@ -19,7 +19,6 @@ import jax
 import numpy as np
 from PIL import Image
 
-from emojax.cli.parser import Parser
 from emojax.errors import InputError
 from emojax.nets.stylizer import MULTIPLE, StylizerConfig
 from emojax.pipeline import load
@@ -36,6 +35,7 @@ from emojax.train.styles.scoring import (
     score_photos,
 )
 from emojax.train.styles.targets import painting_grams
+from emojax.util.commandline import Parser
 from emojax.util.files import PACKAGED, make_folder, write_atomically
 from emojax.util.words import markdown_table, tell
 from emojax.weights.load import add_style_files, find_styles, load_styles

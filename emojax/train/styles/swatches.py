@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from emojax.cli.parser import Parser
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
 from emojax.images import write_image
@@ -23,6 +22,7 @@ from emojax.paint.config import PaintConfig
 from emojax.paint.painter import Painter, Region
 from emojax.train.styles.config import StyleTraining
 from emojax.train.styles.paintings import read_paintings
+from emojax.util.commandline import Parser
 from emojax.util.files import make_folder, refuse_existing
 from emojax.util.progress import track
 from emojax.util.words import tell

@@ -12,10 +12,8 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -31,9 +29,12 @@ from emojax.train.faces.expw.duplicates import group_photos, perceptual_hashes
 from emojax.train.faces.expw.labels import MARGIN, FaceLabel, cut_labelled_face, parse_labels
 from emojax.train.faces.expw.splits import SPLITS, archive_splits, assign_splits
 from emojax.train.stream import UNREADABLE
+from emojax.util.ahead import map_ahead
 from emojax.util.interrupts import interruptible
 from emojax.util.progress import track
 from emojax.util.words import tell
+
+_AHEAD = 256  # photos
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,6 @@ def _encode_faces(origin: Path, name: str, faces: tuple[FaceLabel, ...]) -> list
     return encoded
 
 
-def _in_threads(function: Callable[..., Any], *columns: Sequence[Any]) -> Iterator[Any]:
-    """`map` in threads, at most 256 rows ahead; a pool's own map has no limit, so its results would fill the memory."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(columns[0]), 256):
-            yield from pool.map(function, *(column[start : start + 256] for column in columns))
-
-
 class Expw(tfds.core.GeneratorBasedBuilder):
     """ExpW's labelled faces. The manual folder is ExpW's root; use `prepare_expw`, which also checks it."""
 
@@ -113,7 +107,7 @@ class Expw(tfds.core.GeneratorBasedBuilder):
         origin = Path(dl_manager.manual_dir, "origin")
         faces = parse_labels(origin.with_name("label.lst"))
         photos = {name: tuple(group) for name, group in groupby(faces, key=lambda face: face.photo)}
-        hashing = _in_threads(partial(_hash_photo, origin), list(photos), list(photos.values()))
+        hashing = map_ahead(lambda photo: _hash_photo(origin, *photo), photos.items(), _AHEAD, os.cpu_count())
         hashed = list(track(hashing, "photo", "comparing photos", len(photos)))
         bad = [problem for _, problems in hashed for problem in problems]
         good = [photo for photo, _ in hashed if photo is not None]
@@ -138,8 +132,10 @@ class Expw(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(
         self, origin: Path, photos: Sequence[_Photo], groups: Mapping[str, str]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        names, faces = [photo.name for photo in photos], [photo.faces for photo in photos]
-        for encoded in _in_threads(partial(_encode_faces, origin), names, faces):
+        def encode(photo: _Photo) -> list[tuple[FaceLabel, bytes]]:
+            return _encode_faces(origin, photo.name, photo.faces)
+
+        for encoded in map_ahead(encode, photos, _AHEAD, os.cpu_count()):
             for face, image in encoded:
                 example = {
                     "image": io.BytesIO(image),  # an array would need TensorFlow to encode it

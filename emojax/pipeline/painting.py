@@ -6,6 +6,7 @@ photo -> faces, or the network's picture -> regions and paintings -> `emojax.pai
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,17 +22,18 @@ from emojax.errors import InputError
 from emojax.faces.find import Face, find_faces
 from emojax.images import IMAGE_SUFFIXES, MaskLike, Photo, PhotoLike, check_style_scale, read_photo, to_picture, to_unit
 from emojax.images.finish import Colors, check_finish, finish
-from emojax.options import StylizeOptions
+from emojax.options import StylizeOptions, check_names
 from emojax.paint.config import PaintConfig
 from emojax.paint.limits import SEED, SMALLEST, check_limits
 from emojax.paint.painter import Painter, Progress, Region
 from emojax.pipeline.regions import paint_mask
+from emojax.pipeline.result import Result
 from emojax.util.files import PACKAGED
 from emojax.util.interrupts import InterruptFlag
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
 if TYPE_CHECKING:
-    from emojax.pipeline import Model, Result
+    from emojax.pipeline.model import Model
 
 SIZE_ON_CPU, SIZE_ELSEWHERE = 512, 1024
 """default long side to paint at, in pixels; for larger photos, the paint is enlarged"""
@@ -77,14 +79,13 @@ def paint_photo(
         The picture, with what was read; `painted` has the settings. After Ctrl-C, the picture so far, with `interrupted`.
 
     Raises:
-        InputError: a photo or painting that cannot be read, an option out of range, an emotion without a painting.
+        InputError: a photo or painting that cannot be read, a wrong option, an emotion without a painting.
     """
     check_finish(strength, colors)
     check_style_scale(style_scale)
     check_limits(size, seconds, seed)
     where = StylizeOptions(mask=mask, faces_only=faces_only, background_only=background_only)
-    if painting is not None and reading:
-        raise InputError(f"{min(reading)} chooses among the emotions' styles: leave it out beside a painting")
+    _check_reading(reading, painting)
     photo = photo if isinstance(photo, Photo) else read_photo(photo)
     plan = (
         _painting_plan(model, photo, painting)
@@ -98,6 +99,14 @@ def paint_photo(
     settings: dict[str, Any] = {"size": _size_at(photo, size), "seed": seed, "seconds": seconds}
     settings |= {"steps": list(config.steps), "strength": strength, "style_scale": style_scale, "colors": colors}
     return _paint(photo, plan, where, config, settings, on_progress)
+
+
+def _check_reading(reading: Mapping[str, Any], painting: object) -> None:
+    """Raises InputError for options that do not exist, or that a painting makes senseless."""
+    parameters = inspect.signature(paint_photo).parameters.values()
+    check_names(reading, (parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY))
+    if painting is not None and reading:
+        raise InputError(f"{min(reading)} chooses among the emotions' styles: leave it out beside a painting")
 
 
 @dataclass(frozen=True)
@@ -116,8 +125,6 @@ class _Plan:
 
 def _painting_plan(model: Model, photo: Photo, painting: PhotoLike | Photo) -> _Plan:
     """The whole photo, in the style of a painting."""
-    from emojax.pipeline import Result
-
     picture = read_painting(painting)
     notes = ((photo.note,) if photo.note else ()) + tuple(note_on(picture))
     result = Result(None, [], None, {_name(painting): 1.0})
