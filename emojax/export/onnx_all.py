@@ -11,7 +11,7 @@ from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO
 from emojax.export.graph import Graph
 from emojax.export.onnx import StyleCode, classified, padded, refuse_network_set, style_code, stylized
 from emojax.export.onnx_detector import fill
-from emojax.export.onnx_faces import find_and_cut_faces
+from emojax.export.onnx_faces import FoundFaces, find_and_cut_faces
 from emojax.faces.detector import load_detector
 from emojax.faces.exportable import MAX_FACES
 from emojax.nets.classifier import ClassifierConfig
@@ -45,7 +45,7 @@ def export_onnx_all(
     table = params["style_table"]
     code: StyleCode = style_code(graph, styles, table, weights)
     if PHOTO in styles.style_names:
-        code = _spared(graph, styles, table, code, _Shares(graph, faces.boxes, faces.number, photo))
+        code = _spared(graph, styles, table, code, faces, photo)
     pixels = stylized(graph, styles, params, photo, code, size)
     graph("Transpose", graph("Squeeze", pixels, [0]), perm=[1, 2, 0], output="picture")
     outputs = {
@@ -77,59 +77,60 @@ def _chosen(graph: Graph, styles: tuple[str, ...], emotion: str) -> str:
     return graph.cast(graph("Equal", best, np.arange(len(styles))[None]), "FLOAT")
 
 
-class _Shares:
-    """How much the strength is reduced in every pixel, [1, 1, h, w] at 1 / factor of the photo's size; see `face_shares`."""
-
-    def __init__(self, graph: Graph, boxes: str, number: str, photo: str) -> None:
-        """
-        Args:
-            boxes: float32 [64, 4].
-            number: how many of them are faces, int64 [].
-            photo: the padded photo, [1, 3, H, W].
-        """
-        self.graph, self.size = graph, graph("Shape", photo, start=2, end=4)
-        # Masks of faces that there are not would take as much memory and time as others. One is kept, whose width is 0.
-        count = graph("Reshape", graph("Min", graph("Max", number, 1), MAX_REGIONS), [1])
-        boxes = graph("Slice", boxes, [0], count, [0])
-        self.x, self.y, self.w, self.h = (
-            graph("Reshape", graph("Gather", boxes, [side], axis=1), [-1, 1, 1]) for side in range(4)
-        )
-        small, large = SPARED
-        smallness = graph("Div", graph("Sub", large, self.w), large - small)
-        smallness = graph("Min", graph("Max", smallness, 0.0), 1.0)
-        self.less = graph("Mul", smallness, 1 - StylizeOptions.face_strength)
-
-    def __call__(self, factor: int) -> str:
-        graph, (inner, outer) = self.graph, STRENGTH_RADII
-        down = self._away(factor, 0, [1, -1, 1], self.y, self.h)
-        across = self._away(factor, 1, [1, 1, -1], self.x, self.w)
-        distance = graph("Sqrt", graph("Add", graph("Mul", across, across), graph("Mul", down, down)))
-        inside = graph("Div", graph("Sub", outer, distance), outer - inner)
-        inside = graph("Min", graph("Max", inside, 0.0), 1.0)
-        fade = graph("Mul", graph("Mul", inside, inside), graph("Sub", 3.0, graph("Mul", inside, 2.0)))
-        masks = graph("Where", graph("Greater", self.w, 0.0), fade, 0.0)
-        total = graph("Max", graph("ReduceSum", masks, [0]), 1.0)
-        share = graph("Div", graph("ReduceSum", graph("Mul", masks, self.less), [0]), total)
-        return graph("Unsqueeze", share, [0])
-
-    def _away(self, factor: int, axis: int, shape: list[int], start: str, length: str) -> str:
-        """How far the rows or columns are from each box's centre, in halves of its side."""
-        graph = self.graph
-        count = graph("Div", graph("Gather", self.size, axis), factor)
-        lines = graph("Mul", graph("Add", graph.cast(graph("Range", 0, count, 1), "FLOAT"), 0.5), float(factor))
-        half = graph("Mul", length, 0.5)
-        apart = graph("Sub", graph("Reshape", lines, shape), graph("Add", start, half))
-        return graph("Div", apart, graph("Max", half, 1e-6))
-
-
-def _spared(graph: Graph, config: StylizerConfig, table: Any, code: StyleCode, shares: _Shares) -> StyleCode:
+def _spared(
+    graph: Graph, config: StylizerConfig, table: Any, code: StyleCode, faces: FoundFaces, photo: str
+) -> StyleCode:
     """The code, moved towards that of the style "photo" in small faces, in the first half of the layers; see `spare_faces`."""
-    photo, early = config.style_names.index(PHOTO), early_layers(config)
-    by_factor = {factor: shares(factor) for factor in sorted({reduction(name) for name in early})}
+    early, own = early_layers(config), config.style_names.index(PHOTO)
+    # Masks of rows after the last face would cost as much as those of faces. Without a face there is one mask, of width 0.
+    count = graph("Reshape", graph("Min", graph("Max", faces.number, 1), MAX_REGIONS), [1])
+    boxes = graph("Slice", faces.boxes, [0], count, [0])
+    size = graph("Shape", photo, start=2, end=4)
+    shares = {factor: _share(graph, boxes, size, factor) for factor in sorted({reduction(name) for name in early})}
 
     def towards(name: str, part: str, plain: str) -> str:
-        row = np.asarray(table[name][part][photo])[None, :, None, None]
-        return graph("Add", plain, graph("Mul", by_factor[reduction(name)], graph("Sub", row, plain)))
+        row = np.asarray(table[name][part][own])[None, :, None, None]
+        return graph("Add", plain, graph("Mul", shares[reduction(name)], graph("Sub", row, plain)))
 
     moved = {name: (towards(name, "scale", code[name][0]), towards(name, "shift", code[name][1])) for name in early}
     return {**code, **moved}
+
+
+def _share(graph: Graph, boxes: str, size: str, factor: int) -> str:
+    """How much the strength is reduced in every pixel, [1, 1, h, w] at 1 / factor of the photo's size; see `face_shares`.
+
+    Args:
+        boxes: float32 [F, 4].
+        size: (H, W) of the padded photo, int64 [2].
+    """
+    x, y, w, h = (graph("Reshape", graph("Gather", boxes, side, axis=1), [-1, 1, 1]) for side in range(4))
+    down = _from_centre(graph, graph("Gather", size, 0), factor, [1, -1, 1], y, h)
+    across = _from_centre(graph, graph("Gather", size, 1), factor, [1, 1, -1], x, w)
+    distance = graph("Sqrt", graph("Add", graph("Mul", across, across), graph("Mul", down, down)))
+    inner, outer = STRENGTH_RADII
+    inside = _clipped(graph, graph("Div", graph("Sub", outer, distance), outer - inner))
+    fade = graph("Mul", graph("Mul", inside, inside), graph("Sub", 3.0, graph("Mul", inside, 2.0)))
+    masks = graph("Where", graph("Greater", w, 0.0), fade, 0.0)
+    small, large = SPARED
+    smallness = _clipped(graph, graph("Div", graph("Sub", large, w), large - small))
+    less = graph("Mul", masks, graph("Mul", smallness, 1 - StylizeOptions.face_strength))
+    total = graph("Max", graph("ReduceSum", masks, [0]), 1.0)
+    return graph("Unsqueeze", graph("Div", graph("ReduceSum", less, [0]), total), [0])
+
+
+def _clipped(graph: Graph, x: str) -> str:
+    return graph("Min", graph("Max", x, 0.0), 1.0)
+
+
+def _from_centre(graph: Graph, side: str, factor: int, shape: list[int], start: str, length: str) -> str:
+    """How far rows or columns are from the centres of boxes, in halves of the boxes' sides.
+
+    Args:
+        side: the padded photo's height or width, int64 [].
+        shape: of the result, -1 for the rows or columns and 1 for the other axes.
+        start, length: top and height, or left and width, of the boxes; [F, 1, 1].
+    """
+    lines = graph.cast(graph("Range", 0, graph("Div", side, factor), 1), "FLOAT")
+    positions = graph("Mul", graph("Add", graph("Reshape", lines, shape), 0.5), float(factor))
+    half = graph("Mul", length, 0.5)
+    return graph("Div", graph("Sub", positions, graph("Add", start, half)), graph("Max", half, 1e-6))

@@ -40,7 +40,7 @@ def fill(graph: Graph, rows: str, maximum: int, rank: int, output: str = "") -> 
 
 def _outputs(graph: Graph, params: Params, image: str) -> list[str]:
     """For each stride, [1, 16, h, w]; see `detector_outputs`."""
-    kernel = _kernel(params["stem/conv/kernel"])[:, ::-1]  # the network takes blue first
+    kernel = _kernel(np.asarray(params["stem/conv/kernel"]))[:, ::-1]  # the network takes blue first
     x = graph("Relu", graph("Conv", image, kernel, params["stem/conv/bias"], strides=[2, 2], pads=[1, 1, 0, 0]))
     x = _pool(graph, _units(graph, params, x, "stem"))
     x = _units(graph, params, x, "stage1/a", "stage1/b")
@@ -66,7 +66,7 @@ def _unit(graph: Graph, x: str, point: np.ndarray, point_bias: np.ndarray, depth
 
 
 def _kernel(kernel: np.ndarray) -> np.ndarray:
-    return np.asarray(kernel).transpose(3, 2, 0, 1)
+    return kernel.transpose(3, 2, 0, 1)
 
 
 def _pool(graph: Graph, x: str) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emojax.export.graph import Graph
-from emojax.export.onnx_detector import BOX, POINTS, SCORE, columns, detect, fill
+from emojax.export.onnx_detector import BOX, POINTS, SCORE, columns, detect
 from emojax.faces import find
 from emojax.faces.align import TEMPLATE_SIZE, template
 from emojax.faces.detector import LANDMARKS, MAXIMUM, Params
@@ -141,7 +141,7 @@ def _averaged(
 def _turned(graph: Graph, view: str, number: str) -> str:
     """The view in the orientation of this number: turned clockwise by `QUARTERS[number]` quarters."""
     across = graph("Transpose", view, perm=[0, 1, 3, 2])
-    odd = graph("Greater", graph("Gather", np.float32([quarter % 2 for quarter in QUARTERS]), number), 0.0)
+    odd = graph("Equal", graph("Gather", np.array(QUARTERS) % 2, number), 1)
     view = graph("Where", odd, across, view)
     forwards = np.arange(WHOLE_SIDE)
     for axis, mirrored in ((2, (2, 3)), (3, (1, 2))):
