@@ -152,7 +152,7 @@ def test_any_shape_of_photo(height, width):
 
 
 @pytest.mark.slow
-def test_the_packaged_networks_equal_jax(optimized):
+def test_the_packaged_networks_equal_jax():
     (classifier, variables), (styles, params) = load_classifier(PACKAGED / "classifier"), load_styles(find_styles(None))
     session = open_model(export_onnx_all(classifier, variables, styles, params))
     everything = {"detector": load_detector(), "classifier": variables, "styles": params}
