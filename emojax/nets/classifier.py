@@ -110,8 +110,9 @@ def split_domains(
 ) -> tuple[Float[Array, "N K 7"], Float[Array, "N K"]]:
     """log p(emotion | domain) and log p(domain) from the last layer's outputs."""
     rows = rows.astype(jnp.float32)
-    emotions = rows[:, : config.domains * len(EMOTIONS)].reshape(len(rows), config.domains, len(EMOTIONS))
-    domains = rows[:, emotions[0].size :] if config.domains > 1 else jnp.zeros((len(rows), 1))
+    count = rows.shape[0]  # not `len`: an exported program has any number of faces
+    emotions = rows[:, : config.domains * len(EMOTIONS)].reshape(count, config.domains, len(EMOTIONS))
+    domains = rows[:, config.domains * len(EMOTIONS) :] if config.domains > 1 else jnp.zeros((count, 1))
     return jax.nn.log_softmax(emotions), jax.nn.log_softmax(domains)
 
 
