@@ -107,8 +107,8 @@ def _view(graph: Graph, photo: str, limits: str, scales: str, sides: str) -> str
     largest = graph("ReduceMax", scales, keepdims=0)
     shown = graph("Round", _averaged(graph, photo, limits, matrix, np.zeros(2), largest, WHOLE_SIDE))
     pixels = np.arange(WHOLE_SIDE, dtype=np.float32)
-    columns, rows = (graph("Less", pixels, graph("Gather", sides, [axis])) for axis in (0, 1))
-    inside = graph("And", graph("Unsqueeze", columns, [0]), graph("Unsqueeze", rows, [1]))
+    across, down = (graph("Less", pixels, graph("Gather", sides, [axis])) for axis in (0, 1))
+    inside = graph("And", graph("Unsqueeze", across, [0]), graph("Unsqueeze", down, [1]))
     return graph("Where", inside, shown, 0.0)
 
 
