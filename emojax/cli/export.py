@@ -14,7 +14,12 @@ from emojax.util.machine import check_machine
 from emojax.util.words import tell
 
 STDOUT = Path("-")
-FORMATS = {"stablehlo": ("stylize", "classify", "all"), "onnx": ("stylize", "classify"), "safetensors": (), "web": ()}
+FORMATS = {
+    "stablehlo": ("stylize", "classify", "all"),
+    "onnx": ("stylize", "classify", "all"),
+    "safetensors": (),
+    "web": (),
+}
 """format -> its parts; one of them is written, by default the first"""
 
 
@@ -82,7 +87,7 @@ def _single_file(args: argparse.Namespace, part: str | None) -> tuple[str, bytes
         return "both models", export.export_safetensors(*models)
     if part == "all":
         models = (*load_classifier(args.classifier), *load_styles(find_styles(args.styles)))
-        return "photo to picture", export.export_all(*models)
+        return "photo to picture", (export.export_onnx_all if args.format == "onnx" else export.export_all)(*models)
     if part == "classify":
         config, variables = load_classifier(args.classifier)
         write = export.export_onnx_classify if args.format == "onnx" else export.export_classify

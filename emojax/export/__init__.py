@@ -12,6 +12,7 @@ stablehlo   one self-contained program (weights inside) for CPU, CUDA and TPU, r
 onnx        an ONNX model of opset 18, written from the parameters:
     --part stylize    photos, weights -> stylized, as above, but the weights are float32 [B, S], one per style
     --part classify   crops -> probabilities, as above
+    --part all        photo -> picture, number, boxes, landmarks, probabilities, style, as above
     The names of the styles are in the metadata "styles", as JSON. If there is a style "photo", its weight reduces the
     strength by that share. Network sets cannot be exported as ONNX.
 safetensors   the arrays, float32, kernels HWIO, under their paths: `classifier/params/...`, `classifier/batch_stats/...`,
@@ -24,6 +25,7 @@ None of them contains the pipeline's further options, such as `--style-scale` an
 
 from emojax.export.onnx import export_onnx_classify as export_onnx_classify
 from emojax.export.onnx import export_onnx_stylize as export_onnx_stylize
+from emojax.export.onnx_all import export_onnx_all as export_onnx_all
 from emojax.export.site import export_site as export_site
 from emojax.export.stablehlo import export_all as export_all
 from emojax.export.stablehlo import export_classify as export_classify

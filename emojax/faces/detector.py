@@ -36,7 +36,7 @@ MAXIMUM_OVERLAP = 0.3
 
 Numbers = Array | np.ndarray
 Params = Mapping[str, Numbers]
-_HEADS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 2 * LANDMARKS}
+HEADS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 2 * LANDMARKS}
 
 
 class Detections(NamedTuple):
@@ -95,11 +95,11 @@ def _stem(params: Params, x: Float[Numbers, "H W 3"]) -> Float[Array, "H//2 W//2
 def _units(params: Params, x: Float[Array, "h w c"], *names: str) -> Float[Array, "h w d"]:
     """A sequence of units, each followed by a ReLU."""
     for name in names:
-        x = jax.nn.relu(_unit(x, *(params[f"{name}/{part}"] for part in _PARTS)))
+        x = jax.nn.relu(_unit(x, *(params[f"{name}/{part}"] for part in PARTS)))
     return x
 
 
-_PARTS = ("point/kernel", "point/bias", "depth/kernel", "depth/bias")
+PARTS = ("point/kernel", "point/bias", "depth/kernel", "depth/bias")
 
 
 def _unit(
@@ -134,7 +134,7 @@ def _enlarge(x: Float[Array, "h w c"]) -> Float[Array, "2*h 2*w c"]:
 def _head(params: Params, x: Float[Array, "h w c"], stride: int) -> Float[Array, "h w 16"]:
     """The four outputs of a stride; their units are concatenated and computed as one."""
     x = _units(params, x, f"head/{stride}/shared")
-    unit = (jnp.concatenate([params[f"head/{stride}/{name}/{part}"] for name in _HEADS], axis=-1) for part in _PARTS)
+    unit = (jnp.concatenate([params[f"head/{stride}/{name}/{part}"] for name in HEADS], axis=-1) for part in PARTS)
     y = _unit(x, *unit)
     return jnp.concatenate([jax.nn.sigmoid(y[..., :2]), y[..., 2:]], axis=-1)
 

@@ -22,7 +22,7 @@ from emojax.faces.detector import Detections
 
 MAX_FACES = 64
 """the maximum number of faces; of more, those with the lowest scores are left out"""
-_FINEST = 8
+FINEST = 8
 """the most samples per pixel and direction that are averaged when a photo is reduced"""
 
 
@@ -58,7 +58,7 @@ def detect_faces(params: Mapping[str, Any], photo: UInt8[Array, "H W 3"]) -> Det
 
     def try_orientation(state: tuple[Array, DetectedFaces]) -> tuple[Array, DetectedFaces]:
         number, best = state
-        turned = lax.switch(number, [lambda view, k=k: jnp.rot90(view, -k) for k in _QUARTERS], view)
+        turned = lax.switch(number, [lambda view, k=k: jnp.rot90(view, -k) for k in QUARTERS], view)
         found = detector.detect(params, turned, views.MINIMUM_CONFIDENCE)
         faces = _upright(found, number, scales, jnp.stack([width, height]))
         least = jnp.where(number > 0, jnp.maximum(find.CONFIDENT_TURNED, best.scores.max()), 0)
@@ -83,7 +83,7 @@ def detect_faces(params: Mapping[str, Any], photo: UInt8[Array, "H W 3"]) -> Det
     return faces._replace(landmarks=points)
 
 
-_QUARTERS = (0, 1, 3, 2)
+QUARTERS = (0, 1, 3, 2)
 """quarter turns, in the order in which orientations are tried"""
 
 
@@ -100,7 +100,7 @@ def _averaged(
     photo: UInt8[Array, "H W 3"], corners: Float[Array, "h w 2"], scale: Float[Array, ""], to_photo: Any
 ) -> Float[Array, "h w 3"]:
     """The photo's colours at pixels with these top left corners: each is the mean of about one sample per covered pixel."""
-    each = jnp.clip(jnp.ceil(scale), 1, _FINEST).astype(jnp.int32)
+    each = jnp.clip(jnp.ceil(scale), 1, FINEST).astype(jnp.int32)
 
     def add(index: Array, total: Array) -> Array:
         inside = (jnp.stack([index % each, index // each]) + 0.5) / each
@@ -113,7 +113,7 @@ def _averaged(
 def _upright(found: Detections, number: Array, scales: Array, limits: Array) -> DetectedFaces:
     """Converts faces of a turned view to faces of the photo, see `emojax.faces.find`; faces outside it are dropped."""
     side = views.WHOLE_SIDE
-    quarters = jnp.array(_QUARTERS)[number]
+    quarters = jnp.array(QUARTERS)[number]
 
     def back(points: Array) -> Array:  # to points of the unturned view, then of the photo
         x, y = points[..., 0], points[..., 1]

@@ -163,10 +163,10 @@ def vary_styles(code: StyleCode, table: StyleCode, change: Callable[[int], Float
     Returns:
         Leaves [N, h, w, C] of each layer's own size.
     """
-    changes = {factor: change(factor) for factor in {_factor(name) for name in code}}
+    changes = {factor: change(factor) for factor in {reduction(name) for name in code}}
 
     return {
-        name: {part: plain + _mixed(changes[_factor(name)], table[name][part]) for part, plain in layer.items()}
+        name: {part: plain + _mixed(changes[reduction(name)], table[name][part]) for part, plain in layer.items()}
         for name, layer in code.items()
     }
 
@@ -184,19 +184,24 @@ def spare_faces(
         table: leaves [S, C], with a row of the style "photo".
         share: maps a layer's reduction factor (1, 2 or 4) to how far the code moves there, 0 to 1.
     """
-    photo, names = config.style_names.index(PHOTO), [name for name, _ in config.norm_layers()]
-    last = 2 * (config.blocks // 2)  # the number of norms in half of the blocks
-    early = names[: next((i for i, name in enumerate(names) if name.startswith("block")), len(names)) + last]
-    shares = {factor: share(factor) for factor in {_factor(name) for name in early}}
+    photo, early = config.style_names.index(PHOTO), early_layers(config)
+    shares = {factor: share(factor) for factor in {reduction(name) for name in early}}
 
     def towards(name: str, part: str) -> jax.Array:
         plain = code[name][part]
-        return plain + shares[_factor(name)] * (table[name][part][photo][None, None, None] - plain)
+        return plain + shares[reduction(name)] * (table[name][part][photo][None, None, None] - plain)
 
     return {**code, **{name: {part: towards(name, part) for part in code[name]} for name in early}}
 
 
-def _factor(norm_layer: str) -> int:
+def early_layers(config: StylizerConfig) -> list[str]:
+    """The names of the norms in the first half of the layers."""
+    names = [name for name, _ in config.norm_layers()]
+    last = 2 * (config.blocks // 2)  # the number of norms in half of the blocks
+    return names[: next((i for i, name in enumerate(names) if name.startswith("block")), len(names)) + last]
+
+
+def reduction(norm_layer: str) -> int:
     """A layer's reduction factor: how many times smaller than the photo its output is."""
     return next((factor for names in (DOWN, UP) for factor, name in names.items() if name == norm_layer), 4)
 

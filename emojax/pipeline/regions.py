@@ -21,7 +21,7 @@ from emojax.options import StylizeOptions
 # Inner and outer radius of the ellipse around a box's centre, in halves of the box's sides: inside the inner one only the
 # face's settings count, outside the outer one only the picture's. The box ends at chin and brow. A face's own style includes
 # the hair. Less strength covers only the eyes, nose and mouth: with the hair, a grey ring would surround the head.
-_STYLE_RADII, _STRENGTH_RADII = (1.0, 1.9), (0.8, 1.3)
+_STYLE_RADII, STRENGTH_RADII = (1.0, 1.9), (0.8, 1.3)
 
 
 SPARED = (80.0, 192.0)
@@ -174,7 +174,7 @@ def face_shares(
     regions: Regions, height: Any, width: Any, corners: Real[Array, "N 2"] | None = None
 ) -> Callable[[int], Float[Array, "N h w 1"]]:
     """How much the strength is reduced in every pixel, for `spare_faces`: 1 - a face's strength inside it, 0 far from faces."""
-    masks = _masks_of(regions, height, width, corners, _STRENGTH_RADII)
+    masks = _masks_of(regions, height, width, corners, STRENGTH_RADII)
     less = (1 - regions.strength)[None, None, None]
     return lambda factor: (masks(factor) * less).sum(-1, keepdims=True)
 
