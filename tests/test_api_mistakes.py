@@ -151,9 +151,17 @@ class NoPath:
         return 3
 
 
+class BytesPath:
+    """A path as `os.scandir(b"folder")` gives it."""
+
+    def __fspath__(self):
+        return b"missing.jpg"
+
+
 @pytest.mark.parametrize(
     ("item", "part"),
     [
+        (BytesPath(), "missing.jpg does not exist|cannot read missing.jpg|missing.jpg: "),
         (BrokenPath(), "a BrokenPath that gives no path: no connection"),
         (NoPath(), "a NoPath that gives no path"),
         (None, "a NoneType: give a path"),
@@ -171,6 +179,11 @@ def test_an_item_that_is_no_photo_does_not_stop_the_others(model, item, part):
 
 def test_an_array_of_photos_is_many(model):
     assert [result.error for result in model.stylize_many(np.stack([PHOTO] * 3), no_face="skip")] == [None] * 3
+    different = np.array([PHOTO, None], object)
+    different[1] = PHOTO[:, :-8]
+    assert [result.error for result in model.stylize_many(different, no_face="skip")] == [None] * 2
+    (result,) = model.stylize_many(np.array(["missing.jpg"]))
+    assert "missing.jpg" in result.error
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ def test_a_photo_that_changed_after_it_was_painted_is_named(here, capsys):
     jobs = plan(["."], skip_existing=True)
     assert all(job.done for job in jobs) and run(jobs, lambda photo: pytest.fail("painted")) == DONE
     first, second = capsys.readouterr().err.splitlines()
-    assert "a.happy.png" in first and "source is newer" in first and "newer" not in second
+    assert "a.happy.png" in first and "the photo is newer" in first and "newer" not in second
 
 
 def test_foreign_files_are_not_taken_for_outputs(here):

@@ -61,6 +61,7 @@ def test_the_wheel_carries_the_checkpoints_and_no_training_state(wheel):
         assert f"emojax/checkpoints/{kind}/model.json" in names
         assert any(name.startswith(f"emojax/checkpoints/{kind}/params/") for name in names)
     assert {f"emojax/checkpoints/yunet/{name}" for name in ("params.safetensors", "NOTICE")} <= set(names)
+    assert {f"emojax/checkpoints/{folder}/NOTICE" for folder in ("classifier", "vgg16")} <= set(names)
     assert {f"emojax/train/presets/{name}" for name in ("style.py", "classifier.py", "astronaut.jpg")} <= set(names)
     assert "emojax/export/page/index.html" in names and not [name for name in names if "onnxruntime" in name]
     assert not [name for name in names if "/training/" in name or name.startswith("tests")]

@@ -50,7 +50,9 @@ class Job:
         changed = False
         with contextlib.suppress(OSError):  # it is no file, or has been removed meanwhile
             changed = os.path.getmtime(self.source) > os.path.getmtime(self.done or "")
-        return f"done already, see {self.done}" + ", but its source is newer: to paint it again, remove it" * changed
+        return (
+            f"done already, see {self.done}" + "; the photo is newer: remove that picture to paint it again" * changed
+        )
 
     @property
     def label(self) -> str:

@@ -92,7 +92,8 @@ def add_inputs(parser: Parser, word: str, stream: bool) -> None:
     photos.add_argument(
         "--skip-existing",
         action="store_true",
-        help=f"leave out {word}s that an earlier run has painted, in any emotion if the faces are read",
+        help=f"leave out {word}s that an earlier run has painted, in any emotion if the faces are read; {word}s that share "
+        "an output's name are refused",
     )
     if stream:
         photos.add_argument(

@@ -46,7 +46,7 @@ def tiff_end(data: bytes) -> int | str:
                 return _INCOMPLETE
             end = max(end, place + length)
             if tag in (*_STRIPS, *_TILES) and tag not in found and kind in _TIFF_CODES and amount <= _MOST:
-                found[tag] = struct.unpack_from(f"{order}{amount}{_TIFF_CODES[kind]}", data, place)
+                found[tag] = struct.unpack_from(f"{order}{amount}{_TIFF_CODES[kind]}", data + b"\0", place)
     except (struct.error, OverflowError):
         return _INCOMPLETE
     end = max(end, at + entries * (4 + 2 * room) + room)  # the offset of the next directory follows

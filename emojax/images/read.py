@@ -133,8 +133,8 @@ def read_photo(source: PhotoLike, max_megapixels: float = MAX_MEGAPIXELS, name: 
     """
     check_megapixels(max_megapixels)
     if isinstance(source, str | os.PathLike):
-        source = _as_path(source)
-        name = name or os.fsdecode(source)
+        source = os.fsdecode(_as_path(source))
+        name = name or source
     name = name or "the photo"
     if isinstance(source, ArrayLike) and not isinstance(source, Image.Image | str):  # a string of NumPy is both
         return _check_array(_as_array(source, name), max_megapixels, name)
@@ -309,9 +309,8 @@ def _kind(thing: object) -> str:
 
 
 def _check_pixels(pixels: object, name: str) -> None:
-    if not (isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.size):
-        raise InputError(f"{name} is {_kind(pixels)}: give uint8 [H, W, 3]")
-    if pixels.shape[-1] != 3:
+    photo = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.size
+    if not (photo and pixels.shape[-1] == 3):  # type: ignore[attr-defined]
         raise InputError(f"{name} is {_kind(pixels)}: give uint8 [H, W, 3]")
 
 

@@ -45,10 +45,13 @@ def as_style_files(given: Any) -> list[StyleFile]:
 
 
 def check_many(photos: Any) -> None:
-    """Raises InputError unless `photos` is an iterable of photos, such as an array uint8 [N, H, W, 3], not a single one."""
+    """Raises InputError unless `photos` is an iterable of photos, not a single one.
+
+    An array is one if it has four axes, as uint8 [N, H, W, 3], or if it has one, of paths or other objects.
+    """
     single = str | bytes | bytearray | memoryview | os.PathLike | Image.Image | BinaryFile
     if isinstance(photos, ArrayLike) and not isinstance(photos, Image.Image):
-        is_one = np.ndim(photos) != 4
+        is_one = np.ndim(photos) != 4 and not (np.ndim(photos) == 1 and np.asarray(photos).dtype.kind in "UTO")
     else:
         is_one = isinstance(photos, single) or not isinstance(photos, Iterable)
     if is_one:

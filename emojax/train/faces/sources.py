@@ -69,6 +69,10 @@ class FaceConfig:
             raise InputError(
                 f"`margins` {self.margins}: give one for each of the {len(self.archives)} archives, or none", "margins"
             )
+        names = [*(Path(path).stem for path in self.archives), *(["expw"] if self.root else [])]
+        for name in self.calibrate_on:
+            if name not in names:
+                raise InputError(f"`calibrate_on` {name!r} is none of the sources: {', '.join(names)}", "calibrate_on")
         check_range("margins", self.margins, least=0, most=2)
         check_range("shares", self.shares, above=0)
         check_range("balance", self.balance, least=0, most=1)

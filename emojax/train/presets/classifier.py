@@ -23,8 +23,8 @@ EXPW = ClassifierTraining(
 #   emojax train calibrate --checkpoint runs/default/step_00002100 --data ferplus48.npz expw_crops112.npz --domains 1 0 --bias \
 #       --output DIR
 # on 20,226 training faces, 2,528 steps of 128 on an H200, which trained five other networks at the same time, 0.076 s a step.
-# Of three such networks, each at the last and the best step, step 2100 of this one had the best mean accuracy on validation
-# faces, calibrated 81.7 % on FER+ and 52.3 % on ExpW; see docs/results.md.
+# Of four such networks, each at its best and its last step, step 2100 of this one had the best mean accuracy on validation
+# faces; calibrated, it has 81.7 % on FER+ and 52.3 % on ExpW; see docs/results.md.
 DEFAULT = ClassifierTraining(
     batch_size=128,
     epochs=16,
@@ -49,7 +49,7 @@ DEFAULT = ClassifierTraining(
 # The same network with frozen blocks, of which only the last layer is fitted, in minutes: try this first on other faces.
 READOUT = dataclasses.replace(DEFAULT, begin=12, readout=0.05)
 
-# VGG16's start, which version 0.1 and its successor packaged, in two stages. The first:
+# VGG16's start, packaged before, in two stages. The first:
 #   emojax train classifier vgg16 --data.archives ferplus48.npz expw_crops112.npz muxspace112.npz --vgg16 VGG16.safetensors
 # on 22,473 training faces, on 2 CPU cores, 1.1 s a step. It was stopped (Ctrl-C) at step 2214 of 3687, after 41 minutes, with a
 # validation accuracy of 80.2 % on FER+ and 41.3 % on ExpW at step 2200.

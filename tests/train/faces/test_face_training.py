@@ -196,13 +196,16 @@ def test_the_temperature_is_fitted_on_faces_from_photos_or_on_those_that_are_nam
     right, wrong = (
         HeldOutFaces(images, np.eye(7, dtype=np.float32)[labels]) for labels in (rows.argmax(1), rows.argmin(1))
     )
-    by_name = dataclasses.replace(config, data=dataclasses.replace(config.data, calibrate_on=("other",)))
+    data = dataclasses.replace(config.data, archives=("other.npz", "cut.npz"), calibrate_on=("other",))
+    by_name = dataclasses.replace(config, data=data)
     for cut, other, sure in ((right, wrong, True), (wrong, right, False)):
         sources = {"other": other, "cut": dataclasses.replace(cut, from_photos=True)}
         assert (make_evaluation(config, sources)(state, {})[0]["temperature"] < 1) == sure
         assert (make_evaluation(by_name, sources)(state, {})[0]["temperature"] < 1) != sure
     with pytest.raises(EmojaxError, match="`calibrate_on` 'other' has no validation faces: choose from cut"):
         make_evaluation(by_name, {"cut": right})
+    with pytest.raises(EmojaxError, match="`calibrate_on` 'othr' is none of the sources: other, cut"):
+        dataclasses.replace(data, calibrate_on=("othr",))
 
 
 def rows_of(folder):
