@@ -115,50 +115,6 @@ def _reflect_to_multiple(x: Array, axis: int) -> Array:
     return jnp.take(x, jnp.where(index < length, index, 2 * (length - 1) - index), axis=axis)
 
 
-def read_then_stylize(
-    classifier: ClassifierConfig,
-    styles: StylizerConfig,
-    mix: str,
-    params: Mapping[str, Any],
-    photo: UInt8[Array, "H W 3"],
-    crops: UInt8[Array, "F S S 3"],
-    count: Int[Array, ""],
-    weights: Float[Array, " F"],
-    fallback: Float[Array, " 7"],
-    size: Int[Array, " 2"],
-    boxes: Float[Array, "R 4"] | None = None,
-    strength: Float[Array, ""] | None = None,
-    face_strength: Float[Array, ""] | None = None,
-    mask: UInt8[Array, "H W 1"] | None = None,
-    per_face: bool = True,
-) -> tuple[Reading, UInt8[Array, "H W 3"]]:
-    """Reads the cropped faces, chooses the style and repaints the photo. Pure; the first three arguments are static.
-
-    Args:
-        params: {"classifier": linen variables, "styles": see `init_stylizer`}.
-        photo: padded to its bucket; the picture is its top left size[0] x size[1], multiples of 4 and at least 16.
-        crops: faces cut as the classifier needs them; F is a multiple of `READ_AT_ONCE`.
-        count: how many of the crops are faces; the rest is filling.
-        weights: weights of the faces in the photo's emotion; they sum to 1, and are 0 for filling; all 0 if there is no face.
-        fallback: the emotion if there is no face.
-        boxes: boxes of the first R faces, which are painted in another style or strength; see `Regions`.
-        strength: strength of the style, 0 to 1; see `with_strength`.
-        face_strength: strength of the style in small faces, as a share of `strength`; see `face_strengths`.
-        mask: how much of the photo is painted, padded like the photo; needs `boxes`.
-        per_face: whether the faces in `boxes` are painted in the styles of their own emotions; static.
-
-    Returns:
-        The reading, and the stylized photo.
-    """
-    reading = read_styles(classifier, styles.style_names, mix, params["classifier"], crops, count, weights, fallback)
-    painted = with_strength(styles.style_names, reading.style, strength)
-    regions = None
-    if boxes is not None:
-        regions = face_regions(styles.style_names, reading, boxes, strength, face_strength, per_face)
-        regions = regions._replace(mask=None if mask is None else mask[None])
-    return reading, stylize_photos(styles, params["styles"], photo[None], painted[None], size, regions)[0]
-
-
 def read_styles(
     classifier: ClassifierConfig,
     styles: tuple[str, ...],
@@ -169,7 +125,15 @@ def read_styles(
     weights: Float[Array, " F"],
     fallback: Float[Array, " 7"],
 ) -> Reading:
-    """Reads the faces and chooses the style; see `read_then_stylize`. Pure; the first three arguments are static."""
+    """Reads the cropped faces and chooses the style. Pure; the first three arguments are static.
+
+    Args:
+        variables: the classifier's linen variables.
+        crops: faces cut as the classifier needs them; F is a multiple of `READ_AT_ONCE`.
+        count: how many of the crops are faces; the rest is filling.
+        weights: weights of the faces in the photo's emotion; they sum to 1, and are 0 for filling; all 0 if there is no face.
+        fallback: the emotion if there is no face.
+    """
     probabilities = read_faces(classifier, variables, crops, count)
     mean = jnp.matmul(weights, probabilities, precision=jax.lax.Precision.HIGHEST)
     emotion = jnp.where(weights.sum() > 0, mean, fallback)
@@ -214,7 +178,13 @@ def face_regions(
     face_strength: Float[Any, ""] | None,
     per_face: bool,
 ) -> Regions:
-    """How the first R faces of a reading are painted; see `read_then_stylize`."""
+    """How the first R faces of a reading are painted, with `boxes`; NumPy arrays give NumPy arrays.
+
+    Args:
+        strength: strength of the style, 0 to 1; see `with_strength`.
+        face_strength: strength of the style in small faces, as a share of `strength`; see `face_strengths`.
+        per_face: whether they are painted in the styles of their own emotions.
+    """
     own = with_strength(styles, reading.face_styles[: len(boxes)], strength) if per_face else None
     return Regions(boxes, own, None if face_strength is None else face_strengths(boxes, face_strength))
 

@@ -99,5 +99,5 @@ def _with_mask(
     """The regions with the part of the photo's mask that the windows show."""
     if mask is None:
         return regions
-    assert regions is not None  # a mask needs regions, see `read_then_stylize`
+    assert regions is not None  # a mask needs regions
     return regions._replace(mask=tiles.cut(mask[..., None], corners, height, width)[0])

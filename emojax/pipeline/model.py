@@ -32,13 +32,12 @@ from emojax.pipeline.forward import (
     face_regions,
     read_faces,
     read_styles,
-    read_then_stylize,
     stylize_photos,
     with_strength,
 )
 from emojax.pipeline.inputs import as_pictures, as_style_files, check_many
 from emojax.pipeline.large import stylize_in_tiles
-from emojax.pipeline.planning import FACE_COUNTS, plan_programs
+from emojax.pipeline.planning import FACE_COUNTS, painting_name, plan_programs
 from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_mask, scaled_boxes
 from emojax.pipeline.result import ReadFace, Result
@@ -116,38 +115,25 @@ class Model:
     def _read_and_repaint(
         self, photo: Photo, faces: Sequence[Face], options: StylizeOptions, notes: list[str]
     ) -> Result:
-        """Reads the faces and repaints the photo, in one program if the photo is small enough."""
+        """Reads the faces and repaints the photo."""
         side, places = self.classifier.size, next(places for places in FACE_COUNTS if places >= len(faces))
         crops = np.zeros((places, side, side, 3), np.uint8)
         for index, found in enumerate(faces):
             crops[index] = cut_face(photo.pixels, found, self.classifier.margin, side, self.classifier.aligned)
         weights, neutral = face_weights(faces, options.face, places), style_weights(EMOTIONS[NEUTRAL])
-        reads = (crops, np.int32(len(faces)), weights, neutral)
+        reader = self.programs.get(("read", options.mix, places), None, self._reader(options.mix))
+        reading = reader(self.params["classifier"], crops, np.int32(len(faces)), weights, neutral)
+        reading = jax.tree.map(np.asarray, jax.device_get(reading))
         small = rescale(photo.pixels, 1 / options.style_scale)
         mask = paint_mask(options, faces, photo.pixels.shape[:2])
-        small_mask = None if mask is None else resize_mask(mask, small.shape[:2])
-        regional, names = self._is_regional(options, mask), self.styles.style_names
-        boxes = scaled_boxes(faces, photo.pixels, small) if regional else None
         share, amount = code_and_amount(self.styles, options.strength)
-        face_share = np.float32(options.face_strength) if spares_faces(self.styles, options) else None
-        if tiles.fits(small, tiles.max_pixels(self.styles)):
-            name = ("whole", options.mix, options.per_face, regional, mask is not None, places)
-            padded, size = pad_to_bucket(small, self.programs.buckets(name))
-            program = self.programs.get(name, padded.shape[:2], self._whole(options.mix, options.per_face))
-            padded_mask = tiles.pad_mask(small_mask, padded)
-            reading, stylized = program(self.params, padded, *reads, size, boxes, share, face_share, padded_mask)
-        else:
-            reader = self.programs.get(("read", options.mix, places), None, self._reader(options.mix))
-            reading = reader(self.params["classifier"], *reads)
-            regions = None
-            if boxes is not None:
-                regions = face_regions(names, reading, boxes, share, face_share, options.per_face)
-            code = with_strength(names, reading.style, share)
-            stylized = stylize_in_tiles(
-                self.programs, self.styles, self.params["styles"], small, code, regions, mask=small_mask
-            )
-        reading = jax.device_get(reading)
-        stylized = resize_like(np.asarray(stylized)[: small.shape[0], : small.shape[1]], photo.pixels)
+        regions, names = None, self.styles.style_names
+        if self._is_regional(options, mask):
+            boxes = scaled_boxes(faces, photo.pixels, small)
+            face_share = np.float32(options.face_strength) if spares_faces(self.styles, options) else None
+            regions = face_regions(names, reading, boxes, share, face_share, options.per_face)
+        stylized = self._paint(small, with_strength(names, reading.style, share), regions, mask)
+        stylized = resize_like(stylized, photo.pixels)
         found_faces = [
             ReadFace(
                 face, as_dict(row), style_dict(self.styles, style) if options.per_face and index < MAX_REGIONS else None
@@ -301,37 +287,43 @@ class Model:
     ) -> tuple[np.ndarray, float | None]:
         """Repaints a photo uint8 [H, W, 3] in a given style; also returns the painted share, or None without a mask."""
         share, amount = code_and_amount(self.styles, options.strength)
-        code = np.asarray(with_strength(self.styles.style_names, weights, share))
         small, regions = rescale(photo, 1 / options.style_scale), None
         spares, of_faces = spares_faces(self.styles, options), options.faces_only or options.background_only
         faces = find_faces(self.detector, photo) if spares or of_faces else []
         mask = paint_mask(options, faces, photo.shape[:2])
-        small_mask = None if mask is None else resize_mask(mask, small.shape[:2])
         if self._is_regional(options, mask):
             boxes = scaled_boxes(faces, photo, small)
-            strengths = face_strengths(boxes, np.float32(options.face_strength)).astype(np.float32)
+            strengths = face_strengths(boxes, np.float32(options.face_strength))
             regions = Regions(boxes, None, strengths if spares else None)
-        if tiles.fits(small, tiles.max_pixels(self.styles)):
-            name = ("given", regions is not None, mask is not None)
-            padded, size = pad_to_bucket(small, self.programs.buckets(name))
-            program = self.programs.get(name, padded.shape[:2], self._given())
-            if regions is not None and small_mask is not None:
-                regions = regions._replace(mask=tiles.pad_mask(small_mask, padded)[None])
-            stylized = program(self.params["styles"], padded[None], code[None], size, regions)
-            stylized = np.asarray(stylized)[0, : small.shape[0], : small.shape[1]]
-        else:
-            stylized = stylize_in_tiles(
-                self.programs, self.styles, self.params["styles"], small, code, regions, mask=small_mask
-            )
+        stylized = self._paint(small, with_strength(self.styles.style_names, weights, share), regions, mask)
         return finish(photo, resize_like(stylized, photo), amount, options.colors, mask), _share(mask)
 
-    def _whole(self, mix: str, per_face: bool) -> Callable[[], Callable[..., Any]]:
-        return lambda: functools.partial(read_then_stylize, self.classifier, self.styles, mix, per_face=per_face)
+    def _paint(
+        self, photo: np.ndarray, weights: np.ndarray, regions: Regions | None, mask: np.ndarray | None
+    ) -> np.ndarray:
+        """Repaints a photo uint8 [H, W, 3]: at once if it is small enough, else in tiles.
+
+        Args:
+            weights: of the styles, [S].
+            regions: where they differ, without a mask.
+            mask: how much of the photo is painted, uint8, of any size; needs regions.
+        """
+        code, mask = np.asarray(weights, np.float32), None if mask is None else resize_mask(mask, photo.shape[:2])
+        regions = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), regions)
+        if not tiles.fits(photo, tiles.max_pixels(self.styles)):
+            return stylize_in_tiles(self.programs, self.styles, self.params["styles"], photo, code, regions, mask=mask)
+        name = painting_name(regions, mask is not None)
+        padded, size = pad_to_bucket(photo, self.programs.buckets(name))
+        program = self.programs.get(name, padded.shape[:2], self._painter())
+        if regions is not None and mask is not None:
+            regions = regions._replace(mask=tiles.pad_mask(mask, padded)[None])
+        stylized = program(self.params["styles"], padded[None], code[None], size, regions)
+        return np.asarray(stylized)[0, : photo.shape[0], : photo.shape[1]]
 
     def _reader(self, mix: str) -> Callable[[], Callable[..., Any]]:
         return lambda: functools.partial(read_styles, self.classifier, self.styles.style_names, mix)
 
-    def _given(self) -> Callable[[], Callable[..., Any]]:
+    def _painter(self) -> Callable[[], Callable[..., Any]]:
         return lambda: functools.partial(stylize_photos, self.styles)
 
     def _is_regional(self, options: StylizeOptions, mask: np.ndarray | None) -> bool:

@@ -38,32 +38,38 @@ def plan_programs(
     """See `Model.plan_sizes`."""
     shape = jax.ShapeDtypeStruct
     size, weights = shape((2,), np.int32), shape((1, len(model.styles.style_names)), np.float32)
-    side = model.classifier.size
-    faces = shape((FACE_COUNTS[0], side, side, 3), np.uint8), shape((), np.int32), shape((FACE_COUNTS[0],), np.float32)
-    neutral = shape((len(EMOTIONS),), np.float32)
-    share = shape((), np.float32) if PHOTO in model.styles.style_names else None
     spares = PHOTO in model.styles.style_names and face_strength < 1
-    regional = per_face or spares or masked
-    boxes = shape((MAX_REGIONS, 4), np.float32) if regional else None
-    face_share = share if spares else None
-    strengths = shape((MAX_REGIONS,), np.float32) if spares else None
-    regions = None if boxes is None else Regions(boxes, None, strengths)
-    name = ("whole", mix, per_face, regional, masked, FACE_COUNTS[0]) if read else ("given", regional, masked)
+    regions = None
+    if per_face or spares or masked:
+        own = shape((MAX_REGIONS, *weights.shape[1:]), np.float32) if per_face and read else None
+        strengths = shape((MAX_REGIONS,), np.float32) if spares else None
+        regions = Regions(shape((MAX_REGIONS, 4), np.float32), own, strengths)
+    name = painting_name(regions, masked)
 
-    def compile(bucket: tuple[int, int]) -> None:
-        mask = shape((*bucket, 1), np.uint8) if masked else None
-        if read:
-            program = model.programs.get(name, bucket, model._whole(mix, per_face))
-            photo = shape((*bucket, 3), np.uint8)
-            program.compile(model.params, photo, *faces, neutral, size, boxes, share, face_share, mask)
-        else:
-            program = model.programs.get(name, bucket, model._given())
-            masks = shape((1, *bucket, 1), np.uint8)
-            painted = regions._replace(mask=masks) if masked and regions is not None else regions
-            program.compile(model.params["styles"], shape((1, *bucket, 3), np.uint8), weights, size, painted)
+    def compile_reader() -> None:
+        side, places = model.classifier.size, FACE_COUNTS[0]
+        program = model.programs.get(("read", mix, places), None, model._reader(mix))
+        faces = shape((places, side, side, 3), np.uint8), shape((), np.int32), shape((places,), np.float32)
+        program.compile(model.params["classifier"], *faces, shape((len(EMOTIONS),), np.float32))
+
+    def compile_painter(bucket: tuple[int, int]) -> None:
+        program = model.programs.get(name, bucket, model._painter())
+        masks = shape((1, *bucket, 1), np.uint8)
+        painted = regions._replace(mask=masks) if masked and regions is not None else regions
+        program.compile(model.params["styles"], shape((1, *bucket, 3), np.uint8), weights, size, painted)
 
     small = (scaled_size(height, width, 1 / style_scale) for height, width in sizes)
     max_pixels = tiles.max_pixels(model.styles)
     fitting = [size for size in small if math.prod(size) <= max_pixels]  # the others are painted in tiles
     sides = [(tiles.network_side(height), tiles.network_side(width)) for height, width in fitting]
-    return [functools.partial(compile, bucket) for bucket in model.programs.buckets(name).plan(sides)]
+    found: list[Callable[[], Any]] = [
+        functools.partial(compile_painter, bucket) for bucket in model.programs.buckets(name).plan(sides)
+    ]
+    # The first painter comes before the reader, which the thread that finds the first faces compiles meanwhile.
+    return [*found[:1], compile_reader, *found[1:]] if read else found
+
+
+def painting_name(regions: Regions | None, masked: bool) -> tuple[object, ...]:
+    """The name, in `Programs`, of the function that repaints photos with regions of this kind."""
+    kind = None if regions is None else tuple(part is not None for part in regions)
+    return ("paint", kind, masked)
