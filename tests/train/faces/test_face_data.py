@@ -1,6 +1,7 @@
 """Face archives: reading, soft labels, balanced draws, shuffling, several hosts, damaged files."""
 
 import csv
+import dataclasses
 import io
 from collections import Counter
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from emojax.errors import EmojaxError
 from emojax.nets.classifier import ClassifierConfig
+from emojax.train.faces import data
 from emojax.train.faces.data import draw_weights, face_batches, held_out_faces, smooth_label
 from emojax.train.faces.sources import SIDES, VOTES, FaceArchive, FaceConfig, open_faces
 from emojax.train.stream import Unreadable
@@ -166,6 +168,29 @@ def test_the_seed_decides_and_the_state_goes_on_where_it_was(tmp_path):
     first, second = next(one), next(two)
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_faces_in_memory_are_decoded_once_and_the_batches_stay(tmp_path, monkeypatch):
+    archive = write_archive(tmp_path / "a.npz", [i % 7 for i in range(14)])
+    plain, kept = (FaceConfig(archives=(archive,), in_memory=kept) for kept in (False, True))
+    model, decoded = dataclasses.replace(MODEL), []
+
+    def decode(face, given, inner=data.decode_face):
+        if given is model:
+            decoded.append(face["label"])
+        return inner(face, given)
+
+    monkeypatch.setattr(data, "decode_face", decode)
+    first, second = face_batches(plain, MODEL, 20, 0).iterator, face_batches(kept, model, 20, 0).iterator
+    for _ in range(6):
+        one, other = next(first), next(second)
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+    assert set(decoded) == set(range(7))
+    decoded.clear()  # at first, a face that two threads draw at the same time may be decoded twice
+    for _ in range(3):
+        next(second)
+    assert not decoded
 
 
 def test_two_hosts_draw_together_what_one_draws(tmp_path, monkeypatch):
