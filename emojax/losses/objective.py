@@ -150,19 +150,25 @@ def transport_terms(
     """
     keys = jax.random.split(key, 4)
     maps, photo_maps = ([found[layer] for layer in weights.columns] for found in (features, photo_features))
-    everywhere = jnp.ones_like(faces)
-    positions = draw_positions(keys[0], everywhere, weights.positions)
-    columns, terms = hypercolumns(maps, positions), {}
-    if weights.similarity:
-        terms["similarity"] = self_similarity_loss(columns, hypercolumns(photo_maps, positions))
+    drawn = [draw_positions(keys[0], jnp.ones_like(faces), weights.positions)]
     if weights.face_similarity:
-        inside = draw_positions(keys[1], faces, weights.positions // 2)
-        similarity = self_similarity_loss(hypercolumns(maps, inside), hypercolumns(photo_maps, inside))
-        terms["face_similarity"] = jnp.where(faces.max((1, 2)) > 0, similarity, 0.0)
+        drawn.append(draw_positions(keys[1], faces, weights.positions // 2))
     if where is not None:
-        positions = draw_positions(keys[2], where, weights.positions)
-        columns = hypercolumns(maps, positions)
-    return terms | style_terms(weights, columns, hypercolumns([picture], positions), samples, keys[3])
+        drawn.append(draw_positions(keys[2], where, weights.positions))
+    # All positions at once: the gradient with respect to a map is then computed once.
+    ends = np.cumsum([positions.shape[1] for positions in drawn])[:-1]
+    columns, photo_columns = (
+        jnp.split(hypercolumns(of, jnp.concatenate(drawn, axis=1)), ends, axis=1) for of in (maps, photo_maps)
+    )
+    terms = {}
+    if weights.similarity:
+        terms["similarity"] = self_similarity_loss(columns[0], photo_columns[0])
+    if weights.face_similarity:
+        similarity = self_similarity_loss(columns[1], photo_columns[1])
+        terms["face_similarity"] = jnp.where(faces.max((1, 2)) > 0, similarity, 0.0)
+    style = 0 if where is None else -1
+    colors = hypercolumns([picture], drawn[style])
+    return terms | style_terms(weights, columns[style], colors, samples, keys[3])
 
 
 def style_terms(

@@ -36,7 +36,21 @@ def gram_matrix(
     else:
         shares = weights.reshape(n, h * w, 1) / jnp.maximum(weights.sum((1, 2)), 1e-6)[:, None, None]
         flat = flat * jnp.sqrt(shares).astype(flat.dtype)
+    return _products(flat)
+
+
+@jax.custom_vjp
+def _products(flat: Float[Array, "N X C"]) -> Float[Array, "N C C"]:
     return jnp.einsum("nxc,nxd->ncd", flat, flat, preferred_element_type=jnp.float32)
+
+
+def _products_backward(flat: Array, change: Array) -> tuple[Array]:
+    # Both factors are the same, so one product gives the gradient; automatic differentiation needs two, and their memory.
+    both = change + change.swapaxes(1, 2)
+    return (jnp.einsum("nxc,ncd->nxd", flat, both, preferred_element_type=jnp.float32).astype(flat.dtype),)
+
+
+_products.defvjp(lambda flat: (_products(flat), flat), _products_backward)
 
 
 def interior(features: Float[Array, "N H W C"]) -> Float[Array, "N H2 W2 C"]:
@@ -151,16 +165,18 @@ def _interpolate(x: Float[Array, "N H W C"], positions: Float[Array, "N P 2"]) -
     place = jnp.clip(positions * size - 0.5, 0, size - 1)
     first = jnp.minimum(jnp.floor(place), np.maximum(size - 2, 0)).astype(jnp.int32)
     fraction = place - first
-    flat = x.reshape(n, height * width, channels)
-    total = jnp.zeros((n, positions.shape[1], channels))
+    corners, shares = [], []
     for down in (0, 1):
         for right in (0, 1):
             row = jnp.minimum(first[..., 0] + down, height - 1)
             column = jnp.minimum(first[..., 1] + right, width - 1)
-            corner = jnp.take_along_axis(flat, (row * width + column)[..., None], axis=1, mode="promise_in_bounds")
-            share = jnp.abs(1 - down - fraction[..., 0]) * jnp.abs(1 - right - fraction[..., 1])
-            total = total + share[..., None] * corner.astype(jnp.float32)
-    return total
+            corners.append(row * width + column)
+            shares.append(jnp.abs(1 - down - fraction[..., 0]) * jnp.abs(1 - right - fraction[..., 1]))
+    # One gather for all corners: its gradient is one map of the size of x instead of four.
+    index = jnp.concatenate(corners, axis=1)[..., None]
+    found = jnp.take_along_axis(x.reshape(n, height * width, channels), index, axis=1, mode="promise_in_bounds")
+    found = found.reshape(n, 4, positions.shape[1], channels).astype(jnp.float32)
+    return jnp.einsum("nsp,nspc->npc", jnp.stack(shares, axis=1), found)
 
 
 def draw_positions(key: jax.Array, weights: Float[Array, "N h w"], count: int) -> Float[Array, "N P 2"]:

@@ -226,7 +226,8 @@ class Painter:
         for index, region in enumerate(regions):
             key = jax.random.PRNGKey(index)
             paintings = [_unit(fit(painting, max(scale), self.config)) for painting in region.paintings]
-            samples = [self._samples(self.vgg, painting, key) for painting in paintings]
+            # One at a time: a dispatched program holds its memory while it waits for the one before.
+            samples = [jax.block_until_ready(self._samples(self.vgg, painting, key)) for painting in paintings]
             found.append(mix_samples(samples, region.weights))
         return found
 
@@ -266,7 +267,7 @@ class _Canvas:
         self._samples = painter.samples(regions, scale)
         self._masks = jnp.stack([_cells(region.mask, scale) for region in regions])
         self._faces = jnp.asarray(face_map(photo.shape[:2], faces, scale))[None]
-        self._photo_features = painter.features(small)
+        self._photo_features = jax.block_until_ready(painter.features(small))
         start = painter.start(small, self._samples, self._masks) if before is None else _unit(before)
         self._state = descent.initial_state(start)
         self._key, self._number, self._pending = jax.random.fold_in(jax.random.PRNGKey(seed), max(scale)), 0, None

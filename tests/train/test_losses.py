@@ -107,6 +107,16 @@ def test_gram_matrix_of_a_part_is_that_of_its_positions():
     np.testing.assert_allclose(gram_matrix(x, weights), gram_matrix(x[:, :2, :3]), rtol=1e-5)
 
 
+def test_the_gram_matrix_has_the_gradient_of_its_formula():
+    x, change = features(3), np.random.default_rng(0).normal(size=(2, 3, 3)).astype(np.float32)  # not symmetric
+
+    def by_formula(x):
+        return jnp.einsum("nhwc,nhwd->ncd", x, x) / (x.shape[1] * x.shape[2])
+
+    found, expected = (jax.vjp(form, x)[1](change)[0] for form in (gram_matrix, by_formula))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_gram_matrix_of_caffe_sized_bfloat16_activations_is_finite():
     assert np.isfinite(gram_matrix(np.full((1, 64, 64, 4), 14000, ml_dtypes.bfloat16))).all()
 
