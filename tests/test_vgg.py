@@ -1,6 +1,7 @@
 """VGG16: the reference activations of the data's README, closed forms, and a loader that accepts nothing else."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
@@ -89,6 +90,39 @@ def test_stops_at_the_map_asked_for_with_the_same_values(narrow):
         np.testing.assert_allclose(some[name], every[name], rtol=1e-5)
     with pytest.raises(ValueError, match="relu9_9"):
         vgg16_features(params, image, layers=("relu9_9",))
+
+
+@pytest.mark.parametrize(("strip", "rows"), [(400, [6, 4, 4, 3]), (2**24, [24, 12, 6, 3])])
+def test_sums_in_strips_are_those_of_whole_maps_and_so_are_their_gradients(narrow, strip, rows):
+    rng = np.random.default_rng(4)
+    params = {layer: dict(part) if isinstance(part, dict) else part for layer, part in narrow.items()}
+    for layer in vgg.LAYERS:  # a bias, so that padding and what lies outside the photo differ
+        params[f"conv{layer}"]["bias"] = rng.normal(size=params[f"conv{layer}"]["bias"].shape).astype(np.float32)
+    image = rng.uniform(0, 255, (2, 24, 20, 3)).astype(np.float32)
+    names, halvings = ("relu1_1", "relu2_2", "relu3_1", "relu4_1"), (0, 1, 2, 3)
+    sizes = dict(zip(names, ((24 >> n, 20 >> n) for n in halvings), strict=True))
+    beside = {name: rng.normal(size=(1, *size, 1)).astype(np.float32) for name, size in sizes.items()}
+    calls = []
+
+    def sums_of(map, weights, first):
+        calls.append(map.shape)
+        number = first + np.arange(map.shape[1])[None, :, None, None]
+        return {"weighed": (weights * map).sum((1, 2)), "by row": (number * jnp.square(map)).sum()}
+
+    def in_strips(image):
+        found = vgg.vgg16_sums(params, image, dict.fromkeys(names, sums_of), beside, strip)
+        return sum(jnp.square(x).mean() for x in jax.tree.leaves(found)), found
+
+    def whole(image):
+        features = vgg.vgg16_features(params, image, names)
+        found = {name: sums_of(features[name], beside[name], 0) for name in names}
+        return sum(jnp.square(x).mean() for x in jax.tree.leaves(found)), found
+
+    (_, found), gradient = tiny.compiled(jax.value_and_grad(in_strips, has_aux=True))(image)
+    assert [shape[1] for shape in calls] == rows
+    (_, expected), expected_gradient = tiny.compiled(jax.value_and_grad(whole, has_aux=True))(image)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-2), found, expected)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-3, atol=1e-5 * np.abs(expected_gradient).max())
 
 
 def test_odd_sides_lose_their_last_row_as_in_the_original(narrow):

@@ -7,7 +7,7 @@ float32 [N, H, W, 3], RGB, 0 to 1; feature maps are VGG16's, see `emojax.nets.vg
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,10 +98,21 @@ def sample_painting(
     maps: Sequence[Float[Array, "1 _h _w _c"]], pixels: Float[Array, "1 H W 3"], key: jax.Array
 ) -> Samples:
     """Hypercolumns and colours of a painting at `PAINTING_POSITIONS` random positions. Pure."""
+    positions = painting_positions(pixels, key)
+    return samples_at(hypercolumns(maps, positions), pixels, positions)
+
+
+def painting_positions(pixels: Float[Array, "1 H W 3"], key: jax.Array) -> Float[Array, "1 Q 2"]:
+    """`PAINTING_POSITIONS` random positions, evenly spread over a painting. Pure."""
     cells = jnp.ones((1, max(1, pixels.shape[1] // CELL), max(1, pixels.shape[2] // CELL)))
-    positions = draw_positions(key, cells, PAINTING_POSITIONS)
-    columns, colors = hypercolumns(maps, positions)[0], hypercolumns([pixels], positions)[0]
-    return {"columns": columns, "colors": colors, **_moments(columns)}
+    return draw_positions(key, cells, PAINTING_POSITIONS)
+
+
+def samples_at(
+    columns: Float[Array, "1 Q D"], pixels: Float[Array, "1 H W 3"], positions: Float[Array, "1 Q 2"]
+) -> Samples:
+    """The samples of a painting whose hypercolumns at some positions are known. Pure."""
+    return {"columns": columns[0], "colors": hypercolumns([pixels], positions)[0], **_moments(columns[0])}
 
 
 def mix_samples(samples: Sequence[Samples], weights: Sequence[float]) -> Samples:
@@ -148,27 +159,65 @@ def transport_terms(
         key: PRNG key of the positions.
         where: weights of the cells of the same grid in the comparison with the painting; by default 1.
     """
-    keys = jax.random.split(key, 4)
     maps, photo_maps = ([found[layer] for layer in weights.columns] for found in (features, photo_features))
-    drawn = [draw_positions(keys[0], jnp.ones_like(faces), weights.positions)]
+    positions = term_positions(weights, faces, key, where)
+    joined, split = join(positions)
+    columns, photo_columns = (split(hypercolumns(of, joined)) for of in (maps, photo_maps))
+    colors = hypercolumns([picture], positions.get("style", positions["photo"]))
+    return terms_at(weights, columns, photo_columns, colors, samples, faces, key)
+
+
+def term_positions(
+    weights: ObjectiveWeights, faces: Float[Array, "N h w"], key: jax.Array, where: Float[Array, "N h w"] | None = None
+) -> dict[str, Float[Array, "N P 2"]]:
+    """The random positions of the terms of `transport_terms`, which has the arguments. Pure.
+
+    Returns:
+        "photo", of the whole picture; "faces", of its faces, if they count; "style", to compare with the painting, if `where`
+        is given: else those are the positions "photo".
+    """
+    keys = jax.random.split(key, 4)
+    positions = {"photo": draw_positions(keys[0], jnp.ones_like(faces), weights.positions)}
     if weights.face_similarity:
-        drawn.append(draw_positions(keys[1], faces, weights.positions // 2))
+        positions["faces"] = draw_positions(keys[1], faces, weights.positions // 2)
     if where is not None:
-        drawn.append(draw_positions(keys[2], where, weights.positions))
-    # All positions at once: the gradient with respect to a map is then computed once.
-    ends = np.cumsum([positions.shape[1] for positions in drawn])[:-1]
-    columns, photo_columns = (
-        jnp.split(hypercolumns(of, jnp.concatenate(drawn, axis=1)), ends, axis=1) for of in (maps, photo_maps)
-    )
+        positions["style"] = draw_positions(keys[2], where, weights.positions)
+    return positions
+
+
+def join(positions: Any) -> tuple[Float[Array, "N P 2"], Callable[[Array], Any]]:
+    """All leaves [N, p, 2] of a pytree of positions in one array, and the function that splits results [N, P, ...] again.
+
+    Features at all positions are computed together, because so is then their gradient, which has the size of the maps.
+    """
+    leaves, structure = jax.tree.flatten(positions)
+    ends = np.cumsum([leaf.shape[1] for leaf in leaves])[:-1]
+    return jnp.concatenate(leaves, axis=1), lambda found: jax.tree.unflatten(structure, jnp.split(found, ends, axis=1))
+
+
+def terms_at(
+    weights: ObjectiveWeights,
+    columns: Mapping[str, Float[Array, "N _p D"]],
+    photo_columns: Mapping[str, Float[Array, "N _p D"]],
+    colors: Float[Array, "N P 3"],
+    samples: Mapping[str, Any],
+    faces: Float[Array, "N h w"],
+    key: jax.Array,
+) -> dict[str, jax.Array]:
+    """The terms of `transport_terms` for the hypercolumns of picture and photo at `term_positions`. Pure.
+
+    Args:
+        colors: the picture's colours at the positions that are compared with the painting.
+        key: the key of these positions.
+    """
     terms = {}
     if weights.similarity:
-        terms["similarity"] = self_similarity_loss(columns[0], photo_columns[0])
+        terms["similarity"] = self_similarity_loss(columns["photo"], photo_columns["photo"])
     if weights.face_similarity:
-        similarity = self_similarity_loss(columns[1], photo_columns[1])
+        similarity = self_similarity_loss(columns["faces"], photo_columns["faces"])
         terms["face_similarity"] = jnp.where(faces.max((1, 2)) > 0, similarity, 0.0)
-    style = 0 if where is None else -1
-    colors = hypercolumns([picture], drawn[style])
-    return terms | style_terms(weights, columns[style], colors, samples, keys[3])
+    style_key = jax.random.split(key, 4)[3]
+    return terms | style_terms(weights, columns.get("style", columns["photo"]), colors, samples, style_key)
 
 
 def style_terms(

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from emojax.nets.vgg16 import FEATURES
 
@@ -29,14 +29,16 @@ def gram_matrix(
         weights: weights of the positions in the mean, not negative; by default equal.
     """
     n, h, w, c = features.shape
-    flat = features.reshape(n, h * w, c)
-    # Divide first: the sum over a photo of squared Caffe-family activations is too large to be exact.
-    if weights is None:
-        flat = flat / jnp.sqrt(jnp.asarray(h * w, flat.dtype))
-    else:
-        shares = weights.reshape(n, h * w, 1) / jnp.maximum(weights.sum((1, 2)), 1e-6)[:, None, None]
-        flat = flat * jnp.sqrt(shares).astype(flat.dtype)
-    return _products(flat)
+    if weights is not None:
+        return gram_sum(features, weights / jnp.maximum(weights.sum((1, 2)), 1e-6)[:, None, None])
+    return _products(features.reshape(n, h * w, c) / jnp.sqrt(jnp.asarray(h * w, features.dtype)))
+
+
+def gram_sum(features: Float[Array, "N H W C"], shares: Float[Array, "N H W"]) -> Float[Array, "N C C"]:
+    """The sum of share * f f^T over positions, in float32: the Gram matrix if the shares, not negative, add up to 1."""
+    n, h, w, c = features.shape
+    # Multiply first: the sum over a photo of squared Caffe-family activations is too large to be exact.
+    return _products(features.reshape(n, h * w, c) * jnp.sqrt(shares.reshape(n, h * w, 1)).astype(features.dtype))
 
 
 @jax.custom_vjp
@@ -79,16 +81,22 @@ def style_loss(
     features: Mapping[str, Float[Array, "N _h _w _c"]],
     painting_grams: Mapping[str, Float[Array, "N _c _c"]],
     shares: Mapping[str, float] | None = None,
-    where: Mapping[str, Float[Array, "N _h _w"]] | None = None,
 ) -> Float[Array, " N"]:
     """Sum over the layers of share * ||G - A||^2 / ||A||^2 per example (Johnson's equation 4, relative).
 
     Args:
         shares: the layers' weights; by default equal, with a sum of 1.
-        where: weights of each layer's positions, see `gram_matrix`.
     """
     shares = shares or dict.fromkeys(painting_grams, 1 / len(painting_grams))
-    grams = {layer: gram_matrix(features[layer], where[layer] if where else None) for layer in painting_grams}
+    return gram_loss({layer: gram_matrix(features[layer]) for layer in painting_grams}, painting_grams, shares)
+
+
+def gram_loss(
+    grams: Mapping[str, Float[Array, "N _c _c"]],
+    painting_grams: Mapping[str, Float[Array, "N _c _c"]],
+    shares: Mapping[str, float],
+) -> Float[Array, " N"]:
+    """`style_loss` of features whose Gram matrices are known."""
     errors = [shares[layer] * relative_error(grams[layer], gram) for layer, gram in painting_grams.items()]
     return jnp.stack(errors).sum(0)
 
@@ -161,22 +169,39 @@ def hypercolumns(
 
 def _interpolate(x: Float[Array, "N H W C"], positions: Float[Array, "N P 2"]) -> Float[Array, "N P C"]:
     n, height, width, channels = x.shape
+    index, shares = corners(height, width, positions)
+    # One gather for all corners: its gradient is one map of the size of x instead of four.
+    flat = x.reshape(n, height * width, channels)
+    return blend(jnp.take_along_axis(flat, index[..., None], axis=1, mode="promise_in_bounds"), shares)
+
+
+def corners(
+    height: int, width: int, positions: Float[Array, "N P 2"]
+) -> tuple[Int[Array, "N K"], Float[Array, "N 4 P"]]:
+    """The four elements of a map [N, height, width, C] around each position, see `hypercolumns`.
+
+    Returns:
+        Their K = 4 P indices, row * width + column, first all first corners, then all second ones, and so on; and their shares
+        in the bilinear interpolation, which add up to 1.
+    """
     size = np.array([[[height, width]]], np.float32)
     place = jnp.clip(positions * size - 0.5, 0, size - 1)
     first = jnp.minimum(jnp.floor(place), np.maximum(size - 2, 0)).astype(jnp.int32)
     fraction = place - first
-    corners, shares = [], []
+    index, shares = [], []
     for down in (0, 1):
         for right in (0, 1):
             row = jnp.minimum(first[..., 0] + down, height - 1)
             column = jnp.minimum(first[..., 1] + right, width - 1)
-            corners.append(row * width + column)
+            index.append(row * width + column)
             shares.append(jnp.abs(1 - down - fraction[..., 0]) * jnp.abs(1 - right - fraction[..., 1]))
-    # One gather for all corners: its gradient is one map of the size of x instead of four.
-    index = jnp.concatenate(corners, axis=1)[..., None]
-    found = jnp.take_along_axis(x.reshape(n, height * width, channels), index, axis=1, mode="promise_in_bounds")
-    found = found.reshape(n, 4, positions.shape[1], channels).astype(jnp.float32)
-    return jnp.einsum("nsp,nspc->npc", jnp.stack(shares, axis=1), found)
+    return jnp.concatenate(index, axis=1), jnp.stack(shares, axis=1)
+
+
+def blend(values: Float[Array, "N K C"], shares: Float[Array, "N 4 P"]) -> Float[Array, "N P C"]:
+    """The interpolated values, of the values and shares of `corners`."""
+    n, _, points = shares.shape
+    return jnp.einsum("nsp,nspc->npc", shares, values.reshape(n, 4, points, -1).astype(jnp.float32))
 
 
 def draw_positions(key: jax.Array, weights: Float[Array, "N h w"], count: int) -> Float[Array, "N P 2"]:

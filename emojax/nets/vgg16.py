@@ -1,12 +1,17 @@
-"""VGG16 up to relu4_3, whose features the style and content losses compare (Simonyan & Zisserman 2015, arXiv:1409.1556)."""
+"""VGG16 up to relu4_3, whose features the style and content losses compare (Simonyan & Zisserman 2015, arXiv:1409.1556).
+
+`vgg16_features` returns whole feature maps; `vgg16_sums` returns sums over them, in little memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from emojax.nets.convolutions import convolve
@@ -49,18 +54,115 @@ def vgg16_features(
     Raises:
         ValueError: an unknown name.
     """
-    if unknown := [name for name in layers if name.removeprefix("relu") not in LAYERS]:
-        raise ValueError(f"unknown feature map {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
-    x = images.astype(jnp.float32) - params["mean"].astype(jnp.float32).reshape(1, 1, 1, 3)
-    features: dict[str, Array] = {}
-    for before, layer in zip(("", *LAYERS), LAYERS, strict=False):
-        if len(features) == len(set(layers)):
-            break
-        if before and before[0] != layer[0]:
+    x, features = _centred(params, images), {}
+    for block in _blocks(layers):
+        if block[0] != LAYERS[0]:
             x = max_pool(x)
-        kernel, bias = (jnp.asarray(params[f"conv{layer}"][part]) for part in ("kernel", "bias"))
-        x = convolve(x.astype(kernel.dtype), kernel, padding=1)
-        x = jax.nn.relu(x + bias.reshape(1, 1, 1, -1))
-        if (name := f"relu{layer}") in layers:
-            features[name] = x
+        for layer in block:
+            x = _activations(params, layer, x)
+            if (name := f"relu{layer}") in layers:
+                features[name] = x
     return features
+
+
+Tap = Callable[[Array, Any, Any], Any]
+"""(rows of a map [N, h, W, C], the same rows of further arrays, index of the first row) -> a pytree of sums over the rows"""
+STRIP = 2**24
+"""the number of values above which `vgg16_sums` does not hold a feature map at once"""
+
+
+def vgg16_sums(
+    params: Mapping[str, Any],
+    images: Float[Array, "N H W 3"],
+    taps: Mapping[str, Tap],
+    beside: Mapping[str, Any],
+    strip: int = STRIP,
+) -> dict[str, Any]:
+    """Sums over feature maps of photos. Pure.
+
+    Maps of more than `strip` values are computed in strips of rows, and once more in the backward pass instead of being kept
+    (Chen et al. 2016, arXiv:1604.06174), so memory hardly grows with the photo. The result is that of whole maps, up to
+    rounding.
+
+    Args:
+        taps: name of a map -> its sums. They add up over strips if rows of zeros add nothing.
+        beside: name of the map -> a pytree of arrays [_, H / 2^i, W / 2^i, ...] whose rows the tap sees beside the map's.
+
+    Returns:
+        Name -> the sums over all rows.
+    """
+    sums: dict[str, Any] = {}
+    x, blocks = _centred(params, images), _blocks(taps)
+    for block in blocks:
+        found, x = _block_sums(params, x, block, taps, beside, strip, pooled=block is not blocks[-1])
+        sums |= found
+    return sums
+
+
+def _block_sums(
+    params: Mapping[str, Any],
+    x: Array,
+    block: Sequence[str],
+    taps: Mapping[str, Tap],
+    beside: Mapping[str, Any],
+    strip: int,
+    pooled: bool,
+) -> tuple[dict[str, Any], Array]:
+    """The sums of one block of layers, and its output, which is the input of the next block if it is `pooled`."""
+    n, height, width, _ = x.shape
+    count = -(-height * width * params[f"conv{block[0]}"]["bias"].size // strip)
+    names, found = {layer: f"relu{layer}" for layer in block if f"relu{layer}" in taps}, {}
+    if count == 1:
+        for layer in block:
+            x = _activations(params, layer, x)
+            if layer in names:
+                found[names[layer]] = taps[names[layer]](x, beside[names[layer]], 0)
+        return found, max_pool(x) if pooled else x
+    rows = 2 * -(-height // (2 * count))  # of a strip; even, so that pooling never crosses its border
+    count = -(-height // rows)
+
+    def padded(x: Any, border: int) -> Array:
+        sides = [(0, 0), (border, border + count * rows - height), *((0, 0) for _ in x.shape[2:])]
+        return jnp.pad(x, sides)
+
+    whole = padded(x, len(block))
+    others = {name: jax.tree.map(lambda x: padded(x, 0), beside[name]) for name in names.values()}
+
+    @jax.checkpoint
+    def one(first: Array) -> tuple[dict[str, Any], Array]:
+        part, found = jax.lax.dynamic_slice_in_dim(whole, first, rows + 2 * len(block), axis=1), {}
+        for border, layer in zip(reversed(range(len(block))), block, strict=True):
+            part = _activations(params, layer, part)[:, 1:-1]
+            number = first - border + np.arange(rows + 2 * border)
+            # Every layer pads with zeros, so what lies outside the photo is zero again before the next one.
+            part = jnp.where(((number >= 0) & (number < height)).reshape(1, -1, 1, 1), part, 0)
+            if name := names.get(layer):
+                own = part[:, border : border + rows]
+                same = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, first, rows, axis=1), others[name])
+                found[name] = taps[name](own, same, first)
+        return found, max_pool(part) if pooled else part
+
+    parts, outputs = jax.lax.map(one, rows * np.arange(count))
+    output = jnp.moveaxis(outputs, 0, 1).reshape(n, -1, *outputs.shape[3:])
+    return jax.tree.map(lambda x: x.sum(0), parts), output[:, : height // 2 if pooled else height]
+
+
+def _blocks(names: Sequence[str] | Mapping[str, Any]) -> list[list[str]]:
+    """The layers up to the deepest of the named maps, by block.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if unknown := [name for name in names if name.removeprefix("relu") not in LAYERS]:
+        raise ValueError(f"unknown feature map {unknown[0]!r}: choose from relu{', relu'.join(LAYERS)}")
+    depth = 1 + max((LAYERS.index(name.removeprefix("relu")) for name in names), default=-1)
+    return [list(block) for _, block in itertools.groupby(LAYERS[:depth], lambda layer: layer[0])]
+
+
+def _centred(params: Mapping[str, Any], images: Array) -> Array:
+    return images.astype(jnp.float32) - params["mean"].astype(jnp.float32).reshape(1, 1, 1, 3)
+
+
+def _activations(params: Mapping[str, Any], layer: str, x: Array) -> Array:
+    kernel, bias = (jnp.asarray(params[f"conv{layer}"][part]) for part in ("kernel", "bias"))
+    return jax.nn.relu(convolve(x.astype(kernel.dtype), kernel, padding=1) + bias.reshape(1, 1, 1, -1))

@@ -26,20 +26,23 @@ from PIL import Image
 from emojax.errors import InputError
 from emojax.faces.find import Face, rasterize
 from emojax.images import resize, to_255, to_uint8, to_unit
-from emojax.losses.objective import CELL, Samples, mix_samples, sample_painting, transport_terms
-from emojax.losses.terms import (
-    CONTENT_LAYER,
-    content_loss,
-    gram_matrix,
-    interior,
-    style_loss,
-    total_variation,
+from emojax.losses.objective import (
+    CELL,
+    Samples,
+    join,
+    mix_samples,
+    painting_positions,
+    samples_at,
+    term_positions,
+    terms_at,
 )
+from emojax.losses.terms import CONTENT_LAYER, gram_loss, hypercolumns, total_variation
 from emojax.nets.vgg16 import vgg16_features
 from emojax.paint import descent
 from emojax.paint.config import MULTIPLE, PaintConfig
 from emojax.paint.enlarge import enlarge_with_detail
 from emojax.paint.limits import LARGEST, SMALLEST
+from emojax.paint.sums import feature_sums
 from emojax.util import compiling
 
 _OUTSIDE = 10.0  # weight of the mean squared distance of pixels from the range 0 to 1
@@ -91,42 +94,31 @@ def paint_loss(
         masks: the mask of each region, on a grid of cells; a region counts in proportion to its share of the picture.
     """
     inside = jnp.clip(picture, 0, 1)
-    features = _features_of(config, vgg, inside)
     shares = masks.sum((1, 2)) / jnp.maximum(masks.sum(), 1e-6)
+    keys = [jax.random.fold_in(key, index) for index in range(len(samples))]
+    parts = [mask[None] for mask in masks] if len(samples) > 1 else [None]
+    positions = [term_positions(config, faces, *each) for each in zip(keys, parts, strict=True)]
+    joined, split = join(positions)
+    content = photo_features[CONTENT_LAYER] if config.content else None
+    sums = feature_sums(config, vgg, inside, joined, parts, content)
+    columns, photo_columns = (
+        split(sums["columns"]),
+        split(hypercolumns([photo_features[n] for n in config.columns], joined)),
+    )
     found: dict[str, jax.Array] = {"tv": total_variation(inside)[0]}
-    if config.content:
-        found["content"] = content_loss(features[CONTENT_LAYER], photo_features[CONTENT_LAYER])[0]
+    if content is not None:
+        found["content"] = sums["content"] / jnp.maximum(jnp.square(content.astype(jnp.float32)).sum(), 1e-12)
+    layer_weights = dict(zip(config.style_layers, config.style_layer_weights, strict=True))
     for index, sample in enumerate(samples):
         one = jax.tree.map(lambda leaf: leaf[None], sample)
-        where = masks[index][None] if len(samples) > 1 else None
-        region_key = jax.random.fold_in(key, index)
-        terms = transport_terms(config, features, photo_features, inside, one, faces, region_key, where)
+        colors = hypercolumns([inside], positions[index].get("style", positions[index]["photo"]))
+        terms = terms_at(config, columns[index], photo_columns[index], colors, one, faces, keys[index])
         if config.style:
-            terms["style"] = _style_loss(config, features, one["grams"], where)
+            terms["style"] = gram_loss(sums["grams"][index], one["grams"], layer_weights)
         for name, term in terms.items():
             found[name] = found.get(name, 0.0) + shares[index] * term[0]
     loss = sum(getattr(config, name) * term for name, term in found.items())
     return {**found, "loss": loss + _OUTSIDE * jnp.square(picture - inside).mean()}
-
-
-def _features_of(config: PaintConfig, vgg: Mapping[str, Any], picture: Float[Array, "1 H W 3"]) -> dict[str, jax.Array]:
-    return vgg16_features(vgg, to_255(picture), config.layers)
-
-
-def _style_loss(
-    config: PaintConfig,
-    features: Mapping[str, jax.Array],
-    grams: Mapping[str, Float[Array, "1 _c _c"]],
-    where: Float[Array, "1 h w"] | None,
-) -> Float[Array, " 1"]:
-    """`style_loss` of the region `where` without the picture's border, see `interior`."""
-    inner = {layer: interior(features[layer]) for layer in config.style_layers}
-    weights = None
-    if where is not None:
-        sizes = {layer: features[layer].shape[1:3] for layer in config.style_layers}
-        masks = {layer: jax.image.resize(where[..., None], (1, *size, 1), "linear") for layer, size in sizes.items()}
-        weights = {layer: interior(mask)[..., 0] for layer, mask in masks.items()}
-    return style_loss(inner, grams, dict(zip(config.style_layers, config.style_layer_weights, strict=True)), weights)
 
 
 class Painter:
@@ -139,12 +131,14 @@ class Painter:
 
         def features_of(vgg, picture):
             # Half the memory of float32; the features of large pictures take most of the memory.
-            return jax.tree.map(lambda map: map.astype(jnp.bfloat16), _features_of(config, vgg, picture))
+            features = vgg16_features(vgg, to_255(picture), (CONTENT_LAYER, *config.columns))
+            return {layer: map.astype(jnp.bfloat16) for layer, map in features.items()}
 
         def samples_of(vgg, painting, key):
-            features = _features_of(config, vgg, painting)
-            grams = {layer: gram_matrix(interior(features[layer]))[0] for layer in config.style_layers}
-            return {"grams": grams, **sample_painting([features[layer] for layer in config.columns], painting, key)}
+            positions = painting_positions(painting, key)
+            sums = feature_sums(config, vgg, painting, positions)
+            grams = {layer: gram[0] for layer, gram in sums["grams"][0].items()}
+            return {"grams": grams, **samples_at(sums["columns"], painting, positions)}
 
         def loss_of(picture, vgg, photo_features, samples, masks, faces, key):
             at_size = config.at(*picture.shape[1:3])
