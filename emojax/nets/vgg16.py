@@ -135,7 +135,8 @@ def _block_sums(
             part = _activations(params, layer, part)[:, 1:-1]
             number = first - border + np.arange(rows + 2 * border)
             # Every layer pads with zeros, so what lies outside the photo is zero again before the next one.
-            part = jnp.where(((number >= 0) & (number < height)).reshape(1, -1, 1, 1), part, 0)
+            inside = ((number >= 0) & (number < height)).astype(part.dtype)
+            part = part * inside.reshape(1, -1, 1, 1)
             if name := names.get(layer):
                 own = part[:, border : border + rows]
                 same = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, first, rows, axis=1), others[name])

@@ -90,6 +90,7 @@ def paint_loss(
     """The terms of a picture, scalars by their names, and their weighted sum, "loss". Pure.
 
     Args:
+        photo_features: the photo's feature maps, and "energy", the sum of the squares of `CONTENT_LAYER`'s.
         samples: samples of each region's painting.
         masks: the mask of each region, on a grid of cells; a region counts in proportion to its share of the picture.
     """
@@ -107,7 +108,7 @@ def paint_loss(
     )
     found: dict[str, jax.Array] = {"tv": total_variation(inside)[0]}
     if content is not None:
-        found["content"] = sums["content"] / jnp.maximum(jnp.square(content.astype(jnp.float32)).sum(), 1e-12)
+        found["content"] = sums["content"] / jnp.maximum(photo_features["energy"], 1e-12)
     layer_weights = dict(zip(config.style_layers, config.style_layer_weights, strict=True))
     for index, sample in enumerate(samples):
         one = jax.tree.map(lambda leaf: leaf[None], sample)
@@ -130,9 +131,11 @@ class Painter:
         self.vgg = jax.device_put(dict(vgg))
 
         def features_of(vgg, picture):
-            # Half the memory of float32; the features of large pictures take most of the memory.
+            # Half the memory of float32; XLA would convert the map of the content as a whole in every step.
             features = vgg16_features(vgg, to_255(picture), (CONTENT_LAYER, *config.columns))
-            return {layer: map.astype(jnp.bfloat16) for layer, map in features.items()}
+            kept = {layer: map.astype(jnp.bfloat16) for layer, map in features.items() if layer != CONTENT_LAYER}
+            content = features[CONTENT_LAYER]
+            return {"energy": jnp.square(content).sum(), CONTENT_LAYER: content, **kept}
 
         def samples_of(vgg, painting, key):
             positions = painting_positions(painting, key)
@@ -209,9 +212,10 @@ class Painter:
                 if last:
                     break
             picture = canvas.picture()
+            canvas.release()
 
     def features(self, picture: Float[Array, "1 H W 3"]) -> dict[str, jax.Array]:
-        """The feature maps of a picture."""
+        """The feature maps of a picture as `paint_loss` takes them."""
         return self._features(self.vgg, picture)
 
     def samples(self, regions: Sequence[Region], scale: tuple[int, int]) -> list[Samples]:
@@ -258,11 +262,12 @@ class _Canvas:
     ) -> None:
         self._painter, self.scale = painter, scale
         small = _unit(resize(photo, scale))
-        self._samples = painter.samples(regions, scale)
-        self._masks = jnp.stack([_cells(region.mask, scale) for region in regions])
-        self._faces = jnp.asarray(face_map(photo.shape[:2], faces, scale))[None]
-        self._photo_features = jax.block_until_ready(painter.features(small))
-        start = painter.start(small, self._samples, self._masks) if before is None else _unit(before)
+        samples = painter.samples(regions, scale)
+        masks = jnp.stack([_cells(region.mask, scale) for region in regions])
+        in_faces = jnp.asarray(face_map(photo.shape[:2], faces, scale))[None]
+        photo_features = jax.block_until_ready(painter.features(small))
+        start = painter.start(small, samples, masks) if before is None else _unit(before)
+        self._targets: tuple[Any, ...] = (photo_features, samples, masks, in_faces)
         self._state = descent.initial_state(start)
         self._key, self._number, self._pending = jax.random.fold_in(jax.random.PRNGKey(seed), max(scale)), 0, None
 
@@ -271,9 +276,12 @@ class _Canvas:
         if self._pending is not None:
             jax.block_until_ready(self._pending)
         key = jax.random.fold_in(self._key, self._number)
-        targets = (self._photo_features, self._samples, self._masks, self._faces)
-        self._state, self._pending, _ = self._painter.step(self._state, np.float32(rate), targets, key)
+        self._state, self._pending, _ = self._painter.step(self._state, np.float32(rate), self._targets, key)
         self._number += 1
+
+    def release(self) -> None:
+        """Frees what only further steps would need; the picture stays."""
+        self._targets = ()
 
     def picture(self) -> UInt8[np.ndarray, "H W 3"]:
         """The picture so far, at this scale."""

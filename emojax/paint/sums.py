@@ -69,7 +69,7 @@ def _tap(index: Int[Array, "1 K"] | None) -> Tap:
         if "shares" in beside:
             found["grams"] = [gram_sum(rows, shares) for shares in beside["shares"]]
         if "content" in beside:
-            found["content"] = jnp.square(rows - beside["content"].astype(rows.dtype)).sum()
+            found["content"] = jnp.square(rows - beside["content"]).sum()
         return found
 
     return tap
