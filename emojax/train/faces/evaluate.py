@@ -7,7 +7,6 @@ well detected faces and labelled boxes agree.
 from __future__ import annotations
 
 import argparse
-import functools
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -47,15 +46,9 @@ MINIMUM_OVERLAP = 0.4
 PERCENTAGES = ("accuracy", "balanced_accuracy", "macro_f1", "natural_accuracy", "ece", "ece_floor")
 
 
-@functools.lru_cache(maxsize=8)
-def compiled_classifier(config: ClassifierConfig) -> Any:
-    """`emojax.nets.classifier.classify`, compiled: (variables, crops uint8 [N, S, S, 3]) -> probabilities."""
-    return compiling.jit(functools.partial(classify, config))
-
-
 def classify_crops(config: ClassifierConfig, variables: Any, crops: np.ndarray) -> np.ndarray:
     """Probabilities float32 [N, 7] of crops uint8 [N, S, S, 3], which are cut as in `config`; any N."""
-    return map_batches(partial(compiled_classifier(config), variables), crops, BATCH)
+    return map_batches(partial(compiling.jit(classify, static_argnums=0), config, variables), crops, BATCH)
 
 
 def score_faces(

@@ -6,7 +6,6 @@ on the weights of the training, so checkpoints can be compared.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,41 +101,46 @@ class Optimum:
     """number of steps after which the objective is at most the network's; None: not reached"""
 
 
-def steps_to_goal(
-    vgg: Mapping[str, Any],
-    gram: Mapping[str, Float[Array, "1 _c _c"]],
-    photo: Float[Array, "1 H W 3"],
-    goal: float,
-    max_steps: int = 300,
-) -> Optimum:
-    """Minimizes the objective over the pixels, from the photo, until it is at most `goal`.
+class PixelOptimizer:
+    """Minimizes the objective over the pixels of a photo. Its programs are compiled once per size of the photo.
 
     As in Gatys et al. 2016 (CVPR, section 3), but with the optimizer of `emojax.paint.painter`, at one scale; see
     `emojax.paint.descent`. Unlike the network's pixels, these may leave 0 to 1, which makes the optimizer's task easier.
-
-    Args:
-        gram: of the one painting.
-        goal: the objective that a network has reached on this photo.
-        max_steps: largest number of steps.
     """
-    content, step = _programs()
-    curve: list[float] = []
-    for loss in itertools.islice(descent.losses(step, photo, vgg, gram, content(vgg, photo)), max_steps + 1):
-        curve.append(loss)
-        if loss <= goal:
-            return Optimum(curve, len(curve) - 1)
-    return Optimum(curve, None)
+
+    def __init__(self) -> None:
+        self._content, self._step = compiling.jit(_content_features), descent.make_step(_objective_of)
+
+    def steps_to_goal(
+        self,
+        vgg: Mapping[str, Any],
+        gram: Mapping[str, Float[Array, "1 _c _c"]],
+        photo: Float[Array, "1 H W 3"],
+        goal: float,
+        max_steps: int = 300,
+    ) -> Optimum:
+        """Starts from the photo and stops when the objective is at most `goal`.
+
+        Args:
+            gram: of the one painting.
+            goal: the objective that a network has reached on this photo.
+            max_steps: largest number of steps.
+        """
+        losses = descent.losses(self._step, photo, vgg, gram, self._content(vgg, photo))
+        curve: list[float] = []
+        for loss in itertools.islice(losses, max_steps + 1):
+            curve.append(loss)
+            if loss <= goal:
+                return Optimum(curve, len(curve) - 1)
+        return Optimum(curve, None)
 
 
-@functools.cache
-def _programs() -> tuple[Any, Any]:
-    """Compiled: the photo's content features, and a step of the optimizer."""
+def _content_features(vgg: Mapping[str, Any], photo: Float[Array, "1 H W 3"]) -> Array:
+    return vgg16_features(vgg, to_255(photo), layers=(CONTENT_LAYER,))[CONTENT_LAYER]
 
-    def content(vgg, photo):
-        return vgg16_features(vgg, to_255(photo), layers=(CONTENT_LAYER,))[CONTENT_LAYER]
 
-    def objective_of(picture, vgg, gram, target):
-        features = vgg16_features(vgg, to_255(picture))
-        return objective(content_loss(features[CONTENT_LAYER], target), style_loss(features, gram))[0], None
-
-    return compiling.jit(content), descent.make_step(objective_of)
+def _objective_of(
+    picture: Float[Array, "1 H W 3"], vgg: Mapping[str, Any], gram: Mapping[str, Array], target: Array
+) -> tuple[Array, None]:
+    features = vgg16_features(vgg, to_255(picture))
+    return objective(content_loss(features[CONTENT_LAYER], target), style_loss(features, gram))[0], None

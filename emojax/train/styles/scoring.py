@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
 
 from emojax.errors import InputError
 from emojax.faces.crops import cut_face
@@ -22,7 +22,7 @@ from emojax.train.faces.evaluate import classify_crops
 from emojax.train.stream import UNREADABLE
 from emojax.train.styles.config import painted_styles
 from emojax.train.styles.crops import center_crop
-from emojax.train.styles.metrics import objective, steps_to_goal, style_scores
+from emojax.train.styles.metrics import PixelOptimizer, objective, style_scores
 from emojax.train.styles.sources import decode, open_photos
 from emojax.util import compiling
 from emojax.util.progress import track
@@ -61,24 +61,21 @@ def read_photos(paths: Sequence[str], size: int, limit: int | None) -> dict[str,
     return found
 
 
-@functools.lru_cache(maxsize=8)
-def _program(config: StylizerConfig) -> Any:
-    """Compiled: (params, vgg, grams, photo uint8 [1, H, W, 3], style) -> (stylized [1, H, W, 3], `style_scores`)."""
-
-    def run(params, vgg, grams, photo, style):
-        photo = to_unit(photo)
-        code = mix_styles(params["style_table"], jax.nn.one_hot(style, len(config.style_names))[None])
-        network = choose_network(params["network"], style) if config.network_per_style else params["network"]
-        stylized = stylize_with_code(config, network, photo, code)
-        return stylized, style_scores(vgg, grams, photo, stylized)
-
-    return compiling.jit(run)
+def stylize_and_score(
+    config: StylizerConfig, params: Any, vgg: Any, grams: Any, photo: UInt8[Array, "1 H W 3"], style: Int[Array, ""]
+) -> tuple[Float[Array, "1 H W 3"], dict[str, jax.Array]]:
+    """The photo in the style with this number, 0 to 1, and its `style_scores`. Pure."""
+    photo = to_unit(photo)
+    code = mix_styles(params["style_table"], jax.nn.one_hot(style, len(config.style_names))[None])
+    network = choose_network(params["network"], style) if config.network_per_style else params["network"]
+    stylized = stylize_with_code(config, network, photo, code)
+    return stylized, style_scores(vgg, grams, photo, stylized)
 
 
-@functools.lru_cache(maxsize=8)
-def _unstylized_program() -> Any:
-    """Compiled: (vgg, grams, photo [1, H, W, 3]) -> the style losses [S] of the photo itself."""
-    return compiling.jit(lambda vgg, grams, photo: style_scores(vgg, grams, photo, photo)["style"])
+def unstylized_losses(vgg: Any, grams: Any, photo: UInt8[Array, "1 H W 3"]) -> Float[Array, " S"]:
+    """The style losses of the photo itself. Pure."""
+    unchanged = to_unit(photo)
+    return style_scores(vgg, grams, unchanged, unchanged)["style"]
 
 
 def score_photos(
@@ -98,19 +95,21 @@ def score_photos(
     Args:
         on_photo: called with each photo uint8 [H, W, 3] and its stylized versions, uint8 [S, H, W, 3].
     """
-    rows: dict[str, list[dict[str, float]]] = {style: [] for style in painted_styles(config.style_names)}
+    stylize, score_unstylized = compiling.jit(stylize_and_score, static_argnums=0), compiling.jit(unstylized_losses)
+    styles = painted_styles(config.style_names)
+    rows: dict[str, list[dict[str, float]]] = {style: [] for style in styles}
     for photo in track(photos.values(), "photo", "scoring"):
-        before = np.asarray(_unstylized_program()(vgg, grams, to_unit(photo[None])))
-        pictures = np.zeros((len(painted_styles(config.style_names)), *photo.shape), np.uint8)
-        for index, style in enumerate(painted_styles(config.style_names)):
-            stylized, scores = _program(config)(params, vgg, grams, photo[None], index)
+        before = np.asarray(score_unstylized(vgg, grams, photo[None]))
+        pictures = np.zeros((len(styles), *photo.shape), np.uint8)
+        for index, style in enumerate(styles):
+            stylized, scores = stylize(config, params, vgg, grams, photo[None], index)
             pictures[index] = to_uint8(np.asarray(stylized[0]))
             distances = np.asarray(scores["style"])
             row = {name: float(value) for name, value in scores.items() if name != "style"}
             row |= {"style": float(distances[index]), "style_ratio": float(distances[index] / before[index])}
             row["objective"] = objective(row["content"], row["style"])
             row["objective_ratio"] = row["objective"] / float(objective(0.0, before[index]))
-            if len(painted_styles(config.style_names)) > 1:
+            if len(styles) > 1:
                 row["nearest_painting"] = float(distances.argmin() == index)
             rows[style].append(row)
         on_photo(photo, pictures)
@@ -151,13 +150,14 @@ def distance_to_optimum(
     config: StylizerConfig, params: Any, vgg: Any, grams: Any, photos: Mapping[str, np.ndarray], max_steps: int
 ) -> Iterator[dict[str, Any]]:
     """The number of steps that an optimizer needs to reach the network's objective, a row per photo and style."""
+    stylize, optimizer = compiling.jit(stylize_and_score, static_argnums=0), PixelOptimizer()
     pairs = [(name, index) for name in photos for index in range(len(painted_styles(config.style_names)))]
     for name, index in track(pairs, "picture", "optimizing"):
         photo = photos[name][None]
-        _, scores = _program(config)(params, vgg, grams, photo, index)
+        _, scores = stylize(config, params, vgg, grams, photo, index)
         goal = float(objective(scores["content"], scores["style"][index]))
         gram = {layer: gram[index : index + 1] for layer, gram in grams.items()}
-        found = steps_to_goal(vgg, gram, jnp.asarray(to_unit(photo)), goal, max_steps)
+        found = optimizer.steps_to_goal(vgg, gram, jnp.asarray(to_unit(photo)), goal, max_steps)
         yield {"photo": name, "style": config.style_names[index], "network": goal, **dataclasses.asdict(found)}
 
 

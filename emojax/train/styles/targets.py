@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, UInt8
 
 from emojax.images import to_unit
 from emojax.losses.objective import sample_painting
-from emojax.losses.terms import (
-    STYLE_LAYERS,
-    gram_matrix,
-    interior,
-)
+from emojax.losses.terms import STYLE_LAYERS, gram_matrix, interior
 from emojax.nets.vgg16 import LAYERS, vgg16_features
 from emojax.train.styles.config import PhotoConfig, StyleLossConfig, StyleTraining, painted_styles
 from emojax.train.styles.paintings import read_paintings
@@ -33,8 +29,9 @@ def painting_grams(
     Args:
         of: selects the part of the features to use; by default all but the border, see `interior`.
     """
-    grams = []
-    for features in _painting_features(vgg, config, styles, STYLE_LAYERS):
+    program, grams = compiling.jit(vgg16_features, static_argnames="layers"), []
+    for painting in read_paintings(config, styles):
+        features = program(vgg, painting.astype(np.float32), layers=STYLE_LAYERS)
         grams.append({layer: gram_matrix(of(features[layer]))[0] for layer in STYLE_LAYERS})
     return {layer: jnp.stack([gram[layer] for gram in grams]) for layer in STYLE_LAYERS}
 
@@ -45,7 +42,7 @@ def painting_targets(vgg: Any, config: PhotoConfig, loss: StyleLossConfig, style
     Returns:
         "grams": style layer -> float32 [S, C, C]; and where the loss compares hypercolumns, `Samples` with a leading axis S.
     """
-    program, paintings = _targets_program(loss), read_paintings(config, styles)
+    program, paintings = compiling.jit(_targets_of, static_argnums=0), read_paintings(config, styles)
     # Each shape of a painting needs its own program. A CPU compiles and runs it much faster than a GPU compiles it.
     try:
         cpu = jax.local_devices(backend="cpu")[0]
@@ -55,35 +52,20 @@ def painting_targets(vgg: Any, config: PhotoConfig, loss: StyleLossConfig, style
 
     def targets_of(index: int) -> dict[str, Any]:
         arguments = jax.device_put((paintings[index], np.array([0, index], np.uint32)), cpu)
-        return jax.device_get(program(vgg, *arguments))
+        return jax.device_get(program(loss, vgg, *arguments))
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         found = list(pool.map(targets_of, range(len(paintings))))
     return jax.tree.map(lambda *rows: np.stack(rows), *found)
 
 
-@functools.lru_cache(maxsize=8)
-def _targets_program(loss: StyleLossConfig) -> Any:
-    """Compiled: (VGG16, painting uint8 [1, H, W, 3], key) -> the targets of one painting."""
+def _targets_of(loss: StyleLossConfig, vgg: Any, painting: UInt8[Array, "1 H W 3"], key: Array) -> dict[str, Any]:
+    """The targets of one painting."""
     columns = loss.columns * loss.compares_columns
-
-    def targets_of(vgg, painting, key):
-        features = vgg16_features(vgg, painting.astype(jnp.float32), (*loss.style_layers, *columns))
-        grams = {layer: gram_matrix(interior(features[layer]))[0] for layer in loss.style_layers}
-        maps = [features[layer] for layer in columns]
-        return {"grams": grams, **(sample_painting(maps, to_unit(painting), key) if columns else {})}
-
-    return compiling.jit(targets_of)
-
-
-@functools.lru_cache(maxsize=8)
-def _features_program(layers: tuple[str, ...]) -> Any:
-    return compiling.jit(functools.partial(vgg16_features, layers=layers))
-
-
-def _painting_features(vgg: Any, config: PhotoConfig, styles: tuple[str, ...], layers: Sequence[str]) -> Iterator[Any]:
-    for painting in read_paintings(config, styles):
-        yield _features_program(tuple(layers))(vgg, painting.astype(np.float32))
+    features = vgg16_features(vgg, painting.astype(jnp.float32), (*loss.style_layers, *columns))
+    grams = {layer: gram_matrix(interior(features[layer]))[0] for layer in loss.style_layers}
+    maps = [features[layer] for layer in columns]
+    return {"grams": grams, **(sample_painting(maps, to_unit(painting), key) if columns else {})}
 
 
 def make_constants(config: StyleTraining, vgg: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from tiny import compiled, vgg16_features
 from emojax.losses import terms as losses
 from emojax.losses.terms import STYLE_LAYERS
 from emojax.train.styles import metrics as yardstick
-from emojax.train.styles.metrics import objective, steps_to_goal
+from emojax.train.styles.metrics import PixelOptimizer, objective
 from emojax.weights.vgg16_file import load_vgg16
 
 gram_matrix, style_loss = compiled(losses.gram_matrix), compiled(losses.style_loss)
@@ -67,6 +67,7 @@ def test_a_photo_measured_against_itself(vgg):
 def test_the_optimizer_comes_down_and_stops_at_the_goal(vgg):
     start, gram = photo(3), grams_of(vgg, photo(4))
     gram, start = jax.device_put((gram, start))
+    steps_to_goal = PixelOptimizer().steps_to_goal
     whole = steps_to_goal(vgg, gram, start, goal=0.0, max_steps=8)
     assert whole.steps is None and len(whole.curve) == 9
     # Adam searches no line, so that a single step may lead up.
