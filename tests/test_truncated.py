@@ -65,6 +65,24 @@ def directory_first(data):
     return b"II*\0" + struct.pack("<I", 8) + folder + further + strip
 
 
+def separate_planes():
+    """A TIFF with red, green and blue one after the other, which Pillow reads and does not write."""
+    planes = np.asarray(picture()).transpose(2, 0, 1)
+    tags = [(256, WIDTH), (257, HEIGHT), (258, (8, 8, 8)), (259, 1), (262, 2), (273, None), (277, 3), (278, HEIGHT)]
+    tags += [(279, (WIDTH * HEIGHT,) * 3), (284, 2)]
+    end = 8 + 2 + 12 * len(tags) + 4
+    start = end + 3 * 12  # three lists of three numbers
+    folder, further = struct.pack("<H", len(tags)), b""
+    for tag, value in tags:
+        value = tuple(start + WIDTH * HEIGHT * plane for plane in range(3)) if value is None else value
+        if isinstance(value, tuple):
+            folder += struct.pack("<HHII", tag, 3 if tag == 258 else 4, 3, end + len(further))
+            further += struct.pack("<3H6x" if tag == 258 else "<3I", *value)
+        else:
+            folder += struct.pack("<HHII", tag, 4, 1, value)
+    return b"II*\0" + struct.pack("<I", 8) + folder + bytes(4) + further + planes.tobytes()
+
+
 def check(data, cut):
     """A shortened file is refused as truncated, or read with a note, or nothing that is seen is missing."""
     whole = read_photo(data)
@@ -108,6 +126,17 @@ def test_a_compressed_tiff_whose_pixels_are_last(name, cut):
     data = directory_first(file_of("RGB", OPTIONS[name]))
     assert lengths.tiff_end(data) == len(data)
     check(data, cut)
+
+
+def test_a_tiff_whose_colours_are_one_after_the_other():
+    """What is cut off is all blue: a twentieth of the file is more than a tenth of the pixels."""
+    data, pixels = separate_planes(), WIDTH * HEIGHT
+    np.testing.assert_array_equal(read_photo(data).pixels, np.asarray(picture()))
+    assert lengths.tiff_end(data) == len(data)
+    assert 0 < check(data, pixels // 12) <= 1 / 12
+    assert check(data, pixels // 9) is None
+    with pytest.raises(EmojaxError, match="15 % of the picture is missing"):
+        read_photo(data[: -pixels * 15 // 100])
 
 
 def test_a_jpeg_in_a_tiff_that_lost_its_tables_is_not_painted_grey():

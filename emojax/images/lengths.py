@@ -21,10 +21,28 @@ _TIFF_CODES = {3: "H", 4: "I", 16: "Q"}
 _INCOMPLETE = "the file is truncated or damaged: its directory is incomplete"
 _MOST = 1 << 18  # parts of a file that are looked at; a file of a stranger may claim any number
 _STRIPS, _TILES = (273, 279), (324, 325)  # the tags of their offsets and lengths
+_CHANNELS, _PLANES = 277, 284  # the number of colours; 2: each is on its own
+_READ = (*_STRIPS, *_TILES, _CHANNELS, _PLANES)
 
 
 def tiff_end(data: bytes) -> int | str:
     """Where a TIFF's first picture and its directory end. Without a complete directory, the colours would be wrong."""
+    if (directory := _tiff_directory(data)) is None:
+        return _INCOMPLETE
+    end, found = directory
+    for offsets, sizes in (_STRIPS, _TILES):
+        end = max([end, *map(sum, zip(found.get(offsets, ()), found.get(sizes, ()), strict=False))])
+    return end
+
+
+def tiff_planes(data: bytes) -> int:
+    """In how many parts a TIFF has its pixels, one after the other: 1, or one for each colour."""
+    _, found = _tiff_directory(data) or (0, {})
+    return max(1, *found.get(_CHANNELS, ())) if found.get(_PLANES) == (2,) else 1
+
+
+def _tiff_directory(data: bytes) -> tuple[int, dict[int, tuple[int, ...]]] | None:
+    """Where a TIFF's first directory and its values end, and the values of `_READ`; None for an incomplete directory."""
     order, large = "<" if data[:2] == b"II" else ">", b"+" in data[2:4]
     count, number = (order + "Q", order + "Q") if large else (order + "H", order + "I")
     room, found = struct.calcsize(number), dict[int, tuple[int, ...]]()
@@ -34,7 +52,7 @@ def tiff_end(data: bytes) -> int | str:
         (entries,) = struct.unpack_from(count, data, at)
         at += struct.calcsize(count)
         if entries > _MOST or at + entries * (4 + 2 * room) > len(data):
-            return _INCOMPLETE
+            return None
         for entry in range(at, at + entries * (4 + 2 * room), 4 + 2 * room):
             tag, kind = struct.unpack_from(order + "HH", data, entry)
             (amount,) = struct.unpack_from(number, data, entry + 4)
@@ -43,16 +61,13 @@ def tiff_end(data: bytes) -> int | str:
                 (place,) = struct.unpack_from(number, data, place)
             # The last byte of a number is 0 in nearly every file that begins with II, so one may be missing.
             if place + length > len(data) + (order == "<" and kind in _TIFF_CODES):
-                return _INCOMPLETE
+                return None
             end = max(end, place + length)
-            if tag in (*_STRIPS, *_TILES) and tag not in found and kind in _TIFF_CODES and amount <= _MOST:
+            if tag in _READ and tag not in found and kind in _TIFF_CODES and amount <= _MOST:
                 found[tag] = struct.unpack_from(f"{order}{amount}{_TIFF_CODES[kind]}", data + b"\0", place)
     except (struct.error, OverflowError):
-        return _INCOMPLETE
-    end = max(end, at + entries * (4 + 2 * room) + room)  # the offset of the next directory follows
-    for offsets, sizes in (_STRIPS, _TILES):
-        end = max([end, *map(sum, zip(found.get(offsets, ()), found.get(sizes, ()), strict=False))])
-    return end
+        return None
+    return max(end, at + entries * (4 + 2 * room) + room), found  # the offset of the next directory follows
 
 
 def jpeg2000_end(data: bytes) -> int | str | None:

@@ -68,7 +68,7 @@ def mend(data: bytes, max_pixels: float = math.inf) -> Mended | str | None:
     if data[:2] in _PADDED:
         return _pad(data, int(len(data) * MAY_MISS / (1 - MAY_MISS)))
     if data.startswith(lengths.TIFF):
-        return _fill(data, lengths.tiff_end(data))
+        return _fill(data, lengths.tiff_end(data), planes=lengths.tiff_planes(data))
     if data.startswith(lengths.JPEG2000):
         return _fill(data, lengths.jpeg2000_end(data), lengths.END_OF_JPEG2000)
     if data.startswith(lengths.SGI):
