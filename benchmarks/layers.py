@@ -21,7 +21,6 @@ from emojax.errors import InputError
 from emojax.util.commandline import Parser, run
 
 
-# Longer than other functions, because it is one table, from its head to its sum.
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = Parser(
@@ -38,6 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.side % 4 or args.side < 16 or args.repeats < 1:
         raise InputError(f"--side {args.side}, --repeats {args.repeats}: a multiple of 4 from 16 up, and at least 1")
     os.environ["JAX_PLATFORMS"] = "cpu"
+    _print_table(args.styles, args.side, args.repeats)
+    return 0
+
+
+def _print_table(styles: str | None, side: int, repeats: int) -> None:
+    """Times a network's layers for a photo of `side` x `side` and prints them, from the first to their sum."""
     import jax
     import jax.numpy as jnp
 
@@ -46,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from emojax.util import compiling
     from emojax.weights.load import find_styles, load_styles
 
-    config, rng = load_styles(find_styles(args.styles))[0], np.random.default_rng(0)
+    config, rng = load_styles(find_styles(styles))[0], np.random.default_rng(0)
 
     def array(*shape: int) -> jax.Array:
         return jnp.asarray(rng.standard_normal(shape, np.float32))
@@ -60,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def milliseconds(functions: Sequence[Callable[..., Any]], *operands: jax.Array) -> list[float]:
         programs = [compiling.jit(function) for function in functions]
         runners = {str(i): lambda p=program: p(*operands).block_until_ready() for i, program in enumerate(programs)}
-        return [1e3 * seconds[1] for seconds in interleaved(runners, args.repeats).values()]
+        return [1e3 * seconds[1] for seconds in interleaved(runners, repeats).values()]
 
     square = array(2048, 2048)
     (product,) = milliseconds([jnp.matmul], square, square)
@@ -78,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("out", 1, patch, ends[0], w(patch), ends[1], 1, False),
     ]
     for name, times, factor, kernel, inputs, outputs, stride, enlarge in layers:
-        length = args.side // factor
+        length = side // factor
         padded = length + 2 * (kernel // 2)
         functions: list[Callable[..., Any]] = [plain_enlarge, enlarge_and_convolve]
         if not enlarge:
@@ -89,12 +94,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sums += times * np.array([gflop, *found])
         print(f"| {name} | {times} | {gflop:.2f} | {found[0]:.1f} | {found[1]:.1f} | {1e3 * gflop / found[1]:.0f} |")
     for n in sizes:
-        times, length = 2 * config.blocks + 1 if n == 4 else 2, args.side // n
+        times, length = 2 * config.blocks + 1 if n == 4 else 2, side // n
         (found_norm,) = milliseconds([norm], array(1, length, length, w(n)), array(1, 1, 1, w(n)))
         sums[1:] += times * found_norm
         print(f"| norm and ReLU, 1/{n} | {times} | | {found_norm:.1f} | {found_norm:.1f} | |")
     print(f"| sum | | {sums[0]:.1f} | {sums[1]:.0f} | {sums[2]:.0f} | {1e3 * sums[0] / sums[2]:.0f} |")
-    return 0
 
 
 if __name__ == "__main__":

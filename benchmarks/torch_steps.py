@@ -24,7 +24,6 @@ from emojax.train.styles.config import StyleTraining
 Step = Callable[[Mapping[str, np.ndarray]], Any]
 
 
-# Longer than other functions: the terms of the loss share its constants, and are read beside each other.
 def style_step(config: StyleTraining, constants: Mapping[str, Any], params: Any, device: str, compiled: bool) -> Step:
     """See `emojax.train.styles.training.make_step`; `constants` and `params` are its own, as NumPy arrays."""
     low = config.dtype == "bfloat16"
@@ -58,37 +57,20 @@ def style_step(config: StyleTraining, constants: Mapping[str, Any], params: Any,
                 x = functional.max_pool2d(x, 2)
         return found
 
-    def gram(x: Any) -> Any:
-        drop = min(4, min(x.shape[2:]) // 16)
-        x = x[:, :, drop : x.shape[2] - drop, drop : x.shape[3] - drop].flatten(2)
-        x = x / x.shape[2] ** 0.5
-        return torch.bmm(x, x.transpose(1, 2)).float()
-
-    def error(value: Any, target: Any) -> Any:
-        value, target = value.float().flatten(1), target.float().flatten(1)
-        return (value - target).square().sum(1) / target.square().sum(1)
-
-    def even(layer: Mapping[str, Any]) -> dict[str, Any]:
-        """See `emojax.nets.stylizer.remove_checkerboard`."""
-        kernels, biases = (layer[part].unflatten(0, (pixels, 3)) for part in ("kernel", "bias"))
-        sums = kernels.mean((-2, -1), keepdim=True)
-        kernels = kernels + (sums.mean(0, keepdim=True) - sums)
-        return {"kernel": kernels.flatten(0, 1), "bias": biases.mean(0, keepdim=True).expand(pixels, 3).flatten()}
-
     def loss_of(photos: Any, styles: Any) -> Any:
         photos = photos.permute(0, 3, 1, 2).float() / 255
         chosen = {
             name: {part: value[styles] if part in ("scale", "shift") else value for part, value in layer.items()}
             for name, layer in parameters.items()
         }
-        chosen["out"] = even(chosen["out"])
+        chosen["out"] = _make_even(chosen["out"], pixels)
         with torch.autocast(device, torch.bfloat16, enabled=low):
             stylized = apply(chosen, photos).float()
             found = features(stylized, STYLE_LAYERS[-1])
             with torch.no_grad():
                 target = features(photos, CONTENT_LAYER)[CONTENT_LAYER]
-            style = sum(error(gram(found[name]), grams[name][styles]) for name in STYLE_LAYERS) / len(STYLE_LAYERS)
-        content = error(found[CONTENT_LAYER], target)
+            style = sum(_error(_gram(found[name]), grams[name][styles]) for name in STYLE_LAYERS) / len(STYLE_LAYERS)
+        content = _error(found[CONTENT_LAYER], target)
         across = (stylized[..., 1:] - stylized[..., :-1]).square().mean((1, 2, 3))
         down = (stylized[:, :, 1:] - stylized[:, :, :-1]).square().mean((1, 2, 3))
         loss = weights.content * content + weights.style * strengths[styles] * style + weights.tv * (across + down)
@@ -97,6 +79,28 @@ def style_step(config: StyleTraining, constants: Mapping[str, Any], params: Any,
     leaves = [value for layer in parameters.values() for value in layer.values()]
     names = ("photo", "style")
     return _step(loss_of, names, leaves, config.optimizer, device, compiled)
+
+
+def _gram(x: Any) -> Any:
+    """See `emojax.losses.terms.gram_matrix` and `interior`."""
+    drop = min(4, min(x.shape[2:]) // 16)
+    x = x[:, :, drop : x.shape[2] - drop, drop : x.shape[3] - drop].flatten(2)
+    x = x / x.shape[2] ** 0.5
+    return torch.bmm(x, x.transpose(1, 2)).float()
+
+
+def _error(value: Any, target: Any) -> Any:
+    """See `emojax.losses.terms.relative_error`."""
+    value, target = value.float().flatten(1), target.float().flatten(1)
+    return (value - target).square().sum(1) / target.square().sum(1)
+
+
+def _make_even(layer: Mapping[str, Any], pixels: int) -> dict[str, Any]:
+    """See `emojax.nets.stylizer.remove_checkerboard`."""
+    kernels, biases = (layer[part].unflatten(0, (pixels, 3)) for part in ("kernel", "bias"))
+    sums = kernels.mean((-2, -1), keepdim=True)
+    kernels = kernels + (sums.mean(0, keepdim=True) - sums)
+    return {"kernel": kernels.flatten(0, 1), "bias": biases.mean(0, keepdim=True).expand(pixels, 3).flatten()}
 
 
 def classifier_step(config: ClassifierTraining, variables: Mapping[str, Any], device: str, compiled: bool) -> Step:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from PIL import Image
 
 from emojax.cli import work
+from emojax.cli.flags import is_style_file, parse_style, style_options
 from emojax.cli.job import STREAM, Job
 from emojax.cli.plan import plan
-from emojax.cli.stylize_parser import is_style_file, optimizes, painting_name, parse, parse_style, style_options
+from emojax.cli.stylize_parser import optimizes, painting_name, parse
 from emojax.emotions import EMOTIONS, as_dict, mood_weights, style_weights
 from emojax.errors import InputError
 from emojax.images import Photo, read_mask, to_picture

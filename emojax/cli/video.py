@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from emojax.cli import work
 from emojax.cli.files import Taken, check_output, identity, protected
+from emojax.cli.flags import style_options
 from emojax.cli.job import Job, style_name
 from emojax.cli.media import Media
 from emojax.cli.plan import plan
 from emojax.cli.report import emotional_state, faces_of, report, say_json
 from emojax.cli.stylize import load_model, named_style, silence_jax
-from emojax.cli.stylize_parser import style_options
 from emojax.cli.video_parser import parse, video_options
 from emojax.cli.work import Work
 from emojax.errors import InputError

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from emojax import __version__
+from emojax.cli.flags import add_inputs, add_messages, add_style, check_style, parse_inputs
 from emojax.cli.job import STREAM
-from emojax.cli.stylize_parser import add_inputs, add_messages, add_style, check_style, parse_inputs
 from emojax.errors import InputError
 from emojax.util.commandline import Parser
 from emojax.video.options import MAX_STEADY, VideoOptions

@@ -34,6 +34,19 @@ class ConvolutionParams(nn.Module):
         return made | ({"bias": self.param("bias", nn.initializers.zeros_init(), self.shape[-1:])} if self.bias else {})
 
 
+def _convolve(
+    x: Float[Array, "N H W C"],
+    kernel: Float[Array, "k k C D"],
+    ends: tuple[Array, Array] | None,
+    stride: int = 1,
+    enlarge: bool = False,
+) -> Float[Array, "N H2 W2 D"]:
+    """A convolution with reflected borders, of the picture enlarged twofold with `enlarge`; for `ends` see `reflect_pad`."""
+    # Enlarging repeats the border: "symmetric" padding before it equals "reflect" padding of the enlarged picture.
+    x = reflect_pad(x, kernel.shape[0] // 2, ends, "symmetric" if enlarge else "reflect")
+    return enlarge_and_convolve(x, kernel) if enlarge else convolve(x, kernel, stride)
+
+
 class Stylizer(nn.Module):
     """Johnson's residual transform net. Its parameters are the convolutions; the style is an input, a code.
 
@@ -50,7 +63,6 @@ class Stylizer(nn.Module):
     dtype: Any = jnp.float32
     together: bool = False
 
-    # A line longer than other functions, so that the network can be read from its input to its output.
     @nn.compact
     def __call__(
         self,
@@ -75,15 +87,9 @@ class Stylizer(nn.Module):
             kernel = ConvolutionParams((side, side, inputs, channels[name]), name=name)()["kernel"]
             return {"kernel": kernel, **code[name], "statistics": None if statistics is None else statistics[name]}
 
-        def conv(x, kernel, ends, stride=1, enlarge=False):
-            # Enlarging repeats the border: "symmetric" padding before it equals "reflect" padding of the enlarged picture.
-            x = reflect_pad(x, kernel.shape[0] // 2, ends, "symmetric" if enlarge else "reflect")
-            kernel = kernel.astype(self.dtype)
-            return enlarge_and_convolve(x, kernel) if enlarge else convolve(x, kernel, stride)
-
         def conv_norm(x, layer, factor, stride=1, enlarge=False):
             before = factor * 2 if enlarge else factor // stride
-            x = conv(x, layer["kernel"], ends(before), stride, enlarge)
+            x = _convolve(x, layer["kernel"].astype(self.dtype), ends(before), stride, enlarge)
             used = layer["statistics"]
             if used is None or rate is not None:
                 own = channel_moments(x, ends(factor), self.together)
@@ -111,5 +117,7 @@ class Stylizer(nn.Module):
         if statistics is None or rate is not None:
             self.sow("statistics", "norms", found, init_fn=dict, reduce_fn=operator.or_)
         out = ConvolutionParams((config.kernel, config.kernel, x.shape[-1], 3 * patch * patch), bias=True, name="out")()
-        x = conv(x, out["kernel"], ends(patch)) + out["bias"][None, None, None].astype(self.dtype)
+        x = _convolve(x, out["kernel"].astype(self.dtype), ends(patch)) + out["bias"][None, None, None].astype(
+            self.dtype
+        )
         return nn.sigmoid(depth_to_space(x, patch).astype(jnp.float32))

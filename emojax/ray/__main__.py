@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from emojax.cli.flags import add_style, style_options
 from emojax.cli.stylize import named_style
-from emojax.cli.stylize_parser import add_style, style_options
 from emojax.errors import InputError
 from emojax.options import StylizeOptions
 from emojax.util.commandline import Parser, run

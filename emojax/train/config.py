@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from emojax.train.loop import LoopConfig
+from emojax.train.hooks import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Mode
 from emojax.train.progress import Length

@@ -16,11 +16,32 @@ from emojax.train.metrics_log import MetricsLog
 from emojax.train.parallel import Parallel
 from emojax.train.progress import Timer
 from emojax.train.state import TrainState
+from emojax.util.numbers import check_range
 
 Evaluation = Callable[[TrainState, Any], tuple[dict[str, float], float]]
 """(state, constants), arrays of one device -> (metrics, score; higher is better)"""
 ToParams = Callable[[TrainState, Any, Mapping[str, float]], Mapping[str, Any]]
 """(state on the host, constants, metrics of this step's evaluation) -> the parameters that inference needs"""
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How often the loop reports, checks and saves, in steps."""
+
+    log_every: int = 20
+    """steps between two lines of metrics.jsonl (means over those steps)"""
+    evaluate_every: int = 500
+    """steps between two evaluations on held-out data; 0: none, also not at the end, which saves compiling a program"""
+    save_every: int = 500
+    """steps between two checkpoints"""
+    save_minutes: float = 10.0
+    """minutes after which a checkpoint is written anyway"""
+
+    def __post_init__(self) -> None:
+        check_range("log_every", self.log_every, least=1, whole=True)
+        check_range("evaluate_every", self.evaluate_every, least=0, whole=True)
+        check_range("save_every", self.save_every, least=1, whole=True)
+        check_range("save_minutes", self.save_minutes, above=0)
 
 
 @runtime_checkable
@@ -61,9 +82,11 @@ class Hook(Protocol):
 class Log:
     """Writes the mean metrics of the steps since the last line to the log and the progress bar."""
 
-    def __init__(self, folder: Path, every: int, log: MetricsLog | None, bar: Bar, position: resume.Position) -> None:
+    def __init__(
+        self, folder: Path, loop: LoopConfig, log: MetricsLog | None, bar: Bar, position: resume.Position
+    ) -> None:
         """`log` is None on all hosts but the first."""
-        self.folder, self.every, self.log, self.bar = folder, every, log, bar
+        self.folder, self.every, self.log, self.bar = folder, loop.log_every, log, bar
         self.window, self.means = list(position.window), dict(position.means)
 
     def add(self, step: int, metrics: dict[str, float]) -> None:
@@ -87,10 +110,16 @@ class Evaluate:
     """Evaluates on held-out data and logs the metrics."""
 
     def __init__(
-        self, folder: Path, every: int, log: MetricsLog | None, parallel: Parallel, evaluate: Evaluation, constants: Any
+        self,
+        folder: Path,
+        loop: LoopConfig,
+        log: MetricsLog | None,
+        parallel: Parallel,
+        evaluate: Evaluation,
+        constants: Any,
     ) -> None:
         """`constants` are on the devices."""
-        self.folder, self.every, self.log, self.parallel = folder, every, log, parallel
+        self.folder, self.every, self.log, self.parallel = folder, loop.evaluate_every, log, parallel
         self.evaluate, self.constants = evaluate, constants
 
     def due(self, end: StepEnd) -> bool:
@@ -111,26 +140,26 @@ class Save:
     def __init__(
         self,
         run: resume.Run,
-        *,
-        every: int,
-        minutes: float,
+        loop: LoopConfig,
         timer: Timer,
         parallel: Parallel,
         batches: Any,
-        to_params: Callable[[TrainState, Mapping[str, float]], Mapping[str, Any]],
+        to_params: ToParams,
+        constants: Any,
         log: Log,
         evaluate: Evaluate | None,
     ) -> None:
-        """`batches` is the data iterator, `to_params` gives what inference needs from a state on the host."""
-        self.run, self.every, self.minutes, self.timer, self.parallel = run, every, minutes, timer, parallel
-        self.batches, self.to_params, self.log, self.evaluate = batches, to_params, log, evaluate
+        """`batches` is the data iterator; `constants` are on the host."""
+        self.run, self.loop, self.timer, self.parallel = run, loop, timer, parallel
+        self.batches, self.to_params, self.constants = batches, to_params, constants
+        self.log, self.evaluate = log, evaluate
         self._saved = timer.elapsed()
 
     def due(self, end: StepEnd) -> bool:
         # All hosts have to decide alike, so only a single host uses its clock.
-        overdue = jax.process_count() == 1 and self.timer.elapsed() - self._saved > 60 * self.minutes
+        overdue = jax.process_count() == 1 and self.timer.elapsed() - self._saved > 60 * self.loop.save_minutes
         evaluated = self.evaluate is not None and self.evaluate.due(end)
-        return end.step % self.every == 0 or evaluated or overdue or end.last or end.stops
+        return end.step % self.loop.save_every == 0 or evaluated or overdue or end.last or end.stops
 
     def __call__(self, end: StepEnd, placed: TrainState) -> None:
         metrics, score = end.metrics, end.score
@@ -147,5 +176,6 @@ class Save:
                 finished=end.last,
                 epochs=self.timer.length.epochs,
             )
-            resume.save(self.run, position, state, self.to_params(state, metrics), metrics, score)
+            params = self.to_params(state, self.constants, metrics)
+            resume.save(self.run, position, state, params, metrics, score)
         self._saved = self.timer.elapsed()

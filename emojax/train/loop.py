@@ -10,9 +10,7 @@ A run has one folder: `step_*/` checkpoints (the newest and the best are kept), 
 
 from __future__ import annotations
 
-import itertools
 import sys
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -20,36 +18,15 @@ import numpy as np
 from tqdm import tqdm
 
 from emojax.train import resume
-from emojax.train.hooks import Evaluate, Evaluation, Hook, Log, Save, StepEnd, ToParams
+from emojax.train.hooks import Evaluate, Evaluation, Hook, Log, LoopConfig, Save, StepEnd, ToParams
 from emojax.train.metrics_log import MetricsLog
 from emojax.train.parallel import Parallel, Step, max_over_hosts
 from emojax.train.progress import Length, Timer
 from emojax.train.signals import Signals
 from emojax.train.state import TrainState
 from emojax.train.throughput import TIMED_STEPS, Stopwatch, describe_speed
-from emojax.util.numbers import check_range
 from emojax.util.progress import progress as show_progress
 from emojax.util.words import tell
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """How often the loop reports, checks and saves, in steps."""
-
-    log_every: int = 20
-    """steps between two lines of metrics.jsonl (means over those steps)"""
-    evaluate_every: int = 500
-    """steps between two evaluations on held-out data; 0: none, also not at the end, which saves compiling a program"""
-    save_every: int = 500
-    """steps between two checkpoints"""
-    save_minutes: float = 10.0
-    """minutes after which a checkpoint is written anyway"""
-
-    def __post_init__(self) -> None:
-        check_range("log_every", self.log_every, least=1, whole=True)
-        check_range("evaluate_every", self.evaluate_every, least=0, whole=True)
-        check_range("save_every", self.save_every, least=1, whole=True)
-        check_range("save_minutes", self.save_minutes, above=0)
 
 
 @runtime_checkable
@@ -64,7 +41,6 @@ class DataIterator(Protocol):
 _BAR = "{percentage:5.1f}%|{bar}| {elapsed}<{remaining} {postfix}"
 
 
-# Longer than other functions, so that a run can be read from its start to its end.
 def fit(
     run: resume.Run,
     state: TrainState,
@@ -80,7 +56,7 @@ def fit(
     dtype: str = "float32",
     started: float | None = None,
 ) -> TrainState:
-    """Trains until the run has its length; resumes from the newest checkpoint.
+    """Trains until the run has its length; resumes from the newest checkpoint; returns the last state, on the host.
 
     SIGINT and SIGTERM write a checkpoint first; then KeyboardInterrupt is raised.
 
@@ -94,9 +70,6 @@ def fit(
         dtype: of the step's convolutions; it determines the peak with which the speed is compared.
         started: `time.monotonic()` from which `length.seconds` count; None: now.
 
-    Returns:
-        The state after the last step, on the host.
-
     Raises:
         EmojaxError: a metric or parameter that is not finite, a checkpoint that is damaged or of other settings, a folder
             that cannot be written.
@@ -109,55 +82,71 @@ def fit(
         batches.set_state(position.iterator)
         tell(f"resuming from {run.folder}/step_{position.step:08d}")
     timer = Timer(length, position.elapsed, started)
-    compiled, watch = parallel.compile(step), Stopwatch()
     placed, placed_constants = parallel.place_state(state), parallel.place_state(constants)
     metrics_log = MetricsLog(run.folder, position.step) if jax.process_index() == 0 else None
-    bar = _Bar(timer, position.step)
-    log = Log(run.folder, loop.log_every, metrics_log, bar, position)
-    evaluation = None
-    if evaluate is not None and loop.evaluate_every:
-        evaluation = Evaluate(run.folder, loop.evaluate_every, metrics_log, parallel, evaluate, placed_constants)
-    save = Save(
-        run,
-        every=loop.save_every,
-        minutes=loop.save_minutes,
-        timer=timer,
-        parallel=parallel,
-        batches=batches,
-        to_params=lambda state, metrics: to_params(state, constants, metrics),
-        log=log,
-        evaluate=evaluation,
-    )
-    hooks: list[Hook] = [log, *([evaluation] if evaluation else []), save]
-    reader = _MetricsReader(parallel, log)
-    with Signals() as signals, bar:
-        for number in itertools.count(position.step + 1):
-            batch = parallel.place_batch(next(batches))
-            progress = parallel.place_state(np.asarray(min(timer.progress(number - 1), 1), np.float32))
-            placed, metrics = compiled(placed.replace(progress=progress), placed_constants, batch)
-            reader.put(number, metrics)
-            end = StepEnd(number, last=timer.progress(number) >= 1)
-            end.stops = _stops(signals, asks=any(hook.due(end) for hook in hooks))
-            due = [hook for hook in hooks if hook.due(end)]
-            if due or not watch.runs:
-                reader.flush()
-                watch.read(number)
-            for hook in due:
-                hook(end, placed)
-            if save in due:
-                watch.pause()
-            bar.show(number)
-            if end.last:
-                break
-            if end.stops:
-                tqdm.write(f"stopped at step {number}; the same command goes on from there", sys.stderr)
-                raise KeyboardInterrupt
-        if metrics_log:
-            metrics_log.close()
-            if watch.steps >= TIMED_STEPS:
-                arguments = placed, placed_constants, batch
-                tell(describe_speed(watch, parallel, compiled, arguments, dtype))
+    with Signals() as signals, _Bar(timer, position.step) as bar:
+        log, evaluation = Log(run.folder, loop, metrics_log, bar, position), None
+        if evaluate is not None and loop.evaluate_every:
+            evaluation = Evaluate(run.folder, loop, metrics_log, parallel, evaluate, placed_constants)
+        save = Save(run, loop, timer, parallel, batches, to_params, constants, log, evaluation)
+        steps = _Steps(step, placed_constants, batches, timer, parallel, log, evaluation, save, dtype)
+        placed = steps.run(placed, position.step, signals, bar)
+    if metrics_log:
+        metrics_log.close()
     return parallel.fetch_state(placed)
+
+
+class _Steps:
+    """The steps of a run, and the hooks after them."""
+
+    def __init__(
+        self,
+        step: Step,
+        constants: Any,
+        batches: DataIterator,
+        timer: Timer,
+        parallel: Parallel,
+        log: Log,
+        evaluation: Evaluate | None,
+        save: Save,
+        dtype: str,
+    ) -> None:
+        """`constants` are on the devices; for `dtype` see `fit`."""
+        self.compiled, self.constants, self.batches = parallel.compile(step), constants, batches
+        self.timer, self.parallel, self.save, self.dtype = timer, parallel, save, dtype
+        self.hooks: list[Hook] = [log, *([evaluation] if evaluation else []), save]
+        self.reader, self.watch = _MetricsReader(parallel, log), Stopwatch()
+
+    def run(self, placed: TrainState, done: int, signals: Signals, bar: _Bar) -> TrainState:
+        """Takes all steps after the first `done`, and returns the state on the devices; KeyboardInterrupt: see `fit`."""
+        end = StepEnd(done, last=False)
+        while not end.last:
+            end = StepEnd(end.step + 1, last=False)
+            batch = self.parallel.place_batch(next(self.batches))
+            progress = self.parallel.place_state(np.asarray(min(self.timer.progress(end.step - 1), 1), np.float32))
+            placed, metrics = self.compiled(placed.replace(progress=progress), self.constants, batch)
+            self.reader.put(end.step, metrics)
+            end.last = self.timer.progress(end.step) >= 1
+            end.stops = _stops(signals, asks=any(hook.due(end) for hook in self.hooks))
+            self._run_hooks(end, placed)
+            bar.show(end.step)
+            if end.stops and not end.last:
+                tqdm.write(f"stopped at step {end.step}; the same command goes on from there", sys.stderr)
+                raise KeyboardInterrupt
+        if jax.process_index() == 0 and self.watch.steps >= TIMED_STEPS:
+            arguments = placed, self.constants, batch
+            tell(describe_speed(self.watch, self.parallel, self.compiled, arguments, self.dtype))
+        return placed
+
+    def _run_hooks(self, end: StepEnd, placed: TrainState) -> None:
+        due = [hook for hook in self.hooks if hook.due(end)]
+        if due or not self.watch.runs:
+            self.reader.flush()
+            self.watch.read(end.step)
+        for hook in due:
+            hook(end, placed)
+        if self.save in due:
+            self.watch.pause()
 
 
 def _stops(signals: Signals, asks: bool) -> bool:

@@ -87,6 +87,11 @@ def corpus():
         "page.jpg": b"<html>not found</html>",
         "film.jpg": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(50),
     }
+    return files | _files_of_optional_formats(rgb)
+
+
+def _files_of_optional_formats(rgb):
+    files = {}
     if features.check("avif"):
         files["a.avif"] = _encoded(rgb, "AVIF", exif=exif())
     if features.check("jpg_2000"):

@@ -6,7 +6,7 @@ from emojax.nets.classifier import ClassifierConfig
 from emojax.train.faces.augment import AugmentConfig
 from emojax.train.faces.config import ClassifierTraining
 from emojax.train.faces.sources import FaceConfig
-from emojax.train.loop import LoopConfig
+from emojax.train.hooks import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
 
 # The paper: 50 epochs of Adam at 1e-3 on ExpW, rare classes drawn more often, each draw augmented anew.

@@ -6,7 +6,7 @@ from emojax.emotions import EMOTIONS as EMOTION_NAMES
 from emojax.emotions import PHOTO
 from emojax.losses.objective import COLUMN_LAYERS, STROKE_WEIGHTS
 from emojax.nets.stylizer import StylizerConfig
-from emojax.train.loop import LoopConfig
+from emojax.train.hooks import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.styles.config import PhotoConfig, StyleLossConfig, StyleTraining
 

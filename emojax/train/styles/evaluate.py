@@ -21,7 +21,7 @@ from PIL import Image
 
 from emojax.errors import InputError
 from emojax.nets.stylizer import MULTIPLE, StylizerConfig
-from emojax.pipeline import load
+from emojax.pipeline import Model, load
 from emojax.train.styles.config import PhotoConfig, painted_styles
 from emojax.train.styles.paintings import painting_size, read_paintings
 from emojax.train.styles.picture_metrics import motif_strength
@@ -50,8 +50,6 @@ COLUMNS = (
     *("content", "content_relu3_3", "style", "style_ratio", "objective", "objective_ratio", "tv", "ssim"),
     *("nearest_painting", "emotion_retention"),
 )
-
-
 PICTURE_COLUMNS = ("faces_found", "emotion_kept", "noise_gain", "motif", "painting_motif")
 
 
@@ -114,12 +112,13 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
     style_files = [read_style_file(path) for path in args.style_files]
     if style_files:
         config, params = only_style_files(config, params, style_files)
-    retention, sheet = Retention(args.classifier, len(painted_styles(config.style_names))), Sheet(args.sheet_side)
+    styles = painted_styles(config.style_names)
+    retention, sheet = Retention(args.classifier, len(styles)), Sheet(args.sheet_side)
     # The scores are compared between machines: no reduced precision on a GPU or TPU.
     with jax.default_matmul_precision("highest"):
         vgg = load_vgg16(find_vgg16(args.vgg16))
         paintings = PhotoConfig(paintings=tuple(args.paintings), prefer=prefer, painting_size=side)
-        grams = painting_grams(vgg, paintings, painted_styles(config.style_names), of=lambda features: features)
+        grams = painting_grams(vgg, paintings, styles, of=lambda features: features)
         params, vgg = jax.device_put((params, vgg))
         photos = read_photos(args.photos, args.size, args.limit)
         if (args.output / "sheet.png").resolve() in {Path(name).resolve() for name in photos}:
@@ -132,7 +131,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
             retention.add(photo, pictures)
 
         scores = score_photos(config, params, vgg, grams, photos, look)
-        for index, style in enumerate(painted_styles(config.style_names) if retention.faces else ()):
+        for index, style in enumerate(styles if retention.faces else ()):
             scores[style]["emotion_retention"] = float(retention.same[index] / retention.faces)
         metrics: dict[str, Any] = {"checkpoint": str(args.checkpoint), "photos": list(photos), "size": args.size}
         metrics |= {"style_scale": args.style_scale, "faces": retention.faces, "scores": scores, "optimum": []}
@@ -140,14 +139,7 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
         if not config.network_per_style:
             model = load(classifier=args.classifier, styles=args.checkpoint)
             model = model.with_style_files(style_files) if style_files else model
-            chosen = {style: row for style, row in score_pictures(model, photos).items() if style in scores}
-            for style, painting in zip(
-                painted_styles(config.style_names),
-                read_paintings(paintings, painted_styles(config.style_names)),
-                strict=True,
-            ):
-                chosen[style]["painting_motif"] = motif_strength(painting[0])
-            metrics["pictures"] = chosen
+            metrics["pictures"] = _as_users_see_them(model, photos, styles, paintings)
         write_atomically(args.output / "sheet.png", sheet.png())
         _write(args.output, metrics)
         _print_scores(metrics)
@@ -160,6 +152,16 @@ def main(argv: Sequence[str], prefer: tuple[str, ...] = ()) -> int:
             _print_optimum(metrics)
     tell(f"wrote {args.output}")
     return 0
+
+
+def _as_users_see_them(
+    model: Model, photos: Mapping[str, np.ndarray], styles: tuple[str, ...], paintings: PhotoConfig
+) -> dict[str, dict[str, float]]:
+    """`score_pictures` of the styles, and the motif of the styles' paintings."""
+    found = {style: row for style, row in score_pictures(model, photos).items() if style in styles}
+    for style, painting in zip(styles, read_paintings(paintings, styles), strict=True):
+        found[style]["painting_motif"] = motif_strength(painting[0])
+    return found
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
