@@ -1,4 +1,8 @@
-"""Imports point one way: a package imports only from those below it."""
+"""Imports point one way: a package imports only from those below it.
+
+All imports count: those inside functions, which only delay the import, and those for type checkers, because a type that a
+package names is one that it depends on.
+"""
 
 import ast
 from pathlib import Path
@@ -35,14 +39,49 @@ def package(module):
     return parts[-1] if parts[-1] == "__main__" else parts[1] if len(parts) > 1 else ""
 
 
+def modules_in(source, folder):
+    """The modules of emojax that a file in a package's folder imports, however it does."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "emojax")
+        elif isinstance(node, ast.ImportFrom):
+            above = folder[: len(folder) - node.level + 1] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            if module == "emojax":
+                yield from (f"emojax.{alias.name}" for alias in node.names)
+            elif module.startswith("emojax."):
+                yield module
+
+
 def imports():
     """(package, package that it imports, file) of every import in the package."""
     for path in ROOT.rglob("*.py"):
-        name = ".".join(("emojax", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "emojax":
-                targets = [f"emojax.{alias.name}" for alias in node.names] if node.module == "emojax" else [node.module]
-                yield from ((package(name), package(target), path) for target in targets)
+        parts = ["emojax", *path.relative_to(ROOT).with_suffix("").parts]
+        name = ".".join(parts).removesuffix(".__init__")
+        yield from ((package(name), package(target), path) for target in modules_in(path.read_text(), parts[:-1]))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from emojax.train.loop import fit",
+        "from emojax import train",
+        "import emojax.train.loop",
+        "import numpy, emojax.train as other",
+        "def later():\n    import emojax.train",
+        "class Late:\n    from emojax.train import loop",
+        "if TYPE_CHECKING:\n    from emojax.train.loop import DataIterator",
+        "from ..train import loop",
+        "from .. import train",
+    ],
+)
+def test_every_way_to_import_is_seen(source):
+    assert [package(target) for target in modules_in(source, ["emojax", "nets"])] == ["train"]
+
+
+def test_what_is_imported_from_the_same_package_or_elsewhere():
+    source = "from . import layers\nfrom .layers import instance_norm\nimport jax\nfrom emojaxes import train"
+    assert {package(target) for target in modules_in(source, ["emojax", "nets"])} == {"nets"}
 
 
 def test_every_package_is_on_a_layer():
