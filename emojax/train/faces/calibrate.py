@@ -20,7 +20,7 @@ from emojax.errors import InputError
 from emojax.nets.classifier import ClassifierConfig, network_input, split_domains
 from emojax.nets.classifier_nets import FaceNet
 from emojax.train.faces.data import HeldOutFaces
-from emojax.train.faces.evaluate import BATCH, labelled_faces, score_faces
+from emojax.train.faces.evaluate import BATCH, add_margins, labelled_faces, score_faces
 from emojax.train.faces.scores import fit_temperature, fit_temperature_and_bias
 from emojax.util import compiling
 from emojax.util.batches import map_batches
@@ -103,7 +103,7 @@ def main(argv: Sequence[str]) -> int:
     if config.domains > 1 or args.domains is not None:
         return _write_domains(args, checkpoint, config, variables)
     raw = {**variables, "temperature": np.float32(1)}
-    rows = score_faces(config, raw, args.data, args.split)
+    rows = score_faces(config, raw, args.data, args.split, margins=args.margins)
     logits = np.concatenate([np.log(np.maximum(probabilities, 1e-30)) for probabilities, _ in rows.values()])
     labels = np.eye(len(EMOTIONS))[np.concatenate([labels for _, labels in rows.values()])]
     if args.bias:
@@ -140,6 +140,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--data", nargs="+", required=True, metavar="FILE.npz|FOLDER", help="face archives, or ExpW's own folder"
     )
+    add_margins(parser)
     parser.add_argument(
         "--split",
         choices=("val", "train"),
@@ -170,7 +171,7 @@ def _write_domains(
         raise InputError(
             f"--domains {domains} for {len(args.data)} data sets: give one each, 0 to {config.domains - 1}, as in training"
         )
-    faces = labelled_faces(config, args.data, args.split)
+    faces = labelled_faces(config, args.data, args.split, args.margins)
     if len(faces) != len(args.data):
         raise InputError(f"only {', '.join(faces)} have faces in the split {args.split!r}: choose another --split")
     variables, metrics = calibrate_domains(config, variables, faces, domains, PENALTY if args.bias else None)

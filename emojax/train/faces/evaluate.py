@@ -52,18 +52,24 @@ def classify_crops(config: ClassifierConfig, variables: Any, crops: np.ndarray) 
 
 
 def score_faces(
-    config: ClassifierConfig, variables: Any, data: Sequence[str], split: str, pixels: int | None = None
+    config: ClassifierConfig,
+    variables: Any,
+    data: Sequence[str],
+    split: str,
+    pixels: int | None = None,
+    margins: Sequence[float] = (),
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Probabilities [N, 7] and labels [N] of every data set that has faces in the split, by its name.
 
     Args:
         data: face archives (.npz), and at most one folder of ExpW.
         pixels: shrink the crops to this side and enlarge them again, to imitate small faces in a photo.
+        margins: see `FaceConfig`.
 
     Raises:
         InputError: data that cannot be read, or no faces at all in the split.
     """
-    held_out = labelled_faces(config, data, split)
+    held_out = labelled_faces(config, data, split, margins)
     images = {name: faces.images for name, faces in held_out.items()}
     if pixels is not None:
         images = {name: np.stack([_shrink(crop, pixels) for crop in crops]) for name, crops in images.items()}
@@ -73,13 +79,15 @@ def score_faces(
     }
 
 
-def labelled_faces(config: ClassifierConfig, data: Sequence[str], split: str) -> dict[str, HeldOutFaces]:
+def labelled_faces(
+    config: ClassifierConfig, data: Sequence[str], split: str, margins: Sequence[float] = ()
+) -> dict[str, HeldOutFaces]:
     """The faces of a split, with hard labels, for every data set that has any; see `score_faces`."""
     folders = [path for path in data if not path.endswith(".npz")]
     if len(folders) > 1:
         raise InputError(f"two folders of ExpW, {folders[0]} and {folders[1]}: give one")
     archives = tuple(path for path in data if path.endswith(".npz"))
-    sources = FaceConfig(archives=archives, root="".join(folders), soft_labels=False)
+    sources = FaceConfig(archives=archives, margins=tuple(margins), root="".join(folders), soft_labels=False)
     found = held_out_faces(sources, config, split)
     if not found:
         raise InputError(f"no faces in the split {split!r} of {', '.join(data)}: choose another `split`")
@@ -188,6 +196,19 @@ def _png(figure: Any) -> bytes:
     return buffer.getvalue()
 
 
+def add_margins(parser: Parser) -> None:
+    """Adds the flag --margins, for archives whose tables do not say how their faces were cut."""
+    parser.add_argument(
+        "--margins",
+        nargs="+",
+        type=float,
+        default=(),
+        metavar="N",
+        help="the margin of each archive's crops around the face's box, like --data.margins of emojax train classifier; "
+        "without: as their tables say",
+    )
+
+
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code.
 
@@ -205,6 +226,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--data", nargs="+", default=[], metavar="FILE.npz|FOLDER", help="face archives, or ExpW's own folder"
     )
+    add_margins(parser)
     parser.add_argument(
         "--split", choices=("train", "val", "test"), default="test", help="the split whose faces are scored"
     )
@@ -226,7 +248,7 @@ def main(argv: Sequence[str]) -> int:
     metrics["scores"] = {}
     metrics["temperature"] = float(variables["temperature"])
     if args.data:
-        rows = score_faces(config, variables, args.data, args.split, args.pixels)
+        rows = score_faces(config, variables, args.data, args.split, args.pixels, args.margins)
         metrics["scores"] = {name: score(probabilities, labels) for name, (probabilities, labels) in rows.items()}
         for name, (probabilities, labels) in rows.items():
             title = f"{name}, {args.split}"

@@ -1,5 +1,6 @@
 """`emojax evaluate classifier`: what it reads, prints and writes."""
 
+import io
 import json
 
 import numpy as np
@@ -9,10 +10,12 @@ from PIL import Image
 from tiny import FACES as MODEL
 
 from emojax.errors import EmojaxError
+from emojax.faces.crops import convert_crop
 from emojax.faces.find import Face
 from emojax.nets import classifier
 from emojax.train.faces import evaluate
 from emojax.train.faces.scores import score
+from emojax.train.faces.sources import FaceArchive
 from emojax.weights import store
 
 classify = tiny.compiled(classifier.classify, static_argnums=0)
@@ -65,6 +68,22 @@ def test_small_faces(variables, tiny_face_data):
     assert np.ptp(evaluate._shrink(crop, 1), axis=(0, 1)).max() == 0
 
 
+def test_the_margin_of_an_archive_whose_table_does_not_say_it(variables, saved, tiny_face_data, tmp_path):
+    archive, margin = tiny_face_data[1], 0.25
+    given, unsaid = (evaluate.labelled_faces(MODEL, [archive], "val", m)["faces"].images for m in ([margin], ()))
+    with Image.open(io.BytesIO(FaceArchive(archive, "val")[0]["image"])) as crop:
+        expected = convert_crop(np.asarray(crop), margin, None, MODEL.margin, MODEL.size, False)
+    np.testing.assert_array_equal(given[0], expected)
+    assert (unsaid[0] != expected).any()
+    flags = ["--checkpoint", str(saved), "--data", archive, "--split", "val", "--output", str(tmp_path)]
+    assert evaluate.main([*flags, "--margins", str(margin)]) == 0
+    scores = json.loads((tmp_path / "metrics.json").read_text())["scores"]["faces"]
+    with_margin, without = (
+        score(*evaluate.score_faces(MODEL, variables, [archive], "val", margins=m)["faces"]) for m in ([margin], ())
+    )
+    assert scores == with_margin != without
+
+
 def test_the_table_has_a_column_per_data_set():
     scores = score(np.eye(7)[[3, 3, 6]], np.array([3, 6, 6]))
     lines = evaluate.table({"one": scores, "two": scores}).splitlines()
@@ -114,6 +133,7 @@ def test_reading_quality_without_any_face_found(variables, saved, tmp_path, monk
         (["--data", "missing"], "label.lst is missing"),
         (["--reading", "missing"], "label.lst is missing"),
         (["--data", "a.npz", "--pixels", "0"], "--pixels 0: at least 1"),
+        (["--data", "a.npz", "b.npz", "--margins", "0.2"], "margins.*: give one for each of the 2 archives"),
         (["--splt", "test"], "did you mean '--split'"),
     ],
 )
