@@ -1,1 +1,1 @@
-"""The training presets of `emojax.train.presets`, at the place of version 0.1."""
+"""Presets under their names of version 0.1, and scripts that start a training on a cluster."""

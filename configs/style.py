@@ -1,4 +1,7 @@
-"""The presets of `emojax train styles`; see `emojax.train.presets.style`."""
+"""The presets of `emojax train styles`, for `from configs.style import PRESETS`.
+
+They are defined, with their commands, hardware and scores, in `emojax/train/presets/style.py`, which is also installed.
+"""
 
 from emojax.train.presets.style import (
     ADD,

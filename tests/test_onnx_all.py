@@ -11,12 +11,13 @@ from PIL import Image
 from emojax.cli.export import export as main
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO
 from emojax.errors import InputError
-from emojax.export import export_onnx_all
+from emojax.export import export_onnx_all, onnx_all
 from emojax.faces.detector import load_detector
 from emojax.faces.exportable import MAX_FACES
 from emojax.nets.classifier import ClassifierConfig
 from emojax.nets.stylizer import StylizerConfig
 from emojax.pipeline.forward import StylizedPhoto, classify_then_stylize
+from emojax.pipeline.regions import MAX_REGIONS
 from emojax.util.files import PACKAGED
 from emojax.weights.load import find_styles, load_classifier, load_styles
 
@@ -113,6 +114,20 @@ def test_it_equals_jax(classifier, styles, photo):
     assert not found.boxes[count:].any()
     for rows in (found.boxes, found.landmarks, found.probabilities):
         assert len(rows) == MAX_FACES and rows[:count].any(axis=-1).all()
+
+
+def test_only_the_largest_faces_are_spared(monkeypatch):
+    photo = np.array(crowd(5, SIDE, seed=9))  # the 16th is clearly larger than the 17th
+    found = run(session_of(ALIGNED, SPARING), photo)
+    areas = found.boxes[:, 2:].prod(axis=1)
+    assert found.number == 25 > MAX_REGIONS and areas[MAX_REGIONS - 1] > 1.1 * areas[MAX_REGIONS]
+    assert_same(found, jax_model(ALIGNED, SPARING, "dominant", parameters(ALIGNED, SPARING), photo))
+    monkeypatch.setattr(onnx_all, "MAX_REGIONS", MAX_FACES)
+    params = parameters(ALIGNED, SPARING)
+    every = run(open_model(export_onnx_all(ALIGNED, params["classifier"], SPARING, params["styles"])), photo)
+    x, y, width, height = found.boxes[MAX_REGIONS].round().astype(int)
+    change = np.abs(every.picture.astype(int) - found.picture).mean(axis=-1)
+    assert change[y : y + height, x : x + width].mean() > 2
 
 
 def test_it_names_its_outputs_like_the_python_function():
