@@ -38,17 +38,6 @@ READ_AT_ONCE = 4
 """Faces in a group. Larger groups contain more filling, and smaller groups mean more passes; both cost time."""
 
 
-class Reading(NamedTuple):
-    """What was read from a photo's faces."""
-
-    probabilities: Float[Array, "F 7"]
-    """of every face; undefined for filling"""
-    style: Float[Array, " S"]
-    """weights of the photo's styles"""
-    face_styles: Float[Array, "F S"]
-    """weights of each face's styles"""
-
-
 class StylizedPhoto(NamedTuple):
     """The result of `classify_then_stylize`; rows after the last face are undefined."""
 
@@ -113,6 +102,17 @@ def _reflect_to_multiple(x: Array, axis: int) -> Array:
     length = x.shape[axis]
     index = jnp.arange((length + MULTIPLE - 1) // MULTIPLE * MULTIPLE)
     return jnp.take(x, jnp.where(index < length, index, 2 * (length - 1) - index), axis=axis)
+
+
+class Reading(NamedTuple):
+    """What was read from a photo's faces."""
+
+    probabilities: Float[Array, "F 7"]
+    """of every face; undefined for filling"""
+    style: Float[Array, " S"]
+    """weights of the photo's styles"""
+    face_styles: Float[Array, "F S"]
+    """weights of each face's styles"""
 
 
 def read_styles(

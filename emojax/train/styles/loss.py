@@ -23,6 +23,9 @@ from emojax.nets.stylizer import mix_styles, stylize_with_code
 from emojax.nets.vgg16 import vgg16_features
 from emojax.train.styles.config import StyleTraining, painted_styles
 
+NOISE = 2 / 255
+"""standard deviation of the noise of the steadiness term, in units of a pixel's range"""
+
 
 def perceptual_losses(
     config: StyleTraining, constants: Mapping[str, Any], params: Any, batch: Mapping[str, Any], key: jax.Array
@@ -80,7 +83,3 @@ def perceptual_losses(
     factors = dict.fromkeys(("style", "transport", "moments"), strengths)
     loss = sum(getattr(weights, name) * factors.get(name, 1.0) * term for name, term in terms.items())
     return {"loss": jnp.mean(loss), **{name: term.mean() for name, term in terms.items()}}
-
-
-NOISE = 2 / 255
-"""standard deviation of the noise of the steadiness term, in units of a pixel's range"""

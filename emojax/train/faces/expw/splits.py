@@ -34,19 +34,21 @@ def archive_splits_text(table: Path) -> str:
     return "".join(f"{split} {name}\n" for name, split in sorted(photos))
 
 
-def assign_splits(groups: Mapping[str, str], packed: Mapping[str, str], seed: int = SEED) -> dict[str, str]:
+def assign_splits(groups: Mapping[str, str], fixed: Mapping[str, str], seed: int = SEED) -> dict[str, str]:
     """The split of each photo; see this module.
 
     Args:
         groups: photo -> group, from `group_photos`.
-        packed: photo -> split for photos whose split is fixed.
+        fixed: photo -> split for photos whose split is fixed.
         seed: decides the splits of all other groups.
     """
-    fixed: dict[str, str] = {}
+    of_group: dict[str, str] = {}
     for photo, group in groups.items():
-        if photo in packed:
-            fixed[group] = max(packed[photo], fixed.get(group, SPLITS[0]), key=SPLITS.index)
-    return {photo: packed.get(photo) or fixed.get(group) or _draw_split(group, seed) for photo, group in groups.items()}
+        if photo in fixed:
+            of_group[group] = max(fixed[photo], of_group.get(group, SPLITS[0]), key=SPLITS.index)
+    return {
+        photo: fixed.get(photo) or of_group.get(group) or _draw_split(group, seed) for photo, group in groups.items()
+    }
 
 
 def _draw_split(group: str, seed: int) -> str:
