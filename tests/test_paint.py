@@ -212,9 +212,10 @@ def test_carried_up_paint_keeps_the_colours_and_the_photos_edges():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 8}, "size 8"),
-        ({"size": 9999}, "size 9999"),
-        ({"seconds": 0}, "0 seconds"),
+        ({"size": 8}, "`size` 8"),
+        ({"size": 9999}, "`size` 9999"),
+        ({"seconds": 0}, "`seconds` 0"),
+        ({"seed": -1}, "`seed` -1"),
         ({"regions": []}, "no painting"),
     ],
 )

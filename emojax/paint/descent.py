@@ -54,7 +54,7 @@ def initial_state(picture: Float[Array, "1 H W 3"]) -> DescentState:
     return pyramid, _ADAM.init(pyramid)
 
 
-def make_step(objective: Objective) -> Callable[..., tuple[DescentState, jax.Array, Any]]:
+def make_step(objective: Objective) -> jax.stages.Wrapped:
     """The compiled step: (state, rate, further arguments) -> (state, loss, further values).
 
     Loss and values are those of the picture before the step. The state is donated. The step is compiled once per size.

@@ -41,9 +41,10 @@ from emojax.nets.vgg16 import vgg16_features
 from emojax.paint import descent
 from emojax.paint.config import MULTIPLE, PaintConfig
 from emojax.paint.enlarge import enlarge_with_detail
-from emojax.paint.limits import LARGEST, SMALLEST
+from emojax.paint.limits import check_limits
 from emojax.paint.sums import feature_sums
 from emojax.util import compiling
+from emojax.util.machine import return_memory
 
 _OUTSIDE = 10.0  # weight of the mean squared distance of pixels from the range 0 to 1
 
@@ -167,7 +168,7 @@ class Painter:
 
         Args:
             regions: which parts are painted like which paintings; where the masks leave a gap, the style is not constrained.
-            size: the long side to paint at, `SMALLEST` to `LARGEST`; for a larger photo, the paint is enlarged, see
+            size: the long side to paint at, see `check_limits`; for a larger photo, the paint is enlarged, see
                 `enlarge_with_detail`.
             faces: the faces of the photo; content counts more inside them.
             start: a picture of the photo's size to start from, such as the network's; by default the photo's shapes around
@@ -176,12 +177,9 @@ class Painter:
             seed: seed of the random positions; the same seed gives the same picture on the same kind of device.
 
         Raises:
-            InputError: a size or a time that is out of range, or no region.
+            InputError: a size, time or seed that is out of range, or no region.
         """
-        if not SMALLEST <= size <= LARGEST:
-            raise InputError(f"size {size}: it is {SMALLEST} to {LARGEST} pixels")
-        if seconds is not None and not seconds > 0:
-            raise InputError(f"{seconds} seconds: more than 0")
+        check_limits(size, seconds, seed)
         if not regions:
             raise InputError("no painting: name at least one")
         height, width = photo.shape[:2]
@@ -235,6 +233,11 @@ class Painter:
         """The photo's shapes around the mean colours of each region's painting."""
         return self._start(photo, [sample["colors"] for sample in samples], masks)
 
+    def prepare(self, state: descent.DescentState, targets: tuple[Any, ...]) -> None:
+        """Compiles `step`. What compiling has taken is returned before the step takes its own memory."""
+        self._step.lower(state, np.float32(0), self.vgg, *targets, jax.random.PRNGKey(0)).compile()
+        return_memory()
+
     def step(self, state: descent.DescentState, rate: Any, targets: tuple[Any, ...], key: Any) -> Any:
         """One step of Adam; see `descent.make_step`."""
         return self._step(state, rate, self.vgg, *targets, key)
@@ -269,6 +272,7 @@ class _Canvas:
         start = painter.start(small, samples, masks) if before is None else _unit(before)
         self._targets: tuple[Any, ...] = (photo_features, samples, masks, in_faces)
         self._state = descent.initial_state(start)
+        painter.prepare(self._state, self._targets)
         self._key, self._number, self._pending = jax.random.fold_in(jax.random.PRNGKey(seed), max(scale)), 0, None
 
     def advance(self, rate: float) -> None:
