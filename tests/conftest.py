@@ -24,6 +24,8 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 # What is compiled here runs a few times on tiny arrays: optimizing it takes longer than it saves. So does the detour of XLA's
 # fusions through MLIR, more than half of a compilation. The fixture `optimized` is for tests of what users get.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # no test looks at where in our code an operation comes from
+os.environ["MALLOC_ARENA_MAX"] = "2"  # XLA's threads would otherwise keep more memory; for workers and commands
 QUICK: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 USUAL: dict[str, Any] = {"xla_cpu_use_fusion_emitters": True, "xla_cpu_parallel_codegen_split_count": 32}
 if not metadata.version("jaxlib").startswith("0.10."):  # XLA ends a process that has a flag it does not know
@@ -97,10 +99,31 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     return result
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files begin, those that start processes and those that compile most, so that no worker waits at the end."""
+    slow = {_file_of(item) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (_file_of(item) not in slow, -PROGRAMS.get(_file_of(item), FEW), _file_of(item)))
+
+
 def pytest_collection_finish() -> None:
-    """What the imports have made stays until the end: the garbage collector would look through it again and again."""
+    """What the imports have made stays until the end: the garbage collector would look through it again and again.
+
+    It also looks less often than it would, because tracing makes many objects that are no garbage.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.fixture
+def computes_long() -> Iterator[None]:
+    """Programs are optimized, though not as for users: for tests that compute for longer than optimizing takes."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

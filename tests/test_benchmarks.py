@@ -1,13 +1,20 @@
+import dataclasses
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+import tiny
 
-from benchmarks import gpu
+import emojax
+from benchmarks import gpu, training
 from benchmarks.__main__ import PARTS, chart, main, table
 from benchmarks.timing import Clock, interleaved
 from emojax.errors import EmojaxError
+from emojax.nets import vgg16
+from emojax.nets.stylizer import StylizerConfig
+from emojax.weights.store import save_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -142,27 +149,21 @@ def test_parts_are_measured_while_there_is_time_and_written_one_after_the_other(
 
 
 @pytest.mark.slow
-def test_what_a_gpu_measures_is_tried_on_the_cpu(tmp_path):
-    """Every part with tiny shapes; ours alone, unless PyTorch is installed."""
-    import dataclasses
-
-    import tiny
-
-    from emojax.nets.stylizer import StylizerConfig
-    from emojax.weights.store import save_checkpoint
-
-    model = StylizerConfig(width=4, blocks=1)
-    save_checkpoint(tmp_path / "styles", "styles", model, tiny.stylizer_params(model))
+def test_what_a_gpu_measures_is_tried_on_the_cpu(tmp_path, monkeypatch):
+    """Every part with tiny shapes and networks; ours alone, unless PyTorch is installed."""
+    model = StylizerConfig(width=4, blocks=1, patch=2, style_names=("happy", "sad"))
+    network, classifier = str(tmp_path / "styles"), str(tmp_path / "classifier")
+    save_checkpoint(Path(network), "styles", model, tiny.stylizer_params(model))
+    save_checkpoint(Path(classifier), "classifier", tiny.FACES, tiny.classifier_variables())
+    monkeypatch.setattr(emojax, "load", partial(emojax.load, classifier=classifier), raising=False)
+    monkeypatch.setattr(training, "SHAPES", vgg16.shapes(16))
     scale = gpu.Scale(sides=(64,), batches=(1, 2), job_sides=(64,), photos=2, dtype="float32")
     crop = dataclasses.replace(scale.styles.data, crop=32)
     scale = dataclasses.replace(
         scale,
         styles=dataclasses.replace(scale.styles, model=model, mixes=(), batch_size=2, data=crop),
-        classifier=dataclasses.replace(
-            scale.classifier, model=dataclasses.replace(scale.classifier.model, widths=(4, 4)), batch_size=2
-        ),
+        classifier=dataclasses.replace(scale.classifier, model=tiny.FACES, batch_size=2),
     )
-    network = str(tmp_path / "styles")
     parts = [
         part
         for part in gpu.parts(tmp_path, network, scale, "cpu", 1, 1, Clock())

@@ -247,7 +247,7 @@ def test_a_bank(small_tiles):
         assert apart(model.stylize(image, name), expected).mean() <= NEAR
 
 
-def test_just_above_the_limit():
+def test_just_above_the_limit(computes_long):
     """The real sizes of tiles, of a photo that they take the largest windows for."""
     config = dataclasses.replace(STYLES, width=32, blocks=0)
     model, image = Model(FACES, config, {"classifier": None, "styles": styles_params(config)}), photo(980, 1090)

@@ -69,7 +69,7 @@ def test_the_wheel_carries_the_checkpoints_and_no_training_state(wheel):
 
 
 @pytest.mark.slow
-def test_installed_into_an_empty_environment_it_stylizes(wheel, tmp_path, optimized):
+def test_installed_into_an_empty_environment_it_stylizes(wheel, tmp_path):
     venv.create(tmp_path / "venv")
     python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     pip = [sys.executable, "-m", "pip", "--python", python]  # of the tests; a new one would take seconds

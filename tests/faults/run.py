@@ -4,6 +4,7 @@ Each trial is a forked process, so that nothing is imported anew; JAX starts in 
 """
 
 import argparse
+import functools
 import os
 import random
 import resource
@@ -196,15 +197,18 @@ def outcome(folder: Path):
     return toy.rows(folder), checkpoint.step, np.load(folder / "params.npy").tobytes()
 
 
-def reference(root: Path) -> float:
-    seconds = duration(lambda: train(root / "whole"), root / "log")
-    assert outcome(root / "whole")[1] == STEPS
+@functools.cache
+def reference(folder: Path) -> float:
+    """Trains a run that nothing disturbs, once for all faults; returns the seconds that it takes."""
+    seconds = duration(lambda: train(folder), folder.with_suffix(".log"))
+    assert outcome(folder)[1] == STEPS
     return seconds
 
 
 def kill_training_runs(root: Path, times: int, rng: random.Random) -> Counter:
     """Kills training runs, each of which resumes where the one before was; all end with the same losses and parameters."""
-    whole, counts = reference(root), Counter()
+    undisturbed, counts = root.parent / "undisturbed", Counter()
+    whole = reference(undisturbed)
     run = root / "run0"
     while True:
         last = counts["kills"] >= times
@@ -218,7 +222,7 @@ def kill_training_runs(root: Path, times: int, rng: random.Random) -> Counter:
             continue
         text = (root / "log").read_text()
         assert "Traceback" not in text, text
-        assert outcome(run) == outcome(root / "whole")
+        assert outcome(run) == outcome(undisturbed)
         assert not list(run.glob(".step_*"))
         counts["finished runs"] += 1
         if last:
@@ -228,8 +232,8 @@ def kill_training_runs(root: Path, times: int, rng: random.Random) -> Counter:
 
 def fill_disk_of_training_runs(root: Path, times: int, rng: random.Random) -> Counter:
     """No file may be longer than a limit: the run ends with one line, and resumes when there is room again."""
-    reference(root)
-    counts, run = Counter(), root / "run"
+    undisturbed, counts, run = root.parent / "undisturbed", Counter(), root / "run"
+    reference(undisturbed)
     for _ in range(times):
         limit = int(10 ** rng.uniform(1.5, 4))
 
@@ -248,13 +252,14 @@ def fill_disk_of_training_runs(root: Path, times: int, rng: random.Random) -> Co
         for path in store.checkpoints_in(run)[-1:]:  # the best one before it has lost its training state
             store.load_position(store.read_checkpoint(path, "styles"))
     assert finish(start(lambda: train(run), root / "log")) == 0
-    assert outcome(run) == outcome(root / "whole")
+    assert outcome(run) == outcome(undisturbed)
     return counts
 
 
 def jump_the_clock(root: Path, times: int, rng: random.Random) -> Counter:
     """The clock of the system jumps by hours, backwards and forwards, while a run trains."""
-    reference(root)
+    undisturbed = root.parent / "undisturbed"
+    reference(undisturbed)
     for number in range(times):
         own = random.Random(rng.random())
 
@@ -264,7 +269,7 @@ def jump_the_clock(root: Path, times: int, rng: random.Random) -> Counter:
             return train(root / f"run{number}")
 
         assert finish(start(work, root / "log")) == 0, (root / "log").read_text()
-        assert outcome(root / f"run{number}") == outcome(root / "whole")
+        assert outcome(root / f"run{number}") == outcome(undisturbed)
     return Counter({"runs": times})
 
 
@@ -276,26 +281,26 @@ FAULTS = {
     "two processes at once": two_at_once,
     "a clock that jumps": jump_the_clock,
 }
+FOLDERS = {kill_folder_runs, fill_disk_of_folder_runs, two_at_once}
 SHARE = {fill_disk_of_folder_runs: 0.3, fill_disk_of_training_runs: 0.3, two_at_once: 0.3, jump_the_clock: 0.05}
-
-
-def run(fault, times: int, seed: int = 0) -> Counter:
-    """Tries one kind of fault so many times; raises AssertionError if something is lost or damaged."""
-    with tempfile.TemporaryDirectory() as folder:
-        return fault(Path(folder), times, random.Random(seed))
 
 
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=100, help="kills of each kind; full disks are 0.3 times as many")
+    parser.add_argument("--trainings", type=int, help="the same for training runs, which take longer; as --times")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="only faults with this in their name")
     args = parser.parse_args()
-    for name, fault in FAULTS.items():
-        if args.only in name:
-            begun = time.monotonic()
-            counts = run(fault, max(1, round(args.times * SHARE.get(fault, 1))), args.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        for index, (name, fault) in enumerate(FAULTS.items()):
+            if args.only not in name:
+                continue
+            begun, root = time.monotonic(), Path(folder) / str(index)
+            root.mkdir()
+            asked = args.times if fault in FOLDERS or args.trainings is None else args.trainings
+            counts = fault(root, max(1, round(asked * SHARE.get(fault, 1))), random.Random(args.seed))
             told = ", ".join(f"{count} {what}" for what, count in counts.items())
             print(f"{name}: {told}; nothing lost or damaged ({time.monotonic() - begun:.0f} s)", flush=True)
     return 0

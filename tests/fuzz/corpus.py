@@ -1,5 +1,6 @@
 """Sound files of every format that emojax opens, and of some that it refuses, small enough to be tried by the thousand."""
 
+import functools
 import io
 import struct
 
@@ -37,6 +38,7 @@ def exif():
     return tags
 
 
+@functools.cache
 def corpus():
     """Name -> bytes of each sound file."""
     rgb, rgba, grey = _picture(), _picture("RGBA"), _picture("L")

@@ -128,9 +128,8 @@ def reading_quality(config: ClassifierConfig, variables: Any, root: Path) -> dic
         tell(f"skipped {len(bad)} of {len(photos)} photos, first: {bad[0]}")
     quality: dict[str, Any] = {"labelled": len(labels), "found": len(pairs)}
     if pairs:
-        by_label, by_detector = (
-            classify_crops(config, variables, np.stack(crops)) for crops in zip(*pairs, strict=True)
-        )
+        rows = classify_crops(config, variables, np.stack([crop for pair in pairs for crop in pair]))
+        by_label, by_detector = rows[::2], rows[1::2]
         quality["same_top"] = float((by_label.argmax(1) == by_detector.argmax(1)).mean())
         quality["mean_change"] = float(np.abs(by_label - by_detector).sum(1).mean() / 2)
     return quality

@@ -149,17 +149,6 @@ def test_a_split_without_faces(saved, tiny_face_data, tmp_path):
         evaluate.main(["--checkpoint", str(saved), "--data", str(tmp_path / "train.npz")])
 
 
-def test_the_packaged_classifier_on_the_sample_photos(shared_data, optimized):
-    """All of them are training data: this is about the path from detector to crop, not about the classifier."""
-    from emojax.util.files import PACKAGED
-    from emojax.weights.load import load_classifier
-
-    quality = evaluate.reading_quality(*load_classifier(PACKAGED / "classifier"), shared_data / "faces" / "expw_sample")
-    assert quality["labelled"] == 55 and quality["found"] >= 54
-    # These weights reach 0.818 and 0.122, the target for the first is 0.95: raise this with the weights that get there.
-    assert quality["same_top"] >= 0.8 and quality["mean_change"] < 0.14
-
-
 def test_the_packaged_classifier_on_validation_faces(shared_data, optimized):
     """The figures of docs/results.md, less what another machine's rounding may change."""
     from emojax.util.files import PACKAGED
