@@ -89,6 +89,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     result = yield
     file = _file_of(item)
     if nextitem is None or _file_of(nextitem) != file:
+        _free_memory()
         found, allowed = _compiled.pop(file, 0), PROGRAMS.get(file, FEW)
         if found > allowed:
             pytest.fail(
@@ -97,6 +98,29 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
                 pytrace=False,
             )
     return result
+
+
+MEMORY = 1 << 30
+"""bytes of a worker above which it forgets the programs of earlier files, so that it stays below 1.5 GB"""
+
+
+def _free_memory() -> None:
+    """Returns what the compiler used; forgets all programs where they are many, because JAX keeps what it has compiled."""
+    import jax
+
+    from emojax.util.machine import return_memory
+
+    return_memory()
+    if _memory() > MEMORY:
+        jax.clear_caches()
+        gc.collect()
+        return_memory()
+
+
+def _memory() -> int:
+    """Bytes of memory that this process holds; 0 where there is no /proc."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
 
 
 @pytest.hookimpl(trylast=True)
