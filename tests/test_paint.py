@@ -10,11 +10,13 @@ from safetensors.numpy import save_file
 from emojax.errors import EmojaxError
 from emojax.faces.find import Face
 from emojax.losses.objective import PAINTING_POSITIONS, mix_samples
-from emojax.losses.terms import palette_loss
+from emojax.losses.terms import CONTENT_LAYER, hypercolumns, interior, palette_loss
+from emojax.nets.vgg16 import vgg16_features
 from emojax.paint import painter as paint
 from emojax.paint.config import PaintConfig
 from emojax.paint.descent import from_pyramid, laplacian_pyramid
 from emojax.paint.painter import Painter, Region, enlarge_with_detail, face_map, fit, paint_loss
+from emojax.paint.sums import feature_sums
 from emojax.weights.vgg16_file import load_vgg16
 
 CONFIG = PaintConfig(steps=(6, 6), positions=32, learning_rate=0.03)
@@ -86,7 +88,7 @@ def test_the_seed_decides(painter, course, photo, red):
 
 
 def test_masks_choose_the_painting(painter, photo, red):
-    # Gram matrices of random features say nothing about colours; masks of Gram matrices: see test_losses.py.
+    # Gram matrices of random features say nothing about colours; masks of Gram matrices: see below.
     painter = Painter(painter.vgg, dataclasses.replace(CONFIG, style=0.0, content=0.0))
     left = np.zeros((32, 32), np.float32)
     left[:, :16] = 1
@@ -119,6 +121,35 @@ def test_gram_matrices_are_those_of_the_masked_part(painter, photo, red):
     red, photo, other = (x.astype(np.float32) for x in (red, photo, other))
     assert style(red, whole) < 1e-6 < style(other, whole) < style(photo, whole)
     assert style(other, masked) == pytest.approx(float(style(red, masked)), rel=1e-4) != style(photo, masked)
+
+
+@pytest.mark.parametrize("strip", [700, 2**24])
+def test_sums_of_features_are_those_of_whole_maps(painter, strip):
+    """Hypercolumns, Gram matrices of a part, and the error of the content, in strips of rows and at once."""
+    rng = np.random.default_rng(5)
+    photo, picture = rng.uniform(size=(2, 1, 40, 32, 3)).astype(np.float32)
+    positions, left = rng.uniform(size=(1, 50, 2)).astype(np.float32), np.zeros((1, 10, 8), np.float32)
+    left[..., :3] = 1
+
+    @jax.jit
+    def both(photo, picture, positions, left):
+        target, features = (vgg16_features(painter.vgg, 255 * x, CONFIG.layers) for x in (photo, picture))
+        content = target[CONTENT_LAYER]
+        sums = feature_sums(CONFIG, painter.vgg, picture, positions, [None, left], content, strip)
+        columns = hypercolumns([features[layer] for layer in CONFIG.columns], positions)
+        parts = {}
+        for layer in CONFIG.style_layers:
+            mask = jax.image.resize(left[..., None], (1, *features[layer].shape[1:3], 1), "linear")
+            parts[layer] = interior(features[layer]), interior(mask)
+        return sums, columns, parts, jnp.square(features[CONTENT_LAYER] - content).sum()
+
+    sums, columns, parts, error = jax.device_get(both(photo, picture, positions, left))
+    np.testing.assert_allclose(sums["columns"], columns, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(sums["content"], error, rtol=1e-4)
+    for layer, (inner, mask) in parts.items():
+        for found, weights in zip(sums["grams"], (np.ones_like(mask), mask), strict=True):
+            expected = np.einsum("nhwi,nhwc,nhwd->ncd", weights / weights.sum(), inner, inner)
+            np.testing.assert_allclose(found[layer], expected, rtol=1e-3, atol=1e-4 * expected.max())
 
 
 def test_every_region_starts_from_its_paintings_colour(painter):

@@ -104,10 +104,10 @@ def test_sums_in_strips_are_those_of_whole_maps_and_so_are_their_gradients(narro
     beside = {name: rng.normal(size=(1, *size, 1)).astype(np.float32) for name, size in sizes.items()}
     calls = []
 
-    def sums_of(map, weights, first):
-        calls.append(map.shape)
-        number = first + np.arange(map.shape[1])[None, :, None, None]
-        return {"weighed": (weights * map).sum((1, 2)), "by row": (number * jnp.square(map)).sum()}
+    def sums_of(found, weights, first):
+        calls.append(found.shape)
+        number = first + np.arange(found.shape[1])[None, :, None, None]
+        return {"weighed": (weights * found).sum((1, 2)), "by row": (number * jnp.square(found)).sum()}
 
     def in_strips(image):
         found = vgg.vgg16_sums(params, image, dict.fromkeys(names, sums_of), beside, strip)

@@ -170,11 +170,11 @@ def transport_terms(
 def term_positions(
     weights: ObjectiveWeights, faces: Float[Array, "N h w"], key: jax.Array, where: Float[Array, "N h w"] | None = None
 ) -> dict[str, Float[Array, "N P 2"]]:
-    """The random positions of the terms of `transport_terms`, which has the arguments. Pure.
+    """The random positions of the terms of `transport_terms`; arguments as there. Pure.
 
     Returns:
-        "photo", of the whole picture; "faces", of its faces, if they count; "style", to compare with the painting, if `where`
-        is given: else those are the positions "photo".
+        "photo", in the whole picture; "faces", in its faces, if they count; "style", where the picture is compared with the
+        painting, only with `where`: else "photo" is used.
     """
     keys = jax.random.split(key, 4)
     positions = {"photo": draw_positions(keys[0], jnp.ones_like(faces), weights.positions)}
@@ -188,7 +188,7 @@ def term_positions(
 def join(positions: Any) -> tuple[Float[Array, "N P 2"], Callable[[Array], Any]]:
     """All leaves [N, p, 2] of a pytree of positions in one array, and the function that splits results [N, P, ...] again.
 
-    Features at all positions are computed together, because so is then their gradient, which has the size of the maps.
+    One gather has one scatter as its gradient: one array of a map's size, instead of one for every set of positions.
     """
     leaves, structure = jax.tree.flatten(positions)
     ends = np.cumsum([leaf.shape[1] for leaf in leaves])[:-1]
@@ -208,7 +208,7 @@ def terms_at(
 
     Args:
         colors: the picture's colours at the positions that are compared with the painting.
-        key: the key of these positions.
+        key: the one given to `term_positions`; another part of it draws the painting's positions.
     """
     terms = {}
     if weights.similarity:

@@ -21,23 +21,21 @@ STYLE_LAYERS = FEATURES
 
 
 def gram_matrix(
-    features: Float[Array, "N H W C"], weights: Float[Array, "N H W"] | None = None
+    features: Float[Array, "N H W C"],
 ) -> Float[Array, "N C C"]:
-    """Channel correlations in float32: the mean of f f^T over positions (Johnson et al. also divide by C).
-
-    Args:
-        weights: weights of the positions in the mean, not negative; by default equal.
-    """
+    """Channel correlations in float32: the mean of f f^T over positions (Johnson et al. also divide by C)."""
     n, h, w, c = features.shape
-    if weights is not None:
-        return gram_sum(features, weights / jnp.maximum(weights.sum((1, 2)), 1e-6)[:, None, None])
+    # Divide first: the sum over a photo of squared Caffe-family activations is too large to be exact.
     return _products(features.reshape(n, h * w, c) / jnp.sqrt(jnp.asarray(h * w, features.dtype)))
 
 
 def gram_sum(features: Float[Array, "N H W C"], shares: Float[Array, "N H W"]) -> Float[Array, "N C C"]:
-    """The sum of share * f f^T over positions, in float32: the Gram matrix if the shares, not negative, add up to 1."""
+    """The sum of share * f f^T over positions, in float32.
+
+    Args:
+        shares: not negative; if they add up to 1, the result is a Gram matrix.
+    """
     n, h, w, c = features.shape
-    # Multiply first: the sum over a photo of squared Caffe-family activations is too large to be exact.
     return _products(features.reshape(n, h * w, c) * jnp.sqrt(shares.reshape(n, h * w, 1)).astype(features.dtype))
 
 
@@ -181,8 +179,8 @@ def corners(
     """The four elements of a map [N, height, width, C] around each position, see `hypercolumns`.
 
     Returns:
-        Their K = 4 P indices, row * width + column, first all first corners, then all second ones, and so on; and their shares
-        in the bilinear interpolation, which add up to 1.
+        Their K = 4 P indices, row * width + column, corner by corner; and their shares in the bilinear interpolation, which add
+        up to 1.
     """
     size = np.array([[[height, width]]], np.float32)
     place = jnp.clip(positions * size - 0.5, 0, size - 1)
@@ -199,7 +197,7 @@ def corners(
 
 
 def blend(values: Float[Array, "N K C"], shares: Float[Array, "N 4 P"]) -> Float[Array, "N P C"]:
-    """The interpolated values, of the values and shares of `corners`."""
+    """Interpolates: `values` are those at the indices of `corners`, weighted by its shares."""
     n, _, points = shares.shape
     return jnp.einsum("nsp,nspc->npc", shares, values.reshape(n, 4, points, -1).astype(jnp.float32))
 

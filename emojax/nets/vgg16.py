@@ -85,11 +85,17 @@ def vgg16_sums(
     rounding.
 
     Args:
-        taps: name of a map -> its sums. They add up over strips if rows of zeros add nothing.
-        beside: name of the map -> a pytree of arrays [_, H / 2^i, W / 2^i, ...] whose rows the tap sees beside the map's.
+        params, images: see `vgg16_features`.
+        taps: name of a map -> its sums, which must be additive over rows. Rows outside the photo are zeros, in the map and
+            beside it, and must add nothing.
+        beside: each name of `taps` -> a pytree of arrays [_, H / 2^i, W / 2^i, ...] whose rows the tap sees beside the map's.
+        strip: the most values of a photo's map that are held at once.
 
     Returns:
         Name -> the sums over all rows.
+
+    Raises:
+        ValueError: an unknown name.
     """
     sums: dict[str, Any] = {}
     x, blocks = _centred(params, images), _blocks(taps)
@@ -107,8 +113,8 @@ def _block_sums(
     beside: Mapping[str, Any],
     strip: int,
     pooled: bool,
-) -> tuple[dict[str, Any], Array]:
-    """The sums of one block of layers, and its output, which is the input of the next block if it is `pooled`."""
+) -> tuple[dict[str, Any], Any]:
+    """The sums of one block of layers, and the input of the next block, `pooled`; None for the last block."""
     n, height, width, _ = x.shape
     count = -(-height * width * params[f"conv{block[0]}"]["bias"].size // strip)
     names, found = {layer: f"relu{layer}" for layer in block if f"relu{layer}" in taps}, {}
@@ -117,7 +123,7 @@ def _block_sums(
             x = _activations(params, layer, x)
             if layer in names:
                 found[names[layer]] = taps[names[layer]](x, beside[names[layer]], 0)
-        return found, max_pool(x) if pooled else x
+        return found, max_pool(x) if pooled else None
     rows = 2 * -(-height // (2 * count))  # of a strip; even, so that pooling never crosses its border
     count = -(-height // rows)
 
@@ -129,23 +135,25 @@ def _block_sums(
     others = {name: jax.tree.map(lambda x: padded(x, 0), beside[name]) for name in names.values()}
 
     @jax.checkpoint
-    def one(first: Array) -> tuple[dict[str, Any], Array]:
+    def one(first: Array) -> tuple[dict[str, Any], Any]:
         part, found = jax.lax.dynamic_slice_in_dim(whole, first, rows + 2 * len(block), axis=1), {}
         for border, layer in zip(reversed(range(len(block))), block, strict=True):
             part = _activations(params, layer, part)[:, 1:-1]
-            number = first - border + np.arange(rows + 2 * border)
-            # Every layer pads with zeros, so what lies outside the photo is zero again before the next one.
-            inside = ((number >= 0) & (number < height)).astype(part.dtype)
+            row = first - border + np.arange(rows + 2 * border)
+            # A convolution pads with zeros at the photo's edge. Rows outside hold relu(bias) and more: they are set to zero.
+            inside = ((row >= 0) & (row < height)).astype(part.dtype)
             part = part * inside.reshape(1, -1, 1, 1)
             if name := names.get(layer):
                 own = part[:, border : border + rows]
                 same = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, first, rows, axis=1), others[name])
                 found[name] = taps[name](own, same, first)
-        return found, max_pool(part) if pooled else part
+        return found, max_pool(part) if pooled else None
 
     parts, outputs = jax.lax.map(one, rows * np.arange(count))
-    output = jnp.moveaxis(outputs, 0, 1).reshape(n, -1, *outputs.shape[3:])
-    return jax.tree.map(lambda x: x.sum(0), parts), output[:, : height // 2 if pooled else height]
+    sums = jax.tree.map(lambda x: x.sum(0), parts)
+    if outputs is None:
+        return sums, None
+    return sums, jnp.moveaxis(outputs, 0, 1).reshape(n, -1, *outputs.shape[3:])[:, : height // 2]
 
 
 def _blocks(names: Sequence[str] | Mapping[str, Any]) -> list[list[str]]:

@@ -103,10 +103,8 @@ def paint_loss(
     joined, split = join(positions)
     content = photo_features[CONTENT_LAYER] if config.content else None
     sums = feature_sums(config, vgg, inside, joined, parts, content)
-    columns, photo_columns = (
-        split(sums["columns"]),
-        split(hypercolumns([photo_features[n] for n in config.columns], joined)),
-    )
+    columns = split(sums["columns"])
+    photo_columns = split(hypercolumns([photo_features[layer] for layer in config.columns], joined))
     found: dict[str, jax.Array] = {"tv": total_variation(inside)[0]}
     if content is not None:
         found["content"] = sums["content"] / jnp.maximum(photo_features["energy"], 1e-12)
@@ -132,10 +130,10 @@ class Painter:
         self.vgg = jax.device_put(dict(vgg))
 
         def features_of(vgg, picture):
-            # Half the memory of float32; XLA would convert the map of the content as a whole in every step.
+            # bfloat16 halves the memory. The content's map stays float32: XLA would convert all of it in every step.
             features = vgg16_features(vgg, to_255(picture), (CONTENT_LAYER, *config.columns))
-            kept = {layer: map.astype(jnp.bfloat16) for layer, map in features.items() if layer != CONTENT_LAYER}
-            content = features[CONTENT_LAYER]
+            kept = {layer: x.astype(jnp.bfloat16) for layer, x in features.items() if layer != CONTENT_LAYER}
+            content = features[CONTENT_LAYER].astype(jnp.float32)
             return {"energy": jnp.square(content).sum(), CONTENT_LAYER: content, **kept}
 
         def samples_of(vgg, painting, key):
@@ -284,7 +282,7 @@ class _Canvas:
         self._number += 1
 
     def release(self) -> None:
-        """Frees what only further steps would need; the picture stays."""
+        """Frees the targets: `advance` must not be called again. The picture stays."""
         self._targets = ()
 
     def picture(self) -> UInt8[np.ndarray, "H W 3"]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from emojax.images import to_255
 from emojax.losses.terms import CONTENT_LAYER, blend, corners, gram_sum, interior
-from emojax.nets.vgg16 import Tap, vgg16_sums
+from emojax.nets.vgg16 import STRIP, Tap, vgg16_sums
 from emojax.paint.config import PaintConfig
 
 
@@ -25,6 +25,7 @@ def feature_sums(
     positions: Float[Array, "1 P 2"],
     masks: Sequence[Float[Array, "1 _h _w"] | None] = (None,),
     content: Float[Array, "1 _h2 _w2 _c"] | None = None,
+    strip: int = STRIP,
 ) -> dict[str, Any]:
     """The sums of a picture's feature maps. Pure.
 
@@ -32,6 +33,7 @@ def feature_sums(
         positions: see `hypercolumns`.
         masks: the parts whose Gram matrices are computed, on a grid of cells; None is the whole picture.
         content: the photo's map `CONTENT_LAYER`, if the content counts.
+        strip: see `vgg16_sums`.
 
     Returns:
         "columns": hypercolumns [1, P, D]; "grams": for each mask, layer -> [1, C, C] without the picture's border, see
@@ -47,7 +49,7 @@ def feature_sums(
             beside[layer]["shares"] = [_shares(mask, sizes[layer]) for mask in masks]
         if layer == CONTENT_LAYER and content is not None:
             beside[layer]["content"] = content
-    found = vgg16_sums(vgg, to_255(picture), taps, beside)
+    found = vgg16_sums(vgg, to_255(picture), taps, beside, strip)
     columns = [blend(found[layer]["corners"], around[layer][1]) for layer in config.columns]
     grams = [{layer: found[layer]["grams"][part] for layer in config.style_layers} for part in range(len(masks))]
     error = {} if content is None else {"content": found[CONTENT_LAYER]["content"]}
@@ -55,7 +57,7 @@ def feature_sums(
 
 
 def _tap(index: Int[Array, "1 K"] | None) -> Tap:
-    """The sums over rows of a map: the values at `index` that are in these rows, else zeros, and those that `beside` needs."""
+    """A map's values at `index`, zeros where these are other rows; its Gram matrices and error, if `beside` is for them."""
 
     def tap(rows: Float[Array, "1 h W C"], beside: Mapping[str, Any], first: Any) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -69,7 +71,7 @@ def _tap(index: Int[Array, "1 K"] | None) -> Tap:
         if "shares" in beside:
             found["grams"] = [gram_sum(rows, shares) for shares in beside["shares"]]
         if "content" in beside:
-            found["content"] = jnp.square(rows - beside["content"]).sum()
+            found["content"] = jnp.square(rows.astype(jnp.float32) - beside["content"]).sum()
         return found
 
     return tap
@@ -82,7 +84,7 @@ def _map_sizes(layers: Sequence[str], height: int, width: int) -> dict[str, tupl
 
 
 def _shares(mask: Float[Array, "1 _h _w"] | None, size: tuple[int, int]) -> Float[Array, "1 H W"]:
-    """The share of each position of a map in its Gram matrix; they add up to 1, and the picture's border has none."""
+    """The share of each position of a map in its Gram matrix; they add up to 1, and the border has none, see `interior`."""
     whole = jnp.ones((1, *size, 1)) if mask is None else jax.image.resize(mask[..., None], (1, *size, 1), "linear")
     inner = interior(whole)
     borders = [((outer - side) // 2,) * 2 for outer, side in zip(size, inner.shape[1:3], strict=True)]

@@ -50,7 +50,9 @@ def test_the_fuzzer_sees_faults(monkeypatch):
     assert run.attempt({"a.png": b"x"}, ["in"])[0] == "exception"
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux can forget a process's peak of memory")
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="only Linux can forget a process's peak of memory"
+)
 def test_memory_stays_bounded():
     """The peak of these cases alone: other files' tests run in this process, too."""
     Path("/proc/self/clear_refs").write_text("5")

@@ -17,7 +17,7 @@ draw_positions = compiled(losses.draw_positions, static_argnums=2)
 flatness_loss = compiled(losses.flatness_loss)
 imitation_loss = compiled(imitation_loss)
 euclidean_distances = compiled(losses.euclidean_distances)
-gram_matrix = compiled(losses.gram_matrix)
+gram_matrix, gram_sum = compiled(losses.gram_matrix), compiled(losses.gram_sum)
 hypercolumns = compiled(losses.hypercolumns)
 interior = compiled(losses.interior)
 moments_loss = compiled(losses.moments_loss)
@@ -102,9 +102,9 @@ def test_gram_matrix_is_symmetric_positive_and_blind_to_order():
 
 def test_gram_matrix_of_a_part_is_that_of_its_positions():
     x = features(2)
-    weights = np.zeros(x.shape[:3], np.float32)
-    weights[:, :2, :3] = 0.5
-    np.testing.assert_allclose(gram_matrix(x, weights), gram_matrix(x[:, :2, :3]), rtol=1e-5)
+    shares = np.zeros(x.shape[:3], np.float32)
+    shares[:, :2, :3] = 1 / 6
+    np.testing.assert_allclose(gram_sum(x, shares), gram_matrix(x[:, :2, :3]), rtol=1e-5)
 
 
 def test_the_gram_matrix_has_the_gradient_of_its_formula():
