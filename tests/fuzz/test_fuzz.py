@@ -1,5 +1,6 @@
-"""300 hostile cases; `make fuzz` tries 10,000."""
+"""400 hostile cases; `make fuzz` tries 10,000."""
 
+import os
 import re
 import sys
 from pathlib import Path
