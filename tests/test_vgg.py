@@ -128,6 +128,7 @@ def test_sums_in_strips_are_those_of_whole_maps_and_so_are_their_gradients(narro
 def test_odd_sides_lose_their_last_row_as_in_the_original(narrow):
     features = jax.eval_shape(vgg.vgg16_features, narrow, np.zeros((1, 17, 23, 3), np.float32))
     assert [x.shape[1:3] for x in features.values()] == [(17, 23), (8, 11), (4, 5), (2, 2)]
+    assert [vgg.map_size(name, 17, 23) for name in features] == [(17, 23), (8, 11), (4, 5), (2, 2)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

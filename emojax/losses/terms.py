@@ -92,10 +92,10 @@ def style_loss(
 def gram_loss(
     grams: Mapping[str, Float[Array, "N _c _c"]],
     painting_grams: Mapping[str, Float[Array, "N _c _c"]],
-    shares: Mapping[str, float],
+    layer_weights: Mapping[str, float],
 ) -> Float[Array, " N"]:
     """`style_loss` of features whose Gram matrices are known."""
-    errors = [shares[layer] * relative_error(grams[layer], gram) for layer, gram in painting_grams.items()]
+    errors = [layer_weights[layer] * relative_error(grams[layer], gram) for layer, gram in painting_grams.items()]
     return jnp.stack(errors).sum(0)
 
 

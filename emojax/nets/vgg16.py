@@ -168,6 +168,12 @@ def _blocks(names: Sequence[str] | Mapping[str, Any]) -> list[list[str]]:
     return [list(block) for _, block in itertools.groupby(LAYERS[:depth], lambda layer: layer[0])]
 
 
+def map_size(name: str, height: int, width: int) -> tuple[int, int]:
+    """The height and width of the named map of a photo of a size: each block after the first halves them, rounded down."""
+    halvings = int(name.removeprefix("relu")[0]) - 1
+    return height >> halvings, width >> halvings
+
+
 def _centred(params: Mapping[str, Any], images: Array) -> Array:
     return images.astype(jnp.float32) - params["mean"].astype(jnp.float32).reshape(1, 1, 1, 3)
 

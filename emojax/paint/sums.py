@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from emojax.images import to_255
 from emojax.losses.terms import CONTENT_LAYER, blend, corners, gram_sum, interior
-from emojax.nets.vgg16 import STRIP, Tap, vgg16_sums
+from emojax.nets.vgg16 import STRIP, Tap, map_size, vgg16_sums
 from emojax.paint.config import PaintConfig
 
 
@@ -39,7 +39,7 @@ def feature_sums(
         "columns": hypercolumns [1, P, D]; "grams": for each mask, layer -> [1, C, C] without the picture's border, see
         `interior`; "content": the squared distance from `content`, a scalar, or absent.
     """
-    sizes = _map_sizes(config.layers, *picture.shape[1:3])
+    sizes = {layer: map_size(layer, *picture.shape[1:3]) for layer in config.layers}
     around = {layer: corners(*sizes[layer], positions) for layer in config.columns}
     taps: dict[str, Tap] = {}
     beside: dict[str, dict[str, Any]] = {layer: {} for layer in config.layers}
@@ -75,12 +75,6 @@ def _tap(index: Int[Array, "1 K"] | None) -> Tap:
         return found
 
     return tap
-
-
-def _map_sizes(layers: Sequence[str], height: int, width: int) -> dict[str, tuple[int, int]]:
-    """The (height, width) of the maps of a picture of a size."""
-    halvings = {layer: int(layer.removeprefix("relu")[0]) - 1 for layer in layers}
-    return {layer: (height >> number, width >> number) for layer, number in halvings.items()}
 
 
 def _shares(mask: Float[Array, "1 _h _w"] | None, size: tuple[int, int]) -> Float[Array, "1 H W"]:
