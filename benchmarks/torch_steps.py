@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from benchmarks.peers import torch_function, torch_parameters
 from emojax.losses.terms import CONTENT_LAYER, STYLE_LAYERS
-from emojax.nets.classifier import VGG16_DEPTHS
+from emojax.nets.classifier_config import VGG16_DEPTHS
 from emojax.nets.vgg16 import LAYERS
 from emojax.train.faces.config import ClassifierTraining
 from emojax.train.optimizer import OptimizerConfig

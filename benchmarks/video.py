@@ -93,15 +93,15 @@ def bare(height: int, width: int, styles: str | None, count: int) -> Callable[[]
     from emojax.util.compiling import jit
 
     model = load(styles)
-    program = jit(functools.partial(stylize_photos, model.styles))
+    program = jit(functools.partial(stylize_photos, model.stylizer))
     frames = [frame[None] for frame in pan(height, width, count)]
-    weights = np.eye(len(model.styles.style_names), dtype=np.float32)[EMOTIONS.index("happy")][None]
-    jax.block_until_ready(program(model.params["styles"], frames[0], weights))
+    weights = np.eye(len(model.style_names), dtype=np.float32)[EMOTIONS.index("happy")][None]
+    jax.block_until_ready(program(model.params["stylizer"], frames[0], weights))
 
     def cost() -> Cost:
         start = now()
         for frame in frames:
-            np.asarray(program(model.params["styles"], frame, weights))
+            np.asarray(program(model.params["stylizer"], frame, weights))
         clock, processors = (now() - start) / len(frames)
         return clock, processors
 

@@ -10,6 +10,7 @@ Names are imported on first use, so that `import emojax` and `emojax --help` sta
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
         NoFaceError,
         OutputError,
         ResourceError,
-        UserError,
     )
     from emojax.faces.find import Face
     from emojax.options import StylizeOptions
@@ -42,7 +42,6 @@ __all__ = [
     "ResourceError",
     "Result",
     "StylizeOptions",
-    "UserError",
     "available_models",
     "load",
     "stylize_video",
@@ -56,7 +55,6 @@ _MODULES = {
     "NoFaceError": "emojax.errors",
     "OutputError": "emojax.errors",
     "ResourceError": "emojax.errors",
-    "UserError": "emojax.errors",
     "Face": "emojax.faces.find",
     "StylizeOptions": "emojax.options",
     "Model": "emojax.pipeline",
@@ -69,6 +67,9 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "UserError":
+        warnings.warn("emojax.UserError is emojax.EmojaxError since version 0.2", DeprecationWarning, stacklevel=2)
+        name = "EmojaxError"
     if name not in _MODULES:
         raise AttributeError(f"module 'emojax' has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES[name]), name)

@@ -7,6 +7,7 @@ such as --style-scale.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 
 _FIELD = re.compile(r"(?<![\w./`])`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)`(?![\w./`])")
@@ -41,8 +42,11 @@ class ResourceError(EmojaxError):
     """The machine lacks something: memory, threads, or the requested device."""
 
 
-UserError = EmojaxError
-"""the name of `EmojaxError` in version 0.1, for callers that still use it"""
+def __getattr__(name: str) -> type[EmojaxError]:
+    if name == "UserError":
+        warnings.warn("UserError is EmojaxError since version 0.2", DeprecationWarning, stacklevel=2)
+        return EmojaxError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def as_flag(field: str) -> str:

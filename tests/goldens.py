@@ -22,7 +22,7 @@ def found(network):
 
     model = emojax.load(styles=network)
     photo = np.asarray(Image.open(ROOT / "examples" / "astronaut.jpg"))[32:160, 160:288]
-    pictures = {name: model.stylize(photo, name) for name in model.styles.style_names}
+    pictures = {name: model.stylize(photo, name) for name in model.style_names}
     side = 128 // CELLS
     return {
         name: picture.reshape(CELLS, side, CELLS, side, 3).mean((1, 3)).round().astype(int).tolist()

@@ -35,7 +35,7 @@ def as_users_have_it():
 
 @pytest.fixture(scope="module")
 def model():
-    params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params()}
+    params = {"classifier": tiny.classifier_variables(), "stylizer": tiny.stylizer_params()}
     return Model(tiny.FACES, tiny.STYLES, params)
 
 

@@ -13,7 +13,7 @@ from emojax.cli import stylize as program
 from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import EmojaxError
 from emojax.faces.find import Face
-from emojax.nets.stylizer import StylizerConfig
+from emojax.nets.style_code import StylizerConfig
 from emojax.paint.config import PaintConfig
 from emojax.pipeline import Model
 from emojax.pipeline import painting as best
@@ -33,7 +33,7 @@ def narrow_vgg16(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model():
     styles = StylizerConfig(width=4, blocks=2, style_names=(*EMOTIONS, PHOTO))
-    params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(styles, apart=0.5)}
+    params = {"classifier": tiny.classifier_variables(), "stylizer": tiny.stylizer_params(styles, apart=0.5)}
     return Model(tiny.FACES, styles, jax.device_put(params))
 
 

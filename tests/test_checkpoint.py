@@ -11,8 +11,9 @@ import pytest
 import tiny
 
 from emojax.errors import EmojaxError
-from emojax.nets.classifier import ClassifierConfig
-from emojax.nets.stylizer import StylizerConfig, init_stylizer
+from emojax.nets.classifier_config import ClassifierConfig
+from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer import init_stylizer
 from emojax.weights import store
 
 CONFIG = StylizerConfig(width=2, blocks=1, style_names=("sad", "happy"))

@@ -13,7 +13,8 @@ from tiny import classifier_variables, compiled
 
 from emojax.errors import EmojaxError
 from emojax.nets import classifier
-from emojax.nets.classifier import ClassifierConfig, init_classifier
+from emojax.nets.classifier import init_classifier
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.classifier_nets import Classifier, FaceNet, PaperNet, Vgg16Net
 from emojax.nets.mobilefacenet import MobileFaceNet
 

@@ -1,6 +1,7 @@
 import pytest
 
 import emojax
+from emojax import errors
 from emojax.errors import (
     CheckpointError,
     EmojaxError,
@@ -8,7 +9,6 @@ from emojax.errors import (
     NoFaceError,
     OutputError,
     ResourceError,
-    UserError,
     with_flags,
 )
 from emojax.options import StylizeOptions
@@ -17,12 +17,20 @@ from emojax.util.numbers import check_range
 
 
 def test_the_kinds_of_errors():
-    assert issubclass(InputError, ValueError) and UserError is EmojaxError
+    assert issubclass(InputError, ValueError)
     for kind in (InputError, CheckpointError, NoFaceError, OutputError, ResourceError):
         assert issubclass(kind, EmojaxError) and getattr(emojax, kind.__name__) is kind
     with pytest.raises(ValueError, match="wrong") as caught:
         raise InputError("wrong", "mix")
     assert caught.value.field == "mix" and InputError("wrong").field is None
+
+
+@pytest.mark.parametrize("module", [emojax, errors])
+def test_the_name_of_version_0_1_still_works(module):
+    with pytest.warns(DeprecationWarning, match="EmojaxError"):
+        assert module.UserError is EmojaxError
+    with pytest.raises(AttributeError, match="NoSuchError"):
+        _ = module.NoSuchError
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import EmojaxError
 from emojax.export import export_all, export_classify, export_safetensors, export_stylize
 from emojax.nets import classifier
-from emojax.nets.stylizer import StylizerConfig
+from emojax.nets.style_code import StylizerConfig
 from emojax.pipeline import Model
 
 STYLES = StylizerConfig(width=4, blocks=1)
@@ -69,7 +69,7 @@ def test_stylize_runs_without_us_and_equals_the_source(styles, tmp_path, n, h, w
 
 
 def test_stylize_equals_the_pipeline(styles, variables):
-    model = Model(FACES, STYLES, {"classifier": variables, "styles": styles})
+    model = Model(FACES, STYLES, {"classifier": variables, "stylizer": styles})
     weights = np.eye(7, dtype=np.float32)[3:4]
     exported = stylize_any_size(STYLES, styles, photos(1, 37, 50), weights)[0]
     assert np.abs(model.stylize(photos(1, 37, 50)[0], "happy").astype(int) - exported).max() <= 1
@@ -129,7 +129,7 @@ def test_the_command(tmp_path, capsys):
 def test_a_photo_is_all_that_the_whole_program_needs(styles, variables):
     """Detection, alignment, reading and painting in one program with symbolic sides, against the Python API."""
     photo = np.asarray(Image.open("examples/astronaut.jpg").convert("RGB"))[:253, 50:349]
-    model = Model(FACES, STYLES, {"classifier": variables, "styles": styles})
+    model = Model(FACES, STYLES, {"classifier": variables, "stylizer": styles})
     expected = model(photo)
     program = jax.export.deserialize(bytearray(export_all(FACES, variables, STYLES, styles)))
     picture, count, boxes, landmarks, probabilities, style = jax.device_get(program.call(photo))

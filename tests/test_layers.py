@@ -5,6 +5,7 @@ package names is one that it depends on.
 """
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -40,25 +41,28 @@ def package(module):
 
 
 def modules_in(source, folder):
-    """The modules of emojax that a file in a package's folder imports, however it does."""
+    """What a file in a package's folder imports from emojax, however it does: modules, or names in them."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "emojax")
         elif isinstance(node, ast.ImportFrom):
             above = folder[: len(folder) - node.level + 1] if node.level else []
             module = ".".join([*above, *filter(None, [node.module])])
-            if module == "emojax":
-                yield from (f"emojax.{alias.name}" for alias in node.names)
-            elif module.startswith("emojax."):
-                yield module
+            if module.split(".")[0] == "emojax":
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def modules():
+    """(module, folder, file) of every file in the package."""
+    for path in ROOT.rglob("*.py"):
+        parts = ["emojax", *path.relative_to(ROOT).with_suffix("").parts]
+        yield ".".join(parts).removesuffix(".__init__"), parts[:-1], path
 
 
 def imports():
     """(package, package that it imports, file) of every import in the package."""
-    for path in ROOT.rglob("*.py"):
-        parts = ["emojax", *path.relative_to(ROOT).with_suffix("").parts]
-        name = ".".join(parts).removesuffix(".__init__")
-        yield from ((package(name), package(target), path) for target in modules_in(path.read_text(), parts[:-1]))
+    for name, folder, path in modules():
+        yield from ((package(name), package(target), path) for target in modules_in(path.read_text(), folder))
 
 
 @pytest.mark.parametrize(
@@ -99,3 +103,30 @@ def test_imports_point_down(below):
         if level[source] == below and source not in ("", target) and level.get(target, len(LAYERS)) <= below
     }
     assert not upwards
+
+
+def circle(graph):
+    """The modules of a circle in a graph of imports, {module: modules that it imports}; none if there is no circle."""
+    sorter = graphlib.TopologicalSorter(graph)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) and not circle({"a": {"b", "c"}, "b": {"c"}})
+
+
+def test_no_modules_import_each_other():
+    """The front door, `emojax` itself, is left out: it imports what callers ask for, and has the version."""
+    names = {name for name, *_ in modules()} - {"emojax"}
+    graph = {
+        name: {
+            target if target in names else target.rpartition(".")[0] for target in modules_in(path.read_text(), folder)
+        }
+        for name, folder, path in modules()
+        if name in names
+    }
+    assert not circle({name: targets & names - {name} for name, targets in graph.items()})

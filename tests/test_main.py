@@ -68,7 +68,7 @@ def script(*argv, **options):
     ],
 )
 def test_the_flags_reach_the_model(here, monkeypatch, capsys, flags, style):
-    params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(apart=0.3)}
+    params = {"classifier": tiny.classifier_variables(), "stylizer": tiny.stylizer_params(apart=0.3)}
     monkeypatch.setattr(program, "load_model", lambda *_: Model(tiny.FACES, tiny.STYLES, params))
     fakes.write_photo(here / "photo.png", size=(32, 32))
     assert program.main(["photo.png", "--json", *flags.split()]) == 0

@@ -13,7 +13,7 @@ from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import InputError
 from emojax.faces.find import Face
 from emojax.images import read_mask, resize_mask
-from emojax.nets.stylizer import StylizerConfig
+from emojax.nets.style_code import StylizerConfig
 from emojax.options import StylizeOptions
 from emojax.pipeline import Model, tiles
 from emojax.pipeline.regions import paint_mask, soft_faces
@@ -25,7 +25,7 @@ TWO_FACES = [Face(6, 8, 16, 16, 0.9), Face(44, 20, 12, 12, 0.8)]
 
 @pytest.fixture(scope="module")
 def model():
-    params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(STYLES, apart=0.5)}
+    params = {"classifier": tiny.classifier_variables(), "stylizer": tiny.stylizer_params(STYLES, apart=0.5)}
     return Model(FACES, STYLES, jax.device_put(params))
 
 
@@ -134,7 +134,7 @@ def test_a_grey_mask_is_less_strength(model, photo, strength):
 
 
 def test_a_network_without_the_photo_cross_fades(photo):
-    plain = Model(FACES, tiny.STYLES, {"classifier": {}, "styles": tiny.stylizer_params(apart=0.5)})
+    plain = Model(FACES, tiny.STYLES, {"classifier": {}, "stylizer": tiny.stylizer_params(apart=0.5)})
     mask, painted = left_half(), plain(photo, emotion="sad").image
     expected = photo * (1 - mask[..., None]) + np.asarray(painted) * mask[..., None]
     assert apart(plain(photo, emotion="sad", mask=mask).image, expected.round()).max() <= 2

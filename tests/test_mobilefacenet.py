@@ -9,7 +9,8 @@ from jax import lax
 
 from emojax.errors import EmojaxError
 from emojax.nets import classifier, mobilefacenet
-from emojax.nets.classifier import ClassifierConfig, init_classifier
+from emojax.nets.classifier import init_classifier
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.classifier_nets import FaceNet
 from emojax.nets.mobilefacenet import BLOCKS, MobileFaceNet, layers_before
 from emojax.train.faces.transfer import from_mobilefacenet

@@ -15,8 +15,8 @@ from emojax.errors import EmojaxError
 from emojax.export import export_onnx_classify, export_onnx_stylize
 from emojax.faces.align import template
 from emojax.nets import classifier
-from emojax.nets.classifier import ClassifierConfig
-from emojax.nets.stylizer import StylizerConfig
+from emojax.nets.classifier_config import ClassifierConfig
+from emojax.nets.style_code import StylizerConfig
 from emojax.weights.load import find_styles, load_styles
 
 pytest.importorskip("onnx", reason="pip install 'emojax[onnx]'")

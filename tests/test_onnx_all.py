@@ -14,8 +14,8 @@ from emojax.errors import InputError
 from emojax.export import export_onnx_all, onnx_all
 from emojax.faces.detector import load_detector
 from emojax.faces.exportable import MAX_FACES
-from emojax.nets.classifier import ClassifierConfig
-from emojax.nets.stylizer import StylizerConfig
+from emojax.nets.classifier_config import ClassifierConfig
+from emojax.nets.style_code import StylizerConfig
 from emojax.pipeline.forward import StylizedPhoto, classify_then_stylize
 from emojax.pipeline.regions import MAX_REGIONS
 from emojax.util.files import PACKAGED
@@ -40,14 +40,14 @@ def parameters(classifier, styles):
     return {
         "detector": load_detector(),
         "classifier": variables,
-        "styles": tiny.stylizer_params(styles, apart=0.3),
+        "stylizer": tiny.stylizer_params(styles, apart=0.3),
     }
 
 
 @functools.cache
 def session_of(classifier, styles):
     params = parameters(classifier, styles)
-    return open_model(export_onnx_all(classifier, params["classifier"], styles, params["styles"]))
+    return open_model(export_onnx_all(classifier, params["classifier"], styles, params["stylizer"]))
 
 
 def open_model(data):
@@ -124,7 +124,7 @@ def test_only_the_largest_faces_are_spared(monkeypatch):
     assert_same(found, jax_model(ALIGNED, SPARING, "dominant", parameters(ALIGNED, SPARING), photo))
     monkeypatch.setattr(onnx_all, "MAX_REGIONS", MAX_FACES)
     params = parameters(ALIGNED, SPARING)
-    every = run(open_model(export_onnx_all(ALIGNED, params["classifier"], SPARING, params["styles"])), photo)
+    every = run(open_model(export_onnx_all(ALIGNED, params["classifier"], SPARING, params["stylizer"])), photo)
     x, y, width, height = found.boxes[MAX_REGIONS].round().astype(int)
     change = np.abs(every.picture.astype(int) - found.picture).mean(axis=-1)
     assert change[y : y + height, x : x + width].mean() > 2
@@ -170,7 +170,7 @@ def test_any_shape_of_photo(height, width):
 def test_the_packaged_networks_equal_jax():
     (classifier, variables), (styles, params) = load_classifier(PACKAGED / "classifier"), load_styles(find_styles(None))
     session = open_model(export_onnx_all(classifier, variables, styles, params))
-    everything = {"detector": load_detector(), "classifier": variables, "styles": params}
+    everything = {"detector": load_detector(), "classifier": variables, "stylizer": params}
     for width, height in ((512, 512), (389, 517)):
         photo = np.asarray(astronaut().resize((width, height)))
         found = run(session, photo)

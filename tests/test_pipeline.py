@@ -20,7 +20,7 @@ from emojax import pipeline
 from emojax.emotions import EMOTIONS, PHOTO, as_dict
 from emojax.errors import EmojaxError, InputError
 from emojax.faces.find import Face, cut_crop
-from emojax.nets.stylizer import StylizerConfig
+from emojax.nets.style_code import StylizerConfig
 from emojax.options import StylizeOptions
 from emojax.pipeline import Model, NoFaceError, forward, load, tiles
 from emojax.pipeline import sizes as planning
@@ -46,7 +46,7 @@ def random_styles(config):
 
 @pytest.fixture(scope="module")
 def model():
-    params = {"classifier": tiny.classifier_variables(), "styles": random_styles(STYLES)}
+    params = {"classifier": tiny.classifier_variables(), "stylizer": random_styles(STYLES)}
     return Model(FACES, STYLES, jax.device_put(params))
 
 
@@ -131,7 +131,7 @@ def test_the_result_does_not_depend_on_the_bucket(model, h, w):
     padded, (ph, pw) = pad_to_bucket(image, Buckets())
     np.testing.assert_array_equal(padded[:h, :w], image)
     weights = np.eye(7, dtype=np.float32)[3:4]
-    unbucketed = stylize(STYLES, model.params["styles"], padded[None, :ph, :pw], weights)
+    unbucketed = stylize(STYLES, model.params["stylizer"], padded[None, :ph, :pw], weights)
     assert apart(out, unbucketed[0, :h, :w]).mean() <= 1 / 50 and apart(out, unbucketed[0, :h, :w]).max() <= 1
 
 
@@ -319,7 +319,7 @@ def test_no_face_runs_the_same_program(model, no_faces, monkeypatch):
 @pytest.mark.parametrize("styles", [("fear",), ("sad", "fear")])
 def test_no_face_and_no_neutral_style(no_faces, styles):
     config = StylizerConfig(width=4, blocks=0, style_names=styles)
-    params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(config)}
+    params = {"classifier": tiny.classifier_variables(), "stylizer": tiny.stylizer_params(config)}
     model = Model(FACES, config, params)
     if len(styles) == 1:  # the paper's network knows one style, and uses it for every emotion
         assert model(photo()).style == {"fear": 1.0}
@@ -384,7 +384,7 @@ def test_mistakes(model, call, part):
 
 def test_a_network_that_lacks_the_style():
     config = StylizerConfig(width=4, blocks=0, style_names=("sad", "fear"))
-    params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(config)}
+    params = {"classifier": tiny.classifier_variables(), "stylizer": tiny.stylizer_params(config)}
     model = Model(FACES, config, params)
     assert model.stylize(photo(), "sad").shape == (40, 50, 3)
     with pytest.raises(EmojaxError, match="no style for 'happy': it has sad, fear"):
@@ -483,7 +483,7 @@ WITH_PHOTO = dataclasses.replace(STYLES, blocks=1, style_names=(*EMOTIONS, PHOTO
 @pytest.fixture(scope="module")
 def sparing():
     """A model that has the style "photo"."""
-    params = {"classifier": tiny.classifier_variables(), "styles": random_styles(WITH_PHOTO)}
+    params = {"classifier": tiny.classifier_variables(), "stylizer": random_styles(WITH_PHOTO)}
     return Model(FACES, WITH_PHOTO, jax.device_put(params))
 
 
@@ -567,9 +567,9 @@ def test_a_network_set_paints_with_the_network_of_the_emotion(network_set, model
     root, singles = network_set
     config, params = load_styles(root)
     assert config.network_per_style and config.style_names == ("fear", "neutral")
-    banked = Model(FACES, config, {**model.params, "styles": params})
+    banked = Model(FACES, config, {**model.params, "stylizer": params})
     for name, (single, own) in singles.items():
-        alone = Model(FACES, single, {**model.params, "styles": own}).stylize(photo(), name)
+        alone = Model(FACES, single, {**model.params, "stylizer": own}).stylize(photo(), name)
         assert apart(banked.stylize(photo(), name), alone).max() <= 1
     two = stylize(config, params, np.stack([photo(40, 48)] * 2), np.eye(2, dtype=np.float32))
     assert apart(two[0], two[1]).mean() > 1
@@ -577,7 +577,7 @@ def test_a_network_set_paints_with_the_network_of_the_emotion(network_set, model
 
 def test_a_network_set_reads_faces_like_any_network(network_set, model, no_faces):
     config, params = load_styles(network_set[0])
-    banked = Model(FACES, config, {**model.params, "styles": params})
+    banked = Model(FACES, config, {**model.params, "stylizer": params})
     result = banked(photo())
     assert result.style == {"neutral": 1.0}
     np.testing.assert_array_equal(result.image, banked.stylize(photo(), "neutral"))
@@ -585,7 +585,7 @@ def test_a_network_set_reads_faces_like_any_network(network_set, model, no_faces
 
 def test_a_network_set_does_not_mix(network_set, model):
     config, params = load_styles(network_set[0])
-    banked = Model(FACES, config, {**model.params, "styles": params})
+    banked = Model(FACES, config, {**model.params, "stylizer": params})
     for options in ({"emotion": "fear:0.5,neutral:0.5"}, {"mix": "probabilities"}, {"per_face": True}):
         with pytest.raises(EmojaxError, match="cannot mix"):
             banked(photo(), **options)
@@ -604,12 +604,12 @@ def test_the_networks_of_a_set_are_alike(network_set, tmp_path):
 
 
 def test_a_pack_is_one_more_style(model):
-    table, params = model.params["styles"]["style_table"], model.params["styles"]
+    table, params = model.params["stylizer"]["style_table"], model.params["stylizer"]
     row = jax.tree.map(lambda rows: np.asarray(rows[4]), table)  # that of sad
     style_file = StyleFile("joy", network_fingerprint(params["network"]), row, b"")
     more = model.with_style_files([style_file])
     assert more.detector is model.detector
-    assert more.styles.style_names == (*EMOTIONS, "joy")
+    assert more.stylizer.style_names == (*EMOTIONS, "joy")
     np.testing.assert_array_equal(more.stylize(photo(), "joy"), model.stylize(photo(), "sad"))
     mixed = more(photo(), emotion={"joy": 1.0, "sad": 1.0})
     assert mixed.style == {"sad": 0.5, "joy": 0.5}
@@ -621,8 +621,10 @@ def test_a_pack_is_one_more_style(model):
 
 
 def test_faces_are_read_with_a_pack_too(model, faces):
-    row = jax.tree.map(lambda rows: np.asarray(rows[4]), model.params["styles"]["style_table"])
-    more = model.with_style_files([StyleFile("joy", network_fingerprint(model.params["styles"]["network"]), row, b"")])
+    row = jax.tree.map(lambda rows: np.asarray(rows[4]), model.params["stylizer"]["style_table"])
+    more = model.with_style_files(
+        [StyleFile("joy", network_fingerprint(model.params["stylizer"]["network"]), row, b"")]
+    )
     np.testing.assert_array_equal(more(photo()).image, model(photo()).image)
 
 
@@ -632,7 +634,7 @@ def test_two_networks_travel_in_the_package(optimized, name, patch):
     assert find_styles(Path("fast")) == find_styles("./fast") == Path("fast")
     config, params = load_styles(find_styles(name))
     assert config == StylizerConfig(width=16, patch=patch, blocks=config.blocks, style_names=(*EMOTIONS, PHOTO))
-    model = Model(FACES, config, {"classifier": None, "styles": params})
+    model = Model(FACES, config, {"classifier": None, "stylizer": params})
     picture = model.stylize(photo(), "happy")
     assert picture.shape == photo().shape and np.abs(picture.astype(int) - model.stylize(photo(), "sad")).mean() > 5
 
@@ -648,7 +650,7 @@ def test_many_photos_and_one_that_cannot_be_read(model, faces):
         next(model.stylize_many([photo()], strength=3))
     with pytest.raises(InputError, match="unknown emotion 'joy'"):
         next(model.stylize_many([photo()], emotion="joy"))
-    separate = dataclasses.replace(model, styles=dataclasses.replace(model.styles, network_per_style=True))
+    separate = dataclasses.replace(model, stylizer=dataclasses.replace(model.stylizer, network_per_style=True))
     for options in ({"per_face": True}, {"mix": "probabilities"}, {"emotion": {"sad": 1, "happy": 1}}):
         with pytest.raises(InputError, match="cannot mix"):
             next(separate.stylize_many([photo()], **options))

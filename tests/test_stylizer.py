@@ -12,7 +12,8 @@ from tiny import code_of, compiled, norm_statistics, stylize_with_code, stylizer
 
 from emojax.errors import EmojaxError
 from emojax.nets import layers, stylizer
-from emojax.nets.stylizer import StylizerConfig, init_stylizer, spare_faces, vary_styles
+from emojax.nets.style_code import StylizerConfig, spare_faces, vary_styles
+from emojax.nets.stylizer import init_stylizer
 from emojax.nets.transform_net import Stylizer
 
 TINY = StylizerConfig(width=4, blocks=2, style_names=("sad", "happy", "fear"))

@@ -13,7 +13,8 @@ from emojax import pipeline
 from emojax.emotions import EMOTIONS
 from emojax.faces.find import Face
 from emojax.images import rescale, to_uint8, to_unit
-from emojax.nets.stylizer import StylizerConfig, mix_styles, remove_checkerboard, vary_styles
+from emojax.nets.style_code import StylizerConfig, mix_styles, vary_styles
+from emojax.nets.stylizer import remove_checkerboard
 from emojax.nets.transform_net import Stylizer
 from emojax.pipeline import Model, tiles
 from emojax.pipeline.large import estimate_statistics, stylize_in_tiles
@@ -197,7 +198,7 @@ def test_a_photo_of_one_colour_stays_one(params):
 
 @pytest.fixture
 def model(params):
-    return Model(FACES, STYLES, {"classifier": tiny.classifier_variables(), "styles": params})
+    return Model(FACES, STYLES, {"classifier": tiny.classifier_variables(), "stylizer": params})
 
 
 @pytest.fixture
@@ -238,7 +239,7 @@ def test_no_face_and_given_styles(model, monkeypatch, small_tiles):
 def test_a_bank(small_tiles):
     config = dataclasses.replace(STYLES, style_names=("fear", "neutral"), network_per_style=True)
     made = styles_params(config)
-    model, image = Model(FACES, config, {"classifier": None, "styles": made}), photo()
+    model, image = Model(FACES, config, {"classifier": None, "stylizer": made}), photo()
     for index, name in enumerate(config.style_names):
         single = jax.tree.map(lambda leaf, i=index: leaf[i : i + 1], made)
         single["network"] = jax.tree.map(lambda leaf: leaf[0], single["network"])
@@ -250,7 +251,7 @@ def test_a_bank(small_tiles):
 def test_just_above_the_limit(computes_long):
     """The real sizes of tiles, of a photo that they take the largest windows for."""
     config = dataclasses.replace(STYLES, width=32, blocks=0)
-    model, image = Model(FACES, config, {"classifier": None, "styles": styles_params(config)}), photo(980, 1090)
+    model, image = Model(FACES, config, {"classifier": None, "stylizer": styles_params(config)}), photo(980, 1090)
     assert not tiles.fits(image, tiles.max_pixels(config)) and tiles.fits(image[:974], tiles.max_pixels(config))
     assert model.stylize(image, EMOTIONS[0]).shape == image.shape
 

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # Gradio's warnings are not 
 
 @pytest.fixture(scope="module")
 def model():
-    params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(apart=0.3)}
+    params = {"classifier": tiny.classifier_variables(), "stylizer": tiny.stylizer_params(apart=0.3)}
     return Model(tiny.FACES, tiny.STYLES, params)
 
 
@@ -61,7 +61,7 @@ def joy(model, tmp_path_factory):
     }
     preview = encode(Image.new("RGB", (8, 8)), "PNG")
     path = tmp_path_factory.mktemp("styles") / "joy.pack"
-    write_style_file(path, StyleFile("joy", network_fingerprint(model.params["styles"]["network"]), code, preview))
+    write_style_file(path, StyleFile("joy", network_fingerprint(model.params["stylizer"]["network"]), code, preview))
     return path
 
 

@@ -14,9 +14,10 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
 from emojax.export.graph import Graph
 from emojax.faces.align import template
-from emojax.nets.classifier import STAGES, VGG16_DEPTHS, ClassifierConfig
+from emojax.nets.classifier_config import STAGES, VGG16_DEPTHS, ClassifierConfig
 from emojax.nets.layers import EPSILON, FLAT
-from emojax.nets.stylizer import MULTIPLE, StylizerConfig, remove_checkerboard
+from emojax.nets.style_code import MULTIPLE, StylizerConfig
+from emojax.nets.stylizer import remove_checkerboard
 
 _SPATIAL = np.array([2, 3])  # axes
 

@@ -14,8 +14,8 @@ from emojax.export.onnx_detector import fill
 from emojax.export.onnx_faces import FoundFaces, find_and_cut_faces
 from emojax.faces.detector import load_detector
 from emojax.faces.exportable import MAX_FACES
-from emojax.nets.classifier import ClassifierConfig
-from emojax.nets.stylizer import StylizerConfig, early_layers, reduction
+from emojax.nets.classifier_config import ClassifierConfig
+from emojax.nets.style_code import StylizerConfig, early_layers, reduction
 from emojax.options import StylizeOptions
 from emojax.pipeline.regions import MAX_REGIONS, SPARED, STRENGTH_RADII
 

@@ -18,7 +18,7 @@ from emojax.faces.align import TEMPLATE_SIZE, template
 from emojax.faces.detector import LANDMARKS, MAXIMUM, Params
 from emojax.faces.exportable import FINEST, MAX_FACES, QUARTERS
 from emojax.faces.views import WHOLE_SIDE
-from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.classifier_config import ClassifierConfig
 
 _SQUARE = (POINTS[1], POINTS[1] + 3)
 _TABLE = ("FLOAT", MAX_FACES, _SQUARE[1])

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float, UInt8
 
 from emojax.emotions import EMOTIONS
 from emojax.faces.detector import load_detector
-from emojax.nets.classifier import ClassifierConfig, classify
-from emojax.nets.stylizer import MINIMUM, StylizerConfig
+from emojax.nets.classifier import classify
+from emojax.nets.classifier_config import ClassifierConfig
+from emojax.nets.style_code import MINIMUM, StylizerConfig
 from emojax.pipeline.forward import classify_then_stylize, style_choice, stylize_padded
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -54,7 +55,7 @@ def export_all(classifier: ClassifierConfig, variables: Any, styles: StylizerCon
     """The serialized program of `--part all`; see `emojax.export`."""
     h, w = jax_export.symbolic_shape("h, w", constraints=[f"h >= {MINIMUM}", f"w >= {MINIMUM}"])
     photo = jax.ShapeDtypeStruct((h, w, 3), jnp.uint8)
-    everything = jax.device_put({"detector": load_detector(), "classifier": variables, "styles": params})
+    everything = jax.device_put({"detector": load_detector(), "classifier": variables, "stylizer": params})
 
     def run(photo: UInt8[Array, "H W 3"]) -> tuple[Array, ...]:
         return tuple(classify_then_stylize(classifier, styles, "dominant", everything, photo))

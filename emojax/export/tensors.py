@@ -11,8 +11,9 @@ import numpy as np
 from safetensors.numpy import save
 
 from emojax.emotions import EMOTIONS
-from emojax.nets.classifier import ClassifierConfig
-from emojax.nets.stylizer import StylizerConfig, remove_checkerboard
+from emojax.nets.classifier_config import ClassifierConfig
+from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer import remove_checkerboard
 
 
 def export_safetensors(classifier: ClassifierConfig, variables: Any, styles: StylizerConfig, params: Any) -> bytes:

@@ -7,113 +7,17 @@ Face crops are uint8 [N, S, S, 3], RGB; the network's input is float32 [N, S, S,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
-from emojax.emotions import EMOTIONS
-from emojax.errors import InputError
 from emojax.images import to_grey, to_signed
-from emojax.util.numbers import check_range, is_whole
+from emojax.nets.classifier_config import ClassifierConfig
 
-ARCHITECTURES = ("paper", "vgg16", "mobilefacenet")
-VGG16_DEPTHS = (2, 2, 3, 1)
-"""convolutions of each block of the architecture vgg16: as in VGG16, but only the first one of block 4"""
-
-STAGES = ((5, 2), (7, 2), (3, 4))
-"""(blocks, expansion factor of the first block) of each stage of mobilefacenet; the other blocks expand by 2"""
-REDUCTION = 2 ** (1 + len(STAGES))
-"""pixels of mobilefacenet's input per pixel of its last stage"""
 AT_ONCE = 4
 """faces that mobilefacenet reads at once on a CPU; more do not fit into a core's cache and take three times as long"""
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """Shape of the classifier, and the crop of a face that it is trained on."""
-
-    architecture: Literal["paper", "vgg16", "mobilefacenet"] = "paper"
-    """the paper's 21 layers, VGG16's first convolutions, or MobileFaceNet"""
-    widths: tuple[int, ...] = (32, 64, 128)
-    """channels of the blocks' convolutions; every block halves the picture (vgg16: each but the last); mobilefacenet:
-    channels of the three stages"""
-    dense: int = 128
-    """units of the hidden dense layer (vgg16 has none; mobilefacenet: number of features)"""
-    size: int = 48
-    """side of the input, in pixels"""
-    channels: int = 1
-    """1: grey, 3: colour"""
-    margin: float = 0.0
-    """margin of the crop around the face's box on each side, as a fraction of the box"""
-    aligned: bool = False
-    """whether crops are aligned by the eyes, nose and mouth (`emojax.faces.align`) instead of cut by the face's box"""
-    domains: int = 1
-    """number of domains, such as FER+'s faces and ExpW's, each with its own last layer, see `mix_domains`; only mobilefacenet
-    can have several"""
-    conv_dropout: float = 0.25
-    """dropout rate after each block (vgg16: each but the last)"""
-    dense_dropout: float = 0.5
-    """dropout rate after the hidden dense layer (vgg16: after the global average)"""
-
-    def __post_init__(self) -> None:
-        # The config may come from an untrusted checkpoint: the limits keep the network small enough for memory.
-        if self.architecture not in ARCHITECTURES:
-            raise InputError(
-                f"`architecture` {self.architecture!r}: choose from {', '.join(ARCHITECTURES)}", "architecture"
-            )
-        check_range("widths", self.widths, least=1, most=4096, whole=True)
-        if not isinstance(self.widths, tuple) or not 1 <= len(self.widths) <= self._most_blocks():
-            raise InputError(
-                f"`widths` {self.widths}: give the channels of 1 to {self._most_blocks()} blocks", "widths"
-            )
-        if self.architecture == "mobilefacenet" and len(self.widths) != len(STAGES):
-            raise InputError(f"`widths` {self.widths}: mobilefacenet has {len(STAGES)} stages", "widths")
-        pixels = REDUCTION if self.architecture == "mobilefacenet" else 2 ** len(self.widths)
-        check_range("size", self.size, least=pixels, most=4096, whole=True)  # the last block has at least one position
-        check_range("dense", self.dense, least=1, most=4096, whole=True)
-        if not is_whole(self.channels) or self.channels not in (1, 3):
-            raise InputError(f"`channels` {self.channels}: choose 1 (grey) or 3 (colour)", "channels")
-        check_range("margin", self.margin, least=0, most=2)
-        check_range("model.domains", self.domains, least=1, whole=True)  # the data's config also has `domains`
-        if self.domains > 1 and self.architecture != "mobilefacenet":
-            raise InputError(f"`model.domains` {self.domains}: only mobilefacenet has more than 1", "model.domains")
-        check_range("conv_dropout", self.conv_dropout, least=0, below=1)
-        check_range("dense_dropout", self.dense_dropout, least=0, below=1)
-
-    def _most_blocks(self) -> int:
-        return len(VGG16_DEPTHS) if self.architecture == "vgg16" else 8
-
-
-def readout_width(config: ClassifierConfig) -> int:
-    """Outputs of the last layer: seven for each domain, and one more for each domain if there are several."""
-    return config.domains * (len(EMOTIONS) + (config.domains > 1))
-
-
-def mix_domains(config: ClassifierConfig, rows: Float[Array, "N R"]) -> Float[Array, "N 7"]:
-    """Logits from the last layer's outputs: with several domains, log p(emotion) = log sum_k p(k) p(emotion | k).
-
-    The faces of FER+ and ExpW differ in how certain their labels are, in the frequencies of the classes, and in what the
-    annotators call an expression: they are two domains. So each domain has its own last layer, and p(domain) is predicted from
-    the face's features: a mixture of experts (Jacobs et al. 1991) with linear experts.
-    """
-    if config.domains == 1:
-        return rows
-    emotions, domains = split_domains(config, rows)
-    return jax.nn.logsumexp(emotions + domains[:, :, None], axis=1)
-
-
-def split_domains(
-    config: ClassifierConfig, rows: Float[Array, "N R"]
-) -> tuple[Float[Array, "N K 7"], Float[Array, "N K"]]:
-    """log p(emotion | domain) and log p(domain) from the last layer's outputs."""
-    rows = rows.astype(jnp.float32)
-    count = rows.shape[0]  # not `len`: an exported program has any number of faces
-    emotions = rows[:, : config.domains * len(EMOTIONS)].reshape(count, config.domains, len(EMOTIONS))
-    domains = rows[:, config.domains * len(EMOTIONS) :] if config.domains > 1 else jnp.zeros((count, 1))
-    return jax.nn.log_softmax(emotions), jax.nn.log_softmax(domains)
 
 
 def init_classifier(config: ClassifierConfig, key: PRNGKeyArray | jax.Array) -> dict[str, Any]:

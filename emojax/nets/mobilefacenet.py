@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from emojax.nets.classifier import STAGES
+from emojax.nets.classifier_config import STAGES
 
 BLOCKS = sum(blocks for blocks, _ in STAGES)
 _SLOPE = 0.25  # initial slope of the PReLUs (He et al. 2015, arXiv:1502.01852)

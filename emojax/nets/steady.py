@@ -9,7 +9,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from emojax.nets.stylizer import Statistics, StyleCode, StylizerConfig, remove_checkerboard
+from emojax.nets.style_code import Statistics, StyleCode, StylizerConfig
+from emojax.nets.stylizer import remove_checkerboard
 
 
 def stylize_steadily(

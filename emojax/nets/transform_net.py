@@ -19,7 +19,7 @@ from emojax.nets.layers import (
     reflect_pad,
     space_to_depth,
 )
-from emojax.nets.stylizer import DOWN, MINIMUM, MULTIPLE, UP, Statistics, StyleCode, StylizerConfig
+from emojax.nets.style_code import DOWN, MINIMUM, MULTIPLE, UP, Statistics, StyleCode, StylizerConfig
 
 
 class ConvolutionParams(nn.Module):

@@ -17,20 +17,11 @@ from jaxtyping import Array, Float, Int, Real, UInt8
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO
 from emojax.faces.exportable import cut_faces, detect_faces
 from emojax.images import to_uint8, to_unit
-from emojax.nets.classifier import ClassifierConfig, classify
+from emojax.nets.classifier import classify
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.steady import stylize_steadily
-from emojax.nets.stylizer import (
-    MULTIPLE,
-    Statistics,
-    StyleCode,
-    StylizerConfig,
-    choose_network,
-    mix_styles,
-    norm_statistics,
-    spare_faces,
-    stylize_with_code,
-    vary_styles,
-)
+from emojax.nets.style_code import MULTIPLE, Statistics, StyleCode, StylizerConfig, mix_styles, spare_faces, vary_styles
+from emojax.nets.stylizer import choose_network, norm_statistics, stylize_with_code
 from emojax.options import StylizeOptions
 from emojax.pipeline.regions import MAX_REGIONS, Regions, face_shares, face_strengths, weight_changes
 
@@ -65,7 +56,7 @@ def classify_then_stylize(
     static. The photo is painted in one pass, so memory limits its size. `emojax.faces.exportable` says which faces are found.
 
     Args:
-        params: {"detector": see `load_detector`, "classifier": linen variables, "styles": see `init_stylizer`}.
+        params: {"detector": see `load_detector`, "classifier": linen variables, "stylizer": see `init_stylizer`}.
         photo: of any size from 16 x 16 up; its sides may be symbolic.
     """
     faces = detect_faces(params["detector"], photo)
@@ -80,7 +71,7 @@ def classify_then_stylize(
     if PHOTO in styles.style_names:
         boxes, strength = faces.boxes[:MAX_REGIONS], jnp.float32(StylizeOptions.face_strength)
         regions = face_regions(styles.style_names, reading, boxes, None, strength, False)
-    picture = stylize_padded(styles, params["styles"], photo[None], reading.style[None], regions)[0]
+    picture = stylize_padded(styles, params["stylizer"], photo[None], reading.style[None], regions)[0]
     return StylizedPhoto(picture, faces.number, faces.boxes, faces.landmarks, reading.probabilities, reading.style)
 
 
@@ -107,11 +98,11 @@ def _reflect_to_multiple(x: Array, axis: int) -> Array:
 class Reading(NamedTuple):
     """What was read from a photo's faces."""
 
-    probabilities: Float[Array, "F 7"]
+    probabilities: Float[Any, "F 7"]
     """of every face; undefined for filling"""
-    style: Float[Array, " S"]
+    style: Float[Any, " S"]
     """weights of the photo's styles"""
-    face_styles: Float[Array, "F S"]
+    face_styles: Float[Any, "F S"]
     """weights of each face's styles"""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from emojax.images import rescale, resize_mask
-from emojax.nets.stylizer import Statistics, StylizerConfig
+from emojax.nets.style_code import Statistics, StylizerConfig
 from emojax.pipeline import tiles
 from emojax.pipeline.forward import measure_statistics, stylize_photos
 from emojax.pipeline.programs import Programs

@@ -28,9 +28,9 @@ def load(styles: str | os.PathLike | None = None, classifier: str | os.PathLike 
     for value, field in ((styles, "styles"), (classifier, "classifier")):
         if value is not None and not isinstance(value, str | os.PathLike):
             raise InputError(f"`{field}` is a {type(value).__name__}: give a name or a path", field)
-    faces_config, variables = load_classifier(classifier or PACKAGED / "classifier")
-    styles_config, params = load_styles(find_styles(styles))
-    return Model(faces_config, styles_config, jax.device_put({"classifier": variables, "styles": params}))
+    classifier_config, variables = load_classifier(classifier or PACKAGED / "classifier")
+    stylizer_config, params = load_styles(find_styles(styles))
+    return Model(classifier_config, stylizer_config, jax.device_put({"classifier": variables, "stylizer": params}))
 
 
 def available_models() -> list[str]:

@@ -10,38 +10,29 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import numpy as np
 
-from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict, style_weights
+from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, as_dict
 from emojax.errors import EmojaxError, InputError, NoFaceError
 from emojax.faces.crops import cut_face, detect_and_convert_crop
 from emojax.faces.find import Face, face_weights, find_faces
 from emojax.faces.views import FaceDetector
-from emojax.images import ArrayLike, Photo, PhotoLike, read_photo, rescale, resize_like, resize_mask, to_picture
+from emojax.images import ArrayLike, Photo, PhotoLike, read_photo, rescale, resize_like, to_picture
 from emojax.images.finish import finish
-from emojax.nets.classifier import ClassifierConfig, classify
-from emojax.nets.stylizer import StylizerConfig
+from emojax.nets.classifier import classify
+from emojax.nets.style_code import StylizerConfig
 from emojax.options import StylizeOptions, options_of
-from emojax.pipeline import tiles
-from emojax.pipeline.forward import (
-    face_regions,
-    read_faces,
-    read_styles,
-    stylize_photos,
-    with_strength,
-)
+from emojax.pipeline.forward import face_regions, with_strength
 from emojax.pipeline.inputs import as_pictures, as_style_files, check_many
-from emojax.pipeline.large import stylize_in_tiles
-from emojax.pipeline.planning import FACE_COUNTS, painting_name, plan_programs
+from emojax.pipeline.networks import FACE_COUNTS, Networks
 from emojax.pipeline.programs import Programs
 from emojax.pipeline.regions import MAX_REGIONS, Regions, face_strengths, paint_mask, scaled_boxes
 from emojax.pipeline.result import ReadFace, Result
-from emojax.pipeline.sizes import pad_to_bucket
 from emojax.pipeline.styles import check_options, code_and_amount, explicit_style, spares_faces, style_dict
 from emojax.util.ahead import map_ahead
 from emojax.util.batches import map_batches
@@ -55,18 +46,20 @@ CLASSIFY_BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(Networks):
     """A classifier and a transform net, ready for photos. `load` makes one. Thread-safe."""
 
-    classifier: ClassifierConfig
-    styles: StylizerConfig
-    params: Mapping[str, Any]
-    programs: Programs = field(default_factory=Programs, repr=False)
     detector: FaceDetector = field(default_factory=FaceDetector, repr=False)
 
+    @property
+    def styles(self) -> StylizerConfig:
+        """The name of `stylizer` in version 0.1."""
+        warnings.warn("Model.styles is Model.stylizer since version 0.2", DeprecationWarning, stacklevel=2)
+        return self.stylizer
+
     def __repr__(self) -> str:
-        width, blocks = self.styles.width, self.styles.blocks
-        return f"Model({self.classifier.architecture}, {len(self.styles.style_names)} styles, width {width}, {blocks} blocks)"
+        width, blocks = self.stylizer.width, self.stylizer.blocks
+        return f"Model({self.classifier.architecture}, {len(self.style_names)} styles, width {width}, {blocks} blocks)"
 
     @as_resource_errors()
     def __call__(self, photo: PhotoLike | Photo, **options: Any) -> Result:
@@ -82,17 +75,17 @@ class Model:
             ResourceError: too little memory, or a process that was forked after JAX had started.
         """
         chosen = options_of(options)
-        check_options(self.styles, chosen)
+        check_options(self.stylizer, chosen)
         photo = photo if isinstance(photo, Photo) else read_photo(photo)
         notes = [photo.note] if photo.note else []
-        if PHOTO not in self.styles.style_names and chosen.face_strength not in (StylizeOptions.face_strength, 1):
+        if PHOTO not in self.style_names and chosen.face_strength not in (StylizeOptions.face_strength, 1):
             notes.append("this network has no style of the name photo: `face_strength` changes nothing")
         if (given := chosen.style_given) is not None:
-            weights = explicit_style(self.styles, given)
-            picture, share = self._repaint(photo.pixels, weights, chosen)
+            weights = explicit_style(self.stylizer, given)
+            picture, share = self._stylize(photo.pixels, weights, chosen)
             if chosen.faces_only and share == 0:
                 notes.append("no face found, nothing is painted")
-            style, note = style_dict(self.styles, weights), "; ".join(notes) or None
+            style, note = style_dict(self.stylizer, weights), "; ".join(notes) or None
             return Result(to_picture(picture, photo.alpha), [], None, style, note, painted_share=share)
         faces = find_faces(self.detector, photo.pixels)
         if not faces:
@@ -100,10 +93,7 @@ class Model:
                 raise NoFaceError("no face found: choose another `no_face`, or name a style with `emotion`")
             if chosen.no_face == "skip":
                 return Result(None, [], None, None, "; ".join([*notes, "no face found, skipped"]))
-            if (
-                EMOTIONS[NEUTRAL] not in self.styles.style_names
-                and sum(s in EMOTIONS for s in self.styles.style_names) > 1
-            ):
+            if EMOTIONS[NEUTRAL] not in self.style_names and sum(s in EMOTIONS for s in self.style_names) > 1:
                 raise NoFaceError(
                     "no face found, and no neutral style: choose skip for `no_face`, or a style with `emotion`"
                 )
@@ -116,27 +106,25 @@ class Model:
         self, photo: Photo, faces: Sequence[Face], options: StylizeOptions, notes: list[str]
     ) -> Result:
         """Reads the faces and repaints the photo."""
-        side, places = self.classifier.size, next(places for places in FACE_COUNTS if places >= len(faces))
-        crops = np.zeros((places, side, side, 3), np.uint8)
-        for index, found in enumerate(faces):
-            crops[index] = cut_face(photo.pixels, found, self.classifier.margin, side, self.classifier.aligned)
-        weights, neutral = face_weights(faces, options.face, places), style_weights(EMOTIONS[NEUTRAL])
-        reader = self.programs.get(("read", options.mix, places), None, self._reader(options.mix))
-        reading = reader(self.params["classifier"], crops, np.int32(len(faces)), weights, neutral)
-        reading = jax.tree.map(np.asarray, jax.device_get(reading))
+        config = self.classifier
+        crops = [cut_face(photo.pixels, face, config.margin, config.size, config.aligned) for face in faces]
+        weights = face_weights(faces, options.face, len(faces))
+        reading = self._read(crops, weights, options.mix)
         small = rescale(photo.pixels, 1 / options.style_scale)
         mask = paint_mask(options, faces, photo.pixels.shape[:2])
-        share, amount = code_and_amount(self.styles, options.strength)
-        regions, names = None, self.styles.style_names
+        share, amount = code_and_amount(self.stylizer, options.strength)
+        regions, names = None, self.style_names
         if self._is_regional(options, mask):
             boxes = scaled_boxes(faces, photo.pixels, small)
-            face_share = np.float32(options.face_strength) if spares_faces(self.styles, options) else None
+            face_share = np.float32(options.face_strength) if spares_faces(self.stylizer, options) else None
             regions = face_regions(names, reading, boxes, share, face_share, options.per_face)
         stylized = self._paint(small, with_strength(names, reading.style, share), regions, mask)
         stylized = resize_like(stylized, photo.pixels)
         found_faces = [
             ReadFace(
-                face, as_dict(row), style_dict(self.styles, style) if options.per_face and index < MAX_REGIONS else None
+                face,
+                as_dict(row),
+                style_dict(self.stylizer, style) if options.per_face and index < MAX_REGIONS else None,
             )
             for index, (face, row, style) in enumerate(
                 zip(faces, reading.probabilities, reading.face_styles, strict=False)
@@ -145,8 +133,8 @@ class Model:
         return Result(
             to_picture(finish(photo.pixels, stylized, amount, options.colors, mask), photo.alpha),
             found_faces,
-            as_dict(weights @ reading.probabilities) if faces else None,
-            style_dict(self.styles, reading.style),
+            as_dict(weights @ reading.probabilities[: len(faces)]) if faces else None,
+            style_dict(self.stylizer, reading.style),
             "; ".join(notes) or None,
             painted_share=_share(mask),
         )
@@ -159,7 +147,7 @@ class Model:
         Raises:
             InputError: an option that is wrong whatever the photo, or a single photo instead of several.
         """
-        check_options(self.styles, options_of(options))
+        check_options(self.stylizer, options_of(options))
         check_many(photos)
         return self._stylize_each(photos, options)
 
@@ -189,32 +177,7 @@ class Model:
         """
         from emojax.pipeline.painting import paint_photo  # imports optax, which takes a while
 
-        return paint_photo(self, photo, painting, **options)
-
-    def plan_sizes(
-        self,
-        sizes: Iterable[tuple[int, int]],
-        *,
-        read: bool = True,
-        mix: str = "dominant",
-        per_face: bool = False,
-        style_scale: float = 1.0,
-        face_strength: float = StylizeOptions.face_strength,
-        masked: bool = False,
-    ) -> list[Callable[[], Any]]:
-        """Chooses the programs for a series of photos, so that few programs are compiled and photos are padded little.
-
-        Args:
-            sizes: (height, width) of every photo, in the order in which they will be painted.
-            read: whether their faces will be read, that is, no emotion will be given.
-            mix, per_face, style_scale, face_strength: the options that will be given.
-            masked: whether a mask, `faces_only` or `background_only` will be given.
-
-        Returns:
-            A function for each program, in the order of need, that compiles it. Calling these in another thread while photos
-            are painted is optional.
-        """
-        return plan_programs(self, sizes, read, mix, per_face, style_scale, face_strength, masked)
+        return paint_photo(self, self.detector, photo, painting, **options)
 
     @as_resource_errors()
     def classify(self, crops: ArrayLike | Sequence[PhotoLike], margin: float = 0.0) -> np.ndarray:
@@ -242,14 +205,6 @@ class Model:
         program = self.programs.get("classify", None, lambda: functools.partial(classify, config))
         return map_batches(functools.partial(program, self.params["classifier"]), np.stack(ready), CLASSIFY_BATCH)
 
-    def read_crops(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """The probabilities float32 [N, 7] of at most `FACE_COUNTS[-1]` faces, cut as the classifier needs them."""
-        places = next(places for places in FACE_COUNTS if places >= len(crops))
-        filled = np.zeros((places, self.classifier.size, self.classifier.size, 3), np.uint8)
-        filled[: len(crops)] = crops
-        program = self.programs.get("faces", places, lambda: functools.partial(read_faces, self.classifier))
-        return np.asarray(program(self.params["classifier"], filled, np.int32(len(crops))))[: len(crops)]
-
     @as_resource_errors()
     def find_faces(self, photo: PhotoLike | Photo) -> list[Face]:
         """The faces of a photo (as in `__call__`), largest first; see `emojax.faces.find.find_faces`.
@@ -268,7 +223,7 @@ class Model:
             InputError: a photo that cannot be read, or a style that is unknown or that the network does not have.
         """
         photo = photo if isinstance(photo, Photo) else read_photo(photo, math.inf)
-        return self._repaint(photo.pixels, explicit_style(self.styles, emotion), StylizeOptions())[0]
+        return self._stylize(photo.pixels, explicit_style(self.stylizer, emotion), StylizeOptions())[0]
 
     def with_style_files(self, style_files: Sequence[StyleFile | str | os.PathLike]) -> Model:
         """This model with further styles, each a row of scales and shifts; paths are read.
@@ -278,57 +233,29 @@ class Model:
             InputError: something that is not a style file.
         """
         read = as_style_files(style_files)
-        styles, params = add_style_files(self.styles, self.params["styles"], read)
-        params = {**self.params, "styles": params}
-        return dataclasses.replace(self, styles=styles, params=params, programs=Programs())
+        stylizer, params = add_style_files(self.stylizer, self.params["stylizer"], read)
+        params = {**self.params, "stylizer": params}
+        return dataclasses.replace(self, stylizer=stylizer, params=params, programs=Programs())
 
-    def _repaint(
+    def _stylize(
         self, photo: np.ndarray, weights: np.ndarray, options: StylizeOptions
     ) -> tuple[np.ndarray, float | None]:
         """Repaints a photo uint8 [H, W, 3] in a given style; also returns the painted share, or None without a mask."""
-        share, amount = code_and_amount(self.styles, options.strength)
+        share, amount = code_and_amount(self.stylizer, options.strength)
         small, regions = rescale(photo, 1 / options.style_scale), None
-        spares, of_faces = spares_faces(self.styles, options), options.faces_only or options.background_only
+        spares, of_faces = spares_faces(self.stylizer, options), options.faces_only or options.background_only
         faces = find_faces(self.detector, photo) if spares or of_faces else []
         mask = paint_mask(options, faces, photo.shape[:2])
         if self._is_regional(options, mask):
             boxes = scaled_boxes(faces, photo, small)
             strengths = face_strengths(boxes, np.float32(options.face_strength))
             regions = Regions(boxes, None, strengths if spares else None)
-        stylized = self._paint(small, with_strength(self.styles.style_names, weights, share), regions, mask)
+        stylized = self._paint(small, with_strength(self.style_names, weights, share), regions, mask)
         return finish(photo, resize_like(stylized, photo), amount, options.colors, mask), _share(mask)
-
-    def _paint(
-        self, photo: np.ndarray, weights: np.ndarray, regions: Regions | None, mask: np.ndarray | None
-    ) -> np.ndarray:
-        """Repaints a photo uint8 [H, W, 3]: at once if it is small enough, else in tiles.
-
-        Args:
-            weights: of the styles, [S].
-            regions: where they differ, without a mask.
-            mask: how much of the photo is painted, uint8, of any size; needs regions.
-        """
-        code, mask = np.asarray(weights, np.float32), None if mask is None else resize_mask(mask, photo.shape[:2])
-        regions = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), regions)
-        if not tiles.fits(photo, tiles.max_pixels(self.styles)):
-            return stylize_in_tiles(self.programs, self.styles, self.params["styles"], photo, code, regions, mask=mask)
-        name = painting_name(regions, mask is not None)
-        padded, size = pad_to_bucket(photo, self.programs.buckets(name))
-        program = self.programs.get(name, padded.shape[:2], self._painter())
-        if regions is not None and mask is not None:
-            regions = regions._replace(mask=tiles.pad_mask(mask, padded)[None])
-        stylized = program(self.params["styles"], padded[None], code[None], size, regions)
-        return np.asarray(stylized)[0, : photo.shape[0], : photo.shape[1]]
-
-    def _reader(self, mix: str) -> Callable[[], Callable[..., Any]]:
-        return lambda: functools.partial(read_styles, self.classifier, self.styles.style_names, mix)
-
-    def _painter(self) -> Callable[[], Callable[..., Any]]:
-        return lambda: functools.partial(stylize_photos, self.styles)
 
     def _is_regional(self, options: StylizeOptions, mask: np.ndarray | None) -> bool:
         """Whether the style code varies over the picture."""
-        return options.per_face or spares_faces(self.styles, options) or mask is not None
+        return options.per_face or spares_faces(self.stylizer, options) or mask is not None
 
 
 def _share(mask: np.ndarray | None) -> float | None:

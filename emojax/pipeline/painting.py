@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
 from emojax.faces.find import Face, find_faces
+from emojax.faces.views import FaceDetector
 from emojax.images import IMAGE_SUFFIXES, MaskLike, Photo, PhotoLike, check_style_scale, read_photo, to_picture, to_unit
 from emojax.images.finish import Colors, check_finish, finish
 from emojax.options import StylizeOptions, check_names
@@ -32,16 +33,14 @@ from emojax.util.files import PACKAGED
 from emojax.util.interrupts import InterruptFlag
 from emojax.weights.vgg16_file import find_vgg16, load_vgg16
 
-if TYPE_CHECKING:
-    from emojax.pipeline.model import Model
-
 SIZE_ON_CPU, SIZE_ELSEWHERE = 512, 1024
 """default long side to paint at, in pixels; for larger photos, the paint is enlarged"""
 PACKAGED_PAINTINGS = PACKAGED / "paintings"
 
 
 def paint_photo(
-    model: Model,
+    stylize: Callable[..., Result],
+    detector: FaceDetector,
     photo: PhotoLike | Photo,
     painting: PhotoLike | Photo | None = None,
     *,
@@ -62,7 +61,8 @@ def paint_photo(
     """Paints a photo by optimizing its pixels (see `emojax.paint.painter`): minutes on two CPU cores.
 
     Args:
-        painting: any picture. None: the emotion's painting; the photo is read and styles are mixed as by `Model.__call__`.
+        stylize: reads a photo and repaints it in the emotion's style, as `Model.__call__` does.
+        painting: any picture. None: the emotion's painting; the photo is read and styles are mixed as by `stylize`.
         mask, faces_only, background_only: where to paint, as in `StylizeOptions`; the rest stays the photo.
         paintings: a folder that has a painting, or a folder with one, per emotion; None: the packaged paintings.
         size: the long side to paint at; None: 512 on a CPU, 1024 elsewhere. The result always has the photo's size.
@@ -73,7 +73,7 @@ def paint_photo(
         strength: 0 is the photo, 1 the full style; below 1, content counts more; below a half, pixels are also cross-faded.
         colors: "painting" or "photo", see `finish`.
         on_progress: called after every step.
-        reading: further options of `Model.__call__`, if no painting is given: emotion, mix, face, no_face, per_face.
+        reading: further options of `stylize`, if no painting is given: emotion, mix, face, no_face, per_face.
 
     Returns:
         The picture, with what was read; `painted` has the settings. After Ctrl-C, the picture so far, with `interrupted`.
@@ -88,9 +88,9 @@ def paint_photo(
     _check_reading(reading, painting)
     photo = photo if isinstance(photo, Photo) else read_photo(photo)
     plan = (
-        _painting_plan(model, photo, painting)
+        _painting_plan(detector, photo, painting)
         if painting is not None
-        else _emotion_plan(model, photo, paintings, where, reading)
+        else _emotion_plan(stylize, photo, paintings, where, reading)
     )
     if not plan.regions:
         return plan.result
@@ -123,16 +123,16 @@ class _Plan:
     """the picture to begin with"""
 
 
-def _painting_plan(model: Model, photo: Photo, painting: PhotoLike | Photo) -> _Plan:
+def _painting_plan(detector: FaceDetector, photo: Photo, painting: PhotoLike | Photo) -> _Plan:
     """The whole photo, in the style of a painting."""
     picture = read_painting(painting)
     notes = ((photo.note,) if photo.note else ()) + tuple(note_on(picture))
     result = Result(None, [], None, {_name(painting): 1.0})
-    return _Plan(result, [Region((picture,))], find_faces(model.detector, photo.pixels), notes)
+    return _Plan(result, [Region((picture,))], find_faces(detector, photo.pixels), notes)
 
 
 def _emotion_plan(
-    model: Model,
+    stylize: Callable[..., Result],
     photo: Photo,
     paintings: str | os.PathLike | None,
     where: StylizeOptions,
@@ -140,7 +140,7 @@ def _emotion_plan(
 ) -> _Plan:
     """The regions of the photo, in the styles that its faces choose, or that `reading` names."""
     limits = {name: getattr(where, name) for name in ("mask", "faces_only", "background_only")}
-    result = model(photo, **limits, **reading)
+    result = stylize(photo, **limits, **reading)
     if result.image is None or result.style is None:
         return _Plan(result, [])
     regions = emotion_regions(result, photo.pixels.shape[:2], paintings)

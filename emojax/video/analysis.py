@@ -13,7 +13,7 @@ from emojax.emotions import EMOTIONS, NEUTRAL
 from emojax.faces.crops import cut_face
 from emojax.faces.find import Face, find_faces
 from emojax.pipeline import Model
-from emojax.pipeline.planning import FACE_COUNTS
+from emojax.pipeline.networks import FACE_COUNTS
 from emojax.video.frames import Frame
 from emojax.video.motion import Change, compare, shrink
 

@@ -18,7 +18,7 @@ from emojax.faces.find import Face
 from emojax.images import rescale, resize_mask, to_uint8
 from emojax.images.finish import cross_fade
 from emojax.nets.steady import empty_statistics
-from emojax.nets.stylizer import Statistics
+from emojax.nets.style_code import Statistics
 from emojax.options import StylizeOptions
 from emojax.pipeline import Model, ReadFace, tiles
 from emojax.pipeline.forward import stylize_frame, with_strength
@@ -72,9 +72,9 @@ class ClipPainter:
     def __init__(self, model: Model, options: StylizeOptions, steady: float, grid: tuple[int, int]) -> None:
         """Takes the model, the options of the pictures, `VideoOptions.steady`, and the shape of `Change.same`."""
         self.model, self.options, self.steady, self._grid = model, options, steady, grid
-        self.names = model.styles.style_names
+        self.names = model.style_names
         self.face_count = 0
-        self._given = None if options.style_given is None else explicit_style(model.styles, options.style_given)
+        self._given = None if options.style_given is None else explicit_style(model.stylizer, options.style_given)
         self._tracks: list[Track] = []
         self._emotion: SmoothedEmotion | None = None
         self._seconds_without_face = math.inf
@@ -191,7 +191,7 @@ class ClipPainter:
         presence[: len(found)] = [track.presence for track, _ in found]
         boxes = scaled_boxes([face for _, face in found], pixels, small)
         strengths = weights = None
-        if spares_faces(self.model.styles, options):
+        if spares_faces(self.model.stylizer, options):
             own = face_strengths(boxes, np.float32(options.face_strength))
             strengths = (1 - presence * (1 - own) * (boxes[:, 2] > 0)).astype(np.float32)
             strengths = strengths if strengths.min() < 1 else None
@@ -205,7 +205,7 @@ class ClipPainter:
 
     def _with_strength(self, style: np.ndarray) -> np.ndarray:
         """The weights of a style mixed with the photo, at the strength of the options."""
-        share, _ = code_and_amount(self.model.styles, self.options.strength)
+        share, _ = code_and_amount(self.model.stylizer, self.options.strength)
         return with_strength(self.names, style, share)
 
     def _repaint(
@@ -218,7 +218,7 @@ class ClipPainter:
         rate: float,
     ) -> UInt8[np.ndarray, "h w 3"]:
         """Paints a frame at the size that the style scale gives, and keeps the results for the next one."""
-        model, config, params = self.model, self.model.styles, self.model.params["styles"]
+        model, config, params = self.model, self.model.stylizer, self.model.params["stylizer"]
         height, width = small.shape[:2]
         before, trust = small, np.zeros(self._grid, np.float32)
         if change is not None and self._canvas is not None and rate < 1:
@@ -251,7 +251,7 @@ class ClipPainter:
         rate: float,
     ) -> np.ndarray:
         """`_repaint` for a frame that is too large for one pass of the network."""
-        model, config, params = self.model, self.model.styles, self.model.params["styles"]
+        model, config, params = self.model, self.model.stylizer, self.model.params["stylizer"]
         own = estimate_statistics(model.programs, config, params, small, weights, regions, mask=mask)
         used = jax.tree.map(lambda old, new: old + np.float32(rate) * (new - old), statistics, own)
         painted = stylize_in_tiles(model.programs, config, params, small, weights, regions, mask=mask, statistics=used)
@@ -267,10 +267,10 @@ class ClipPainter:
             track.number: ReadFace(
                 face,
                 as_dict(track.emotion.probabilities),
-                style_dict(self.model.styles, track.emotion.style) if own else None,
+                style_dict(self.model.stylizer, track.emotion.style) if own else None,
             )
             for track, face in found
         }
         emotion = as_dict(self._emotion.probabilities) if read and self._seconds_without_face < HOLD else None
         faces = faces if read else {}
-        return FrameReading(self._index, float(frame.time), faces, emotion, style_dict(self.model.styles, style))
+        return FrameReading(self._index, float(frame.time), faces, emotion, style_dict(self.model.stylizer, style))

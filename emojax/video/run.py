@@ -68,7 +68,7 @@ def stylize_video(
     names = [field.name for field in fields(VideoOptions)]
     video = VideoOptions(**{name: value for name, value in options.items() if name in names})
     chosen = options_of({name: value for name, value in options.items() if name not in names}, names)
-    check_options(model.styles, chosen)
+    check_options(model.stylizer, chosen)
     if output.suffix.lower() not in WRITTEN:
         raise InputError(f"cannot write {output}: the suffix {output.suffix!r} is none of {' '.join(WRITTEN)}")
     if os.path.lexists(output) and os.path.lexists(source) and os.path.samefile(source, output):
@@ -117,12 +117,12 @@ def _run(
     analyzer = ClipAnalyzer(
         model,
         scaled_size(*clip.info.size, 1 / options.style_scale),
-        faces=read or spares_faces(model.styles, options) or options.faces_only or options.background_only,
+        faces=read or spares_faces(model.stylizer, options) or options.faces_only or options.background_only,
         read=read,
         compares=video.steady > 0,
     )
     painter = ClipPainter(model, options, video.steady, grid_shape(*clip.info.size))
-    _, amount = code_and_amount(model.styles, options.strength)
+    _, amount = code_and_amount(model.stylizer, options.strength)
 
     def write(painted: Iterator[Painted]) -> list[str]:
         frames = (_finished(one, amount, options.colors) for one in painted)

@@ -13,7 +13,7 @@ import pytest
 from tiny import compiled
 
 from emojax.errors import EmojaxError
-from emojax.nets.stylizer import StylizerConfig
+from emojax.nets.style_code import StylizerConfig
 from emojax.train.loop import LoopConfig, fit
 from emojax.train.metrics_log import MetricsLog, plot_curves
 from emojax.train.optimizer import OptimizerConfig

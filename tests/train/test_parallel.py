@@ -20,7 +20,7 @@ import pytest
 import tiny
 
 from emojax.errors import EmojaxError
-from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.train.parallel import Parallel, check_batch_size, initialize_hosts, mean_over
 from emojax.train.state import TrainState
 from emojax.weights.store import save_checkpoint

@@ -18,7 +18,7 @@ from emojax.cli.main import dispatch
 from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import EmojaxError, InputError, NoFaceError, OutputError
 from emojax.faces.find import Face
-from emojax.nets.stylizer import StylizerConfig
+from emojax.nets.style_code import StylizerConfig
 from emojax.pipeline import Model, tiles
 from emojax.video import analysis, run
 from emojax.video import write as writing
@@ -33,7 +33,7 @@ FACE = Face(20.0, 8.0, 20.0, 20.0, 0.9)
 
 @pytest.fixture(scope="module")
 def model():
-    params = {"classifier": tiny.classifier_variables(), "styles": tiny.stylizer_params(STYLES, apart=0.5)}
+    params = {"classifier": tiny.classifier_variables(), "stylizer": tiny.stylizer_params(STYLES, apart=0.5)}
     return Model(FACES, STYLES, jax.device_put(params))
 
 

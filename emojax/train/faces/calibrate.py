@@ -17,7 +17,8 @@ import numpy as np
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
-from emojax.nets.classifier import ClassifierConfig, network_input, split_domains
+from emojax.nets.classifier import network_input
+from emojax.nets.classifier_config import ClassifierConfig, split_domains
 from emojax.nets.classifier_nets import FaceNet
 from emojax.train.faces.data import HeldOutFaces
 from emojax.train.faces.evaluate import BATCH, add_margins, labelled_faces, score_faces

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
-from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.mobilefacenet import BLOCKS
 from emojax.train.config import TrainingConfig
 from emojax.train.faces.augment import AugmentConfig

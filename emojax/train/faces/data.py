@@ -22,7 +22,7 @@ from PIL import Image
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
 from emojax.faces.crops import convert_crop
-from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.train.faces.sources import FaceConfig, FaceSource, open_faces
 from emojax.train.stream import UNREADABLE, Unreadable, batches_of
 from emojax.util.words import tell

@@ -25,7 +25,8 @@ from emojax.faces.crops import convert_crop, cut_face, find_landmarks
 from emojax.faces.find import Face, cut_crop, find_faces, overlap
 from emojax.faces.views import FaceDetector
 from emojax.images import read_photo
-from emojax.nets.classifier import ClassifierConfig, classify
+from emojax.nets.classifier import classify
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.train.faces.data import HeldOutFaces, held_out_faces
 from emojax.train.faces.scores import BINS, calibration_bins, score
 from emojax.train.faces.sources import FaceConfig

@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float16, Int, UInt8
 
 from emojax.errors import InputError, OutputError
-from emojax.nets.classifier import ClassifierConfig, network_input
+from emojax.nets.classifier import network_input
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.mobilefacenet import MobileFaceNet, layers_before
 from emojax.train.faces.data import decode_face
 from emojax.train.stream import UNREADABLE

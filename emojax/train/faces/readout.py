@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emojax.emotions import EMOTIONS
-from emojax.nets.classifier import ClassifierConfig, network_input
+from emojax.nets.classifier import network_input
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.mobilefacenet import MobileFaceNet
 from emojax.train.faces.data import decode_face, draw_weights, smooth_label
 from emojax.train.faces.sources import FaceConfig

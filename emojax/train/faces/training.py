@@ -18,14 +18,8 @@ import optax
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
-from emojax.nets.classifier import (
-    ClassifierConfig,
-    classifier_logits,
-    init_classifier,
-    mix_domains,
-    network_input,
-    split_domains,
-)
+from emojax.nets.classifier import classifier_logits, init_classifier, network_input
+from emojax.nets.classifier_config import ClassifierConfig, mix_domains, split_domains
 from emojax.nets.classifier_nets import Classifier, FaceNet
 from emojax.nets.mobilefacenet import layers_before
 from emojax.train.faces.augment import augment_faces, mix_pairs

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from emojax.emotions import EMOTIONS
 from emojax.errors import CheckpointError, InputError
-from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.weights.load import load_classifier
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.train.faces.augment import AugmentConfig
 from emojax.train.faces.config import ClassifierTraining
 from emojax.train.faces.sources import FaceConfig

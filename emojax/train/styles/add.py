@@ -24,7 +24,8 @@ from PIL import Image
 from emojax.emotions import PHOTO
 from emojax.errors import CheckpointError, InputError
 from emojax.images import read_photo
-from emojax.nets.stylizer import StylizerConfig, init_stylizer
+from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer import init_stylizer
 from emojax.pipeline.forward import stylize_photos
 from emojax.train.state import TrainState
 from emojax.train.styles.config import StyleTraining, painted_styles

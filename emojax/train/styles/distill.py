@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from emojax.images import to_unit
-from emojax.nets.stylizer import StylizerConfig, mix_styles, stylize_with_code
+from emojax.nets.style_code import StylizerConfig, mix_styles
+from emojax.nets.stylizer import stylize_with_code
 from emojax.train.styles.config import StyleTraining
 
 

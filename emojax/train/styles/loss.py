@@ -19,7 +19,8 @@ from emojax.losses.terms import (
     style_loss,
     total_variation,
 )
-from emojax.nets.stylizer import mix_styles, stylize_with_code
+from emojax.nets.style_code import mix_styles
+from emojax.nets.stylizer import stylize_with_code
 from emojax.nets.vgg16 import vgg16_features
 from emojax.train.styles.config import StyleTraining, painted_styles
 

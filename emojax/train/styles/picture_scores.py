@@ -35,9 +35,7 @@ def score_pictures(
     Args:
         options: of `StylizeOptions`.
     """
-    rows: dict[str, dict[str, list[float]]] = {
-        style: defaultdict(list) for style in painted_styles(model.styles.style_names)
-    }
+    rows: dict[str, dict[str, list[float]]] = {style: defaultdict(list) for style in painted_styles(model.style_names)}
     for photo in track(photos.values(), "photo", "looking at pictures"):
         faces = [face for face in find_faces(model.detector, photo) if min(face.w, face.h) >= SMALLEST_FACE]
         before = _emotions(model, photo, faces)

@@ -8,7 +8,7 @@ from tiny import FACES as PAPER
 
 from emojax.errors import EmojaxError
 from emojax.nets import classifier
-from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.train.faces import calibrate
 from emojax.train.faces.data import held_out_faces
 from emojax.train.faces.scores import fit_temperature, negative_log_likelihood

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from emojax.errors import EmojaxError
-from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.train.faces import data
 from emojax.train.faces.data import draw_weights, face_batches, held_out_faces, smooth_label
 from emojax.train.faces.sources import SIDES, VOTES, FaceArchive, FaceConfig, open_faces

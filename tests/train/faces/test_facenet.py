@@ -9,7 +9,7 @@ import tiny
 
 from configs.classifier import PRESETS
 from emojax.errors import EmojaxError
-from emojax.nets.classifier import ClassifierConfig
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.mobilefacenet import layers_before
 from emojax.train.faces import calibrate, landmarks
 from emojax.train.faces.data import HeldOutFaces

@@ -8,7 +8,8 @@ import pytest
 import tiny
 
 from emojax.errors import EmojaxError
-from emojax.nets.classifier import ClassifierConfig, init_classifier, network_input
+from emojax.nets.classifier import init_classifier, network_input
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.classifier_nets import Classifier
 from emojax.train.faces.config import ClassifierTraining
 from emojax.train.faces.training import initial_variables

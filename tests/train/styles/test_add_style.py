@@ -11,7 +11,8 @@ from PIL import Image
 
 from configs.style import ADD, EMOTIONS
 from emojax.errors import EmojaxError
-from emojax.nets.stylizer import StylizerConfig, init_stylizer
+from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer import init_stylizer
 from emojax.pipeline import Model
 from emojax.train.loop import LoopConfig
 from emojax.train.styles import add as add_style
@@ -50,7 +51,7 @@ def test_a_painting_becomes_a_pack(flags, tmp_path, capsys):
     assert open_preview(style_file).size == (128, 128)
     checkpoint = flags[flags.index("--checkpoint") + 1]
     network = load_styles(checkpoint)
-    model = Model(tiny.FACES, network[0], {"classifier": None, "styles": network[1]}).with_style_files([style_file])
+    model = Model(tiny.FACES, network[0], {"classifier": None, "stylizer": network[1]}).with_style_files([style_file])
     photo = np.asarray(Image.open(EXAMPLE).resize((64, 64)))
     joy = model.stylize(photo, "joy")
     assert all((model.stylize(photo, name) != joy).any() for name in CONFIG.style_names)
