@@ -51,7 +51,7 @@ def start_ray():
 
 @pytest.fixture(scope="module")
 def cluster():
-    psutil = pytest.importorskip("psutil")
+    psutil, terminated = pytest.importorskip("psutil"), signal.getsignal(signal.SIGTERM)
     os.environ |= {"RAY_worker_niceness": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     with warnings.catch_warnings():  # a fixture does not have the filters of the module's mark
         warnings.simplefilter("ignore")
@@ -59,6 +59,7 @@ def cluster():
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield psutil.Process()
     ray.shutdown()
+    signal.signal(signal.SIGTERM, terminated)  # Ray keeps its own handler, which later tests of this process would meet
 
 
 def photos_in(folder, count=3):

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from tiny import code_of, compiled, norm_statistics, stylize_with_code, stylizer_params
 
 from emojax.errors import EmojaxError
-from emojax.nets import layers, stylizer
+from emojax.nets import layers, style_code, stylizer
 from emojax.nets.style_code import StylizerConfig, spare_faces, vary_styles
 from emojax.nets.stylizer import init_stylizer
 from emojax.nets.transform_net import Stylizer
 
 TINY = StylizerConfig(width=4, blocks=2, style_names=("sad", "happy", "fear"))
 
-mix_styles = compiled(stylizer.mix_styles)
+mix_styles = compiled(style_code.mix_styles)
 remove_checkerboard = compiled(stylizer.remove_checkerboard, static_argnums=0)
 moments = compiled(layers.channel_moments, static_argnames="together")
 reflect_pad = compiled(layers.reflect_pad, static_argnums=(1, 3))

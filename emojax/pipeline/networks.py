@@ -123,7 +123,8 @@ class Networks:
         """The crops, followed by black ones up to the next of `FACE_COUNTS`."""
         places = next(places for places in FACE_COUNTS if places >= len(crops))
         filled = np.zeros((places, self.classifier.size, self.classifier.size, 3), np.uint8)
-        filled[: len(crops)] = crops
+        for place, crop in zip(filled, crops, strict=False):
+            place[:] = crop
         return filled
 
     def _paint(
