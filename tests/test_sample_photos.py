@@ -32,7 +32,7 @@ def find(detector):
     return faces_of
 
 
-def test_boxes_are_like_those_of_expw(shared_data, find, optimized):
+def test_boxes_are_like_those_of_expw(shared_data, find, computes_long):
     root, errors = shared_data / EXPW, []
     labels = (root / "label.lst").read_text()
     photos: dict[str, list[Face]] = {}
@@ -52,7 +52,7 @@ def test_boxes_are_like_those_of_expw(shared_data, find, optimized):
     assert not any(face.rotation for found in photos.values() for face in found)
 
 
-def test_the_packaged_classifier_on_the_sample_photos(shared_data, detector, find, optimized, monkeypatch):
+def test_the_packaged_classifier_on_the_sample_photos(shared_data, detector, find, computes_long, monkeypatch):
     """All of them are training data: this is about the path from detector to crop, not about the classifier."""
     monkeypatch.setattr(evaluate, "FaceDetector", lambda: detector)
     monkeypatch.setattr(evaluate, "find_faces", lambda _, pixels: find(pixels))

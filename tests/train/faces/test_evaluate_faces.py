@@ -149,7 +149,7 @@ def test_a_split_without_faces(saved, tiny_face_data, tmp_path):
         evaluate.main(["--checkpoint", str(saved), "--data", str(tmp_path / "train.npz")])
 
 
-def test_the_packaged_classifier_on_validation_faces(shared_data, optimized):
+def test_the_packaged_classifier_on_validation_faces(shared_data, computes_long):
     """The figures of docs/results.md, less what another machine's rounding may change."""
     from emojax.util.files import PACKAGED
     from emojax.weights.load import load_classifier

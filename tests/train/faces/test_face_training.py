@@ -82,7 +82,7 @@ def without_dropout(config):
 
 
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
-def test_the_step_is_the_same_however_it_is_spread(optimized, config, mode):
+def test_the_step_is_the_same_however_it_is_spread(computes_long, config, mode):
     """Augmentation, mixup, batch norm and averaging included. Without dropout: each device of a pmap draws its own mask.
 
     As users compile it: otherwise a maximum and what its gradient compares with it may round differently, and parts of the
