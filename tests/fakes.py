@@ -1,9 +1,10 @@
-"""A stand-in for the model, so that tests of what surrounds it need no network."""
+"""A stand-in for the model, so that tests of what surrounds it need no network; its photos, and what is told of them."""
 
 from types import SimpleNamespace
 
 from PIL import Image
 
+from emojax.cli.plan import plan
 from emojax.emotions import as_dict, style_weights
 from emojax.images import to_picture
 
@@ -35,6 +36,21 @@ def write_photo(path, colour=(200, 30, 30), size=(8, 6), **options):
     return path
 
 
+def several(here, names="abcde"):
+    """Photos of different heights."""
+    for index, name in enumerate(names):
+        write_photo(here / f"{name}.png", size=(8, 10 + index))
+    return plan([f"{name}.png" for name in names])
+
+
 def names(folder):
     """All files below a folder, hidden ones included."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def told(capsys):
+    """The only line on stderr."""
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith("emojax: error: ") and "Traceback" not in line
+    return line

@@ -2,26 +2,19 @@
 
 import io
 import struct
-import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import COLOURS, chunk, file_of
 from PIL import ExifTags, Image, ImageCms
 
 from emojax import images
 from emojax.images import isobmff, read_photo, spaces
-from emojax.images.spaces import SRGB, ColourSpace
+from emojax.images.spaces import ColourSpace
 
-COLOURS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 SMOOTH = np.asarray(Image.fromarray(COLOURS[:4, :6]).resize((96, 64), Image.Resampling.BICUBIC))
-
-
-def file_of(image, format, **options) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, format, **options)
-    return stream.getvalue()
 
 
 def coded(pixels, space, depth=8):
@@ -50,10 +43,6 @@ def coded(pixels, space, depth=8):
     if not space.full_range:
         code = (code * 219 + 16) / 255
     return (code * (2**depth - 1)).round().astype(np.uint8 if depth == 8 else np.uint16)
-
-
-def chunk(kind, body):
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def png(pixels, *chunks, **options):
@@ -318,43 +307,3 @@ def test_a_tiffs_primaries():
     assert error(read_photo(file_of(image, "TIFF", tiffinfo=tags)), SMOOTH) < 1
     photo = read_photo(file_of(Image.fromarray(SMOOTH), "TIFF", tiffinfo={301: tuple(range(256))}))
     assert (photo.pixels == SMOOTH).all() and "transfer function" in (photo.note or "")
-
-
-# --- the conversion itself
-
-
-def test_srgb_is_srgb():
-    assert SRGB.is_srgb and not spaces.from_cicp(12, 13).is_srgb and not spaces.from_cicp(1, 16).is_srgb
-    np.testing.assert_allclose(spaces._to_srgb_matrix(spaces.SRGB_PRIMARIES), np.eye(3), atol=1e-9)
-
-
-@pytest.mark.parametrize("primaries", [*spaces._CICP_PRIMARIES])
-def test_white_stays_white(primaries):
-    matrix = spaces._to_srgb_matrix(spaces._CICP_PRIMARIES[primaries])
-    np.testing.assert_allclose(matrix @ np.ones(3), np.ones(3), atol=1e-6)
-
-
-def test_known_values_of_the_curves():
-    for code, light in ((0.58068888, 1.0), (0.75182709, 1000 / 203), (1.0, 10_000 / 203), (0.0, 0.0)):
-        np.testing.assert_allclose(spaces._to_light(np.array([code]), ColourSpace(transfer="pq")), light, rtol=1e-4)
-    for code, light in ((0.5, 1 / 12), (1.0, 1.0), (0.0, 0.0), (0.75, 0.26496256)):
-        np.testing.assert_allclose(spaces._to_light(np.array([code]), ColourSpace(transfer="hlg")), light, atol=1e-5)
-    white = spaces._to_srgb_light(np.full((1, 3), 0.26496256, np.float32), ColourSpace(transfer="hlg"))
-    np.testing.assert_allclose(white, 1, rtol=0.01)  # 75 % of HLG is diffuse white
-
-
-@given(st.floats(1, 50), st.floats(0, 1), st.floats(0, 1))
-def test_highlights_are_compressed_in_order_and_below_white(peak, one, other):
-    low, high = sorted((one * peak, other * peak))
-    light = np.array([[low], [high], [peak]], np.float32)
-    out = spaces._compress(light, peak)[:, 0]
-    assert out[0] <= out[1] + 1e-6 and out[1] <= out[2] + 1e-6 and out[2] == pytest.approx(1, abs=1e-5)
-    assert (out <= light[:, 0] + 1e-6).all() and (low > 0.6 or out[0] == light[0, 0])
-
-
-def test_strips_make_no_difference(monkeypatch):
-    space = spaces.from_cicp(9, 18)
-    picture = Image.fromarray(COLOURS)
-    whole = np.asarray(spaces.convert(picture, space))
-    monkeypatch.setattr(spaces, "_STRIP", 50)
-    np.testing.assert_array_equal(np.asarray(spaces.convert(picture, space)), whole)

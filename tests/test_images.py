@@ -1,5 +1,5 @@
-import io
-import os
+"""What becomes of a photo's pixels: their mode, transparency, orientation and first frame."""
+
 import struct
 import warnings
 import zlib
@@ -10,34 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
+from pictures import LOSSLESS, PIXELS, chunk, file_of
+from PIL import ExifTags, Image, ImageOps
 
-from emojax import images
-from emojax.errors import EmojaxError
-from emojax.images import (
-    FORMATS,
-    UNMARKED,
-    encode,
-    is_ours,
-    read_photo,
-    read_size,
-    rescale,
-    scaled_size,
-    to_picture,
-    to_uint8,
-    to_unit,
-    write_image,
-)
-
-PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-LOSSLESS = sorted({"PNG", "TIFF", "BMP", "PPM", "TGA", "JPEG2000"})
-
-
-def file_of(image, format, **options) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, format, **options)
-    return stream.getvalue()
-
+from emojax.images import read_photo, rescale, scaled_size, to_picture, to_uint8, to_unit
 
 # --- conversions
 
@@ -154,12 +130,34 @@ def test_a_colour_that_is_declared_transparent():
     assert (photo.alpha == 0).all() and (photo.pixels == 255).all()
 
 
+def png_of(depth, colour, rows, transparent):
+    """A PNG of any depth, whose rows are given as packed bytes."""
+    header = struct.pack(">IIBBBBB", 4, len(rows), depth, colour, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    parts = (b"IHDR", header), (b"tRNS", transparent), (b"IDAT", pixels), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, body) for kind, body in parts)
+
+
+def test_a_transparent_colour_at_any_depth():
+    """Pillow scales the pixels, but not the colour that is declared as transparent."""
+    for depth, row, transparent in (
+        (1, 0b10100000, 1),
+        (2, 0b11001100, 3),
+        (4, b"\xf0\xf0", 15),
+        (8, b"\xff\0\xff\0", 255),
+    ):
+        row = bytes([row]) if isinstance(row, int) else row
+        assert read_photo(png_of(depth, 0, [row], struct.pack(">H", transparent))).alpha.tolist() == [[0, 255, 0, 255]]
+    one, other = struct.pack(">3H", 0x1234, 0x5678, 0x9ABC), struct.pack(">3H", 0x1234, 0x5678, 0xFABC)
+    assert read_photo(png_of(16, 2, [2 * (one + other)], one)).alpha.tolist() == [[0, 255, 0, 255]]
+
+
 def test_a_cmyk_jpeg():
     photo = read_photo(file_of(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG", quality=100))
     assert np.abs(photo.pixels.astype(int) - (0, 255, 255)).max() <= 2
 
 
-# --- reading: orientation, profile, animation
+# --- reading: orientation, animation
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -200,78 +198,6 @@ def test_damaged_exif_is_ignored(exif):
     assert photo.pixels.shape == PIXELS.shape
 
 
-def swapped_profile() -> bytes:
-    """An RGB profile whose red is sRGB's green and the other way round."""
-    profile = bytearray(images.srgb_profile())
-    count = struct.unpack(">I", profile[128:132])[0]
-    tags = {bytes(profile[132 + 12 * i : 136 + 12 * i]): 132 + 12 * i for i in range(count)}
-    red, green = tags[b"rXYZ"], tags[b"gXYZ"]
-    profile[red + 4 : red + 12], profile[green + 4 : green + 12] = (
-        profile[green + 4 : green + 12],
-        profile[red + 4 : red + 12],
-    )
-    return bytes(profile)
-
-
-@pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "WEBP"])
-def test_a_colour_profile_is_converted_to_srgb(format):
-    image = Image.new("RGB", (16, 16), (200, 10, 20))
-    options = {"lossless": True} if format == "WEBP" else {}
-    photo = read_photo(file_of(image, format, icc_profile=swapped_profile(), **options))
-    assert photo.note is None
-    assert np.abs(photo.pixels.astype(int) - (10, 200, 20)).max() <= 3
-
-
-def test_a_profile_keeps_alpha():
-    image = Image.new("RGBA", (2, 2), (200, 10, 20, 255))
-    image.putpixel((0, 0), (200, 10, 20, 0))
-    photo = read_photo(file_of(image, "PNG", icc_profile=swapped_profile()))
-    assert (photo.alpha == [[0, 255], [255, 255]]).all() and (photo.pixels[0, 0] == 255).all()
-    assert np.abs(photo.pixels[1, 1].astype(int) - (10, 200, 20)).max() <= 3
-
-
-def grey_profile(gamma: float) -> bytes:
-    """A minimal ICC profile (version 2) for grey with a gamma."""
-    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
-    text = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"grey\0" + bytes(78 + 1)
-    text += bytes(-len(text) % 4)
-    parts, table, offset = [(b"desc", text), (b"wtpt", white), (b"kTRC", curve)], b"", 128 + 4 + 3 * 12
-    for name, data in parts:
-        table += name + struct.pack(">II", offset, len(data))
-        offset += len(data)
-    head = struct.pack(">I4sI4s4s4s", offset, b"lcms", 0x02100000, b"mntr", b"GRAY", b"XYZ ")
-    head += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)
-    return head.ljust(128, b"\0") + struct.pack(">I", 3) + table + b"".join(data for _, data in parts)
-
-
-def test_a_grey_profile_is_converted():
-    # value 0.5 at gamma 1 is half the light, which sRGB writes as 188
-    photo = read_photo(file_of(Image.new("L", (4, 4), 128), "PNG", icc_profile=grey_profile(1.0)))
-    assert photo.note is None and np.abs(photo.pixels.astype(int) - 188).max() <= 1
-
-
-def test_a_grey_photo_with_the_profile_of_the_camera():
-    photo = read_photo(file_of(Image.new("L", (4, 4), 90), "JPEG", icc_profile=images.srgb_profile()))
-    assert photo.note is None and np.abs(photo.pixels.astype(int) - 90).max() <= 1
-    photo = read_photo(file_of(Image.new("L", (4, 4), 90), "PNG", icc_profile=swapped_profile()))
-    assert photo.note is None and np.abs(photo.pixels.astype(int) - 90).max() <= 1
-
-
-@pytest.mark.parametrize(
-    "profile", [b"rubbish", images.srgb_profile()[:300], grey_profile(2.2), swapped_profile()[:-200]]
-)
-def test_an_unusable_profile_is_ignored_with_a_note(profile):
-    photo = read_photo(file_of(Image.fromarray(PIXELS), "PNG", icc_profile=profile))
-    assert photo.note is not None and "profile" in photo.note and "ignored" in photo.note
-    np.testing.assert_array_equal(photo.pixels, PIXELS)
-
-
-def test_cmyk_with_a_profile_for_rgb():
-    photo = read_photo(file_of(Image.new("CMYK", (4, 4)), "TIFF", icc_profile=swapped_profile()))
-    assert photo.note is not None and "for RGB" in photo.note and (photo.pixels == 255).all()
-
-
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_the_first_frame_of_an_animation_with_a_note(format):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ((255, 0, 0), (0, 0, 255))]
@@ -284,215 +210,3 @@ def test_the_first_frame_of_an_animation_with_a_note(format):
 def test_the_previews_inside_a_phone_photo_are_no_animation():
     frames = [Image.new("RGB", (8, 8), colour) for colour in ((255, 0, 0), (0, 0, 255))]
     assert read_photo(file_of(frames[0], "MPO", save_all=True, append_images=frames[1:])).note is None
-
-
-# --- reading: sources and limits
-
-
-def test_sources(tmp_path):
-    path = tmp_path / "photo.png"
-    Image.fromarray(PIXELS).save(path)
-    for source in (path, str(path), path.read_bytes(), Image.fromarray(PIXELS), PIXELS):
-        photo = read_photo(source)
-        np.testing.assert_array_equal(photo.pixels, PIXELS)
-        assert photo.alpha is None and photo.note is None
-
-
-def test_a_pipe(tmp_path):
-    read, write = os.pipe()
-    with open(write, "wb") as stream:
-        stream.write(file_of(Image.fromarray(PIXELS), "PNG"))
-    try:
-        np.testing.assert_array_equal(read_photo(f"/dev/fd/{read}").pixels, PIXELS)
-    finally:
-        os.close(read)
-
-
-@pytest.mark.parametrize("array", [PIXELS[..., :2], PIXELS[0], PIXELS.astype(float), PIXELS[:0]])
-def test_other_arrays_are_refused(array):
-    with pytest.raises(EmojaxError, match=r"uint8 \[H, W, 3\]"):
-        read_photo(array)
-
-
-def huge_png(width: int, height: int) -> bytes:
-    """The header of a PNG of that size, and hardly anything else."""
-    data = bytearray(file_of(Image.new("L", (1, 1)), "PNG"))
-    data[16:24] = struct.pack(">II", width, height)
-    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    return bytes(data)
-
-
-@pytest.mark.parametrize("side", [10_001, 20_000, 60_000])  # below and above Pillow's own limits
-def test_the_size_is_checked_before_decoding(side):
-    with pytest.raises(EmojaxError, match=r"big\.png has .* megapixels, more than 100: allow it with `max_megapixels`"):
-        read_photo(huge_png(side, side), name="big.png")
-
-
-def test_the_limit_can_be_raised_above_that_of_pillow():
-    with pytest.raises(EmojaxError, match="cannot read"):  # past the check, and then the data is missing
-        read_photo(huge_png(14_000, 14_000), max_megapixels=200)
-    assert Image.MAX_IMAGE_PIXELS == 89478485
-
-
-@pytest.mark.parametrize("source", [PIXELS, Image.fromarray(PIXELS), file_of(Image.fromarray(PIXELS), "BMP")])
-def test_the_limit_is_exact(source):
-    assert read_photo(source, max_megapixels=35e-6).pixels.shape == PIXELS.shape
-    with pytest.raises(EmojaxError, match="megapixels"):
-        read_photo(source, max_megapixels=34e-6)
-
-
-def test_a_large_picture_inside_a_small_icon():
-    inner = huge_png(20_000, 20_000)
-    icon = struct.pack("<HHH", 0, 1, 1) + struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(inner), 22) + inner
-    with pytest.raises(EmojaxError, match=r"400 megapixels, more than 100"):
-        read_photo(icon)
-
-
-@pytest.mark.parametrize("megapixels", [0, -1, float("nan")])
-def test_a_senseless_limit(megapixels):
-    with pytest.raises(EmojaxError, match="`max_megapixels`"):
-        read_photo(PIXELS, max_megapixels=megapixels)
-
-
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA"])
-@pytest.mark.parametrize("part", [0.3, 0.7])
-def test_truncated_files(format, part):
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    data = file_of(picture, format)
-    with pytest.raises(EmojaxError, match=r"^cannot read cut\.img: ") as caught:
-        read_photo(data[: int(part * len(data))], name="cut.img")
-    assert "\n" not in str(caught.value)
-
-
-@given(st.binary(max_size=200), st.sampled_from(["JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM", "ICO"]), st.data())
-def test_damaged_files_are_read_or_refused_and_nothing_else(junk, format, data):
-    good = file_of(Image.new("L", (8, 8), 7), format)
-    where = data.draw(st.integers(0, len(good)))
-    try:
-        photo = read_photo(good[:where] + junk + good[where + len(junk) :])
-    except EmojaxError:
-        return
-    assert photo.pixels.dtype == np.uint8 and photo.pixels.ndim == 3
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif", ".gif", ".bmp", ".jp2"])
-@pytest.mark.parametrize("orientation", [None, 1, 2, 3, 4, 5, 6, 7, 8, 9])
-def test_the_size_in_the_header_is_that_of_the_photo(tmp_path, suffix, orientation):
-    exif = Image.Exif()
-    if orientation:
-        exif[ExifTags.Base.Orientation] = orientation
-    Image.new("RGB", (12, 7)).save(tmp_path / f"photo{suffix}", exif=exif)
-    assert read_size(tmp_path / f"photo{suffix}") == read_photo(tmp_path / f"photo{suffix}").pixels.shape[:2]
-
-
-def test_no_size_where_there_is_no_photo(tmp_path):
-    (tmp_path / "junk.png").write_bytes(b"junk")
-    os.mkfifo(tmp_path / "pipe.png")  # nobody writes into it: opening it would wait for ever
-    Image.new("RGB", (200, 100)).save(tmp_path / "large.png")
-    for name in ("junk.png", "pipe.png", "missing.png", "a\0b"):
-        assert read_size(tmp_path / name) is None
-    assert read_size(tmp_path / "large.png", max_megapixels=0.01) is None
-    assert read_size(tmp_path / "large.png", max_megapixels=0.02) == (100, 200)
-
-
-# --- writing
-
-
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_what_is_written_is_read_back(tmp_path, suffix):
-    path = tmp_path / f"art{suffix.upper()}"
-    smooth = np.full((32, 48, 3), (30, 120, 200), np.uint8)
-    write_image(Image.fromarray(smooth), path)
-    photo = read_photo(path)
-    assert photo.alpha is None and photo.note is None
-    assert np.abs(photo.pixels.astype(int) - smooth).max() <= (0 if FORMATS[suffix] in LOSSLESS else 4)
-    assert is_ours(path) == (FORMATS[suffix] not in UNMARKED)
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("format", sorted(set(FORMATS.values())))
-def test_alpha_is_kept_or_composited(format):
-    picture = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
-    picture.paste((0, 0, 0, 255), (16, 0, 32, 32))
-    photo = read_photo(encode(picture, format))
-    expected = np.where(np.arange(32) < 16, 255, 0)  # over white
-    assert np.abs(photo.pixels[16, :, 1].astype(int) - expected)[[2, 29]].max() <= 3
-    if format in ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"):
-        assert photo.alpha is not None and np.abs(photo.alpha[16][[2, 29]].astype(int) - (0, 255)).max() <= 1
-    else:
-        assert photo.alpha is None
-
-
-@pytest.mark.parametrize("format", sorted(set(FORMATS.values())))
-def test_the_same_picture_gives_the_same_file(format):
-    first = encode(Image.fromarray(PIXELS), format)
-    images.srgb_profile.cache_clear()
-    assert encode(Image.fromarray(PIXELS), format) == first
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tiff", ".avif"])
-def test_metadata_says_srgb_and_emojax_and_nothing_of_the_photo(tmp_path, suffix):
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    exif[ExifTags.Base.Make] = "Camera"
-    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitude] = (1.0, 2.0, 3.0)
-    source = read_photo(file_of(Image.fromarray(PIXELS), "JPEG", exif=exif, icc_profile=swapped_profile()))
-    carrier = to_picture(source.pixels)
-    carrier.info |= {"exif": exif.tobytes(), "icc_profile": b"other", "comment": "secret", "dpi": (1, 1)}
-    path = tmp_path / f"art{suffix}"
-    write_image(carrier, path)
-    with Image.open(path) as image:
-        tags = image.getexif()
-        assert ExifTags.Base.Orientation not in tags and ExifTags.Base.Make not in tags
-        assert not tags.get_ifd(ExifTags.IFD.GPSInfo)
-        assert image.info["icc_profile"] == images.srgb_profile()
-        assert image.size == (5, 7)
-    assert b"secret" not in path.read_bytes() and b"Camera" not in path.read_bytes()
-
-
-def test_the_profile_is_srgb():
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(images.srgb_profile()))
-    converted = ImageCms.profileToProfile(Image.fromarray(PIXELS), profile, ImageCms.createProfile("sRGB"))
-    assert converted is not None and np.abs(np.asarray(converted).astype(int) - PIXELS).max() <= 1
-
-
-def test_an_unknown_suffix(tmp_path):
-    with pytest.raises(EmojaxError, match=r"art\.psd.*\.jpg .*\.png"):
-        write_image(Image.fromarray(PIXELS), tmp_path / "art.psd")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(("format", "size"), [("JPEG", (65_536, 1)), ("WEBP", (16_384, 1))])
-def test_a_picture_that_the_format_cannot_hold(tmp_path, format, size):
-    suffix = next(suffix for suffix, name in FORMATS.items() if name == format)
-    with pytest.raises(EmojaxError, match=f"as {format}"):
-        write_image(Image.new("RGB", size), tmp_path / f"art{suffix}")
-    assert not list(tmp_path.iterdir())
-
-
-def test_streams():
-    stream = io.BytesIO()
-    write_image(Image.fromarray(PIXELS), stream)
-    np.testing.assert_array_equal(read_photo(stream.getvalue()).pixels, PIXELS)
-    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(EmojaxError, match="No space left"):
-        write_image(Image.fromarray(PIXELS), full)
-
-
-def test_others_are_not_ours(tmp_path):
-    path = tmp_path / "photo.png"
-    text = PngImagePlugin.PngInfo()
-    text.add_text("Software", "emojaxish 3")
-    Image.fromarray(PIXELS).save(path, pnginfo=text)
-    assert not is_ours(path)
-    path.write_bytes(b"not an image")
-    assert not is_ours(path)
-    assert not is_ours(tmp_path / "missing.png")
-    Image.fromarray(PIXELS).save(tmp_path / "photo.jpg")
-    assert not is_ours(tmp_path / "photo.jpg")
-
-
-def test_is_ours_does_not_decode(tmp_path):
-    path = tmp_path / "photo.png"
-    data = encode(Image.fromarray(PIXELS), "PNG")
-    path.write_bytes(data[: data.index(b"IDAT") + 6])
-    assert is_ours(path)

@@ -20,6 +20,8 @@ from emojax.nets.stylizer import init_stylizer
 
 FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
 STYLES = StylizerConfig(width=4, blocks=2)
+LESS = ["--batch_size", "4", "--model.patch", "2", "--loss.style_layer_weights", "0.4", "0.4", "0.2", "0"]
+"""flags of `emojax train styles tiny` that leave less to compile"""
 
 
 def compiled(function, **options):
@@ -44,6 +46,11 @@ def stylizer_params(config=STYLES, seed=0, apart=0.01):
         apart: standard deviation of the styles' scales and shifts.
     """
     return _filled(_shapes(init_stylizer, config), seed, apart)
+
+
+def random_styles(config):
+    """Parameters whose styles are far apart."""
+    return stylizer_params(config, apart=0.5)
 
 
 def classifier_variables(config=FACES, seed=0):

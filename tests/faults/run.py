@@ -26,7 +26,7 @@ from emojax.util.files import TEMPORARY
 from emojax.util.program_cache import ProgramCache
 from emojax.weights import store
 from tests.fuzz.run import fake_model
-from tests.train import test_loop as toy
+from tests.train import toy
 
 PHOTOS, STEPS = 8, 30
 LOOP = toy.LoopConfig(log_every=1, evaluate_every=0, save_every=3)

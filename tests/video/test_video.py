@@ -4,61 +4,23 @@ import json
 import signal
 import sys
 
-import jax
 import numpy as np
 import pytest
-import tiny
 from clips import SIZE, noisy, pan, read, sound_of, times, write, write_tone
-from tiny import FACES
+from scenes import FACE, HAPPY, SAD
 
 from benchmarks import steady as measures
 from emojax import pipeline
 from emojax.cli import video as command
 from emojax.cli.main import dispatch
-from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import EmojaxError, InputError, NoFaceError, OutputError
 from emojax.faces.find import Face
-from emojax.nets.style_code import StylizerConfig
-from emojax.pipeline import Model, tiles
+from emojax.pipeline import tiles
 from emojax.video import analysis, run
-from emojax.video import write as writing
 from emojax.video.run import stylize_video
 from emojax.video.tracks import TRANSITION
 
 av = pytest.importorskip("av", reason="clips need PyAV: pip install 'emojax[video]'")
-STYLES = StylizerConfig(width=4, blocks=1, style_names=(*EMOTIONS, PHOTO))
-HAPPY, SAD, NEUTRAL = (np.eye(7, dtype=np.float32)[EMOTIONS.index(name)] for name in ("happy", "sad", "neutral"))
-FACE = Face(20.0, 8.0, 20.0, 20.0, 0.9)
-
-
-@pytest.fixture(scope="module")
-def model():
-    params = {"classifier": tiny.classifier_variables(), "stylizer": tiny.stylizer_params(STYLES, apart=0.5)}
-    return Model(FACES, STYLES, jax.device_put(params))
-
-
-class Scene:
-    """What is found in the key frames, one after the other; the last one again and again."""
-
-    def __init__(self):
-        self.faces, self.readings, self.looks = [[FACE]], [HAPPY], 0
-
-    def find_faces(self, detector, frame, turned=True):
-        found = self.faces[min(self.looks, len(self.faces) - 1)]
-        self.looks += 1
-        return list(found)
-
-    def read_crops(self, model, crops):
-        reading = self.readings[min(self.looks - 1, len(self.readings) - 1)]
-        return np.stack([reading] * len(crops)) if reading.ndim == 1 else reading[: len(crops)]
-
-
-@pytest.fixture
-def scene(monkeypatch):
-    made = Scene()
-    monkeypatch.setattr(analysis, "find_faces", made.find_faces)
-    monkeypatch.setattr(Model, "read_crops", lambda model, crops: made.read_crops(model, crops))
-    return made
 
 
 @pytest.fixture
@@ -73,11 +35,6 @@ def written(monkeypatch):
 
     monkeypatch.setattr(run, "write_clip", keep)
     return kept
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("clips") / "clip.mkv", pan(20))
 
 
 def painted(model, source, written, **options):
@@ -282,33 +239,7 @@ def test_masks(model, scene, written, clip, tmp_path):
     assert (pictures[5][44:] == photos[5][44:]).all() and apart(pictures[5], photos[5])[12:24, 24:36].mean() > 3
 
 
-# --- mistakes, and the command
-
-
-def test_mistakes(model, scene, clip, tmp_path):
-    with pytest.raises(InputError, match="clip itself"):
-        stylize_video(model, clip, clip, force=True)
-    (tmp_path / "a.mp4").write_bytes(b"")
-    with pytest.raises(InputError, match="exists"):
-        stylize_video(model, clip, tmp_path / "a.mp4")
-    with pytest.raises(InputError, match=r"suffix '.avi'"):
-        stylize_video(model, clip, tmp_path / "a.avi")
-    with pytest.raises(InputError, match="lies between"):
-        stylize_video(model, clip, tmp_path / "b.mp4", start=0.79, end=0.791)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
-
-
-@pytest.fixture
-def folder(model, scene, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "load", lambda **_: model)
-    (tmp_path / "in").mkdir()
-    with monkeypatch.context() as patch:
-        patch.setattr(writing, "MARK", "a camera")  # or they would be left out as outputs of an earlier run
-        write(tmp_path / "in" / "a.mp4", pan(5))
-        write(tmp_path / "in" / "b.gif", pan(3))
-    (tmp_path / "in" / "c.mov").write_text("no clip")
-    (tmp_path / "in" / "notes.txt").write_text("no clip either")
-    return tmp_path
+# --- the command
 
 
 def test_the_command_on_a_folder(folder, capsys):
@@ -351,24 +282,6 @@ def test_the_command_on_a_clip(folder, capsys):
     assert command.main([*words[1:], str(output)]) == 2 and "exists" in capsys.readouterr().err
     assert command.main([*words[1:], str(source), "--force"]) == 2
     assert read(source)[0]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["-"], "clips are read from files"),
-        ([], "no clip"),
-        (["a.mp4", "--start", "5", "--end", "4"], "--end 4"),
-        (["a.mp4", "--steady", "2"], "--steady 2"),
-        (["a.mp4", "--output", "a.avi"], ".avi"),
-        (["a.mp4", "--strength", "3"], "--strength 3"),
-        (["missing.mp4"], "missing.mp4"),
-    ],
-)
-def test_mistakes_in_the_command(folder, capsys, words, message):
-    assert command.main(words) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert message in line
 
 
 def test_without_pyav_there_are_animations_only(folder, capsys, monkeypatch):

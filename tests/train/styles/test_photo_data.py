@@ -1,3 +1,5 @@
+"""The stream of photos that styles are trained on: sources, order, faces, and photos that cannot be read."""
+
 import dataclasses
 import io
 import shutil
@@ -11,16 +13,8 @@ from PIL import Image
 from emojax.errors import EmojaxError
 from emojax.faces.find import Face
 from emojax.faces.views import FaceDetector
-from emojax.train.styles.config import PhotoConfig, parse_crop
-from emojax.train.styles.crops import (
-    Square,
-    center_crop,
-    center_square,
-    known_faces,
-    photo_batches,
-    random_square,
-)
-from emojax.train.styles.paintings import find_paintings, read_paintings, read_resized_painting
+from emojax.train.styles.config import PhotoConfig
+from emojax.train.styles.crops import known_faces, photo_batches
 from emojax.train.styles.sources import EncodedPhotos, decode, open_photos
 
 
@@ -42,10 +36,6 @@ def folder(tmp_path):
 
 def config(*photos, **more):
     return PhotoConfig(photos=tuple(map(str, photos)), crop=16, held_out=1, **more)
-
-
-def random_crop(photo, size, rng, *scale):
-    return random_square(photo.size, size, rng, *scale).cut(photo, size)
 
 
 def red_of(held_out):
@@ -156,69 +146,6 @@ def test_a_bad_member_of_a_tar_is_named(folder, tmp_path, capfd):
     assert "photos.tar:photos/0.png: cannot identify" in capfd.readouterr().err
 
 
-def test_crops_are_inside_the_photo_and_photos_smaller_than_a_crop_are_enlarged():
-    ramp = np.zeros((64, 96, 3), np.uint8)
-    ramp[..., 0] = np.arange(96)[None]
-    photo, rng = Image.fromarray(ramp), np.random.default_rng(0)
-    crops = [random_crop(photo, 16, rng) for _ in range(40)]
-    slopes = {int(np.sign(int(crop[8, -1, 0]) - int(crop[8, 0, 0]))) for crop in crops}
-    assert slopes == {-1, 1}  # some are mirrored, some not
-    assert random_crop(Image.new("RGB", (3, 200)), 16, rng).shape == (16, 16, 3)
-
-
-def test_the_scale_says_how_much_of_the_photo_a_crop_shows():
-    """On a ramp of one grey level a pixel the crop's range is the number of pixels that it shows."""
-    ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :, None], (200, 200, 3))
-    photo, rng = Image.fromarray(ramp), np.random.default_rng(0)
-
-    def shown(scale):
-        crops = [random_crop(photo, 40, rng, scale) for _ in range(30)]
-        return [int(np.ptp(crop[20, :, 0].astype(int))) + 1 for crop in crops]
-
-    assert all(abs(width - 40) <= 2 for width in shown((1.0, 1.0)))
-    widths = shown((0.5, 2.0))
-    assert 18 <= min(widths) < 25 and 65 < max(widths) <= 82
-    assert all(abs(width - 200) <= 4 for width in shown((0.01, 0.02)))  # all of it, not more
-    assert abs(int(np.ptp(center_crop(photo, 40, 2.0)[20, :, 0])) - 19) <= 2
-    assert int(np.ptp(center_crop(photo, 40)[20, :, 0])) > 190
-
-
-def test_a_square_is_cut_where_it_says_and_mirrored():
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
-    photo = Image.fromarray(pixels)
-    np.testing.assert_array_equal(Square(20, 8, 16).cut(photo, 16), pixels[8:24, 20:36])
-    np.testing.assert_array_equal(Square(20, 8, 16, mirrored=True).cut(photo, 16), pixels[8:24, 20:36][:, ::-1])
-    assert center_square((60, 40), 16, 2.0) == Square(26, 16, 8) and center_square((60, 40), 16) == Square(10, 0, 40)
-    rng = np.random.default_rng(0)
-    squares = [random_square((60, 40), 16, rng, (0.5, 1.0)) for _ in range(200)]
-    assert all(16 <= s.side <= 32 and 0 <= s.left <= 60 - s.side and 0 <= s.top <= 40 - s.side for s in squares)
-    assert 0.4 < np.mean([s.mirrored for s in squares]) < 0.6
-
-
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_the_face_map_lies_over_the_squares_faces(mirrored):
-    """1 in a face's box, 3 from its brows to its mouth, wherever the square is and however large its map."""
-    face = (30, 20, 20, 20)
-    whole = Square(0, 0, 80, mirrored).face_map([face], 80)
-    whole = whole[:, ::-1] if mirrored else whole
-    assert whole.dtype == np.uint8 and set(np.unique(whole)) == {0, 1, 3}
-    rows, columns = np.nonzero(whole)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 39, 30, 49) and (whole > 0).sum() == 400
-    rows, columns = np.nonzero(whole == 3)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (25, 37, 34, 45)  # 0.25 to 0.88, 0.18 to 0.82
-    part = Square(28, 16, 40, mirrored).face_map([face], 10)  # a cell is 4 pixels
-    part = part[:, ::-1] if mirrored else part
-    rows, columns = np.nonzero(part)
-    assert (rows.min(), rows.max()) == (1, 5) and columns.min() in (0, 1) and columns.max() in (4, 5)
-    outside = Square(60, 50, 20, mirrored).face_map([face], 10)
-    assert not outside.any() and not Square(0, 0, 80).face_map([], 20).any()
-    cut_off = Square(40, 0, 40, mirrored).face_map([face], 40)  # its right half is there
-    cut_off = cut_off[:, ::-1] if mirrored else cut_off
-    assert (cut_off > 0).sum() == 20 * 10 and cut_off[30, 0] == 3
-    two = Square(0, 0, 80).face_map([face, (30, 30, 20, 20)], 80)
-    assert two[31, 40] == 3  # the second's forehead leaves the first's mouth alone
-
-
 def test_photos_come_with_their_faces(folder, monkeypatch):
     """Each photo's are looked for once, and move with the crop."""
     looked = []
@@ -262,51 +189,6 @@ def test_faces_are_found_once_and_kept_in_a_file(folder, tmp_path, monkeypatch):
         known_faces(open_photos((str(folder),)), kept, FaceDetector())
 
 
-def test_a_painting_by_its_own_name(tmp_path):
-    (tmp_path / "fear").mkdir()
-    Image.new("RGB", (8, 8)).save(tmp_path / "fear" / "the_scream.png")
-    config = PhotoConfig(paintings=(str(tmp_path),))
-    assert find_paintings(config, ("the_scream",)) == {"the_scream": tmp_path / "fear" / "the_scream.png"}
-    with pytest.raises(EmojaxError, match="no painting for 'the_screem'"):
-        find_paintings(config, ("the_screem",))
-
-
-def test_a_part_of_a_painting(tmp_path):
-    assert parse_crop("happy=0,0.33,1,1") == ("happy", (0, 0.33, 1, 1))
-    picture = np.zeros((40, 80, 3), np.uint8)
-    picture[20:, 40:] = 200
-    Image.fromarray(picture).save(tmp_path / "own.png")
-    assert (read_resized_painting(tmp_path / "own.png", 20, (0.5, 0.5, 1, 1)) == 200).all()
-    assert read_resized_painting(tmp_path / "own.png", 20, (0.5, 0.5, 1, 1)).shape == (20, 40, 3)
-    assert read_resized_painting(tmp_path / "own.png", 20, (0, 0, 0.25, 1)).shape == (40, 20, 3)
-    entries = (f"happy={tmp_path / 'own.png'}", f"sad={tmp_path / 'own.png'}")
-    cropped = PhotoConfig(paintings=entries, painting_size=20, painting_crops=("sad=0.5,0.5,1,1",))
-    happy, sad = read_paintings(cropped, ("happy", "sad"))
-    assert happy.shape == (1, 20, 40, 3) and happy.min() == 0 and (sad == 200).all()
-
-
-@pytest.mark.parametrize(
-    ("entry", "part"),
-    [
-        ("happy", "write STYLE=LEFT,TOP,RIGHT,BOTTOM"),
-        ("happy=0,0,1", "write STYLE=LEFT,TOP,RIGHT,BOTTOM"),
-        ("happy=a,0,1,1", "write STYLE=LEFT,TOP,RIGHT,BOTTOM"),
-        ("happy=0.5,0,0.5,1", "left before right"),
-        ("happy=0,0,1,1.1", "0 to 1"),
-        ("happy=0,nan,1,1", "0 to 1"),
-    ],
-)
-def test_what_is_no_part_of_a_painting(entry, part):
-    with pytest.raises(EmojaxError, match=part):
-        PhotoConfig(painting_crops=(entry,))
-
-
-@pytest.mark.parametrize("scale", [(1.0,), (2.0, 1.0), (0.0, 1.0), (1.0, 99.0)])
-def test_a_scale_is_a_range(scale):
-    with pytest.raises(EmojaxError, match="two factors"):
-        PhotoConfig(scale=scale)
-
-
 def test_grey_photos_become_rgb():
     assert decode(np.zeros((4, 5, 1), np.uint8)).mode == "RGB"
     stream = io.BytesIO()
@@ -336,60 +218,6 @@ def test_an_empty_folder_a_fake_tar_and_too_few_photos(tmp_path, folder):
         open_photos([str(tmp_path / "fake.tar")])
     with pytest.raises(EmojaxError, match="9 photos with 9 held out"):
         photo_batches(dataclasses.replace(config(folder), held_out=9), 1, 1, 0)
-
-
-def paintings(root, **files):
-    for style, names in files.items():
-        (root / style).mkdir()
-        for name in names:
-            Image.new("RGB", (30, 20)).save(root / style / name)
-    return root
-
-
-def test_paintings_are_found_by_folder(tmp_path):
-    root = paintings(tmp_path, sad=["a.png"], happy=["b.png", "c.png"])
-    found = find_paintings(PhotoConfig(paintings=(str(root),), prefer=("c.png", "x.png")), ("happy", "sad"))
-    assert [p.name for p in found.values()] == ["c.png", "a.png"]
-
-
-def test_paintings_by_a_mapping(tmp_path):
-    root = paintings(tmp_path, sad=["a.png"], happy=["b.png"])
-    Image.new("RGB", (30, 20)).save(tmp_path / "own.png")
-    own = f"happy={tmp_path / 'own.png'}"
-    found = find_paintings(PhotoConfig(paintings=(str(root), own)), ("happy", "sad"))
-    assert [p.name for p in found.values()] == ["own.png", "a.png"]
-    assert find_paintings(PhotoConfig(paintings=(own,)), ("happy",)) == {"happy": tmp_path / "own.png"}
-    for entries, part in (
-        (("hapy=own.png",), "did you mean 'happy'"),
-        (("happy=none.png",), "no painting for 'happy' at none.png"),
-        (("a", "b"), "two folders of paintings, a and b"),
-        ((own,), "no painting for 'sad'"),
-    ):
-        with pytest.raises(EmojaxError, match=part):
-            find_paintings(PhotoConfig(paintings=entries), ("happy", "sad"))
-
-
-def test_paintings_that_are_missing_or_ambiguous(tmp_path):
-    root = paintings(tmp_path, sad=[], happy=["b.png", "c.png"])
-    for style, part in (
-        ("sad", "no painting for 'sad'"),
-        ("happy", r"several .*b\.png, c\.png"),
-        ("fear", "no painting"),
-    ):
-        with pytest.raises(EmojaxError, match=part):
-            find_paintings(PhotoConfig(paintings=(str(root),)), (style,))
-    with pytest.raises(EmojaxError, match="give a folder with a folder per emotion, or sad=PATH"):
-        find_paintings(PhotoConfig(), ("sad",))
-    with pytest.raises(EmojaxError, match="does not exist"):
-        find_paintings(PhotoConfig(paintings=(str(root / "none"),)), ("sad",))
-
-
-def test_a_painting_is_scaled_by_its_short_side(tmp_path):
-    root = paintings(tmp_path, sad=["a.png"])
-    assert read_resized_painting(root / "sad" / "a.png", 40).shape == (40, 60, 3)
-    (root / "sad" / "a.png").write_bytes(b"")
-    with pytest.raises(EmojaxError, match=r"the painting .*a\.png"):
-        read_resized_painting(root / "sad" / "a.png", 40)
 
 
 def test_a_tfds_data_set_by_name(tmp_path, monkeypatch):

@@ -1,3 +1,5 @@
+"""Training styles: the loss and its parts, the step on several devices, and whole runs."""
+
 import dataclasses
 import functools
 import json
@@ -9,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 import tiny
+from tiny import LESS
 
 from configs.style import PRESETS
 from emojax.errors import EmojaxError
@@ -17,13 +20,12 @@ from emojax.losses.terms import STYLE_LAYERS
 from emojax.nets.style_code import StylizerConfig
 from emojax.train.loop import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
-from emojax.train.options import parse_preset
 from emojax.train.parallel import Parallel
 from emojax.train.state import TrainState
-from emojax.train.styles.config import StyleLossConfig, StyleTraining
+from emojax.train.styles.config import StyleLossConfig
 from emojax.train.styles.loss import perceptual_losses
 from emojax.train.styles.targets import make_constants, painting_targets
-from emojax.train.styles.training import initial_params, make_step, release, train
+from emojax.train.styles.training import make_step, train
 from emojax.weights.load import load_styles
 from emojax.weights.store import save_checkpoint
 from emojax.weights.vgg16_file import load_vgg16
@@ -44,18 +46,6 @@ EVERYTHING = StyleLossConfig(
 )
 
 
-LESS = ["--batch_size", "4", "--model.patch", "2", "--loss.style_layer_weights", "0.4", "0.4", "0.2", "0"]
-
-
-@pytest.fixture(scope="module")
-def config(tiny_style_data, tmp_path_factory):
-    """The tiny preset with fewer layers, from a given start: most of the time here is compiling."""
-    config = parse_preset(["tiny", *tiny_style_data, *LESS], PRESETS, "train_style.py")[1]
-    start = tmp_path_factory.mktemp("start") / "start"
-    save_checkpoint(start, "styles", config.model, tiny.stylizer_params(config.model))
-    return dataclasses.replace(config, initial=str(start))
-
-
 @pytest.fixture(scope="module")
 def vgg(config):
     return load_vgg16(config.vgg16)
@@ -64,11 +54,6 @@ def vgg(config):
 @pytest.fixture(scope="module")
 def constants(config, vgg):
     return jax.device_get(make_constants(config, vgg))
-
-
-@pytest.fixture(scope="module")
-def params(config):
-    return tiny.stylizer_params(config.model)
 
 
 def batch(seed=0, **more):
@@ -200,35 +185,6 @@ def test_vgg16_is_cut_behind_the_deepest_layer_with_weight(config, vgg, monkeypa
     assert "mean" in kept and max(kept.keys() - {"mean"}) == f"conv{last}" and kept.keys() < vgg.keys() | {""}
 
 
-@pytest.mark.parametrize(
-    ("bad", "part"),
-    [
-        ({"palette": -1.0}, "^`palette` -1.0: it is a number, at least 0$"),
-        ({"strengths": (1.0, -1.0)}, "`strengths` .*: each is a number, at least 0"),
-        ({"style_layers": ("relu1_2",)}, "`style_layer_weights` .*: give one for each of the 1 style layers"),
-        ({"style_layers": ("relu1_2", "relu2_2", "relu3_3", "relu5_1")}, "layer 'relu5_1': choose from"),
-        ({"transport": 1.0, "columns": ("pool1",)}, "layer 'pool1'"),
-        ({"positions": 1}, "`positions` 1: it is a whole number, at least 2"),
-    ],
-)
-def test_invalid_losses(bad, part):
-    with pytest.raises(EmojaxError, match=part):
-        StyleLossConfig(**bad)
-
-
-@pytest.mark.parametrize(
-    ("more", "seconds"),
-    [
-        ({}, None),
-        ({"minutes": 10.0}, 600),
-        ({"minutes": 5.0, "release": "here"}, 270),
-        ({"minutes": 20.0, "score_on": ("photos",)}, 1140),
-    ],
-)
-def test_some_of_the_minutes_are_for_scoring_and_release(more, seconds):
-    assert StyleTraining(**more).length().seconds == (None if seconds is None else pytest.approx(seconds))
-
-
 def test_training_by_minutes_says_when_they_are_over(config, tmp_path, capsys, monkeypatch):
     """Of a tiny run, which began long ago: one step is taken, and then no more."""
     short = dataclasses.replace(config, minutes=1.0)
@@ -251,27 +207,6 @@ def test_a_finished_run_says_so_before_it_loads_anything(config, tmp_path, capsy
         again = train(dataclasses.replace(config, data=data), tmp_path)
     jax.tree.map(np.testing.assert_array_equal, again, first)
     assert "already has 1 steps, all that it should" in capsys.readouterr().err
-
-
-def test_training_starts_at_a_checkpoint(config):
-    _, start = load_styles(config.initial)
-    jax.tree.map(np.testing.assert_array_equal, initial_params(config), start)
-    fear = initial_params(dataclasses.replace(config, emotion="fear"))
-    jax.tree.map(
-        lambda row, table: np.testing.assert_array_equal(row, table[2:3]), fear["style_table"], start["style_table"]
-    )
-    other = dataclasses.replace(config.model, blocks=2)
-    with pytest.raises(EmojaxError, match="make them alike"):
-        initial_params(dataclasses.replace(config, model=other))
-
-
-def test_paintings_that_a_checkpoint_lacks_start_from_its_mean(config, capsys):
-    _, start = load_styles(config.initial)
-    styles = ("fear", "the_scream", "photo")
-    found = initial_params(dataclasses.replace(config, model=dataclasses.replace(config.model, style_names=styles)))
-    for row, table in zip(*(jax.tree.leaves(tree["style_table"]) for tree in (found, start)), strict=True):
-        np.testing.assert_allclose(row, np.stack([table[2], table.mean(0), table.mean(0)]), rtol=1e-5, atol=1e-6)
-    assert capsys.readouterr().err.endswith("from the mean of its styles: the_scream\n")
 
 
 def test_a_style_learns_from_its_own_photos_only(config, constants, params):
@@ -338,51 +273,10 @@ def test_a_finished_run_is_scored_and_released(config, tmp_path, monkeypatch, ca
     assert "| sad " in capsys.readouterr().out and (tmp_path / "run" / "scores" / "sheet.png").exists()
 
 
-def test_a_release_replaces_nothing_but_checkpoints(tmp_path, monkeypatch, capsys):
-    import train_style
-
-    (tmp_path / "paintings").mkdir()
-    run = ["--output", str(tmp_path / "run"), "--data.photos", "none", "--release"]
-    for output in ("paintings", "run", "."):
-        monkeypatch.setattr("sys.argv", ["train_style.py", "tiny", *run, str(tmp_path / output)])
-        assert train_style.main() == 2
-        assert "choose another folder" in capsys.readouterr().err
-    monkeypatch.setattr("sys.argv", ["train_style.py", "tiny", *run[:2], "--score_on", str(tmp_path / "missing")])
-    assert train_style.main() == 2
-    assert "no photos at" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["paintings"]
-
-
 def test_a_style_that_has_no_painting(config, tmp_path):
     named = dataclasses.replace(config, model=dataclasses.replace(config.model, style_names=("joy",)), initial=None)
     with pytest.raises(EmojaxError, match="no painting for 'joy'"):
         train(named, tmp_path)
-
-
-MIXED = ("sad=fear:0.5,happy:1.5", "happy=happy")
-
-
-def test_the_styles_of_a_release_are_mixes(config, params, tmp_path):
-    model = dataclasses.replace(config.model, style_names=(*config.model.style_names, "photo"))
-    mixed = dataclasses.replace(config, model=model, mixes=MIXED)
-    trained = tiny.stylizer_params(model)
-    save_checkpoint(tmp_path / "run", "styles", model, trained, step=3)
-    release(mixed, tmp_path / "run", tmp_path / "release")
-    found, params = load_styles(tmp_path / "release")
-    assert found.style_names == ("sad", "happy", "photo")
-    fear, happy = (model.style_names.index(name) for name in ("fear", "happy"))
-    for table, rows in zip(*(jax.tree.leaves(tree["style_table"]) for tree in (params, trained)), strict=True):
-        expected = [0.25 * rows[fear] + 0.75 * rows[happy], rows[happy], rows[-1]]
-        np.testing.assert_allclose(table, np.stack(expected), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("mix", "part"),
-    [("sad", "write NAME=STYLE:WEIGHT"), ("sad=joy", "unknown emotion 'joy'"), ("sad=fear:-1", "not negative")],
-)
-def test_mixes_that_cannot_be(config, mix, part):
-    with pytest.raises(EmojaxError, match=part):
-        dataclasses.replace(config, mixes=(mix,))
 
 
 def test_a_student_learns_its_teachers_pictures(config, tmp_path):
