@@ -39,7 +39,14 @@ for name in ("EMOJAX_VGG16", "JAX_ENABLE_X64"):
 
 from jaxtyping import install_import_hook  # noqa: E402 (jax reads the environment when it is imported)
 
-install_import_hook("emojax", "typechecker.check")
+
+def _with_shapes() -> list[str]:
+    """The modules that say what shapes arrays have. The others' types are mypy's: a check of every call takes long."""
+    found = [path for path in (ROOT / "emojax").rglob("*.py") if "jaxtyping" in path.read_text(encoding="utf-8")]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in found]
+
+
+install_import_hook(_with_shapes(), "typechecker.check")
 
 # No deadlines: the first example pays for a compilation. Derandomized: a red run can be repeated.
 hypothesis.settings.register_profile("emojax", deadline=None, derandomize=True, max_examples=25)

@@ -28,7 +28,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime
 ALIGNED = ClassifierConfig("mobilefacenet", widths=(4, 4, 4), dense=8, size=16, channels=3, aligned=True, domains=2)
 SPARING = StylizerConfig(width=4, blocks=2, patch=2, style_names=("happy", "sad", PHOTO, "surprise", "neutral", "fear"))
 ONE_STYLE = StylizerConfig(width=4, blocks=1, style_names=("own",))
-COARSE = dataclasses.replace(ONE_STYLE, patch=4)  # for large photos: other programs hold many arrays of the photo's size
+COARSE = dataclasses.replace(ONE_STYLE, patch=4)  # for a large photo: it has no layers of the photo's size
 SIDE = 320  # of most photos: one program
 jax_model = tiny.compiled(classify_then_stylize, static_argnums=(0, 1, 2))
 
