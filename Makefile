@@ -1,6 +1,6 @@
 # make demo: installs what stylizing needs and repaints examples/astronaut.jpg
 # make test: installs the train, ray and test extras, then lint, format, types and tests; this is what CI runs
-# make test-web: a part of it, which tests the page of emojax web where there is a Chromium
+# make test-python, make test-web: its two parts; the second tests the page of emojax web where there is a Chromium
 # make fuzz: 10,000 hostile photos and command lines; make faults: kills, full disks, two processes, a clock that jumps
 # make clean: removes what these made
 # PYTHON=python3.12 make ... chooses an interpreter.
@@ -11,12 +11,16 @@ BIN := $(VENV)/bin
 REQUIREMENTS := pyproject.toml constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-web fuzz faults clean
+.PHONY: demo test test-python test-web fuzz faults clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python stylize.py --input examples/astronaut.jpg --output out/astronaut.png --force
 
-test: $(VENV)/.installed-for-tests test-web
+# Side by side, because the web page's tests mostly wait.
+test:
+	@$(MAKE) --no-print-directory --jobs 2 test-python test-web
+
+test-python: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

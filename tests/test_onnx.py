@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import tiny
+from sessions import open_model
 
 import emojax
 from emojax import export
@@ -19,9 +20,6 @@ from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.style_code import StylizerConfig
 from emojax.weights.load import find_styles, load_styles
 
-pytest.importorskip("onnx", reason="pip install 'emojax[onnx]'")
-onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
-
 NETWORKS = [StylizerConfig(width=4, blocks=1, patch=patch) for patch in (1, 2, 4)]
 classify = tiny.compiled(classifier.classify, static_argnums=0)
 stylize_any_size = tiny.compiled(export.stylize_any_size, static_argnums=0)
@@ -29,10 +27,6 @@ stylize_any_size = tiny.compiled(export.stylize_any_size, static_argnums=0)
 
 def photos(n, h, w):
     return np.random.default_rng(0).integers(0, 256, (n, h, w, 3)).astype(np.uint8)
-
-
-def open_model(data):
-    return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
 
 
 def run(session, **inputs):

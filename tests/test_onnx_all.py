@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 from PIL import Image
+from sessions import open_model
 
 from emojax.cli.export import export as main
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO
@@ -21,9 +22,6 @@ from emojax.pipeline.forward import StylizedPhoto, classify_then_stylize
 from emojax.pipeline.regions import MAX_REGIONS
 from emojax.util.files import PACKAGED
 from emojax.weights.load import find_styles, load_classifier, load_styles
-
-pytest.importorskip("onnx", reason="pip install 'emojax[onnx]'")
-onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
 
 ALIGNED = ClassifierConfig("mobilefacenet", widths=(4, 4, 4), dense=8, size=16, channels=3, aligned=True, domains=2)
 SPARING = StylizerConfig(width=4, blocks=2, patch=2, style_names=("happy", "sad", PHOTO, "surprise", "neutral", "fear"))
@@ -50,10 +48,6 @@ def parameters(classifier, styles):
 def session_of(classifier, styles):
     params = parameters(classifier, styles)
     return open_model(export_onnx_all(classifier, params["classifier"], styles, params["stylizer"]))
-
-
-def open_model(data):
-    return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
 
 
 def run(session, photo):

@@ -8,6 +8,7 @@ import pytest
 import tiny
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 from tiny import code_of, compiled, norm_statistics, stylize_with_code, stylizer_params
 
 from emojax.errors import EmojaxError
@@ -43,6 +44,11 @@ def first(params):
 
 def size_of(h, w):
     return np.int32(h), np.int32(w)
+
+
+def test_shapes_in_annotations_are_checked():
+    with pytest.raises(TypeCheckError, match="space_to_depth"):
+        jax.eval_shape(partial(layers.space_to_depth, patch=2), jnp.zeros((4, 4, 3)))
 
 
 def test_shape_and_range(params):

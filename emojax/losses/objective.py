@@ -163,7 +163,7 @@ def transport_terms(
     positions = term_positions(weights, faces, key, where)
     joined, split = join(positions)
     columns, photo_columns = (split(hypercolumns(of, joined)) for of in (maps, photo_maps))
-    colors = hypercolumns([picture], positions.get("style", positions["photo"]))
+    colors = hypercolumns([picture], of_style(positions))
     return terms_at(weights, columns, photo_columns, colors, samples, faces, key)
 
 
@@ -183,6 +183,11 @@ def term_positions(
     if where is not None:
         positions["style"] = draw_positions(keys[2], where, weights.positions)
     return positions
+
+
+def of_style(found: Mapping[str, Array]) -> Array:
+    """What `term_positions`, or a function of the positions, found for the comparison with the painting."""
+    return found.get("style", found["photo"])
 
 
 def join(positions: Any) -> tuple[Float[Array, "N P 2"], Callable[[Array], Any]]:
@@ -217,7 +222,7 @@ def terms_at(
         similarity = self_similarity_loss(columns["faces"], photo_columns["faces"])
         terms["face_similarity"] = jnp.where(faces.max((1, 2)) > 0, similarity, 0.0)
     style_key = jax.random.split(key, 4)[3]
-    return terms | style_terms(weights, columns.get("style", columns["photo"]), colors, samples, style_key)
+    return terms | style_terms(weights, of_style(columns), colors, samples, style_key)
 
 
 def style_terms(
