@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 REQUIREMENTS := pyproject.toml constraints.txt
+WEB := $(shell command -v chromium >/dev/null && command -v chromedriver >/dev/null && echo $(VENV)-web/.installed)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-python test-web fuzz faults clean
@@ -16,8 +17,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 demo: $(VENV)/.installed
 	$(BIN)/python stylize.py --input examples/astronaut.jpg --output out/astronaut.png --force
 
-# Side by side, because the web page's tests mostly wait.
-test:
+# Its two parts run side by side, because the second mostly waits.
+test: $(VENV)/.installed-for-tests $(WEB)
 	@$(MAKE) --no-print-directory --jobs 2 test-python test-web
 
 test-python: $(VENV)/.installed-for-tests
@@ -27,10 +28,12 @@ test-python: $(VENV)/.installed-for-tests
 	$(BIN)/python -m pytest
 
 # In an environment of its own: Gradio needs an older Pillow than the other tests have.
-test-web:
-	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then $(MAKE) $(VENV)-web/.installed && \
-		$(VENV)-web/bin/python -m pytest --numprocesses 0 tests/test_web.py tests/test_web_browser.py; \
-	else echo "emojax web is not tested: there is no chromium with its chromedriver"; fi
+test-web: $(WEB)
+ifdef WEB
+	$(VENV)-web/bin/python -m pytest --numprocesses 0 tests/test_web.py tests/test_web_browser.py
+else
+	@echo "emojax web is not tested: there is no chromium with its chromedriver"
+endif
 
 fuzz: $(VENV)/.installed-for-tests
 	$(BIN)/python -m tests.fuzz.run --count 10000
