@@ -81,11 +81,10 @@ def test_faces_and_background_share_the_picture():
 
 
 def test_soft_faces_are_those_of_the_network():
-    """One face is masked as `face_masks` does it, also where it reaches beyond the picture."""
+    """One face is masked as `spread_over_faces` does it, also where it reaches beyond the picture."""
     box = (-5.0, 30.0, 30.0, 30.0)
-    expected = tiny.compiled(pipeline.regions.face_masks, static_argnums=(1, 2, 3))(
-        np.array([box], np.float32), *SIZE, 1
-    )[..., 0]
+    spread = tiny.compiled(pipeline.regions.spread_over_faces, static_argnums=(2, 3, 4))
+    expected = spread(np.array([[box]], np.float32), np.ones((1, 1), np.float32), *SIZE, 1)[0, ..., 0]
     assert np.abs(soft_faces([Face(*box, 0.9)], SIZE) / 255 - expected).max() < 0.005
 
 

@@ -7,7 +7,12 @@ from emojax.faces.find import Face
 from emojax.pipeline import regions
 from emojax.pipeline.regions import Regions, box_array, face_shares, face_strengths
 
-face_masks = tiny.compiled(regions.face_masks, static_argnums=(1, 2, 3))
+spread_over_faces = tiny.compiled(regions.spread_over_faces, static_argnums=(2, 3, 4))
+
+
+def face_masks(boxes, height, width, factor):
+    """How much every pixel belongs to each face, [h, w, F]."""
+    return spread_over_faces(boxes[None], np.eye(len(boxes), dtype=np.float32), height, width, factor)[0]
 
 
 @tiny.compiled
@@ -74,3 +79,15 @@ def test_where_there_is_less_strength():
     assert whole.shape == (40, 64) and whole[17, 27] == 0.75 and whole[18, 44] == 0.5 and whole[35, 5] == 0
     moved = np.asarray(share(regions, np.array([[8, 4]])))[0, ..., 0]
     np.testing.assert_allclose(moved[:38, :60], whole[2:, 4:], atol=1e-6)
+
+
+def test_faces_in_any_place_of_the_boxes_count():
+    """Filling may stand between them, and nothing changes without a face."""
+    values = np.array([[1.0, 0], [5, 5], [0, 2]], np.float32)
+    boxes = box_array(FACES, 3)
+    apart = np.stack([boxes[0], boxes[2], boxes[1]])
+    found, expected = (
+        spread_over_faces(b[None], v, 80, 128, 2) for b, v in ((apart, values), (boxes, values[[0, 2, 1]]))
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert expected.max() > 1.9 and not spread_over_faces(0 * boxes[None], values, 80, 128, 2).any()

@@ -27,7 +27,7 @@ _STYLE_RADII, STRENGTH_RADII = (1.0, 1.9), (0.8, 1.3)
 SPARED = (80.0, 192.0)
 """widths of faces, in pixels: up to the first, faces have the reduced strength; from the second on, the full strength"""
 MAX_REGIONS = 16
-"""The most faces with a style or strength of their own, largest first: each needs a mask of the picture's size in memory."""
+"""the most faces with a style or strength of their own, largest first"""
 
 
 class Regions(NamedTuple):
@@ -72,23 +72,37 @@ def scaled_boxes(
     return (box_array(faces, maximum) * scales).astype(np.float32)
 
 
-def face_masks(
-    boxes: Float[Array, "F 4"], height: Any, width: Any, factor: int, radii: tuple[float, float] = _STYLE_RADII
-) -> Float[Array, "h w F"]:
-    """How much every pixel belongs to each face: 0 to 1, with a sum over faces of at most 1; it fades smoothly around the face.
+def spread_over_faces(
+    boxes: Float[Array, "N F 4"],
+    values: Float[Array, "F V"],
+    height: Any,
+    width: Any,
+    factor: int,
+    radii: tuple[float, float] = _STYLE_RADII,
+) -> Float[Array, "N h w V"]:
+    """The values of the face that a pixel belongs to. They fade smoothly to 0 around a face, and mix where faces meet.
 
     Args:
-        boxes: in pixels of the height x width picture.
-        factor: the masks are smaller than the picture by this factor, in each direction.
+        boxes: x, y, w, h in pixels of the N height x width pictures; w = 0 for filling.
+        factor: the result is smaller than the picture by this factor, in each direction.
         radii: where the fading begins and ends, in halves of a box's sides from its centre.
     """
-    x, y, w, h = (side[None, None, :] for side in boxes.T)
-    rows = (jnp.arange(height // factor)[:, None, None] + 0.5) * factor
-    columns = (jnp.arange(width // factor)[None, :, None] + 0.5) * factor
-    across = (columns - (x + w / 2)) / jnp.maximum(w / 2, 1e-6)
-    down = (rows - (y + h / 2)) / jnp.maximum(h / 2, 1e-6)
-    masks = jnp.where(w > 0, _fade(across, down, radii), 0)
-    return masks / jnp.maximum(masks.sum(-1, keepdims=True), 1)
+    rows = (jnp.arange(height // factor)[None, :, None, None] + 0.5) * factor
+    columns = (jnp.arange(width // factor)[None, None, :, None] + 0.5) * factor
+
+    def add(face: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        sums, total = state
+        x, y, w, h = (side[:, None, None, None] for side in boxes[:, face].T)
+        across = (columns - (x + w / 2)) / jnp.maximum(w / 2, 1e-6)
+        down = (rows - (y + h / 2)) / jnp.maximum(h / 2, 1e-6)
+        mask = jnp.where(w > 0, _fade(across, down, radii), 0)
+        return sums + mask * values[face][None, None, None], total + mask
+
+    # A loop over the faces that there are, because most photos have one, and all masks together would need much memory.
+    count = jnp.max(jnp.where(boxes[0, :, 2] > 0, jnp.arange(1, boxes.shape[1] + 1), 0))
+    empty = jnp.zeros((boxes.shape[0], height // factor, width // factor, 1))
+    sums, total = jax.lax.fori_loop(0, count, add, (jnp.tile(empty, values.shape[1]), empty))
+    return sums / jnp.maximum(total, 1)
 
 
 def _fade(across: Any, down: Any, radii: tuple[float, float]) -> Any:
@@ -155,8 +169,7 @@ def weight_changes(
     def of_faces(factor: int) -> Float[Array, "N h w S"] | float:
         if regions.weights is None:
             return 0.0
-        masks = _masks_of(regions, height, width, corners, _STYLE_RADII)
-        return jnp.einsum("nhwf,fs->nhws", masks(factor), regions.weights - weights[None], precision="highest")
+        return spread_over_faces(_boxes_in(regions, corners), regions.weights - weights[None], height, width, factor)
 
     if regions.mask is None or photo is None:
         return lambda factor: jnp.asarray(of_faces(factor))  # without a mask, the faces have weights
@@ -174,14 +187,11 @@ def face_shares(
     regions: Regions, height: Any, width: Any, corners: Real[Array, "N 2"] | None = None
 ) -> Callable[[int], Float[Array, "N h w 1"]]:
     """How much the strength is reduced in every pixel, for `spare_faces`: 1 - a face's strength inside it, 0 far from faces."""
-    masks = _masks_of(regions, height, width, corners, STRENGTH_RADII)
-    less = (1 - regions.strength)[None, None, None]
-    return lambda factor: (masks(factor) * less).sum(-1, keepdims=True)
+    boxes, less = _boxes_in(regions, corners), (1 - regions.strength)[:, None]
+    return lambda factor: spread_over_faces(boxes, less, height, width, factor, STRENGTH_RADII)
 
 
-def _masks_of(
-    regions: Regions, height: Any, width: Any, corners: Real[Array, "N 2"] | None, radii: tuple[float, float]
-) -> Callable[[int], Float[Array, "N h w F"]]:
+def _boxes_in(regions: Regions, corners: Real[Array, "N 2"] | None) -> Float[Array, "N F 4"]:
+    """The boxes in pixels of windows; see `weight_changes`."""
     corners = jnp.zeros((1, 2)) if corners is None else corners
-    boxes = regions.boxes[None] - jnp.pad(corners, ((0, 0), (0, 2)))[:, None]
-    return lambda factor: jax.vmap(lambda boxes: face_masks(boxes, height, width, factor, radii))(boxes)
+    return regions.boxes[None] - jnp.pad(corners, ((0, 0), (0, 2)))[:, None]
