@@ -17,9 +17,12 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 demo: $(VENV)/.installed
 	$(BIN)/python stylize.py --input examples/astronaut.jpg --output out/astronaut.png --force
 
-# Its two parts run side by side, because the second mostly waits.
-test: $(VENV)/.installed-for-tests $(WEB)
-	@$(MAKE) --no-print-directory --jobs 2 test-python test-web
+# Its two parts run side by side, because the second mostly waits; what it says comes last. They are installed one by one,
+# because both write emojax.egg-info.
+test:
+	@$(MAKE) --no-print-directory --jobs 1 $(VENV)/.installed-for-tests $(WEB)
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going test-python test-web WEB_LOG=$(VENV)/web-tests.log; \
+		status=$$?; cat $(VENV)/web-tests.log; exit $$status
 
 test-python: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check .
@@ -30,9 +33,9 @@ test-python: $(VENV)/.installed-for-tests
 # In an environment of its own: Gradio needs an older Pillow than the other tests have.
 test-web: $(WEB)
 ifdef WEB
-	$(VENV)-web/bin/python -m pytest --numprocesses 0 tests/test_web.py tests/test_web_browser.py
+	$(VENV)-web/bin/python -m pytest --numprocesses 0 tests/test_web.py tests/test_web_browser.py $(if $(WEB_LOG),>$(WEB_LOG) 2>&1)
 else
-	@echo "emojax web is not tested: there is no chromium with its chromedriver"
+	@echo "emojax web is not tested: there is no chromium with its chromedriver" $(if $(WEB_LOG),>$(WEB_LOG))
 endif
 
 fuzz: $(VENV)/.installed-for-tests

@@ -11,8 +11,9 @@ import numpy as np
 
 from benchmarks.peers import layers, onnx_graph, torch_function, torch_parameters
 from benchmarks.timing import Clock, interleaved
-from emojax.nets.style_code import StylizerConfig, mix_styles
+from emojax.nets.style_code import mix_styles
 from emojax.nets.stylizer import remove_checkerboard, stylize_with_code
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.train.throughput import measure_matmul_peak
 from emojax.util import compiling
 from emojax.weights.load import find_styles, load_styles

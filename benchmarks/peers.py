@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 
 EPSILON = 1e-5
 

@@ -66,13 +66,15 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "UserError":
-        warnings.warn("emojax.UserError is emojax.EmojaxError since version 0.2", DeprecationWarning, stacklevel=2)
-        name = "EmojaxError"
-    if name not in _MODULES:
-        raise AttributeError(f"module 'emojax' has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+if not TYPE_CHECKING:  # for type checkers, every name would exist
+
+    def __getattr__(name: str) -> Any:
+        if name == "UserError":
+            warnings.warn("emojax.UserError is emojax.EmojaxError since version 0.2", DeprecationWarning, stacklevel=2)
+            name = "EmojaxError"
+        if name not in _MODULES:
+            raise AttributeError(f"module 'emojax' has no attribute {name!r}")
+        return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

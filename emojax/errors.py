@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 _FIELD = re.compile(r"(?<![\w./`])`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)`(?![\w./`])")
 
@@ -42,11 +43,13 @@ class ResourceError(EmojaxError):
     """The machine lacks something: memory, threads, or the requested device."""
 
 
-def __getattr__(name: str) -> type[EmojaxError]:
-    if name == "UserError":
-        warnings.warn("UserError is EmojaxError since version 0.2", DeprecationWarning, stacklevel=2)
-        return EmojaxError
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # for type checkers, every name would exist
+
+    def __getattr__(name: str) -> Any:
+        if name == "UserError":
+            warnings.warn("UserError is EmojaxError since version 0.2", DeprecationWarning, stacklevel=2)
+            return EmojaxError
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def as_flag(field: str) -> str:

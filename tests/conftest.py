@@ -41,7 +41,7 @@ from jaxtyping import install_import_hook  # noqa: E402 (jax reads the environme
 
 
 def _with_shapes() -> list[str]:
-    """The modules that say what shapes arrays have. The others' types are mypy's: a check of every call takes long."""
+    """The modules that say what shapes arrays have. mypy checks the types of the others: to check every call takes long."""
     found = [path for path in (ROOT / "emojax").rglob("*.py") if "jaxtyping" in path.read_text(encoding="utf-8")]
     return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in found]
 

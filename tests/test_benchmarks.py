@@ -13,7 +13,7 @@ from benchmarks.__main__ import PARTS, chart, main, table
 from benchmarks.timing import Clock, interleaved
 from emojax.errors import EmojaxError
 from emojax.nets import vgg16
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.weights.store import save_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,7 +13,7 @@ from emojax.cli import stylize as program
 from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import EmojaxError
 from emojax.faces.find import Face
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.paint.config import PaintConfig
 from emojax.pipeline import Model
 from emojax.pipeline import painting as best

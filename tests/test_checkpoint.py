@@ -12,8 +12,8 @@ import tiny
 
 from emojax.errors import EmojaxError
 from emojax.nets.classifier_config import ClassifierConfig
-from emojax.nets.style_code import StylizerConfig
 from emojax.nets.stylizer import init_stylizer
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.weights import store
 
 CONFIG = StylizerConfig(width=2, blocks=1, style_names=("sad", "happy"))
@@ -119,7 +119,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, params):
     code = (
         "import resource, signal, sys, numpy as np\n"
         "from pathlib import Path\nfrom emojax.weights import store\nfrom emojax.util.commandline import run\n"
-        "from emojax.nets.stylizer import StylizerConfig\n"
+        "from emojax.nets.stylizer_config import StylizerConfig\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))\n"
         "noise = np.random.default_rng(0).normal(size=(100, 100))\n"

@@ -16,7 +16,7 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import EmojaxError
 from emojax.export import export_all, export_classify, export_safetensors, export_stylize
 from emojax.nets import classifier
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.pipeline import Model
 
 STYLES = StylizerConfig(width=4, blocks=1)

@@ -13,7 +13,7 @@ from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import InputError
 from emojax.faces.find import Face
 from emojax.images import read_mask, resize_mask
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.options import StylizeOptions
 from emojax.pipeline import Model, tiles
 from emojax.pipeline.regions import paint_mask, soft_faces

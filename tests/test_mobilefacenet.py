@@ -8,7 +8,7 @@ import tiny
 from jax import lax
 
 from emojax.errors import EmojaxError
-from emojax.nets import classifier, classifier_config, mobilefacenet
+from emojax.nets import classifier, domains, mobilefacenet
 from emojax.nets.classifier import init_classifier
 from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.classifier_nets import FaceNet
@@ -19,7 +19,7 @@ CONFIG = ClassifierConfig(
     "mobilefacenet", widths=(4, 4, 4), dense=8, size=16, channels=3, aligned=True, domains=2, dense_dropout=0.0
 )
 ZOO = ClassifierConfig("mobilefacenet", widths=(64, 128, 128), dense=512, size=112, channels=3, aligned=True)
-mix_domains = tiny.compiled(classifier_config.mix_domains, static_argnums=0)
+mix_domains = tiny.compiled(domains.mix_domains, static_argnums=0)
 
 
 def faces(count=3, size=16, seed=0):

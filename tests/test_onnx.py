@@ -17,7 +17,7 @@ from emojax.export import export_onnx_classify, export_onnx_stylize
 from emojax.faces.align import template
 from emojax.nets import classifier
 from emojax.nets.classifier_config import ClassifierConfig
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.weights.load import find_styles, load_styles
 
 NETWORKS = [StylizerConfig(width=4, blocks=1, patch=patch) for patch in (1, 2, 4)]

@@ -17,7 +17,7 @@ from emojax.export import export_onnx_all, onnx_all
 from emojax.faces.detector import load_detector
 from emojax.faces.exportable import MAX_FACES
 from emojax.nets.classifier_config import ClassifierConfig
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.pipeline.forward import StylizedPhoto, classify_then_stylize
 from emojax.pipeline.regions import MAX_REGIONS
 from emojax.util.files import PACKAGED

@@ -21,7 +21,7 @@ from emojax.cli import stylize as program
 from emojax.errors import CheckpointError, EmojaxError
 from emojax.images import read_photo, write_image
 from emojax.nets.classifier_config import ClassifierConfig
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.weights import arrays, store
 from emojax.weights.load import load_styles
 from emojax.weights.style_file import FORMAT, LARGEST, read_style_file

@@ -11,7 +11,7 @@ from fakes import names, write_photo
 from PIL import Image
 
 from emojax.errors import InputError
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.options import StylizeOptions
 from emojax.weights.store import save_checkpoint
 

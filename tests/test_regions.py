@@ -10,7 +10,7 @@ from emojax.pipeline.regions import Regions, box_array, face_shares, face_streng
 spread_over_faces = tiny.compiled(regions.spread_over_faces, static_argnums=(2, 3, 4))
 
 
-def face_masks(boxes, height, width, factor):
+def shares_of_faces(boxes, height, width, factor):
     """How much every pixel belongs to each face, [h, w, F]."""
     return spread_over_faces(boxes[None], np.eye(len(boxes), dtype=np.float32), height, width, factor)[0]
 
@@ -35,7 +35,7 @@ def test_boxes_are_followed_by_filling():
 def test_masks_are_shares_of_a_pixel(boxes, factor):
     filled = np.zeros((4, 4), np.float32)  # one program for any number of faces
     filled[: len(boxes)] = boxes
-    masks = face_masks(filled, 80, 128, factor)
+    masks = shares_of_faces(filled, 80, 128, factor)
     assert masks.shape == (80 // factor, 128 // factor, 4) and not masks[..., len(boxes) :].any()
     assert masks.min() >= 0 and masks.sum(-1).max() <= 1 + 1e-6
     for index, (_, _, w, _) in enumerate(boxes):
@@ -43,16 +43,16 @@ def test_masks_are_shares_of_a_pixel(boxes, factor):
 
 
 def test_a_face_owns_its_middle_and_nothing_far_away():
-    first, second = np.moveaxis(face_masks(box_array(FACES, 4), 80, 128, 1), -1, 0)[:2]
+    first, second = np.moveaxis(shares_of_faces(box_array(FACES, 4), 80, 128, 1), -1, 0)[:2]
     assert first[35, 55] == 1 and second[35, 55] == 0
     assert first[:, :20].max() == first[70:].max() == second[:, :60].max() == 0
     assert (first > 0.99).sum() > 30 * 30 * 0.7  # most of the box
 
 
 def test_masks_have_no_seam():
-    mask = face_masks(box_array(FACES[:1], 4), 80, 128, 1)[..., 0]
+    mask = shares_of_faces(box_array(FACES[:1], 4), 80, 128, 1)[..., 0]
     assert max(np.abs(np.diff(mask, axis=axis)).max() for axis in (0, 1)) < 0.15  # no step, on 15 pixels of falling off
-    small = face_masks(box_array(FACES[:1], 4), 80, 128, 4)[..., 0]
+    small = shares_of_faces(box_array(FACES[:1], 4), 80, 128, 4)[..., 0]
     pooled = mask.reshape(20, 4, 32, 4).mean((1, 3))
     np.testing.assert_allclose(small, pooled, atol=0.06)  # all scales show the same mask
 

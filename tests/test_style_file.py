@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from emojax.cli.style import show
 from emojax.errors import EmojaxError
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.weights import style_file as style_pack
 from emojax.weights.style_file import (
     FORMAT,

@@ -13,8 +13,9 @@ from tiny import code_of, compiled, norm_statistics, stylize_with_code, stylizer
 
 from emojax.errors import EmojaxError
 from emojax.nets import layers, style_code, stylizer
-from emojax.nets.style_code import StylizerConfig, spare_faces, vary_styles
+from emojax.nets.style_code import spare_faces, vary_styles
 from emojax.nets.stylizer import init_stylizer
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.nets.transform_net import Stylizer
 
 TINY = StylizerConfig(width=4, blocks=2, style_names=("sad", "happy", "fear"))

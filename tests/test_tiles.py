@@ -13,8 +13,9 @@ from emojax import pipeline
 from emojax.emotions import EMOTIONS
 from emojax.faces.find import Face
 from emojax.images import rescale, to_uint8, to_unit
-from emojax.nets.style_code import StylizerConfig, mix_styles, vary_styles
+from emojax.nets.style_code import mix_styles, vary_styles
 from emojax.nets.stylizer import remove_checkerboard
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.nets.transform_net import Stylizer
 from emojax.pipeline import Model, tiles
 from emojax.pipeline.large import estimate_statistics, stylize_in_tiles

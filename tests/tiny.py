@@ -15,8 +15,8 @@ from emojax.nets import stylizer
 from emojax.nets import vgg16 as vgg
 from emojax.nets.classifier import init_classifier
 from emojax.nets.classifier_config import ClassifierConfig
-from emojax.nets.style_code import StylizerConfig
 from emojax.nets.stylizer import init_stylizer
+from emojax.nets.stylizer_config import StylizerConfig
 
 FACES = ClassifierConfig(widths=(4, 4, 8), dense=8, size=16)
 STYLES = StylizerConfig(width=4, blocks=2)

@@ -16,8 +16,8 @@ from emojax.export.graph import Graph
 from emojax.faces.align import template
 from emojax.nets.classifier_config import STAGES, VGG16_DEPTHS, ClassifierConfig
 from emojax.nets.layers import EPSILON, FLAT
-from emojax.nets.style_code import MULTIPLE, StylizerConfig
 from emojax.nets.stylizer import remove_checkerboard
+from emojax.nets.stylizer_config import MULTIPLE, StylizerConfig
 
 _SPATIAL = np.array([2, 3])  # axes
 

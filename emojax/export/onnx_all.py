@@ -15,7 +15,8 @@ from emojax.export.onnx_faces import FoundFaces, find_and_cut_faces
 from emojax.faces.detector import load_detector
 from emojax.faces.exportable import MAX_FACES
 from emojax.nets.classifier_config import ClassifierConfig
-from emojax.nets.style_code import StylizerConfig, early_layers, reduction
+from emojax.nets.style_code import early_layers, reduction
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.options import StylizeOptions
 from emojax.pipeline.regions import MAX_REGIONS, SPARED, STRENGTH_RADII
 

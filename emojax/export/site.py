@@ -18,7 +18,7 @@ from emojax import __version__
 from emojax.emotions import PHOTO
 from emojax.errors import InputError
 from emojax.export.onnx import export_onnx_stylize
-from emojax.nets.style_code import MINIMUM, StylizerConfig
+from emojax.nets.stylizer_config import MINIMUM, StylizerConfig
 from emojax.util.files import ASTRONAUT
 
 PACKAGE = "onnxruntime-web"

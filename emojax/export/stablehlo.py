@@ -13,7 +13,7 @@ from emojax.emotions import EMOTIONS
 from emojax.faces.detector import load_detector
 from emojax.nets.classifier import classify
 from emojax.nets.classifier_config import ClassifierConfig
-from emojax.nets.style_code import MINIMUM, StylizerConfig
+from emojax.nets.stylizer_config import MINIMUM, StylizerConfig
 from emojax.pipeline.forward import classify_then_stylize, style_choice, stylize_padded
 
 PLATFORMS = ("cpu", "cuda", "tpu")

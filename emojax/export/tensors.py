@@ -12,8 +12,8 @@ from safetensors.numpy import save
 
 from emojax.emotions import EMOTIONS
 from emojax.nets.classifier_config import ClassifierConfig
-from emojax.nets.style_code import StylizerConfig
 from emojax.nets.stylizer import remove_checkerboard
+from emojax.nets.stylizer_config import StylizerConfig
 
 
 def export_safetensors(classifier: ClassifierConfig, variables: Any, styles: StylizerConfig, params: Any) -> bytes:

@@ -163,7 +163,7 @@ def transport_terms(
     positions = term_positions(weights, faces, key, where)
     joined, split = join(positions)
     columns, photo_columns = (split(hypercolumns(of, joined)) for of in (maps, photo_maps))
-    colors = hypercolumns([picture], of_style(positions))
+    colors = hypercolumns([picture], style_part(positions))
     return terms_at(weights, columns, photo_columns, colors, samples, faces, key)
 
 
@@ -185,8 +185,8 @@ def term_positions(
     return positions
 
 
-def of_style(found: Mapping[str, Array]) -> Array:
-    """What `term_positions`, or a function of the positions, found for the comparison with the painting."""
+def style_part(found: Mapping[str, Array]) -> Array:
+    """The part for the comparison with the painting: "style" if it is there, else "photo"; see `term_positions`."""
     return found.get("style", found["photo"])
 
 
@@ -222,7 +222,7 @@ def terms_at(
         similarity = self_similarity_loss(columns["faces"], photo_columns["faces"])
         terms["face_similarity"] = jnp.where(faces.max((1, 2)) > 0, similarity, 0.0)
     style_key = jax.random.split(key, 4)[3]
-    return terms | style_terms(weights, of_style(columns), colors, samples, style_key)
+    return terms | style_terms(weights, style_part(columns), colors, samples, style_key)
 
 
 def style_terms(

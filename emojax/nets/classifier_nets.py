@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from emojax.emotions import EMOTIONS
-from emojax.nets.classifier_config import VGG16_DEPTHS, ClassifierConfig, mix_domains, readout_width
+from emojax.nets.classifier_config import VGG16_DEPTHS, ClassifierConfig
+from emojax.nets.domains import mix_domains, readout_width
 from emojax.nets.layers import max_pool
 from emojax.nets.mobilefacenet import MobileFaceNet
 

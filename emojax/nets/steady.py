@@ -9,8 +9,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from emojax.nets.style_code import Statistics, StyleCode, StylizerConfig
+from emojax.nets.style_code import Statistics, StyleCode
 from emojax.nets.stylizer import remove_checkerboard
+from emojax.nets.stylizer_config import StylizerConfig
 
 
 def stylize_steadily(

@@ -24,7 +24,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from emojax.nets.style_code import MINIMUM, Statistics, StyleCode, StylizerConfig, init_style_table
+from emojax.nets.style_code import Statistics, StyleCode, init_style_table
+from emojax.nets.stylizer_config import MINIMUM, StylizerConfig
 
 
 def remove_checkerboard(config: StylizerConfig, network: dict) -> dict:

@@ -19,7 +19,8 @@ from emojax.nets.layers import (
     reflect_pad,
     space_to_depth,
 )
-from emojax.nets.style_code import DOWN, MINIMUM, MULTIPLE, UP, Statistics, StyleCode, StylizerConfig
+from emojax.nets.style_code import Statistics, StyleCode
+from emojax.nets.stylizer_config import DOWN, MINIMUM, MULTIPLE, UP, StylizerConfig
 
 
 class ConvolutionParams(nn.Module):

@@ -31,9 +31,9 @@ from emojax.losses.objective import (
     Samples,
     join,
     mix_samples,
-    of_style,
     painting_positions,
     samples_at,
+    style_part,
     term_positions,
     terms_at,
 )
@@ -112,7 +112,7 @@ def paint_loss(
     layer_weights = dict(zip(config.style_layers, config.style_layer_weights, strict=True))
     for index, sample in enumerate(samples):
         one = jax.tree.map(lambda leaf: leaf[None], sample)
-        colors = hypercolumns([inside], of_style(positions[index]))
+        colors = hypercolumns([inside], style_part(positions[index]))
         terms = terms_at(config, columns[index], photo_columns[index], colors, one, faces, keys[index])
         if config.style:
             terms["style"] = gram_loss(sums["grams"][index], one["grams"], layer_weights)

@@ -1,7 +1,8 @@
 """photo -> faces -> emotion probabilities -> style code -> stylized photo.
 
-`forward` contains the whole pipeline as pure functions, `model` the interface for users. `painting` optimizes a picture instead
-of taking the network's. `sizes`, `programs`, `tiles` and `large` reduce photos of any size to a few shapes.
+`forward` contains the whole pipeline as pure functions, `networks` compiles them, and `model` is the interface for users.
+`painting` optimizes a picture instead of taking the network's. `sizes`, `programs`, `tiles` and `large` reduce photos of any
+size to a few shapes.
 """
 
 from emojax.errors import NoFaceError as NoFaceError

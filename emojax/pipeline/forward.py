@@ -1,7 +1,7 @@
 """photo -> faces -> emotion probabilities -> style code -> stylized photo, as pure functions.
 
-Input and output photos are uint8 [H, W, 3], sRGB. `emojax.pipeline.model` compiles these functions once per size and adds
-decoding, face detection and padding.
+Input and output photos are uint8 [H, W, 3], sRGB. `emojax.pipeline.networks` compiles these functions once per size,
+and `emojax.pipeline.model` adds decoding and face detection.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from emojax.images import to_uint8, to_unit
 from emojax.nets.classifier import classify
 from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.steady import stylize_steadily
-from emojax.nets.style_code import MULTIPLE, Statistics, StyleCode, StylizerConfig, mix_styles, spare_faces, vary_styles
+from emojax.nets.style_code import Statistics, StyleCode, mix_styles, spare_faces, vary_styles
 from emojax.nets.stylizer import choose_network, norm_statistics, stylize_with_code
+from emojax.nets.stylizer_config import MULTIPLE, StylizerConfig
 from emojax.options import StylizeOptions
 from emojax.pipeline.regions import MAX_REGIONS, Regions, face_shares, face_strengths, weight_changes
 

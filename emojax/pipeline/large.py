@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from emojax.images import rescale, resize_mask
-from emojax.nets.style_code import Statistics, StylizerConfig
+from emojax.nets.style_code import Statistics
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.pipeline import tiles
 from emojax.pipeline.forward import measure_statistics, stylize_photos
 from emojax.pipeline.programs import Programs

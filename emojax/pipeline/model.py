@@ -1,7 +1,4 @@
-"""`Model`: photos in, results out. It adds decoding, face detection and padding to the pure functions of `forward`.
-
-If a photo is too large for one pass, its faces are read first, and it is painted in tiles.
-"""
+"""`Model`: photos in, results out. It adds decoding, face detection and finishing to `Networks`."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ from emojax.faces.views import FaceDetector
 from emojax.images import ArrayLike, Photo, PhotoLike, read_photo, rescale, resize_like, to_picture
 from emojax.images.finish import finish
 from emojax.nets.classifier import classify
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.options import StylizeOptions, options_of
 from emojax.pipeline.forward import face_regions, with_strength
 from emojax.pipeline.inputs import as_pictures, as_style_files, check_many
@@ -82,7 +79,7 @@ class Model(Networks):
             notes.append("this network has no style of the name photo: `face_strength` changes nothing")
         if (given := chosen.style_given) is not None:
             weights = explicit_style(self.stylizer, given)
-            picture, share = self._stylize(photo.pixels, weights, chosen)
+            picture, share = self._stylize_given(photo.pixels, weights, chosen)
             if chosen.faces_only and share == 0:
                 notes.append("no face found, nothing is painted")
             style, note = style_dict(self.stylizer, weights), "; ".join(notes) or None
@@ -118,7 +115,7 @@ class Model(Networks):
             boxes = scaled_boxes(faces, photo.pixels, small)
             face_share = np.float32(options.face_strength) if spares_faces(self.stylizer, options) else None
             regions = face_regions(names, reading, boxes, share, face_share, options.per_face)
-        stylized = self._paint(small, with_strength(names, reading.style, share), regions, mask)
+        stylized = self._repaint(small, with_strength(names, reading.style, share), regions, mask)
         stylized = resize_like(stylized, photo.pixels)
         found_faces = [
             ReadFace(
@@ -223,7 +220,7 @@ class Model(Networks):
             InputError: a photo that cannot be read, or a style that is unknown or that the network does not have.
         """
         photo = photo if isinstance(photo, Photo) else read_photo(photo, math.inf)
-        return self._stylize(photo.pixels, explicit_style(self.stylizer, emotion), StylizeOptions())[0]
+        return self._stylize_given(photo.pixels, explicit_style(self.stylizer, emotion), StylizeOptions())[0]
 
     def with_style_files(self, style_files: Sequence[StyleFile | str | os.PathLike]) -> Model:
         """This model with further styles, each a row of scales and shifts; paths are read.
@@ -237,7 +234,7 @@ class Model(Networks):
         params = {**self.params, "stylizer": params}
         return dataclasses.replace(self, stylizer=stylizer, params=params, programs=Programs())
 
-    def _stylize(
+    def _stylize_given(
         self, photo: np.ndarray, weights: np.ndarray, options: StylizeOptions
     ) -> tuple[np.ndarray, float | None]:
         """Repaints a photo uint8 [H, W, 3] in a given style; also returns the painted share, or None without a mask."""
@@ -250,7 +247,7 @@ class Model(Networks):
             boxes = scaled_boxes(faces, photo, small)
             strengths = face_strengths(boxes, np.float32(options.face_strength))
             regions = Regions(boxes, None, strengths if spares else None)
-        stylized = self._paint(small, with_strength(self.style_names, weights, share), regions, mask)
+        stylized = self._repaint(small, with_strength(self.style_names, weights, share), regions, mask)
         return finish(photo, resize_like(stylized, photo), amount, options.colors, mask), _share(mask)
 
     def _is_regional(self, options: StylizeOptions, mask: np.ndarray | None) -> bool:

@@ -1,6 +1,7 @@
 """`Networks`: the classifier and the transform net with their compiled programs; arrays in, arrays out.
 
-It decides which programs are compiled: for how many faces, for photos of which padded sizes.
+It pads the arrays, so that few programs are compiled: for some numbers of faces, and some sizes of photos. A photo that is too
+large for one pass is painted in tiles.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from emojax.emotions import EMOTIONS, NEUTRAL, PHOTO, style_weights
 from emojax.images import resize_mask, scaled_size
 from emojax.nets.classifier_config import ClassifierConfig
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.options import StylizeOptions
 from emojax.pipeline import tiles
 from emojax.pipeline.forward import READ_AT_ONCE, Reading, read_faces, read_styles, stylize_photos
@@ -38,7 +39,7 @@ class Networks:
 
     classifier: ClassifierConfig
     stylizer: StylizerConfig
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] = field(repr=False)
     """{"classifier": see `init_classifier`, "stylizer": see `init_stylizer`}"""
     programs: Programs = field(default_factory=Programs, repr=False)
 
@@ -84,21 +85,21 @@ class Networks:
             faces = shape((places, side, side, 3), np.uint8), shape((), np.int32), shape((places,), np.float32)
             self._reader(mix, places).compile(self.params["classifier"], *faces, shape((len(EMOTIONS),), np.float32))
 
-        def compile_painter(bucket: tuple[int, int]) -> None:
+        def compile_repainter(bucket: tuple[int, int]) -> None:
             masks = shape((1, *bucket, 1), np.uint8)
             painted = regions._replace(mask=masks) if masked and regions is not None else regions
             photos = shape((1, *bucket, 3), np.uint8)
-            self._painter(name, bucket).compile(self.params["stylizer"], photos, weights, size, painted)
+            self._repainter(name, bucket).compile(self.params["stylizer"], photos, weights, size, painted)
 
-        name = _painter_name(regions, masked)
+        name = _repainter_name(regions, masked)
         small = (scaled_size(height, width, 1 / style_scale) for height, width in sizes)
         max_pixels = tiles.max_pixels(self.stylizer)
         fitting = [size for size in small if math.prod(size) <= max_pixels]  # the others are painted in tiles
         sides = [(tiles.network_side(height), tiles.network_side(width)) for height, width in fitting]
         found: list[Callable[[], Any]] = [
-            functools.partial(compile_painter, bucket) for bucket in self.programs.buckets(name).plan(sides)
+            functools.partial(compile_repainter, bucket) for bucket in self.programs.buckets(name).plan(sides)
         ]
-        # The first painter comes before the reader, which the thread that finds the first faces compiles meanwhile.
+        # The first of them comes before the reader, which the thread that finds the first faces compiles meanwhile.
         return [*found[:1], compile_reader, *found[1:]] if read else found
 
     def read_crops(self, crops: Sequence[np.ndarray]) -> np.ndarray:
@@ -123,11 +124,11 @@ class Networks:
         """The crops, followed by black ones up to the next of `FACE_COUNTS`."""
         places = next(places for places in FACE_COUNTS if places >= len(crops))
         filled = np.zeros((places, self.classifier.size, self.classifier.size, 3), np.uint8)
-        for place, crop in zip(filled, crops, strict=False):
-            place[:] = crop
+        if len(crops):
+            filled[: len(crops)] = np.stack(crops)
         return filled
 
-    def _paint(
+    def _repaint(
         self, photo: np.ndarray, weights: np.ndarray, regions: Regions | None, mask: np.ndarray | None
     ) -> np.ndarray:
         """Repaints a photo uint8 [H, W, 3]: at once if it is small enough, else in tiles.
@@ -142,26 +143,26 @@ class Networks:
         params = self.params["stylizer"]
         if not tiles.fits(photo, tiles.max_pixels(self.stylizer)):
             return stylize_in_tiles(self.programs, self.stylizer, params, photo, code, regions, mask=mask)
-        name = _painter_name(regions, mask is not None)
+        name = _repainter_name(regions, mask is not None)
         padded, size = pad_to_bucket(photo, self.programs.buckets(name))
         if regions is not None and mask is not None:
             regions = regions._replace(mask=tiles.pad_mask(mask, padded)[None])
-        stylized = self._painter(name, padded.shape[:2])(params, padded[None], code[None], size, regions)
+        stylized = self._repainter(name, padded.shape[:2])(params, padded[None], code[None], size, regions)
         return np.asarray(stylized)[0, : photo.shape[0], : photo.shape[1]]
 
     def _reader(self, mix: str, places: int) -> Any:
-        """The program that reads so many faces."""
+        """The program that reads `places` crops, some of which may be filling."""
         names = self.style_names
         return self.programs.get(
             ("read", mix, places), None, lambda: functools.partial(read_styles, self.classifier, names, mix)
         )
 
-    def _painter(self, name: tuple[object, ...], bucket: tuple[int, ...]) -> Any:
-        """The program that repaints photos of a padded size; see `_painter_name`."""
+    def _repainter(self, name: tuple[object, ...], bucket: tuple[int, ...]) -> Any:
+        """The program that repaints photos of a padded size; see `_repainter_name`."""
         return self.programs.get(name, bucket, lambda: functools.partial(stylize_photos, self.stylizer))
 
 
-def _painter_name(regions: Regions | None, masked: bool) -> tuple[object, ...]:
+def _repainter_name(regions: Regions | None, masked: bool) -> tuple[object, ...]:
     """The name, in `Programs`, of the function that repaints photos with regions of this kind."""
     kind = None if regions is None else tuple(part is not None for part in regions)
     return ("paint", kind, masked)

@@ -41,6 +41,7 @@ PACKAGED_PAINTINGS = PACKAGED / "paintings"
 def paint_photo(
     stylize: Callable[..., Result],
     detector: FaceDetector,
+    /,
     photo: PhotoLike | Photo,
     painting: PhotoLike | Photo | None = None,
     *,

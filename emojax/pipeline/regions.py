@@ -27,7 +27,7 @@ _STYLE_RADII, STRENGTH_RADII = (1.0, 1.9), (0.8, 1.3)
 SPARED = (80.0, 192.0)
 """widths of faces, in pixels: up to the first, faces have the reduced strength; from the second on, the full strength"""
 MAX_REGIONS = 16
-"""the most faces with a style or strength of their own, largest first"""
+"""the most faces with a style or strength of their own, largest first; each takes a moment, for every pixel"""
 
 
 class Regions(NamedTuple):
@@ -82,11 +82,14 @@ def spread_over_faces(
 ) -> Float[Array, "N h w V"]:
     """The values of the face that a pixel belongs to. They fade smoothly to 0 around a face, and mix where faces meet.
 
+    The function has no reverse-mode gradient.
+
     Args:
-        boxes: x, y, w, h in pixels of the N height x width pictures; w = 0 for filling.
+        boxes: x, y, w, h in pixels of the N height x width pictures; all show the same faces, at least one; w = 0 for filling.
         factor: the result is smaller than the picture by this factor, in each direction.
         radii: where the fading begins and ends, in halves of a box's sides from its centre.
     """
+    values = jnp.asarray(values)
     rows = (jnp.arange(height // factor)[None, :, None, None] + 0.5) * factor
     columns = (jnp.arange(width // factor)[None, None, :, None] + 0.5) * factor
 
@@ -100,8 +103,8 @@ def spread_over_faces(
 
     # A loop over the faces that there are, because most photos have one, and all masks together would need much memory.
     count = jnp.max(jnp.where(boxes[0, :, 2] > 0, jnp.arange(1, boxes.shape[1] + 1), 0))
-    empty = jnp.zeros((boxes.shape[0], height // factor, width // factor, 1))
-    sums, total = jax.lax.fori_loop(0, count, add, (jnp.tile(empty, values.shape[1]), empty))
+    shape = boxes.shape[0], height // factor, width // factor
+    sums, total = jax.lax.fori_loop(0, count, add, (jnp.zeros((*shape, values.shape[1])), jnp.zeros((*shape, 1))))
     return sums / jnp.maximum(total, 1)
 
 

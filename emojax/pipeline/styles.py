@@ -8,7 +8,7 @@ import numpy as np
 
 from emojax.emotions import EMOTIONS, PHOTO, style_weights
 from emojax.errors import InputError
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.options import StylizeOptions
 
 _CANNOT_MIX = "this set has a network of its own for every style and cannot mix them"

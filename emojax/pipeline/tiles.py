@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Array, Int, Int32, UInt8
 
 from emojax.nets.layers import EPSILON
-from emojax.nets.style_code import MINIMUM, MULTIPLE, Statistics, StylizerConfig
+from emojax.nets.style_code import Statistics
+from emojax.nets.stylizer_config import MINIMUM, MULTIPLE, StylizerConfig
 
 MAX_VALUES = 34_000_000
 """the maximum number of values in the largest layer of a photo that is painted in one pass, see `max_pixels`; the command

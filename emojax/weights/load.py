@@ -18,8 +18,8 @@ from emojax.emotions import EMOTIONS
 from emojax.errors import CheckpointError
 from emojax.nets.classifier import init_classifier
 from emojax.nets.classifier_config import ClassifierConfig
-from emojax.nets.style_code import StylizerConfig
 from emojax.nets.stylizer import init_stylizer, stack_networks
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.util.compiling import program_cache, start_backend
 from emojax.util.executables import code_hash
 from emojax.util.files import PACKAGED_STYLES

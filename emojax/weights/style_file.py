@@ -26,7 +26,7 @@ from emojax.errors import CheckpointError, InputError
 from emojax.util.files import write_atomically
 
 if TYPE_CHECKING:  # it imports JAX, which is slow; mistakes in the request are reported before that
-    from emojax.nets.style_code import StylizerConfig
+    from emojax.nets.stylizer_config import StylizerConfig
 
 FORMAT = "emojax style pack 1"
 SUFFIX = ".pack"

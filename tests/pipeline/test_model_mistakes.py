@@ -7,7 +7,7 @@ from photos import photo
 from tiny import FACES, STYLES
 
 from emojax.errors import EmojaxError
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.pipeline import Model
 
 
@@ -57,3 +57,8 @@ def test_per_face_reads_faces():
 def test_style_scale_has_limits(model, scale):
     with pytest.raises(EmojaxError, match="0.25 to 4"):
         model(photo(), style_scale=scale)
+
+
+def test_the_name_of_version_0_1_still_works(model):
+    with pytest.warns(DeprecationWarning, match=r"Model\.stylizer"):
+        assert model.styles is model.stylizer

@@ -7,7 +7,7 @@ from photos import apart, photo
 from tiny import FACES
 
 from emojax.errors import EmojaxError
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.pipeline import Model, forward
 from emojax.weights.load import load_styles
 from emojax.weights.store import save_checkpoint

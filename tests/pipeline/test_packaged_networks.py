@@ -12,7 +12,7 @@ from tiny import FACES
 
 import emojax
 from emojax.emotions import EMOTIONS, PHOTO
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.pipeline import Model, load
 from emojax.weights.load import find_styles, load_styles
 

@@ -15,7 +15,7 @@ from emojax import pipeline
 from emojax.emotions import EMOTIONS, as_dict
 from emojax.errors import EmojaxError, InputError
 from emojax.faces.find import Face, cut_crop
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.pipeline import Model, NoFaceError, forward
 from emojax.pipeline.model import MAX_REGIONS
 from emojax.pipeline.regions import Regions

@@ -12,7 +12,7 @@ import pytest
 from toy import CONFIG, LOOP, RATE, Numbers, rows, step, train
 
 from emojax.errors import EmojaxError
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.train.loop import LoopConfig
 from emojax.train.metrics_log import MetricsLog, plot_curves
 from emojax.train.parallel import Parallel

@@ -1,6 +1,6 @@
 """One step on one device, sharded over two, by pmap, and on two hosts: always the same training.
 
-tests/train/test_style.py and test_classifier_training.py prove it for the real steps; here is the machinery.
+styles/test_style_training.py and faces/test_face_training.py prove it for the real steps; here is the machinery.
 """
 
 import json

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.train.loop import LoopConfig, fit
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Parallel, mean_over

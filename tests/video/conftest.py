@@ -9,7 +9,7 @@ from tiny import FACES
 
 from emojax import pipeline
 from emojax.emotions import EMOTIONS, PHOTO
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.pipeline import Model
 from emojax.video import analysis
 from emojax.video import write as writing

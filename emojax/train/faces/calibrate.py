@@ -18,8 +18,9 @@ import numpy as np
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
 from emojax.nets.classifier import network_input
-from emojax.nets.classifier_config import ClassifierConfig, split_domains
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.classifier_nets import FaceNet
+from emojax.nets.domains import split_domains
 from emojax.train.faces.data import HeldOutFaces
 from emojax.train.faces.evaluate import BATCH, add_margins, labelled_faces, score_faces
 from emojax.train.faces.scores import fit_temperature, fit_temperature_and_bias

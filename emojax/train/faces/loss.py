@@ -17,7 +17,7 @@ def cross_entropy(
     With one domain, this is the cross-entropy of the emotion.
 
     Args:
-        emotions: log p(emotion | domain); see `emojax.nets.classifier.split_domains`.
+        emotions: log p(emotion | domain); see `emojax.nets.domains.split_domains`.
         domains: log p(domain).
         labels: rows of probabilities; one-hot for hard labels.
         of_domain: rows of probabilities of the face's domain.

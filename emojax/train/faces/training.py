@@ -19,8 +19,9 @@ import optax
 from emojax.emotions import EMOTIONS
 from emojax.errors import InputError
 from emojax.nets.classifier import classifier_logits, init_classifier, network_input
-from emojax.nets.classifier_config import ClassifierConfig, mix_domains, split_domains
+from emojax.nets.classifier_config import ClassifierConfig
 from emojax.nets.classifier_nets import Classifier, FaceNet
+from emojax.nets.domains import mix_domains, split_domains
 from emojax.nets.mobilefacenet import layers_before
 from emojax.train.faces.augment import augment_faces, mix_pairs
 from emojax.train.faces.config import ClassifierTraining

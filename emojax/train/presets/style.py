@@ -5,7 +5,7 @@ from dataclasses import replace
 from emojax.emotions import EMOTIONS as EMOTION_NAMES
 from emojax.emotions import PHOTO
 from emojax.losses.objective import COLUMN_LAYERS, STROKE_WEIGHTS
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.train.hooks import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.styles.config import PhotoConfig, StyleLossConfig, StyleTraining

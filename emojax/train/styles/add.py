@@ -24,8 +24,8 @@ from PIL import Image
 from emojax.emotions import PHOTO
 from emojax.errors import CheckpointError, InputError
 from emojax.images import read_photo
-from emojax.nets.style_code import StylizerConfig
 from emojax.nets.stylizer import init_stylizer
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.pipeline.forward import stylize_photos
 from emojax.train.state import TrainState
 from emojax.train.styles.config import StyleTraining, painted_styles

@@ -12,7 +12,7 @@ from emojax.emotions import EMOTIONS, PHOTO, style_weights
 from emojax.errors import InputError
 from emojax.losses.objective import ObjectiveWeights
 from emojax.losses.terms import CONTENT_LAYER
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.train.config import TrainingConfig
 from emojax.train.progress import Length
 from emojax.util.numbers import check_range

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from emojax.images import to_unit
-from emojax.nets.style_code import StylizerConfig, mix_styles
+from emojax.nets.style_code import mix_styles
 from emojax.nets.stylizer import stylize_with_code
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.train.styles.config import StyleTraining
 
 

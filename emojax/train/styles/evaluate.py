@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from emojax.errors import InputError
-from emojax.nets.style_code import MULTIPLE, StylizerConfig
+from emojax.nets.stylizer_config import MULTIPLE, StylizerConfig
 from emojax.pipeline import Model, load
 from emojax.train.styles.config import PhotoConfig, painted_styles
 from emojax.train.styles.paintings import painting_size, read_paintings

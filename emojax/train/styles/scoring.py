@@ -17,8 +17,9 @@ from emojax.faces.crops import cut_face
 from emojax.faces.find import find_faces
 from emojax.faces.views import FaceDetector
 from emojax.images import to_uint8, to_unit
-from emojax.nets.style_code import StylizerConfig, mix_styles
+from emojax.nets.style_code import mix_styles
 from emojax.nets.stylizer import choose_network, stylize_with_code
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.train.faces.evaluate import classify_crops
 from emojax.train.stream import UNREADABLE
 from emojax.train.styles.config import painted_styles

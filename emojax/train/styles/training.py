@@ -19,8 +19,8 @@ import optax
 
 from emojax.emotions import EMOTIONS, PHOTO
 from emojax.errors import CheckpointError
-from emojax.nets.style_code import StylizerConfig
 from emojax.nets.stylizer import init_stylizer
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.train.hooks import Evaluation
 from emojax.train.loop import fit
 from emojax.train.parallel import Parallel, Step, check_batch_size, initialize_hosts, mean_over

@@ -11,8 +11,8 @@ from PIL import Image
 
 from configs.style import ADD, EMOTIONS
 from emojax.errors import EmojaxError
-from emojax.nets.style_code import StylizerConfig
 from emojax.nets.stylizer import init_stylizer
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.pipeline import Model
 from emojax.train.loop import LoopConfig
 from emojax.train.styles import add as add_style

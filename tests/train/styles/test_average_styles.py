@@ -6,7 +6,7 @@ import pytest
 import tiny
 
 from emojax.errors import EmojaxError
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.train.styles import average
 from emojax.weights import store
 from emojax.weights.load import load_styles

@@ -14,7 +14,7 @@ from PIL import Image
 from emojax.errors import EmojaxError
 from emojax.faces.find import Face
 from emojax.images import to_unit
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.train.styles import evaluate as evaluate_styles
 from emojax.train.styles import scoring
 from emojax.train.styles.config import PhotoConfig

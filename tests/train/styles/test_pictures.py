@@ -5,7 +5,7 @@ from PIL import Image
 from emojax.emotions import PHOTO
 from emojax.faces.find import Face, overlap
 from emojax.nets.classifier_config import ClassifierConfig
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.pipeline import Model, Result
 from emojax.train.styles import picture_scores
 from emojax.train.styles.picture_metrics import flattest_window, motif_strength, noise_gain

@@ -17,7 +17,7 @@ from configs.style import PRESETS
 from emojax.errors import EmojaxError
 from emojax.losses.objective import PAINTING_POSITIONS
 from emojax.losses.terms import STYLE_LAYERS
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.train.loop import LoopConfig
 from emojax.train.optimizer import OptimizerConfig
 from emojax.train.parallel import Parallel

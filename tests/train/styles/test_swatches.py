@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from emojax.errors import EmojaxError
-from emojax.nets.style_code import StylizerConfig
+from emojax.nets.stylizer_config import StylizerConfig
 from emojax.train.styles import swatches
 from emojax.train.styles.config import StyleTraining
 
