@@ -88,15 +88,13 @@ def paint_photo(
     where = StylizeOptions(mask=mask, faces_only=faces_only, background_only=background_only)
     _check_reading(reading, painting)
     photo = photo if isinstance(photo, Photo) else read_photo(photo)
-    plan = (
-        _painting_plan(detector, photo, painting)
-        if painting is not None
-        else _emotion_plan(stylize, photo, paintings, where, reading)
-    )
+    if painting is not None:
+        plan = _painting_plan(detector, photo, painting)
+    else:
+        plan = _emotion_plan(stylize, photo, paintings, where, reading)
     if not plan.regions:
         return plan.result
     config = softened(config or PaintConfig(), strength)
-    config = dataclasses.replace(config, style_scale=style_scale * config.style_scale)
     settings: dict[str, Any] = {"size": _size_at(photo, size), "seed": seed, "seconds": seconds}
     settings |= {"steps": list(config.steps), "strength": strength, "style_scale": style_scale, "colors": colors}
     return _paint(photo, plan, where, config, settings, on_progress)
@@ -163,7 +161,8 @@ def _paint(
     settings: Mapping[str, Any],
     on_progress: Callable[[Progress], None] | None,
 ) -> Result:
-    """Carries out a plan; `settings` are `size`, `seed`, `seconds`, `strength`, `colors` and others that the result tells."""
+    """Carries out a plan, with the `settings` that the result tells: `size`, `seed`, `seconds`, `style_scale` and others."""
+    config = dataclasses.replace(config, style_scale=settings["style_scale"] * config.style_scale)
     result, regions, notes, strength = plan.result, plan.regions, list(plan.notes), settings["strength"]
     painted = paint_mask(where, plan.faces, photo.pixels.shape[:2])
     if where.faces_only and not plan.faces and "nothing is painted" not in "; ".join(notes):
