@@ -107,7 +107,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     return result
 
 
-MEMORY = 1 << 30
+MEMORY = 3 << 28
 """bytes of a worker above which it forgets the programs of earlier files, so that it stays below 1.5 GB"""
 
 
