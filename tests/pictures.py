@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -13,6 +14,7 @@ from emojax.errors import EmojaxError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 COLOURS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 LOSSLESS = sorted({"PNG", "TIFF", "BMP", "PPM", "TGA", "JPEG2000"})
 
 
@@ -43,6 +45,15 @@ def swapped_profile() -> bytes:
         profile[red + 4 : red + 12],
     )
     return bytes(profile)
+
+
+def without_plugins(monkeypatch):
+    """As if no plugin of Pillow's were installed."""
+    for module in ("pillow_heif", "pillow_jxl"):
+        monkeypatch.setitem(sys.modules, module, None)
+    Image.init()
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name not in ("HEIF", "JXL")])
+    monkeypatch.setattr(Image, "OPEN", {name: opener for name, opener in Image.OPEN.items() if name in Image.ID})
 
 
 def reason(data, name="photo.jpg"):

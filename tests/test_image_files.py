@@ -7,14 +7,13 @@ import sys
 
 import numpy as np
 import pytest
-from pictures import PIXELS, file_of, reason, smooth
+from pictures import HEIC, PIXELS, file_of, reason, smooth, without_plugins
 from PIL import EpsImagePlugin, Image
 
 from emojax.errors import EmojaxError
 from emojax.images import IMAGE_SUFFIXES, PHOTO_SUFFIXES, formats, read_photo, read_size, refusal, signatures
 
 HINT = r"pip install 'emojax\[formats\]'"
-HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 JXL = b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl " + bytes(100)
 
 
@@ -23,11 +22,7 @@ JXL = b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl " + bytes(100)
 
 @pytest.fixture
 def no_plugins(monkeypatch):
-    for module in ("pillow_heif", "pillow_jxl"):
-        monkeypatch.setitem(sys.modules, module, None)
-    Image.init()
-    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name not in ("HEIF", "JXL")])
-    monkeypatch.setattr(Image, "OPEN", {name: opener for name, opener in Image.OPEN.items() if name in Image.ID})
+    without_plugins(monkeypatch)
 
 
 class FakePlugin:

@@ -2,11 +2,11 @@
 
 import json
 import struct
-import sys
 import zlib
 
 import numpy as np
 import pytest
+from pictures import HEIC, without_plugins
 from PIL import Image
 
 from emojax.cli import stylize as program
@@ -82,16 +82,6 @@ def loop(path):
 
 
 HINT = "pip install 'emojax[formats]'"
-HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
-
-
-def without_plugins(monkeypatch):
-    """As if no plugin were installed."""
-    for module in ("pillow_heif", "pillow_jxl"):
-        monkeypatch.setitem(sys.modules, module, None)
-    Image.init()
-    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name not in ("HEIF", "JXL")])
-    monkeypatch.setattr(Image, "OPEN", {name: opener for name, opener in Image.OPEN.items() if name in Image.ID})
 
 
 BAD = {
